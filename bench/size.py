@@ -54,11 +54,7 @@ def _install(environment: Path, what: str) -> None:
     constraints = str(harness.REPOSITORY / "constraints.txt")
     command = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(
-        [*command, "--constraint", constraints, what],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_LIMIT_S,
+        [*command, "--constraint", constraints, what], capture_output=True, text=True, check=False, timeout=_LIMIT_S
     )
     if done.returncode != 0:
         harness.leave_out(f"pip cannot install here: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")

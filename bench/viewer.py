@@ -97,11 +97,7 @@ def main() -> None:
         try:
             tables = _measured(box, person, Path(name), rounds)
             sent = {row.name: row.samples[0] for row in tables[-1].rows}
-            goals = [
-                *_weights(sent),
-                *_presses(box, person, Path(name)),
-                *_series(box, person, Path(name)),
-            ]
+            goals = [*_weights(sent), *_presses(box, person, Path(name)), *_series(box, person, Path(name))]
         finally:
             person.close()
     harness.publish(options, "Viewer", tables, goals)

@@ -22,9 +22,7 @@ from converters.failures import ConverterError, OutputUnwritable
 from converters.publishing import repository, software, tuf_keys
 from converters.recipe import load_pretraining, load_recipe
 from firmware_app.core import console
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 
 if TYPE_CHECKING:
     from converters.training.steps import RecipeRun

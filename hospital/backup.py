@@ -22,12 +22,7 @@ from typing import IO, Final, cast
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from firmware_app.uplink.messages.summary import decode
 from hospital import keyring
-from hospital.errors import (
-    CLOCK_BEHIND_BACKUP,
-    COPY_NOT_MADE,
-    COPY_UNUSABLE,
-    RestoreOccupied,
-)
+from hospital.errors import CLOCK_BEHIND_BACKUP, COPY_NOT_MADE, COPY_UNUSABLE, RestoreOccupied
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies
 

@@ -16,23 +16,13 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from firmware_app.core.errors import (
-    LanternError,
-)
-from firmware_app.uplink.errors import (
-    BUNDLE_INVALID,
-)
+from firmware_app.core.errors import LanternError
+from firmware_app.uplink.errors import BUNDLE_INVALID
 from firmware_app.uplink.messages.enrolment import EnrolAnswer, EnrolRequest, enrolment_port
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, normalize_code
 from firmware_app.uplink.messages.summary import decode
 from hospital import certificate_authority
-from hospital.errors import (
-    ENROLMENT_AWAITED,
-    LABEL_CODE_EXPIRED,
-    LABEL_CODE_USED,
-    LABEL_CODE_WRONG,
-    LABEL_CODES_TRIED,
-)
+from hospital.errors import ENROLMENT_AWAITED, LABEL_CODE_EXPIRED, LABEL_CODE_USED, LABEL_CODE_WRONG, LABEL_CODES_TRIED
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from hospital.new_boxes import derive_label_code, load_code_secret

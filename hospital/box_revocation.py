@@ -20,9 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.uplink.errors import (
-    BOX_UNKNOWN,
-)
+from firmware_app.uplink.errors import BOX_UNKNOWN
 from hospital import broker, certificate_authority, keyring
 from hospital.hospital_site import HospitalSite
 

@@ -23,18 +23,12 @@ from typing import Final
 
 from firmware_app import __version__
 from firmware_app.core import console, notify
-from firmware_app.core.errors import (
-    PORT_TAKEN,
-    LanternError,
-)
+from firmware_app.core.errors import PORT_TAKEN, LanternError
 from firmware_app.uplink.messages.enrolment import enrolment_port
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from hospital import list_commands, operator_commands, supervisor
 from hospital.broker import format_box_acl
-from hospital.errors import (
-    INBOX_DAMAGED,
-    InboxUnwritten,
-)
+from hospital.errors import INBOX_DAMAGED, InboxUnwritten
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status
 from hospital.inbox.receiver_status import InboxProblem

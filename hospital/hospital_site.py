@@ -22,24 +22,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware_app.core.errors import (
-    LanternError,
-)
-from firmware_app.uplink.errors import (
-    BUNDLE_INVALID,
-)
+from firmware_app.core.errors import LanternError
+from firmware_app.uplink.errors import BUNDLE_INVALID
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle
 from firmware_app.uplink.messages.summary import decode
 from hospital import broker, certificate_authority, keyring
-from hospital.errors import (
-    BOX_ENROLLED,
-    BOX_REVOKED,
-    HOSPITAL_SERVING,
-    INBOX_LOST,
-    KEYS_EXIST,
-    KEYS_MISSING,
-    DateError,
-)
+from hospital.errors import BOX_ENROLLED, BOX_REVOKED, HOSPITAL_SERVING, INBOX_LOST, KEYS_EXIST, KEYS_MISSING, DateError
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 from hospital.keyring import Keyring

@@ -17,18 +17,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from firmware_app.uplink.messages.envelope import key_id
-from hospital.errors import (
-    KEYS_EXIST,
-    KEYS_MISSING,
-)
+from hospital.errors import KEYS_EXIST, KEYS_MISSING
 
 PrivateKey = Ed25519PrivateKey | X25519PrivateKey
 

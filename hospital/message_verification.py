@@ -8,18 +8,11 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.uplink.errors import (
-    BOX_UNKNOWN,
-    EnvelopeMalformed,
-)
+from firmware_app.uplink.errors import BOX_UNKNOWN, EnvelopeMalformed
 from firmware_app.uplink.messages.envelope import open_sealed, read_wire_version
 from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import BOX_ID, Kind, UpMessage, decode_up
-from hospital.errors import (
-    BOX_REVOKED,
-    MISADDRESSED,
-    TOPIC_UNKNOWN,
-)
+from hospital.errors import BOX_REVOKED, MISADDRESSED, TOPIC_UNKNOWN
 from hospital.keyring import Keyring
 
 _TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health|drift)", re.ASCII)

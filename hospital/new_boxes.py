@@ -24,13 +24,9 @@ from typing import Any, Final
 
 import segno
 
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import LANGUAGES, N_, html_tag, translate
-from firmware_app.uplink.errors import (
-    MessageInvalid,
-)
+from firmware_app.uplink.errors import MessageInvalid
 from firmware_app.uplink.messages.envelope import (
     HospitalBundle,
     Provisioning,
@@ -41,10 +37,7 @@ from firmware_app.uplink.messages.envelope import (
 )
 from firmware_app.uplink.messages.summary import decode
 from hospital import keyring
-from hospital.errors import (
-    KEYS_MISSING,
-    ROW_UNUSABLE,
-)
+from hospital.errors import KEYS_MISSING, ROW_UNUSABLE
 from hospital.hospital_site import HospitalSite
 
 SUFFIX: Final = ".lantern.json"

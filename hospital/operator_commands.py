@@ -15,13 +15,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from hospital import broker, certificate_authority
-from hospital.errors import (
-    BROKER_FILES_OLD,
-)
+from hospital.errors import BROKER_FILES_OLD
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies, inbox_tables, rescue
 

@@ -26,12 +26,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.core import notify
-from firmware_app.core.errors import (
-    LanternError,
-)
-from firmware_app.uplink.errors import (
-    Contradicted,
-)
+from firmware_app.core.errors import LanternError
+from firmware_app.uplink.errors import Contradicted
 from firmware_app.uplink.messages.envelope import sign
 from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import (
@@ -47,11 +43,7 @@ from firmware_app.uplink.messages.summary import (
     body_hash,
 )
 from hospital import certificate_authority, keyring, message_verification
-from hospital.errors import (
-    InboxError,
-    InboxGone,
-    Replayed,
-)
+from hospital.errors import InboxError, InboxGone, Replayed
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status, rescue
 from hospital.inbox.inbox_db import ORDINARY_CODES, Inbox

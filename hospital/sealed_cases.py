@@ -16,16 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.uplink.errors import (
-    BUNDLE_INVALID,
-    CARRIED_UNKNOWN,
-)
+from firmware_app.uplink.errors import BUNDLE_INVALID, CARRIED_UNKNOWN
 from firmware_app.uplink.messages.encrypted_files import PIECE_BYTES, SealedExportReader
 from hospital import keyring
-from hospital.errors import (
-    CARRIED_THERE,
-    CARRIED_UNKEPT,
-)
+from hospital.errors import CARRIED_THERE, CARRIED_UNKEPT
 from hospital.hospital_site import HospitalSite
 
 _NAME: Final = re.compile(r"(c-[0-9a-f]{20})/([0-9]{5}\.dcm|manifest\.json)", re.ASCII)

@@ -28,15 +28,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core import notify
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.programs import SupervisedProcess
 from hospital import broker
-from hospital.errors import (
-    BROKER_RUNNING,
-    MOSQUITTO_MISSING,
-)
+from hospital.errors import BROKER_RUNNING, MOSQUITTO_MISSING
 from hospital.hospital_site import HospitalSite
 
 log = logging.getLogger("lantern.hospital")

@@ -109,13 +109,7 @@ GROUPS: Final = (
     _group("The line to the hospital", "到医院的线路", "line.*", "uplink.*"),
     _group("The self-test", "自检", "doctor.selftest_*", "selftest.*"),
     _group(
-        "Settings",
-        "设置",
-        "doctor.population_*",
-        "doctor.*_door",
-        "doctor.prevalence_idle",
-        "config.*",
-        "doctor.*",
+        "Settings", "设置", "doctor.population_*", "doctor.*_door", "doctor.prevalence_idle", "config.*", "doctor.*"
     ),
 )
 """In the order in which a technician would look; a code belongs to the first group that names it."""

@@ -12,9 +12,7 @@ import pytest
 
 from converters.publishing import repository, tuf_keys
 from firmware_app.packs import installer
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.installer import InstallRequest, PackChange
 from firmware_app.packs.pack_store import PackStore
 from tests import toy_pack

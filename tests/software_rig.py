@@ -7,12 +7,7 @@ import shutil
 from pathlib import Path
 
 from converters.publishing import software, tuf_keys
-from firmware_app.appliance import (
-    software_channel,
-    software_record,
-    software_requests,
-    software_service,
-)
+from firmware_app.appliance import software_channel, software_record, software_requests, software_service
 from firmware_app.appliance.software_bundle import InstalledSystem
 from firmware_app.appliance.software_channel import UpdateOffer, UpdateRequest
 from firmware_app.appliance.software_offers import Ring

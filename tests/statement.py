@@ -5,7 +5,7 @@
 The words between the tables are written by hand.  A table stands between ``<!-- made: NAME -->`` and ``<!-- end -->``;
 what the port answers is asked of the port's own negotiation, what is proposed to an archive of the code that proposes
 it, and what objects hold of objects that are made for it.  With ``--check`` the exit status is 1 when a page is stale,
-and so fails `tests/unit/test_conformance.py`.
+and so fails `tests/unit/dicom/test_conformance.py`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ from firmware_app.dicom import (
     transfer_syntax,
 )
 from firmware_app.dicom.commitment import PUSH_MODEL
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.dicom.errors import IntakeError
 from firmware_app.dicom.scp import association_server, worklist_scp
 from firmware_app.ingest.archive_search import FETCHABLE
 from firmware_app.results import archive_workers as line
@@ -163,10 +161,7 @@ def association() -> Rows:
     yield "Implementation Class UID", file_meta.IMPLEMENTATION_CLASS_UID
     yield "Implementation Version Name", file_meta.IMPLEMENTATION_VERSION_NAME
     yield "Maximum PDU length told to the requestor", f"{dicom.max_pdu} bytes (`[dicom] max_pdu`)"
-    yield (
-        "Associations at once",
-        f"{dicom.max_associations} (`[dicom] max_associations`), half of one address",
-    )
+    yield ("Associations at once", f"{dicom.max_associations} (`[dicom] max_associations`), half of one address")
     yield "Asynchronous operations", "not negotiated: one"
     yield "SCP/SCU role selection", "answered for Storage Commitment Push Model only: both roles"
     yield "Time for a complete A-ASSOCIATE-RQ", f"{association_server.REQUEST_SECONDS:g} s"

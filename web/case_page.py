@@ -16,9 +16,7 @@ from typing import Final
 from flask import abort, g
 
 from firmware_app.cases.confirmations import Confirmation
-from firmware_app.cases.errors import (
-    CaseUnknown,
-)
+from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.model_scores import ConfirmationReason
 from firmware_app.cases.patients import PatientChange
 from firmware_app.cases.registrations import Registrations

@@ -24,15 +24,10 @@ from firmware_app.appliance.software_requests import PIECE_BYTES
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import notify
-from firmware_app.core.errors import (
-    PORT_TAKEN,
-    LanternError,
-)
+from firmware_app.core.errors import PORT_TAKEN, LanternError
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.errors import (
-    PORT_UNUSABLE,
-)
+from firmware_app.dicom.errors import PORT_UNUSABLE
 from web.app import create_app
 from web.blueprints import lists, live
 from web.blueprints.calibration import TABLE_BYTES

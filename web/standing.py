@@ -13,9 +13,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import clock, run_status
 from firmware_app.core import disk as of_the_state
-from firmware_app.core.errors import (
-    DiskTrouble,
-)
+from firmware_app.core.errors import DiskTrouble
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 

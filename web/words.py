@@ -11,14 +11,9 @@ from firmware_app.core import clock
 from firmware_app.core.language import LANGUAGES as SPOKEN
 from firmware_app.core.language import N_, NN_, language_name, translate, translate_plural, translate_term
 from firmware_app.core.records import FINDING_TAG, Case, Finding, Lesion
-from firmware_app.dicom.errors import (
-    AgeUnknown,
-)
+from firmware_app.dicom.errors import AgeUnknown
 from firmware_app.reading import hints
-from firmware_app.reading.errors import (
-    AGE_OUTSIDE,
-    AGE_UNCLEAR,
-)
+from firmware_app.reading.errors import AGE_OUTSIDE, AGE_UNCLEAR
 from firmware_app.results import case_text, terms
 from firmware_app.results.terms import ON_IMAGE as ON_IMAGE
 from firmware_app.results.terms import SAID as SAID
@@ -51,11 +46,7 @@ SOURCES: Final = {
     "after_shown": N_("read after the result was shown"),
 }
 """From where somebody knows whether a finding is there (`cases.confirmations.Source`)."""
-STANDINGS: Final = {
-    "provisional": N_("provisional"),
-    "calibrated": N_("calibrated"),
-    "suspended": N_("suspended"),
-}
+STANDINGS: Final = {"provisional": N_("provisional"), "calibrated": N_("calibrated"), "suspended": N_("suspended")}
 STANDING_CHIPS: Final = {"provisional": "soon", "calibrated": "ok", "suspended": "fail"}
 MEASURES: Final = {
     "called": N_("called positive"),

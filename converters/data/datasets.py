@@ -18,17 +18,8 @@ from PIL import Image
 
 from converters.data import polygons, volumes
 from converters.failures import DataUnreadable
-from firmware_app.core.errors import (
-    LanternError,
-)
-from firmware_app.imaging.model_input import (
-    EIGHT_BITS,
-    InputSpec,
-    find_crop,
-    lay_out,
-    read_model_frame,
-    to_model_input,
-)
+from firmware_app.core.errors import LanternError
+from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec, find_crop, lay_out, read_model_frame, to_model_input
 
 SIXTEEN_BITS = (0.0, 65535.0)
 """Black and white of a picture of 16 bits."""

@@ -16,9 +16,7 @@ from PIL import Image, ImageDraw
 from pydicom import dcmread
 
 from converters.failures import DataUnreadable
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import scan_volumes, slices
 
 SPACE = "{http://www.nih.gov}"

@@ -19,9 +19,7 @@ from converters.data import volumes
 from converters.data.datasets import Film
 from converters.evaluation import box_inference
 from converters.failures import DataUnreadable
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Header
 from firmware_app.dicom import header
 from firmware_app.imaging import image_file as box_film

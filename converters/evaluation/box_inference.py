@@ -21,23 +21,16 @@ from converters.failures import DataUnreadable
 from converters.statistics import lesions
 from converters.statistics.agreement import Statistic
 from converters.tasks.interface import Outputs, Task
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.imaging import image_file as box_film
 from firmware_app.imaging import model_frames
-from firmware_app.imaging.errors import (
-    ImageUnfit,
-)
+from firmware_app.imaging.errors import ImageUnfit
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.tasks import classify, interface
 from firmware_app.packs.tasks.interface import FindingPart, Frame
 from firmware_app.packs.typicality import FamiliarityCheck
-from firmware_app.reading.errors import (
-    IMAGE_UNFAMILIAR,
-    PACK_UNSURE,
-)
+from firmware_app.reading.errors import IMAGE_UNFAMILIAR, PACK_UNSURE
 
 Tick = Callable[[int, int], None]
 """Called with how many films are done, and of how many."""

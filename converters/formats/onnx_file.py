@@ -22,13 +22,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from torch import nn
 
 from converters.failures import ToolFailed

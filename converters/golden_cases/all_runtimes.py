@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from converters import tasks
 from converters.tasks.interface import Outputs
 from firmware_app.imaging.model_input import find_view, to_model_input
-from firmware_app.packs.errors import (
-    PackArtefactMissing,
-)
+from firmware_app.packs.errors import PackArtefactMissing
 from firmware_app.packs.manifest import Artefact
 from firmware_app.packs.manifest_types import Precision
 from firmware_app.packs.pack_folder import Pack

@@ -68,10 +68,7 @@ def plan_of(stages: tuple[Stage, ...], features: int) -> dict[str, Any]:
     return {"stem": STEM_CHANNELS, "blocks": blocks, "features": features}
 
 
-PLANS: Mapping[str, dict[str, Any]] = {
-    "lite0": plan_of(STAGES, 1280),
-    "lite0-cut": plan_of(STAGES[:CUT_AFTER], 672),
-}
+PLANS: Mapping[str, dict[str, Any]] = {"lite0": plan_of(STAGES, 1280), "lite0-cut": plan_of(STAGES[:CUT_AFTER], 672)}
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

@@ -33,9 +33,7 @@ from converters.training import leave_out, steps
 from converters.training.steps import RecipeRun
 from converters.workflow.atomic import put
 from firmware_app.packs import pack_folder
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.evidence import GoldenCase
 from firmware_app.packs.manifest import Manifest, file_sha256
 from firmware_app.packs.manifest_types import LocalisedText

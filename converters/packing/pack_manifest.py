@@ -25,14 +25,7 @@ from firmware_app.packs.evidence import (
     ReferenceAgreement,
     RefusedArtefact,
 )
-from firmware_app.packs.manifest import (
-    MANIFEST_FILE,
-    Artefact,
-    CompanionFile,
-    Manifest,
-    TypicalityFile,
-    file_sha256,
-)
+from firmware_app.packs.manifest import MANIFEST_FILE, Artefact, CompanionFile, Manifest, TypicalityFile, file_sha256
 from firmware_app.packs.typicality import TYPICALITY_FILE as TYPICALITY
 
 UNMEASURED = 1.0

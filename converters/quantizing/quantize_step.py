@@ -20,9 +20,7 @@ from converters.quantizing import ptq_search, qat
 from converters.tasks.interface import Answers, Outputs
 from converters.training import steps
 from converters.training.steps import RecipeRun
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
+from firmware_app.packs.errors import InferenceFailed
 
 
 def quantize_step(run: RecipeRun) -> dict[str, Any]:

@@ -51,16 +51,8 @@ from converters.workflow import ledger
 from converters.workflow.atomic import put
 from firmware_app.core import console
 from firmware_app.packs import pack_folder
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
-from firmware_app.packs.evidence import (
-    GateVerdict,
-    InferenceSpeed,
-    MapAgreement,
-    Measurement,
-    RefusedArtefact,
-)
+from firmware_app.packs.errors import InferenceFailed
+from firmware_app.packs.evidence import GateVerdict, InferenceSpeed, MapAgreement, Measurement, RefusedArtefact
 from firmware_app.packs.manifest import DistanceLimit, Manifest, file_sha256
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry

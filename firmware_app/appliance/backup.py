@@ -17,16 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import backup_ring, locked_backup
-from firmware_app.appliance.errors import (
-    BACKUP_DISK_ABSENT,
-    LOCKED_DISK_ABSENT,
-)
+from firmware_app.appliance.errors import BACKUP_DISK_ABSENT, LOCKED_DISK_ABSENT
 from firmware_app.appliance.locked_folder import LockedFolder
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import (
-    STORE_UNREADABLE,
-    LanternError,
-)
+from firmware_app.core.errors import STORE_UNREADABLE, LanternError
 from firmware_app.core.language import N_, printable_language, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, load_config

@@ -17,12 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from firmware_app.appliance.errors import (
     BOX_ID_INVALID,
@@ -34,9 +29,7 @@ from firmware_app.appliance.errors import (
 from firmware_app.core import certificates
 from firmware_app.core.key_files import KeyFiles, Tpm
 from firmware_app.core.state_dir import sync_directory, write_atomically
-from firmware_app.uplink.errors import (
-    BUNDLE_INVALID,
-)
+from firmware_app.uplink.errors import BUNDLE_INVALID
 from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle
 from firmware_app.uplink.messages.public_keys import parse_seal_key

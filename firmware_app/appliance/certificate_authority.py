@@ -27,10 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmware_app.appliance.errors import (
-    AUTHORITY_UNUSABLE,
-    FRONT_NOT_WRITABLE,
-)
+from firmware_app.appliance.errors import AUTHORITY_UNUSABLE, FRONT_NOT_WRITABLE
 from firmware_app.core.state_dir import StateDir, sync_directory, write_atomically
 
 Address = IPv4Address | IPv6Address

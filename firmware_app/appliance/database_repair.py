@@ -24,11 +24,7 @@ from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
 from firmware_app.core import database_health, disk, locks
-from firmware_app.core.errors import (
-    DiskFull,
-    LanternError,
-    StoreVersionError,
-)
+from firmware_app.core.errors import DiskFull, LanternError, StoreVersionError
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange

@@ -26,24 +26,16 @@ from firmware_app.appliance.checks import (
     viewer_page,
 )
 from firmware_app.appliance.checks.check import Check
-from firmware_app.appliance.errors import (
-    UnitsNotReread,
-)
+from firmware_app.appliance.errors import UnitsNotReread
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import config_check, disk, run_status
-from firmware_app.core.errors import (
-    ConfigFileForbidden,
-    ConfigFolderForbidden,
-    LanternError,
-)
+from firmware_app.core.errors import ConfigFileForbidden, ConfigFolderForbidden, LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, ConfigSource
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.core.version import version
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.reading import routing
 
@@ -333,9 +325,4 @@ _FIRST: tuple[_Part, ...] = (
     viewer_page.examine,
     sticks.examine,
 )
-_LAST: tuple[_Part, ...] = (
-    _line,
-    maintenance.check_selftest,
-    _settings,
-    refused_callers.check_refused_callers,
-)
+_LAST: tuple[_Part, ...] = (_line, maintenance.check_selftest, _settings, refused_callers.check_refused_callers)

@@ -22,14 +22,9 @@ from typing import Any, Final
 
 from firmware_app.appliance import state_volume
 from firmware_app.appliance.certificate_authority import AuthorityFiles
-from firmware_app.appliance.errors import (
-    VOLUME_KEY_KEPT,
-)
+from firmware_app.appliance.errors import VOLUME_KEY_KEPT
 from firmware_app.core import clock, programs
-from firmware_app.core.errors import (
-    LanternError,
-    StateUnusable,
-)
+from firmware_app.core.errors import LanternError, StateUnusable
 from firmware_app.core.programs import ProgramFailed, ProgramMissing
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, describe_config

@@ -19,10 +19,7 @@ from typing import Final
 
 from firmware_app.appliance import first_start, network_name
 from firmware_app.cases.accounts import Accounts
-from firmware_app.core.errors import (
-    STORE_UNREADABLE,
-    LanternError,
-)
+from firmware_app.core.errors import STORE_UNREADABLE, LanternError
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir, write_atomically
 

@@ -17,11 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import box_identity
-from firmware_app.appliance.errors import (
-    ANSWERS_UNWRITABLE,
-    PROVISIONED_ALREADY,
-    ZONE_NOT_SET,
-)
+from firmware_app.appliance.errors import ANSWERS_UNWRITABLE, PROVISIONED_ALREADY, ZONE_NOT_SET
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED, Answers, read_time_zone
 from firmware_app.cases.accounts import Accounts
 from firmware_app.core import programs

@@ -21,11 +21,7 @@ from firmware_app.core import clock
 from firmware_app.core.database_health import DAMAGED_SUFFIX
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import picture_formats
-from firmware_app.dicom.errors import (
-    IntakeError,
-    PixelLengthMismatch,
-    Truncated,
-)
+from firmware_app.dicom.errors import IntakeError, PixelLengthMismatch, Truncated
 from firmware_app.dicom.header import ExaminedObject, examine_descriptor
 from firmware_app.dicom.patient_data import Person
 from firmware_app.dicom.sop_classes import object_kind
@@ -117,11 +113,7 @@ def _examined(path: Path) -> ExaminedObject | None:
 
 
 def _admit(
-    connection: sqlite3.Connection,
-    references: References,
-    file: str,
-    root: Path,
-    examined: ExaminedObject | None,
+    connection: sqlite3.Connection, references: References, file: str, root: Path, examined: ExaminedObject | None
 ) -> bool:
     """Add a row for *file*; False when another file already has the same instance."""
     path, header = root / file, examined.header if examined is not None else None

@@ -31,12 +31,7 @@ from typing import IO, Any, Final, cast
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.appliance.backup_ring import BackupCopy
-from firmware_app.appliance.errors import (
-    BACKUP_CODE_MISSING,
-    BACKUP_CODE_THERE,
-    LOCKED_FAILED,
-    LOCKED_NO_ROOM,
-)
+from firmware_app.appliance.errors import BACKUP_CODE_MISSING, BACKUP_CODE_THERE, LOCKED_FAILED, LOCKED_NO_ROOM
 from firmware_app.appliance.locked_folder import FileBatch, LockedFolder
 from firmware_app.core.settings import Config, describe_config, load_config
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory, write_atomically

@@ -27,10 +27,7 @@ from typing import BinaryIO, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from firmware_app.appliance.errors import (
-    BACKUP_FOLDER_OTHER,
-    BACKUP_NOT_WHOLE,
-)
+from firmware_app.appliance.errors import BACKUP_FOLDER_OTHER, BACKUP_NOT_WHOLE
 from firmware_app.core.state_dir import sync_directory
 from firmware_app.uplink.messages import encrypted_files
 

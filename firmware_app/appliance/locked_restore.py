@@ -19,26 +19,16 @@ from typing import IO, Any, Final, cast
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from firmware_app.appliance import locked_backup
-from firmware_app.appliance.errors import (
-    RESTORE_CUT,
-    RESTORE_NO_ROOM,
-    RESTORE_NOT_EMPTY,
-    RESTORE_NOTHING,
-)
+from firmware_app.appliance.errors import RESTORE_CUT, RESTORE_NO_ROOM, RESTORE_NOT_EMPTY, RESTORE_NOTHING
 from firmware_app.appliance.locked_backup import DATABASES, PACKS, Progress, RestoredSettings
 from firmware_app.appliance.locked_folder import FileBatch, LockedFolder
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes, link_atomically, make_directory, sync_directory
 from firmware_app.packs import installer
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
-from firmware_app.uplink.errors import (
-    BackupDamaged,
-    RecoveryCodeOther,
-)
+from firmware_app.uplink.errors import BackupDamaged, RecoveryCodeOther
 from firmware_app.uplink.messages import encrypted_files
 
 _SPARE_BYTES: Final = 16_000_000

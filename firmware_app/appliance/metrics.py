@@ -19,9 +19,7 @@ from firmware_app.appliance.retention import NAME as RETENTION
 from firmware_app.appliance.retention import wanted_bytes
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.core.version import version

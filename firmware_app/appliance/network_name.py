@@ -13,14 +13,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.errors import (
-    NAME_NOT_TAKEN,
-)
+from firmware_app.appliance.errors import NAME_NOT_TAKEN
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED
 from firmware_app.core import programs
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.programs import ProgramFailed, ProgramMissing
 from firmware_app.core.settings import Config, load_config
 

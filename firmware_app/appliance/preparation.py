@@ -23,20 +23,11 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import database_repair, factory_reset, unit_drop_ins, uplink_enrolment
-from firmware_app.appliance.errors import (
-    FOLDER_STRANGE,
-    STATE_ELSEWHERE,
-    USER_MISSING,
-    UnitsNotReread,
-)
+from firmware_app.appliance.errors import FOLDER_STRANGE, STATE_ELSEWHERE, USER_MISSING, UnitsNotReread
 from firmware_app.cases import audit, exports
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, programs, run_status
-from firmware_app.core.errors import (
-    LanternError,
-    StateUnusable,
-    StoreVersionError,
-)
+from firmware_app.core.errors import LanternError, StateUnusable, StoreVersionError
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir

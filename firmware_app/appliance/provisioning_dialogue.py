@@ -15,9 +15,7 @@ from typing import Any, Final
 from firmware_app.appliance import box_identity
 from firmware_app.appliance.provisioning_answers import QUESTIONS, Answers, Question
 from firmware_app.cases.accounts import parse_code
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import LANGUAGES, N_, language_name, printable_language, translate
 from firmware_app.uplink.messages.envelope import HospitalBundle
 

@@ -36,9 +36,7 @@ from firmware_app.appliance.errors import (
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_request import FirstRequest
 from firmware_app.appliance.signed_provisioning import SUFFIX, HospitalProof, ProvisioningFile
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config

@@ -24,9 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.appliance.errors import (
-    RequestUnusable,
-)
+from firmware_app.appliance.errors import RequestUnusable
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir, clear_away, read_plain_file, sync_directory, write_atomically
 

@@ -27,19 +27,13 @@ from firmware_app.appliance import (
     signed_provisioning,
     uplink_enrolment,
 )
-from firmware_app.appliance.errors import (
-    PROVISIONED_ALREADY,
-    START_NEEDED,
-    RequestUnusable,
-)
+from firmware_app.appliance.errors import PROVISIONED_ALREADY, START_NEEDED, RequestUnusable
 from firmware_app.appliance.first_start import IdentityPaths, ProvisioningResult
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED, Answers
 from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult
 from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.core import clock, key_files, programs
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.key_files import Tpm
 from firmware_app.core.language import N_, register
 from firmware_app.core.programs import ProgramFailed

@@ -24,19 +24,13 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import backup_ring, database_restore, rescue_report
-from firmware_app.appliance.errors import (
-    RESCUE_IMPOSSIBLE,
-    RESCUE_NEEDS_ROOM,
-)
+from firmware_app.appliance.errors import RESCUE_IMPOSSIBLE, RESCUE_NEEDS_ROOM
 from firmware_app.appliance.rescue_report import RescueReport
 from firmware_app.cases import accounts, clinical_db
 from firmware_app.cases.references import References
 from firmware_app.core import clock, database_health, disk, locks
 from firmware_app.core.database import may_use_schema
-from firmware_app.core.errors import (
-    STORE_DAMAGED,
-    StoreTooNew,
-)
+from firmware_app.core.errors import STORE_DAMAGED, StoreTooNew
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
 from firmware_app.uplink.exchange import exchange_db
 

@@ -20,9 +20,7 @@ from typing import Final
 from firmware_app.cases.case_deletion import DAYS_OF_WORK, AgeLimits, CaseDeletion, FinishedCase, KeptCases
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, console, disk, run_status
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, printable_language, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, load_config

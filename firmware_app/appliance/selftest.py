@@ -19,19 +19,13 @@ from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, database_health, disk, run_status
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    STORE_DAMAGED,
-    LanternError,
-    StoreError,
-)
+from firmware_app.core.errors import STORE_DAMAGED, LanternError, StoreError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import execution_variants
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.execution_variants import TrialResults
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
@@ -42,8 +36,7 @@ log = logging.getLogger("lantern.selftest")
 NAME: Final = maintenance.SELFTEST
 """Under which the result is kept (`remembered`)."""
 GOLDEN_OK: Final = register(
-    "selftest.golden_ok",
-    N_("The model {pack} answers its {cases} test images rightly on {runtime} in {precision}."),
+    "selftest.golden_ok", N_("The model {pack} answers its {cases} test images rightly on {runtime} in {precision}.")
 )
 GOLDEN_NONE: Final = register(
     "selftest.golden_none", N_("The model {pack} runs on {runtime} in {precision}; it has no test images of its own.")

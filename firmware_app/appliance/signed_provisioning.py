@@ -32,15 +32,11 @@ from firmware_app.appliance.errors import (
 from firmware_app.appliance.first_start import IdentityPaths, ProvisioningResult
 from firmware_app.appliance.provisioning_answers import Answers
 from firmware_app.core import clock
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.key_files import Tpm
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import read_plain_file, sync_directory, write_atomically
-from firmware_app.uplink.errors import (
-    SignatureForged,
-)
+from firmware_app.uplink.errors import SignatureForged
 from firmware_app.uplink.messages.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
 from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES
 from firmware_app.uplink.messages.public_keys import parse_seal_key

@@ -39,9 +39,7 @@ from firmware_app.appliance.errors import (
 )
 from firmware_app.appliance.software_bundle import InstalledSystem, Later, is_later, newest_first
 from firmware_app.appliance.software_offers import SoftwareIndex, SoftwareOffer
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.packs import signed_folder
 from firmware_app.packs.signed_folder import RepositoryErrors, SignedFolder

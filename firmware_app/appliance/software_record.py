@@ -16,9 +16,7 @@ from typing import Any, Final
 
 from firmware_app.appliance.software_bundle import InstalledSystem
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir

@@ -26,11 +26,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from firmware_app.appliance import software_bundle
-from firmware_app.appliance.errors import (
-    SOFTWARE_DISK_FULL,
-    UPLOAD_BROKEN,
-    UPLOAD_REFUSED,
-)
+from firmware_app.appliance.errors import SOFTWARE_DISK_FULL, UPLOAD_BROKEN, UPLOAD_REFUSED
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import (
     StateDir,

@@ -16,24 +16,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance import (
-    software_bundle,
-    software_channel,
-    software_record,
-    software_requests,
-)
-from firmware_app.appliance.errors import (
-    SOFTWARE_ADDRESS_INVALID,
-    SOFTWARE_BY_HAND,
-    SOFTWARE_NO_REPOSITORY,
-)
+from firmware_app.appliance import software_bundle, software_channel, software_record, software_requests
+from firmware_app.appliance.errors import SOFTWARE_ADDRESS_INVALID, SOFTWARE_BY_HAND, SOFTWARE_NO_REPOSITORY
 from firmware_app.appliance.software_bundle import InstalledSystem, read_installed_system
 from firmware_app.appliance.software_channel import UpdateRequest
 from firmware_app.appliance.software_requests import SoftwareRequest
 from firmware_app.core import clock
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, load_config

@@ -293,9 +293,7 @@ def _show_recovery(places: VolumePaths) -> None:
 def _is_new() -> bool:
     """Whether the box has no identity yet: its configuration lies on the partition "config", not on this volume."""
     from firmware_app.appliance.provisioning_answers import UNPROVISIONED
-    from firmware_app.core.errors import (
-        LanternError,
-    )
+    from firmware_app.core.errors import LanternError
     from firmware_app.core.settings import load_config  # not before the disk is open: it takes a second
 
     try:

@@ -16,13 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import software_bundle, software_record, software_service
-from firmware_app.appliance.errors import (
-    SoftwareNotInstalled,
-)
+from firmware_app.appliance.errors import SoftwareNotInstalled
 from firmware_app.appliance.software_channel import UpdateRequest
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import load_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.stick_mounting import FileSystem, probe_file_system

@@ -27,9 +27,7 @@ from typing import Final, NoReturn
 from firmware_app.appliance import database_repair, rescue
 from firmware_app.appliance.provisioning_request import ProvisioningRunner
 from firmware_app.core import clock, database_health, notify, process, run_status
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.programs import SupervisedProcess
 from firmware_app.core.run_status import open_plain
 from firmware_app.core.settings import Config, load_config

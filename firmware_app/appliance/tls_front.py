@@ -26,13 +26,9 @@ import segno
 
 from firmware_app.appliance import certificate_authority, network_name
 from firmware_app.appliance.certificate_authority import Address, AuthorityFiles, PageNames
-from firmware_app.appliance.errors import (
-    FRONT_NEEDS_PORT,
-)
+from firmware_app.appliance.errors import FRONT_NEEDS_PORT
 from firmware_app.core import programs
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.settings import Config, DicomwebSection, load_config
 from firmware_app.core.state_dir import StateDir

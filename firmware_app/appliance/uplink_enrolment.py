@@ -21,16 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.appliance import box_identity, first_start
-from firmware_app.appliance.errors import (
-    BROKER_UNUSABLE,
-    ENROLMENT_UNAWAITED,
-    NOT_PROVISIONED,
-    RequestUnusable,
-)
+from firmware_app.appliance.errors import BROKER_UNUSABLE, ENROLMENT_UNAWAITED, NOT_PROVISIONED, RequestUnusable
 from firmware_app.appliance.first_start import IdentityPaths
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, clear_away, read_plain_file, sync_directory, write_atomically

@@ -16,9 +16,7 @@ from firmware_app.cases.references import References
 from firmware_app.cases.registrations import tie_arrival
 from firmware_app.core import clock
 from firmware_app.core.database import Database, GroupCommit
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Header, Instance
 from firmware_app.dicom.patient_data import Person
 from firmware_app.dicom.sop_classes import object_kind

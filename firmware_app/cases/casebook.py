@@ -11,11 +11,7 @@ from typing import Final
 
 from firmware_app.cases import follow_up, quarantine, row_json, study_cases, usb_import
 from firmware_app.cases.case_answer import decide_answer
-from firmware_app.cases.errors import (
-    REVISION_UNKNOWN,
-    CaseUnknown,
-    NotReadYet,
-)
+from firmware_app.cases.errors import REVISION_UNKNOWN, CaseUnknown, NotReadYet
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import (

@@ -14,10 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.cases import audit, suspensions
-from firmware_app.cases.errors import (
-    ConfirmationUnknown,
-    ResultShown,
-)
+from firmware_app.cases.errors import ConfirmationUnknown, ResultShown
 from firmware_app.cases.model_scores import ConfirmationReason, ModelSite
 from firmware_app.core import clock
 from firmware_app.core.clinic_accuracy import ScoredImage

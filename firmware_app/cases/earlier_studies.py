@@ -15,11 +15,7 @@ from typing import Final
 
 from firmware_app.cases import audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.errors import (
-    EARLIER_NO_NUMBER,
-    CaseUnknown,
-    EarlierUnknown,
-)
+from firmware_app.cases.errors import EARLIER_NO_NUMBER, CaseUnknown, EarlierUnknown
 from firmware_app.cases.patient_identity import PatientKey
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.registrations import Registrations

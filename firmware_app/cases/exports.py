@@ -23,16 +23,11 @@ from typing import Final
 from firmware_app.cases import audit, export_staging
 from firmware_app.cases.audit import AuditEntry
 from firmware_app.cases.casebook import Casebook
-from firmware_app.cases.errors import (
-    EXPORT_HELD,
-    CaseUnknown,
-)
+from firmware_app.cases.errors import EXPORT_HELD, CaseUnknown
 from firmware_app.cases.references import References
 from firmware_app.core import clock, locks
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    StateUnusable,
-)
+from firmware_app.core.errors import StateUnusable
 from firmware_app.core.locks import NoLocks
 from firmware_app.core.records import Detail
 from firmware_app.core.state_dir import StateDir, clear_away

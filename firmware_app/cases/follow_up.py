@@ -14,9 +14,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from firmware_app.cases import audit, row_json
-from firmware_app.cases.errors import (
-    CaseUnknown,
-)
+from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.row_json import ConclusionRow
 from firmware_app.core import clock
 from firmware_app.core.database import Database

@@ -21,10 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.cases.errors import (
-    SPELLING_MISSING,
-    NameUnusable,
-)
+from firmware_app.cases.errors import SPELLING_MISSING, NameUnusable
 from firmware_app.dicom.patient_data import parse_birth_date
 
 LONGEST: Final = 64  # characters of one value (PS3.5 6.2: PN and LO)

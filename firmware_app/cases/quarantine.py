@@ -11,24 +11,12 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.cases.errors import (
-    DECODE_RAN_OUT,
-    READER_GAVE_UP,
-    DecodeGaveUp,
-    InferenceGaveUp,
-)
+from firmware_app.cases.errors import DECODE_RAN_OUT, READER_GAVE_UP, DecodeGaveUp, InferenceGaveUp
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    MEMORY_SHORT,
-    Undecodable,
-)
+from firmware_app.core.errors import MEMORY_SHORT, Undecodable
 from firmware_app.core.records import Reason
-from firmware_app.imaging.errors import (
-    CLIP_WITHOUT_PICTURES,
-    FrameTooLarge,
-    PixelsUnsupported,
-)
+from firmware_app.imaging.errors import CLIP_WITHOUT_PICTURES, FrameTooLarge, PixelsUnsupported
 
 MOST_LINES: Final = 2_000
 """How many refusals, and how many duplicates, the journal keeps as single lines."""

@@ -22,13 +22,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.cases.errors import (
-    REFERENCES_LOST,
-)
+from firmware_app.cases.errors import REFERENCES_LOST
 from firmware_app.core import disk
-from firmware_app.core.errors import (
-    StateUnusable,
-)
+from firmware_app.core.errors import StateUnusable
 from firmware_app.core.records import Header
 from firmware_app.core.state_dir import sync_directory
 

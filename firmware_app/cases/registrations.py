@@ -15,11 +15,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from firmware_app.cases import audit, study_cases
-from firmware_app.cases.errors import (
-    NumberOfAnother,
-    RegistrationImaged,
-    RegistrationUnknown,
-)
+from firmware_app.cases.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
 from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database

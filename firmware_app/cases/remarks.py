@@ -24,9 +24,7 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.cases import audit
-from firmware_app.cases.errors import (
-    CaseUnknown,
-)
+from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.reading_queue import NEXT_REVISION
 from firmware_app.core import clock
 from firmware_app.core.database import Database

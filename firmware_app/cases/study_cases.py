@@ -18,17 +18,9 @@ from typing import Final
 from firmware_app.cases.references import References
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Header, Reason
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.dicom.errors import IntakeError
 from firmware_app.dicom.header import examine_file
-from firmware_app.dicom.patient_data import (
-    Person,
-    Relation,
-    compare_persons,
-    compare_with_known,
-    have_same_number,
-)
+from firmware_app.dicom.patient_data import Person, Relation, compare_persons, compare_with_known, have_same_number
 
 SHARED: Final = register(
     "hint.study_shared",

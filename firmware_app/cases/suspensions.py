@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_app.cases import audit
-from firmware_app.cases.errors import (
-    NotSuspended,
-)
+from firmware_app.cases.errors import NotSuspended
 from firmware_app.cases.model_scores import ModelSite
 from firmware_app.core import clock, fitness
 from firmware_app.core.clinic_accuracy import ScoredImage

@@ -23,10 +23,7 @@ from firmware_app.cases.case_answer import select_strongest, sort_findings
 from firmware_app.cases.casebook import WITHOUT_IMAGE
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import HIDDEN, Confirmations, Source, Truth
-from firmware_app.cases.errors import (
-    CaseUnknown,
-    NotReadYet,
-)
+from firmware_app.cases.errors import CaseUnknown, NotReadYet
 from firmware_app.cases.remarks import SHOWN as SHOWN
 from firmware_app.cases.remarks import DoctorVerdict, DoubleReading, Drawing, RemarkKind
 from firmware_app.core import clock
@@ -51,11 +48,7 @@ _HIDDEN = HIDDEN.format(case="c.reference")
 _RANK = f"""CASE WHEN c.priority = 'urgent' OR {_HIDDEN} THEN 0 WHEN c.priority = 'soon' THEN 1
     WHEN c.priority = 'routine' AND NOT {usb_import.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
 # Who has waited longest comes first, by order of arrival and not by time: the box's clock may be wrong today (1970).
-_ORDERS: Final = {
-    "open": f"{_RANK}, c.rowid",
-    "cannot-judge": "c.rowid",
-    "done": "r.rowid DESC",
-}
+_ORDERS: Final = {"open": f"{_RANK}, c.rowid", "cannot-judge": "c.rowid", "done": "r.rowid DESC"}
 
 
 _LOOKED_AHEAD: Final = 100
@@ -260,13 +253,7 @@ class Worklist:
             raise CaseChanged
 
     def judge(
-        self,
-        case: str,
-        finding: str,
-        verdict: str,
-        actor: str,
-        seen: str | None = None,
-        drawing: Drawing | None = None,
+        self, case: str, finding: str, verdict: str, actor: str, seen: str | None = None, drawing: Drawing | None = None
     ) -> None:
         """Store a doctor's verdict: agrees, disagrees, is unsure or has no opinion; with what was *drawn* for it.
 

@@ -20,10 +20,7 @@ from pydicom.uid import UID
 from pynetdicom import _config
 
 from firmware_app.cases import registration_entry
-from firmware_app.cases.errors import (
-    WorklistRefused,
-    WorklistUnanswered,
-)
+from firmware_app.cases.errors import WorklistRefused, WorklistUnanswered
 from firmware_app.cases.registration_entry import OmissionReason
 from firmware_app.cases.registrations import LEFT_OUT, Registrations
 from firmware_app.core import clock
@@ -31,9 +28,7 @@ from firmware_app.core.database import Database
 from firmware_app.core.process import WorkerThread
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.dicom.errors import (
-    PacsError,
-)
+from firmware_app.dicom.errors import PacsError
 from firmware_app.dicom.peers import Peer
 from firmware_app.dicom.query_keys import CHARSET_TAG, read_raw, read_texts
 from firmware_app.dicom.storage_scu import build_contexts, open_association, response_status

@@ -134,9 +134,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.monitoring.errors import (
-        OutcomesUnreadable,
-    )
+    from firmware_app.monitoring.errors import OutcomesUnreadable
     from firmware_app.monitoring.outcomes import OutcomeImport
 
     config, clinical, _ = _open(options)
@@ -283,11 +281,7 @@ def _object(here: LocalPerformance) -> dict[str, Any]:
         "sources": {source.value: count for source, count in here.sources.items()},
         "proposal": None
         if proposal is None
-        else {
-            "content": proposal.digest,
-            "threshold": proposal.threshold,
-            "agreed": dict(proposal.agreed),
-        },
+        else {"content": proposal.digest, "threshold": proposal.threshold, "agreed": dict(proposal.agreed)},
         "suspended": None
         if suspension is None
         else {

@@ -48,15 +48,11 @@ def _earlier(options: argparse.Namespace) -> int:
     from firmware_app.cases.audit import CONSOLE
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cases.earlier_studies import EarlierStudies, find_search_subject
-    from firmware_app.cases.errors import (
-        ACCOUNT_UNKNOWN,
-    )
+    from firmware_app.cases.errors import ACCOUNT_UNKNOWN
     from firmware_app.core import clock
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.ingest.errors import (
-        EARLIER_NONE,
-    )
+    from firmware_app.ingest.errors import EARLIER_NONE
     from firmware_app.results import remote_status
 
     config = load_config(options.config)

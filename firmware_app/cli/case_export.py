@@ -81,9 +81,7 @@ def _export(options: argparse.Namespace) -> int:
     from firmware_app.core.state_dir import StateDir
     from firmware_app.results import identified_export
     from firmware_app.results.deidentified_export import export_case
-    from firmware_app.results.errors import (
-        EXPORT_OFF,
-    )
+    from firmware_app.results.errors import EXPORT_OFF
     from firmware_app.results.identified_export import export_results
     from firmware_app.results.sealed_case import describe_sealed_file, seal_case
 
@@ -173,9 +171,7 @@ def stop_on_signals() -> Iterator[None]:
 def find_account_name(config: Config, name: str) -> str:
     """The account's name as stored; raises `EXPORT_PERSON_UNKNOWN` unless the account is in use."""
     from firmware_app.cli import user as user_commands
-    from firmware_app.cli.errors import (
-        EXPORT_PERSON_UNKNOWN,
-    )
+    from firmware_app.cli.errors import EXPORT_PERSON_UNKNOWN
 
     user = user_commands.open_accounts(config).find(name)
     if user is None or user.disabled or not user.has_password:

@@ -65,15 +65,11 @@ def _report(options: argparse.Namespace) -> int:
 def _pdf(options: argparse.Namespace) -> int:
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cli.case_export import find_account_name, stop_on_signals
-    from firmware_app.cli.errors import (
-        REPORT_PERSON_MISSING,
-    )
+    from firmware_app.cli.errors import REPORT_PERSON_MISSING
     from firmware_app.core import clock
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.results.errors import (
-        EXPORT_OFF,
-    )
+    from firmware_app.results.errors import EXPORT_OFF
     from firmware_app.results.identified_export import export_report
 
     config = load_config(options.config)

@@ -30,9 +30,7 @@ def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None
 def _send(options: argparse.Namespace) -> int:
     from firmware_app.cases.audit import CONSOLE
     from firmware_app.cases.clinical_db import ClinicalDatabase
-    from firmware_app.cli.errors import (
-        PACS_NONE,
-    )
+    from firmware_app.cli.errors import PACS_NONE
     from firmware_app.core import clock
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir

@@ -25,11 +25,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     below = parser.add_subparsers(required=True, metavar="COMMAND")
     command(below, "show", _show, "the time, and where the box has it from", "lantern clock show --json")
     set_ = command(
-        below,
-        "set",
-        _set,
-        "confirm the machine's clock, or set the box's time",
-        'lantern clock set "2026-11-21 11:15"',
+        below, "set", _set, "confirm the machine's clock, or set the box's time", 'lantern clock set "2026-11-21 11:15"'
     )
     set_.add_argument(
         "time",
@@ -69,9 +65,7 @@ def _set(options: argparse.Namespace) -> int:
 
 def parse_time(text: str) -> datetime:
     """The moment in *text*, in the machine's time zone unless it names one; raises `TIME_UNCLEAR`."""
-    from firmware_app.cli.errors import (
-        TIME_UNCLEAR,
-    )
+    from firmware_app.cli.errors import TIME_UNCLEAR
 
     try:
         if ":" not in text:  # a date alone would mean midnight
@@ -83,10 +77,7 @@ def parse_time(text: str) -> datetime:
 
 def confirm_time(moment: datetime, *, back: bool = False) -> None:
     """Set the time to a person's *moment*.  Raises `TIME_OUT_OF_RANGE` and, unless *back*, `TIME_GOES_BACK`."""
-    from firmware_app.cli.errors import (
-        TIME_GOES_BACK,
-        TIME_OUT_OF_RANGE,
-    )
+    from firmware_app.cli.errors import TIME_GOES_BACK, TIME_OUT_OF_RANGE
     from firmware_app.core import clock
     from firmware_app.core.clock import SLACK_S, ImplausibleTime, TimeSource
     from firmware_app.core.clock_memory import EARLIEST, LATEST

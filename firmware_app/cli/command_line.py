@@ -40,9 +40,7 @@ from firmware_app.cli import (
 )
 from firmware_app.cli.read import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 from firmware_app.core import console, process
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, escape_controls, printable_language, translate
 from firmware_app.core.version import version
 

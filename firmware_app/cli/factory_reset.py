@@ -69,9 +69,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 def _reset(options: argparse.Namespace) -> int:
     from firmware_app.appliance import factory_reset
-    from firmware_app.cli.errors import (
-        RESET_NEEDS_ROOT,
-    )
+    from firmware_app.cli.errors import RESET_NEEDS_ROOT
     from firmware_app.core.settings import DEFAULT_PATH, load_config
     from firmware_app.core.state_dir import StateDir
 
@@ -111,9 +109,7 @@ def _announce(plan: ResetPlan, state: StateDir, say: _Say) -> None:
 
 def _ask(box: str, config: Config) -> None:
     """Have a person type the box's id; raises `RESET_NOT_NAMED`."""
-    from firmware_app.cli.errors import (
-        RESET_NOT_NAMED,
-    )
+    from firmware_app.cli.errors import RESET_NOT_NAMED
 
     if sys.stdin.isatty():
         print(translate(_TYPE, printable_language(config.box.language)).format(box=box), end="", flush=True)
@@ -124,9 +120,7 @@ def _ask(box: str, config: Config) -> None:
 def _stop(config: Config, state: StateDir) -> None:
     """End the box; raises `AlreadyRunning` where a process of it does not end, or is not systemd's."""
     from firmware_app.core import programs, run_status
-    from firmware_app.core.errors import (
-        AlreadyRunning,
-    )
+    from firmware_app.core.errors import AlreadyRunning
     from firmware_app.core.programs import ProgramFailed
 
     try:

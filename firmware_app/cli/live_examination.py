@@ -18,14 +18,9 @@ from typing import Any, Final
 from firmware_app.cases import casebook
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cli.errors import (
-    NOTHING_KEPT,
-    SOURCE_UNKNOWN,
-)
+from firmware_app.cli.errors import NOTHING_KEPT, SOURCE_UNKNOWN
 from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.live_frame import FrameRequest, LiveFolder, LiveFrame
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config

@@ -23,24 +23,13 @@ from typing import Final
 from firmware_app.cases import follow_up
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import output_folder
-from firmware_app.cli.errors import (
-    BACKGROUND_UNKNOWN,
-    TEMPORARY_UNUSABLE,
-    OutputUnusable,
-    TemporaryFull,
-)
+from firmware_app.cli.errors import BACKGROUND_UNKNOWN, TEMPORARY_UNUSABLE, OutputUnusable, TemporaryFull
 from firmware_app.cli.output_folder import KeptResults, OutputFolder
-from firmware_app.core.errors import (
-    StateUnusable,
-)
+from firmware_app.core.errors import StateUnusable
 from firmware_app.core.records import Case, FileRecord, FileStatus, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes
-from firmware_app.dicom.errors import (
-    IntakeError,
-    NotKept,
-    SpaceShort,
-)
+from firmware_app.dicom.errors import IntakeError, NotKept, SpaceShort
 from firmware_app.ingest.input_files import InputFile, find_input_files, percent_encode, to_storable_text
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.reading.reader import Reader

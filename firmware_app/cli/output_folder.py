@@ -26,23 +26,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from firmware_app.cli.errors import (
-    OutputUnusable,
-)
+from firmware_app.cli.errors import OutputUnusable
 from firmware_app.core.records import Case, FileRecord, FileStatus
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, sync_directory
 from firmware_app.core.version import version
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
-from firmware_app.ingest.input_files import (
-    close_quietly,
-    open_regular_file,
-    percent_encode,
-    read_at,
-    to_storable_text,
-)
+from firmware_app.dicom.errors import IntakeError
+from firmware_app.ingest.input_files import close_quietly, open_regular_file, percent_encode, read_at, to_storable_text
 from firmware_app.packs.manifest import MANIFEST_FILE
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.results import case_json, key_images, overview

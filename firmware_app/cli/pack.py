@@ -131,9 +131,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from firmware_app.packs import installer
-    from firmware_app.packs.errors import (
-        PackError,
-    )
+    from firmware_app.packs.errors import PackError
 
     config, store = _open(options)
     shelf = store.survey()
@@ -198,9 +196,7 @@ def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
 
 def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
     """Refuse a new pack that shares images with another until `[packs] prefer` says which is used."""
-    from firmware_app.cli.errors import (
-        PACK_OVERLAPS,
-    )
+    from firmware_app.cli.errors import PACK_OVERLAPS
     from firmware_app.reading import routing
 
     packs = store.survey().packs
@@ -214,9 +210,7 @@ def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
 
 def _golden_check(config: Config) -> Callable[[Pack], None]:
     """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
-    from firmware_app.cli.errors import (
-        PACK_NOT_RIGHT_HERE,
-    )
+    from firmware_app.cli.errors import PACK_NOT_RIGHT_HERE
     from firmware_app.reading import variant_trial
 
     def judge(pack: Pack) -> None:
@@ -397,9 +391,7 @@ def _trials(config: Config) -> dict[str, PackTrial]:
 
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cases.pack_changes import PackTrials
-    from firmware_app.core.errors import (
-        LanternError,
-    )
+    from firmware_app.core.errors import LanternError
     from firmware_app.core.state_dir import StateDir
 
     path = StateDir(config.state.dir).clinical_db

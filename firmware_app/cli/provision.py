@@ -21,15 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.appliance.errors import (
-    ANSWERS_UNWRITABLE,
-    NOT_PROVISIONED,
-    ProvisioningUndecided,
-    TrustNeeded,
-)
-from firmware_app.cli.errors import (
-    CONSOLE_NEEDED,
-)
+from firmware_app.appliance.errors import ANSWERS_UNWRITABLE, NOT_PROVISIONED, ProvisioningUndecided, TrustNeeded
+from firmware_app.cli.errors import CONSOLE_NEEDED
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -158,12 +151,7 @@ def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPa
 
 
 def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.appliance import (
-        first_start,
-        provisioning_files,
-        signed_provisioning,
-        uplink_enrolment,
-    )
+    from firmware_app.appliance import first_start, provisioning_files, signed_provisioning, uplink_enrolment
     from firmware_app.appliance.signed_provisioning import HospitalProof
 
     _require_writable(places.config, places.keys)

@@ -82,19 +82,13 @@ def _path(text: str) -> Path:
 
 
 def _read(options: argparse.Namespace) -> int:
-    from firmware_app.cases.errors import (
-        NOT_A_REGULAR_FILE,
-    )
+    from firmware_app.cases.errors import NOT_A_REGULAR_FILE
     from firmware_app.cli import offline_reading
-    from firmware_app.cli.errors import (
-        NOTHING_TO_READ,
-    )
+    from firmware_app.cli.errors import NOTHING_TO_READ
     from firmware_app.core import console
     from firmware_app.core.settings import load_config
     from firmware_app.ingest.input_files import count_skipped
-    from firmware_app.reading.errors import (
-        MODALITY_UNKNOWN,
-    )
+    from firmware_app.reading.errors import MODALITY_UNKNOWN
 
     config = load_config(options.config)
     aside = printable_language(config.box.language, sys.stderr)
@@ -148,9 +142,7 @@ def _read(options: argparse.Namespace) -> int:
 
 def _background(given: str | None) -> Mapping[str, bool]:
     """The facts of ``--background``: JSON itself, or the path of a file with it; raises `BACKGROUND_INVALID`."""
-    from firmware_app.cli.errors import (
-        BACKGROUND_INVALID,
-    )
+    from firmware_app.cli.errors import BACKGROUND_INVALID
 
     if given is None:
         return {}

@@ -73,9 +73,7 @@ def _restore(options: argparse.Namespace) -> int:
     from firmware_app.appliance import locked_restore
     from firmware_app.core import run_status
     from firmware_app.core.console import ProgressLine
-    from firmware_app.core.errors import (
-        AlreadyRunning,
-    )
+    from firmware_app.core.errors import AlreadyRunning
     from firmware_app.core.settings import DEFAULT_PATH
     from firmware_app.core.state_dir import StateDir
 
@@ -104,9 +102,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _make_writable(settings_at: Path) -> None:
     """Make the folder of the settings where there is none; raises `RESTORE_SETTINGS` where they cannot be written."""
-    from firmware_app.cli.errors import (
-        RESTORE_SETTINGS,
-    )
+    from firmware_app.cli.errors import RESTORE_SETTINGS
 
     folder = settings_at.parent
     try:

@@ -10,13 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_app.appliance.errors import (
-    SOFTWARE_NO_REPOSITORY,
-    SoftwareCurrent,
-)
-from firmware_app.cli.errors import (
-    SOFTWARE_NOT_HERE,
-)
+from firmware_app.appliance.errors import SOFTWARE_NO_REPOSITORY, SoftwareCurrent
+from firmware_app.cli.errors import SOFTWARE_NOT_HERE
 from firmware_app.core.language import printable_language
 
 if TYPE_CHECKING:
@@ -138,12 +133,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _install(options: argparse.Namespace) -> int:
-    from firmware_app.appliance import (
-        software_bundle,
-        software_channel,
-        software_record,
-        software_service,
-    )
+    from firmware_app.appliance import software_bundle, software_channel, software_record, software_service
 
     config, state, machine = _open(options)
     wish = _wish(config, options)

@@ -9,13 +9,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from firmware_app.cli.errors import (
-    STATE_FORBIDDEN,
-)
-from firmware_app.core.errors import (
-    STORE_DAMAGED,
-    LanternError,
-)
+from firmware_app.cli.errors import STATE_FORBIDDEN
+from firmware_app.core.errors import STORE_DAMAGED, LanternError
 from firmware_app.core.language import LANGUAGES, escape_controls, printable_language
 
 

@@ -42,9 +42,7 @@ def open_accounts(config: Config) -> Accounts:
 
 def find_account(name: str, config: Config) -> User:
     """The account in use that a person names; raises `ACCOUNT_UNKNOWN`."""
-    from firmware_app.cases.errors import (
-        ACCOUNT_UNKNOWN,
-    )
+    from firmware_app.cases.errors import ACCOUNT_UNKNOWN
 
     found = open_accounts(config).find(name)
     if found is None or found.disabled:

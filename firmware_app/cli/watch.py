@@ -65,14 +65,10 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 def _watch(options: argparse.Namespace) -> int:
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cli import live_examination
-    from firmware_app.cli.errors import (
-        WATCHED_ALREADY,
-    )
+    from firmware_app.cli.errors import WATCHED_ALREADY
     from firmware_app.core import live_frame as live
     from firmware_app.core import run_status
-    from firmware_app.core.errors import (
-        AlreadyRunning,
-    )
+    from firmware_app.core.errors import AlreadyRunning
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
     from firmware_app.reading.frame_grabber import FrameRefused
@@ -126,9 +122,7 @@ def _every(
     watching: LiveSession, source: FrameSource, clinical: ClinicalDatabase | None, state: StateDir, pack: Pack
 ) -> Iterator[LiveReading | SessionEvent | None]:
     from firmware_app.cli.live_examination import ArrivingImages
-    from firmware_app.core.errors import (
-        STORE_NOT_READY,
-    )
+    from firmware_app.core.errors import STORE_NOT_READY
 
     if source.kind != "dicom":
         yield from watching.readings()
@@ -140,13 +134,8 @@ def _every(
 
 def _pack(name: str | None, config: Config) -> Pack:
     """The pack of this name, or the only one that reads ultrasound pictures."""
-    from firmware_app.cli.errors import (
-        PACK_OF_VOLUMES,
-        PACK_UNCLEAR,
-    )
-    from firmware_app.packs.errors import (
-        PACK_UNKNOWN,
-    )
+    from firmware_app.cli.errors import PACK_OF_VOLUMES, PACK_UNCLEAR
+    from firmware_app.packs.errors import PACK_UNKNOWN
     from firmware_app.packs.pack_store import PackStore
 
     packs = PackStore.of(config).survey().packs
@@ -167,9 +156,7 @@ def _local_thresholds(
     clinical: ClinicalDatabase, config: Config, pack: Pack
 ) -> Callable[[tuple[Finding, ...]], tuple[Finding, ...]]:
     """The clinic's own thresholds; raises `PACK_UNFIT_HERE` for a pack that is suspended."""
-    from firmware_app.monitoring.errors import (
-        PACK_UNFIT_HERE,
-    )
+    from firmware_app.monitoring.errors import PACK_UNFIT_HERE
     from firmware_app.reading.local_calibration import LocalCalibration
 
     local = LocalCalibration(clinical, config)

@@ -23,11 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from firmware_app.core import child_messages, process
-from firmware_app.core.errors import (
-    MEMORY_SHORT,
-    LanternError,
-    Undecodable,
-)
+from firmware_app.core.errors import MEMORY_SHORT, LanternError, Undecodable
 from firmware_app.core.records import Reason
 
 Answers = Iterator[child_messages.ChildMessage]

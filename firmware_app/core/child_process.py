@@ -21,9 +21,7 @@ from typing import Any, Final
 import firmware_app
 from firmware_app.core import child_messages
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import (
-    ChildWillNotStart,
-)
+from firmware_app.core.errors import ChildWillNotStart
 
 START_SECONDS: Final = 60.0
 OUT_OF_TIME: Final = "out of time"

@@ -157,12 +157,7 @@ class ClockMemory:
         if kept:
             began = Anchor(began.order, TimeSource.BATTERY, elapsed, self.battery_told + off)
         fresh = replace(
-            self,
-            boots=self.boots + 1,
-            boot=boot,
-            base=max(self.newest, self.certain()),
-            last=elapsed,
-            anchor=began,
+            self, boots=self.boots + 1, boot=boot, base=max(self.newest, self.certain()), last=elapsed, anchor=began
         )
         fresh = fresh.followed(elapsed, wall)
         # An unknown time lies between two boots: more than any log-in may be idle, so that none outlives a restart.

@@ -10,15 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from firmware_app.core import runtimes
 from firmware_app.core.language import LANGUAGES
@@ -273,11 +265,7 @@ class CalibrationSection(ConfigSection):
     """Which films the clinic is asked to confirm (docs/local-calibration.md)."""
 
     before: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        title="Asked before",
-        description="share of films that the doctor reads first",
+        0.1, ge=0, lt=1, title="Asked before", description="share of films that the doctor reads first"
     )
     low: Share = Field(0.1, title="Asked of low scores", description="share of films below the threshold asked for")
 

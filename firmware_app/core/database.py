@@ -19,12 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from firmware_app.core import database_health, locks
-from firmware_app.core.errors import (
-    STORE_NOT_READY,
-    STORE_TOO_OLD,
-    StoreError,
-    StoreTooNew,
-)
+from firmware_app.core.errors import STORE_NOT_READY, STORE_TOO_OLD, StoreError, StoreTooNew
 from firmware_app.core.schema import Schema
 from firmware_app.core.state_dir import make_directory, sync_directory
 

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core import programs
-from firmware_app.core.errors import (
-    SealingFailed,
-)
+from firmware_app.core.errors import SealingFailed
 from firmware_app.core.programs import ProgramFailed, ProgramMissing, ProgramRefused
 
 

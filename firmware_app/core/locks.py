@@ -19,11 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core import database_health, disk
-from firmware_app.core.errors import (
-    STORE_DAMAGED,
-    STORE_LOOKED_AT,
-    StoreError,
-)
+from firmware_app.core.errors import STORE_DAMAGED, STORE_LOOKED_AT, StoreError
 
 _RETRY_S: Final = 0.02
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register, render_sentence, translate
 from firmware_app.core.lesion import FINDING_TAG as FINDING_TAG
 from firmware_app.core.lesion import Feature as Feature

@@ -21,11 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.core import clock, disk
-from firmware_app.core.errors import (
-    RESET_UNFINISHED,
-    AlreadyRunning,
-    LanternError,
-)
+from firmware_app.core.errors import RESET_UNFINISHED, AlreadyRunning, LanternError
 from firmware_app.core.language import LANGUAGES, list_codes
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config

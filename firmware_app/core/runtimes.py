@@ -8,9 +8,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from firmware_app.core.errors import (
-    RuntimeUnavailable,
-)
+from firmware_app.core.errors import RuntimeUnavailable
 
 GROUP: Final = "lantern.runtimes"
 DEFAULT: Final = "onnxruntime"

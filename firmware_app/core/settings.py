@@ -42,12 +42,7 @@ from firmware_app.core.config_sections import ViewerSection as ViewerSection
 from firmware_app.core.config_sections import WorklistSection as WorklistSection
 from firmware_app.core.config_source import ConfigSource as ConfigSource
 from firmware_app.core.config_source import Keys
-from firmware_app.core.errors import (
-    CONFIG_INVALID,
-    CONFIG_UNKNOWN_KEY,
-    ConfigError,
-    RuntimeUnavailable,
-)
+from firmware_app.core.errors import CONFIG_INVALID, CONFIG_UNKNOWN_KEY, ConfigError, RuntimeUnavailable
 
 _ENVIRONMENT_PREFIX: Final = "LANTERN_"
 

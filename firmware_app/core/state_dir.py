@@ -43,9 +43,7 @@ from typing import Final, TypeVar
 
 from firmware_app.core import disk
 from firmware_app.core.disk import free_bytes as free_bytes
-from firmware_app.core.errors import (
-    RESET_UNFINISHED,
-)
+from firmware_app.core.errors import RESET_UNFINISHED
 
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770

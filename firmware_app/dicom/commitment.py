@@ -14,9 +14,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from firmware_app.dicom import data_elements, element_stream
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.dicom.errors import IntakeError
 
 PUSH_MODEL: Final = "1.2.840.10008.1.20.1"
 WELL_KNOWN_INSTANCE: Final = "1.2.840.10008.1.20.1.1"

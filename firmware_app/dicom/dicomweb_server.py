@@ -27,9 +27,7 @@ from waitress.server import UnixWSGIServer
 from firmware_app.core.language import escape_controls
 from firmware_app.core.settings import Config
 from firmware_app.dicom.dicomweb import CLIENT_HEADER, socket_path
-from firmware_app.dicom.errors import (
-    PORT_UNUSABLE,
-)
+from firmware_app.dicom.errors import PORT_UNUSABLE
 from firmware_app.dicom.storage import ImageDoor
 from firmware_app.dicom.stow_rs import (
     InvalidMultipart,

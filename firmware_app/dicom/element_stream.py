@@ -30,12 +30,7 @@ from firmware_app.dicom.data_elements import (
     Encoding,
     tag_name,
 )
-from firmware_app.dicom.errors import (
-    IntakeError,
-    Malformed,
-    NestedTooDeep,
-    Truncated,
-)
+from firmware_app.dicom.errors import IntakeError, Malformed, NestedTooDeep, Truncated
 
 DEPTH_LIMIT: Final = 32
 ELEMENT_LIMIT: Final = 1_000_000

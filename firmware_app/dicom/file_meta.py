@@ -24,10 +24,7 @@ from firmware_app.dicom.data_elements import (
     Encoding,
     tag_name,
 )
-from firmware_app.dicom.errors import (
-    Malformed,
-    Truncated,
-)
+from firmware_app.dicom.errors import Malformed, Truncated
 
 # Always zeroed: an executable may be hidden in these 128 bytes (CVE-2019-11687).
 PREAMBLE: Final = bytes(128) + b"DICM"

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from firmware_app.core.config_sections import ArchiveSection, PeerSection
 from firmware_app.core.settings import Config
-from firmware_app.dicom.errors import (
-    PACS_TLS,
-)
+from firmware_app.dicom.errors import PACS_TLS
 
 
 @dataclass(frozen=True, slots=True)

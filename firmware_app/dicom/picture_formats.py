@@ -14,10 +14,7 @@ from struct import Struct, unpack
 from typing import Final
 
 from firmware_app.dicom.data_elements import Buffer
-from firmware_app.dicom.errors import (
-    END_NOT_MARKED,
-    Truncated,
-)
+from firmware_app.dicom.errors import END_NOT_MARKED, Truncated
 
 HEAD_BYTES: Final = 16
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -20,13 +20,7 @@ from pynetdicom import _config, build_context, evt
 from pynetdicom.association import Association
 
 from firmware_app.core.records import is_uid
-from firmware_app.dicom.errors import (
-    EARLIER_NO_GET,
-    EARLIER_REFUSED,
-    EARLIER_UNANSWERED,
-    PacsError,
-    PacsKindRefused,
-)
+from firmware_app.dicom.errors import EARLIER_NO_GET, EARLIER_REFUSED, EARLIER_UNANSWERED, PacsError, PacsKindRefused
 from firmware_app.dicom.peers import Peer
 from firmware_app.dicom.query_keys import CHARSET_TAG, read_raw, read_texts
 from firmware_app.dicom.storage_scu import build_contexts, open_association, response_status

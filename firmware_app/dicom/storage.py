@@ -19,13 +19,7 @@ from typing import Final, Protocol
 
 from firmware_app.core import disk
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    DISK_FAILING,
-    DISK_READ_ONLY,
-    DiskFull,
-    LanternError,
-    StoreError,
-)
+from firmware_app.core.errors import DISK_FAILING, DISK_READ_ONLY, DiskFull, LanternError, StoreError
 from firmware_app.core.records import UID_MOST, Header
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.dicom.commitment import CommitmentAnswer, ObjectReference

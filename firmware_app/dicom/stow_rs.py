@@ -16,19 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
 
-from firmware_app.core.errors import (
-    StoreError,
-)
+from firmware_app.core.errors import StoreError
 from firmware_app.core.records import Header
 from firmware_app.dicom import file_meta
-from firmware_app.dicom.errors import (
-    IDENTITY_MISMATCH,
-    NOT_AN_IMAGE,
-    IntakeError,
-    NotKept,
-    SpaceShort,
-    Truncated,
-)
+from firmware_app.dicom.errors import IDENTITY_MISMATCH, NOT_AN_IMAGE, IntakeError, NotKept, SpaceShort, Truncated
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, examine_descriptor
 from firmware_app.dicom.media_types import MULTIPART, parse_media_type
 from firmware_app.dicom.storage import ImageDoor, Spool, explain_not_kept

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.dicom.errors import (
-    TRANSFER_SYNTAX_REFUSED,
-)
+from firmware_app.dicom.errors import TRANSFER_SYNTAX_REFUSED
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"

@@ -21,9 +21,7 @@ from typing import Any, BinaryIO, Final
 
 from flask import Blueprint, Response, abort, request
 
-from firmware_app.core.errors import (
-    StoreError,
-)
+from firmware_app.core.errors import StoreError
 from firmware_app.dicom import media_types, qido_rs
 from firmware_app.dicom.dicomweb import OfferedObjects, OfferedResult
 from firmware_app.dicom.media_types import MULTIPART, MediaType

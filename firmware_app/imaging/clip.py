@@ -19,18 +19,10 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.core.errors import (
-    ImagingError,
-    Undecodable,
-)
+from firmware_app.core.errors import ImagingError, Undecodable
 from firmware_app.imaging import ultrasound_regions
 from firmware_app.imaging.display import DisplayFrame, to_greys
-from firmware_app.imaging.errors import (
-    CLIP_WITHOUT_PICTURES,
-    VIDEO_READER_MISSING,
-    FrameTooLarge,
-    PixelsUnsupported,
-)
+from firmware_app.imaging.errors import CLIP_WITHOUT_PICTURES, VIDEO_READER_MISSING, FrameTooLarge, PixelsUnsupported
 from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.image_limits import DECODING_ERRORS, MOST_FRAMES
 from firmware_app.imaging.pixel_size import SQUARE, pixel_aspect

@@ -18,21 +18,14 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
 from firmware_app import __version__
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.dicom import file_meta
 from firmware_app.imaging import deidentified_header, deidentified_pixels, dicom_image, keyframes
 from firmware_app.imaging.deidentified_header import Pseudonyms
 from firmware_app.imaging.deidentified_pixels import PixelPlan
 from firmware_app.imaging.dicom_image import DicomImage
 from firmware_app.imaging.dicom_source import HEADER_ERRORS
-from firmware_app.imaging.errors import (
-    EXPORT_NO_ROOM,
-    EXPORT_TEXT_FOUND,
-    EXPORT_TEXT_UNCHECKED,
-    EXPORT_TOO_LARGE,
-)
+from firmware_app.imaging.errors import EXPORT_NO_ROOM, EXPORT_TEXT_FOUND, EXPORT_TEXT_UNCHECKED, EXPORT_TOO_LARGE
 from firmware_app.imaging.text_detection import TextDetector
 
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
@@ -42,10 +35,7 @@ _HEADER_BYTES: Final = 1 << 20
 MOST_TEXT_CHECKED: Final = 16
 """How many frames of a clip are searched for text, evenly spread: a machine's text stays for seconds."""
 _BASIC, _CLEAN_PIXELS = "113100", "113101"  # PS3.16 CID 7050
-_MEANINGS: Final = {
-    _BASIC: "Basic Application Confidentiality Profile",
-    _CLEAN_PIXELS: "Clean Pixel Data Option",
-}
+_MEANINGS: Final = {_BASIC: "Basic Application Confidentiality Profile", _CLEAN_PIXELS: "Clean Pixel Data Option"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,15 +19,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import image_properties, keyframes, palette, ultrasound_sector
 from firmware_app.imaging.dicom_image import DicomImage
 from firmware_app.imaging.dicom_source import HEADER_ERRORS, PixelSource
-from firmware_app.imaging.errors import (
-    EXPORT_NO_SECTOR,
-)
+from firmware_app.imaging.errors import EXPORT_NO_SECTOR
 from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.ultrasound_sector import Sector
 

@@ -15,9 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import (
     colour_models,
     dicom_source,

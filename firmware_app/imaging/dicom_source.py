@@ -27,14 +27,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
-from firmware_app.imaging.errors import (
-    FrameTooLarge,
-    NoPixels,
-    PixelsUnsupported,
-)
+from firmware_app.core.errors import Undecodable
+from firmware_app.imaging.errors import FrameTooLarge, NoPixels, PixelsUnsupported
 from firmware_app.imaging.image_limits import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 
 LARGEST_FRAME_PX: Final = 32 * 1024 * 1024
@@ -46,12 +40,7 @@ HEADER_ERRORS: Final = (*DECODING_ERRORS, InvalidDicomError, BytesLengthExceptio
 _KEYWORDS: Final = {0x0010: "PixelData", 0x0009: "DoubleFloatPixelData", 0x0008: "FloatPixelData"}
 _UNDEFINED: Final = 0xFFFFFFFF
 # All others are encapsulated (PS3.5 A.4), also the newest, for which pydicom's own check raises an error.
-_NATIVE: Final = (
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-)
+_NATIVE: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 _PIXEL_VRS: Final = (b"OB", b"OW", b"OF", b"OD", b"UN")
 _WORD_BYTES: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 

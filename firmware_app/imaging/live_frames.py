@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, UltrasoundImageStorage, generate_uid
 
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import clip, image_properties, keyframes, ultrasound_sector
 from firmware_app.imaging.display import DisplayFrame
 from firmware_app.imaging.errors import (

@@ -26,10 +26,7 @@ from firmware_app.imaging import (
     ultrasound_marks,
     ultrasound_sector,
 )
-from firmware_app.imaging.errors import (
-    NO_VOLUME,
-    ImageUnfit,
-)
+from firmware_app.imaging.errors import NO_VOLUME, ImageUnfit
 from firmware_app.imaging.image_file import ImageFile
 from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec
 from firmware_app.imaging.keyframes import Keyframes

@@ -23,15 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging.codec import codestream, jpeg
 from firmware_app.imaging.display import DisplayFrame, to_greys
-from firmware_app.imaging.errors import (
-    FrameTooLarge,
-    PixelsUnsupported,
-)
+from firmware_app.imaging.errors import FrameTooLarge, PixelsUnsupported
 from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.image_limits import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 from firmware_app.imaging.pixel_size import SQUARE

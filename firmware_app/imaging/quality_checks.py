@@ -87,12 +87,7 @@ RADIOGRAPH_LIMITS: Final = FitnessLimits(
     contrast_left=0.6,
 )
 ULTRASOUND_LIMITS: Final = FitnessLimits(
-    share_of_input=0.6,
-    narrowest=0.33,
-    widest=3.0,
-    commonest_grey=0.9,
-    correlation=0.4,
-    contrast_left=0.5,
+    share_of_input=0.6, narrowest=0.33, widest=3.0, commonest_grey=0.9, correlation=0.4, contrast_left=0.5
 )
 LIMITS_BY_MODALITY: Final = {"US": ULTRASOUND_LIMITS}
 """The limits by DICOM Modality; `RADIOGRAPH_LIMITS` holds for all others."""

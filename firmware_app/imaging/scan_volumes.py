@@ -25,9 +25,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.core.records import Reason
 from firmware_app.imaging import dicom_image
 from firmware_app.imaging.errors import (

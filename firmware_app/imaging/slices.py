@@ -16,17 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.core.records import Reason
 from firmware_app.imaging import dicom_source, grey_transforms, header_values, spacing
 from firmware_app.imaging.dicom_source import HEADER_ERRORS, PixelSource
-from firmware_app.imaging.errors import (
-    LOCALIZER_LEFT_OUT,
-    NO_SLICE,
-    SeriesUnfit,
-)
+from firmware_app.imaging.errors import LOCALIZER_LEFT_OUT, NO_SLICE, SeriesUnfit
 from firmware_app.imaging.grey_scale import GreyScale, StoredWords
 
 Vector = tuple[float, float, float]

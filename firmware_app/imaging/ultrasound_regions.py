@@ -14,9 +14,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import header_values
 from firmware_app.imaging.dicom_source import HEADER_ERRORS, read_integer
 from firmware_app.imaging.pixel_size import pixel_aspect

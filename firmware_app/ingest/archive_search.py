@@ -23,26 +23,16 @@ from firmware_app.cases.earlier_studies import (
     find_search_subject,
 )
 from firmware_app.cases.patient_identity import PatientKey, find_doubts
-from firmware_app.core.errors import (
-    LanternError,
-    StoreError,
-)
+from firmware_app.core.errors import LanternError, StoreError
 from firmware_app.core.records import Header, Reason
 from firmware_app.core.settings import Config
 from firmware_app.dicom import query_scu, transfer_syntax
-from firmware_app.dicom.errors import (
-    IDENTITY_MISMATCH,
-    EarlierError,
-    IntakeError,
-)
+from firmware_app.dicom.errors import IDENTITY_MISMATCH, EarlierError, IntakeError
 from firmware_app.dicom.negotiation import STORAGE
 from firmware_app.dicom.peers import ArchivePeer, list_archives
 from firmware_app.dicom.query_scu import FoundStudy
 from firmware_app.dicom.sop_classes import kind_of_class
-from firmware_app.ingest.errors import (
-    EARLIER_INCOMPLETE,
-    EARLIER_NONE,
-)
+from firmware_app.ingest.errors import EARLIER_INCOMPLETE, EARLIER_NONE
 from firmware_app.ingest.intake import ImageIntake
 
 log = logging.getLogger("lantern.gateway")

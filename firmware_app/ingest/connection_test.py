@@ -13,9 +13,7 @@ import sqlite3
 import threading
 from typing import Final
 
-from firmware_app.cases.errors import (
-    MachineError,
-)
+from firmware_app.cases.errors import MachineError
 from firmware_app.cases.imaging_devices import Modalities, Modality
 from firmware_app.core.config_sections import PeerSection
 from firmware_app.core.database import Database

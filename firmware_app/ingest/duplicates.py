@@ -14,10 +14,7 @@ from pathlib import Path
 from struct import pack
 from typing import Final
 
-from firmware_app.cases.errors import (
-    HeaderConflict,
-    InstanceConflict,
-)
+from firmware_app.cases.errors import HeaderConflict, InstanceConflict
 from firmware_app.core.records import Header
 from firmware_app.dicom import transfer_syntax
 from firmware_app.dicom.data_elements import BIG, LITTLE, LONG_VRS, PIXEL_DATA, SHORT_VRS, Buffer, Encoding

@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from firmware_app.cases.errors import (
-    NOT_A_REGULAR_FILE,
-    FileUnreadable,
-)
+from firmware_app.cases.errors import NOT_A_REGULAR_FILE, FileUnreadable
 from firmware_app.core.records import Reason
 
 # zip (also empty or split), RAR, 7-Zip, gzip, xz, bzip2, Zstandard, cabinet

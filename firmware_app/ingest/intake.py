@@ -29,25 +29,11 @@ from firmware_app.cases.errors import (
     HeaderConflict,
     InstanceConflict,
 )
-from firmware_app.core.errors import (
-    LanternError,
-    StoreError,
-)
+from firmware_app.core.errors import LanternError, StoreError
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
 from firmware_app.dicom import file_meta, patient_data, picture_formats
-from firmware_app.dicom.errors import (
-    NOT_AN_IMAGE,
-    IntakeError,
-    ObjectTooLarge,
-    SpaceShort,
-)
-from firmware_app.dicom.header import (
-    MAGIC,
-    PREAMBLE_BYTES,
-    ExaminedObject,
-    examine_descriptor,
-    looks_like_data_set,
-)
+from firmware_app.dicom.errors import NOT_AN_IMAGE, IntakeError, ObjectTooLarge, SpaceShort
+from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, ExaminedObject, examine_descriptor, looks_like_data_set
 from firmware_app.dicom.storage import (
     Admission,
     Expectation,

@@ -25,23 +25,12 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.cases import usb_import
-from firmware_app.cases.errors import (
-    FILE_GARBLED,
-    FileUnreadable,
-)
+from firmware_app.cases.errors import FILE_GARBLED, FileUnreadable
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import database_health
-from firmware_app.core.errors import (
-    LanternError,
-    StoreError,
-)
+from firmware_app.core.errors import LanternError, StoreError
 from firmware_app.core.records import Reason
-from firmware_app.dicom.errors import (
-    DirectoryRecord,
-    IntakeError,
-    NotKept,
-    SpaceShort,
-)
+from firmware_app.dicom.errors import DirectoryRecord, IntakeError, NotKept, SpaceShort
 from firmware_app.dicom.storage import Outcome
 from firmware_app.ingest import stick_file_kinds, stick_files, stick_space
 from firmware_app.ingest.errors import (

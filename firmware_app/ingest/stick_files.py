@@ -19,12 +19,8 @@ from struct import unpack_from
 from typing import Final
 
 from firmware_app.dicom.data_elements import LONG_VRS, SHORT_VRS
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
-from firmware_app.ingest.errors import (
-    STICK_PULLED,
-)
+from firmware_app.dicom.errors import IntakeError
+from firmware_app.ingest.errors import STICK_PULLED
 from firmware_app.ingest.input_files import close_quietly, open_regular_file, read_at, to_storable_text
 
 MOST_FILES: Final = 200_000

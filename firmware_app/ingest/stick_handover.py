@@ -21,10 +21,7 @@ from typing import Final
 
 from firmware_app.core.records import Reason
 from firmware_app.ingest import stick_mounting
-from firmware_app.ingest.errors import (
-    STICK_UNSAFE,
-    StickNotMounted,
-)
+from firmware_app.ingest.errors import STICK_UNSAFE, StickNotMounted
 
 SOCKET: Final = "hand"
 IMPORTER: Final = "lantern-usb"

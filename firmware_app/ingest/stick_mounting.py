@@ -30,9 +30,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from firmware_app.cases.errors import (
-    StickError,
-)
+from firmware_app.cases.errors import StickError
 from firmware_app.ingest.errors import (
     STICK_BLANK,
     STICK_FOREIGN,

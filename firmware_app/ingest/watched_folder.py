@@ -16,14 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import (
-    StoreError,
-)
-from firmware_app.dicom.errors import (
-    IntakeError,
-    NotKept,
-    SpaceShort,
-)
+from firmware_app.core.errors import StoreError
+from firmware_app.dicom.errors import IntakeError, NotKept, SpaceShort
 from firmware_app.ingest.intake import ImageIntake
 
 log = logging.getLogger("lantern.folder")

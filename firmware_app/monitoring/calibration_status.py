@@ -6,9 +6,7 @@ from typing import Final
 
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Case, LocalState, Reason
-from firmware_app.monitoring.errors import (
-    PACK_UNFIT_HERE,
-)
+from firmware_app.monitoring.errors import PACK_UNFIT_HERE
 
 PROVISIONAL: Final = register(
     "calibration.provisional",

@@ -29,10 +29,7 @@ from firmware_app.core.clinic_accuracy import (
 from firmware_app.core.operating_point import CurvePoint, ThresholdSuggestion, standardise_probability
 from firmware_app.core.records import LocalState
 from firmware_app.core.settings import Config
-from firmware_app.monitoring.errors import (
-    PlaceUnknown,
-    PointUnfounded,
-)
+from firmware_app.monitoring.errors import PlaceUnknown, PointUnfounded
 from firmware_app.monitoring.operating_points import OperatingPoint, OperatingPoints, Proposal, format_figures
 from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.manifest import Manifest

@@ -27,12 +27,7 @@ from firmware_app.core.clinic_accuracy import ClinicFigures, Estimate
 from firmware_app.core.database import Database
 from firmware_app.core.records import Detail
 from firmware_app.core.state_dir import make_directory, read_plain_file, sync_directory, write_atomically
-from firmware_app.monitoring.errors import (
-    POINT_ROLE_MISSING,
-    NoPoint,
-    PointOutdated,
-    PointSamePerson,
-)
+from firmware_app.monitoring.errors import POINT_ROLE_MISSING, NoPoint, PointOutdated, PointSamePerson
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

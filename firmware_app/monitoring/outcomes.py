@@ -25,10 +25,7 @@ from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
-from firmware_app.monitoring.errors import (
-    OUTCOMES_UNUSABLE,
-    OutcomesUnreadable,
-)
+from firmware_app.monitoring.errors import OUTCOMES_UNUSABLE, OutcomesUnreadable
 
 MOST_BYTES: Final = 20_000_000
 _COLUMNS: Final = {
@@ -58,8 +55,7 @@ NO_CASE_NAMED: Final = register(
 )
 NO_SUCH_CASE: Final = register("outcomes.no_such_case", N_("No case of this box fits."))
 SEVERAL_CASES: Final = register(
-    "outcomes.several_cases",
-    N_("{count} cases of this box fit. Name one by its accession number or its reference."),
+    "outcomes.several_cases", N_("{count} cases of this box fit. Name one by its accession number or its reference.")
 )
 NO_OUTCOME: Final = register(
     "outcomes.no_outcome", N_("Its outcome is none of: positive, negative, unsure (阳性, 阴性, 不确定).")

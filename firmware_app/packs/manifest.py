@@ -21,11 +21,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, model_vali
 
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs import manifest_types
-from firmware_app.packs.errors import (
-    PACK_FOLDER_RENAMED,
-    PackManifestInvalid,
-    PackTaskUnread,
-)
+from firmware_app.packs.errors import PACK_FOLDER_RENAMED, PackManifestInvalid, PackTaskUnread
 from firmware_app.packs.evidence import (
     CropChange,
     DataSource,

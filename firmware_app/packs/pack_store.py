@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from firmware_app.core.settings import Config
-from firmware_app.packs.errors import (
-    PackError,
-    PackFolderUnusable,
-)
+from firmware_app.packs.errors import PackError, PackFolderUnusable
 from firmware_app.packs.manifest import MANIFEST_FILE
 from firmware_app.packs.offers import parse_version
 from firmware_app.packs.pack_folder import Pack, PackListing, find_pack, scan_packs, shipped_packs_dir

@@ -41,9 +41,7 @@ from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from firmware_app.core import clock
 from firmware_app.core.clock import Condition
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.packs.offers import INDEX_FILE, METADATA_FOLDER, TARGETS_FOLDER
 
 ROOT_FILE = "trusted-root.json"

@@ -20,12 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.packs.errors import (
-    PACK_TRIAL_DIFFERS,
-    PACK_TRIAL_LOST,
-    PACK_TRIAL_SLOWER,
-    PackError,
-)
+from firmware_app.packs.errors import PACK_TRIAL_DIFFERS, PACK_TRIAL_LOST, PACK_TRIAL_SLOWER, PackError
 
 SIGNIFICANCE: Final = 0.05
 LEAST_AGREEMENT: Final = 0.8

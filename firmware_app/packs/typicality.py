@@ -21,9 +21,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.packs.errors import (
-    PackArtefactMissing,
-)
+from firmware_app.packs.errors import PackArtefactMissing
 from firmware_app.packs.pack_folder import Pack
 
 TYPICALITY_FILE: Final = "typicality.npz"

@@ -16,15 +16,10 @@ from typing import Any, Final
 from firmware_app.core import child_messages
 from firmware_app.core.child_messages import Arrays, ChildMessage
 from firmware_app.core.child_process import Child, ChildLost, start_child
-from firmware_app.core.errors import (
-    ImagingError,
-    LanternError,
-)
+from firmware_app.core.errors import ImagingError, LanternError
 from firmware_app.core.errors.base import find_error
 from firmware_app.core.records import Reason
-from firmware_app.imaging.errors import (
-    ImageUnfit,
-)
+from firmware_app.imaging.errors import ImageUnfit
 from firmware_app.imaging.image_limits import DRIFT_MEASURES, MOST_FRAMES, OUTSIDE_CELLS, QUALITY_LIMITS
 from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec, QualityKind
 from firmware_app.reading import decoded_metadata

@@ -8,9 +8,7 @@ from typing import Final
 
 from firmware_app.core.records import EnteredFacts, Header, Reading
 from firmware_app.dicom import body_part, patient_data, view
-from firmware_app.dicom.errors import (
-    AgeUnknown,
-)
+from firmware_app.dicom.errors import AgeUnknown
 from firmware_app.dicom.view import lacks_modality, lacks_part, lacks_view
 from firmware_app.dicom.worklist import (
     EXAMINATION_KINDS,

@@ -11,18 +11,11 @@ from typing import Any, Final, Literal
 
 from firmware_app.core.child_messages import UINT8, ChildMessage
 from firmware_app.core.child_process import Child, ChildLost, start_child
-from firmware_app.core.errors import (
-    ImagingError,
-    LanternError,
-)
+from firmware_app.core.errors import ImagingError, LanternError
 from firmware_app.core.errors.base import find_error
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.imaging.errors import (
-    SOURCE_LOST,
-    ImageUnfit,
-    WatchError,
-)
+from firmware_app.imaging.errors import SOURCE_LOST, ImageUnfit, WatchError
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading import decoder
 from firmware_app.reading.decoder import DecodedImage, DecodeOptions

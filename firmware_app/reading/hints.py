@@ -15,9 +15,7 @@ from firmware_app.core.language import N_, register
 from firmware_app.core.records import EnteredFacts, Finding, Header, Reason
 from firmware_app.dicom import view
 from firmware_app.dicom.charset import possible_readings
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.dicom.errors import IntakeError
 from firmware_app.dicom.header import examine_file
 from firmware_app.imaging import image_limits
 from firmware_app.imaging.input_spec import InputSpec
@@ -56,8 +54,7 @@ FRAMES_READ: Final = register(
     "hint.frames_read", N_("The image holds {frames} frames; {count} of them were read: {read}.")
 )
 FRAMES_UNFAMILIAR: Final = register(
-    "hint.frames_unfamiliar",
-    N_("Frames that look unlike what the model learnt from were not counted: {frames}."),
+    "hint.frames_unfamiliar", N_("Frames that look unlike what the model learnt from were not counted: {frames}.")
 )
 COLOUR_DOPPLER: Final = register(
     "hint.colour_doppler",
@@ -269,8 +266,7 @@ CHEST_FILM_HINTS: Final = {
         N_("Something very bright, such as metal, lies over the patient. It may hide or imitate a finding."),
     ),
     "cut_off": register(
-        "hint.cut_off",
-        N_("A part of the chest seems to be cut off. What lies outside the image was not read."),
+        "hint.cut_off", N_("A part of the chest seems to be cut off. What lies outside the image was not read.")
     ),
     "turned": register(
         "hint.turned", N_("The film may lie on its side or upside down. If it does, turn it and send it again.")

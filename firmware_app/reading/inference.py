@@ -21,14 +21,10 @@ from firmware_app.core.records import Finding, Lesion, PackIdentity, Reason
 from firmware_app.core.settings import Config, ReaderSection
 from firmware_app.imaging.pixel_size import SQUARE, Scale
 from firmware_app.packs import execution_variants, prevalence_adjustment
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.pack_folder import Pack
-from firmware_app.reading.errors import (
-    RUNTIME_WRONG,
-)
+from firmware_app.reading.errors import RUNTIME_WRONG
 from firmware_app.reading.faults import FaultLog
 
 MEMORY_MB: Final = 8192

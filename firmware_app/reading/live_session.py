@@ -14,20 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from firmware_app.cases.errors import (
-    InferenceGaveUp,
-)
+from firmware_app.cases.errors import InferenceGaveUp
 from firmware_app.core.child_process import ChildLost
 from firmware_app.core.records import Finding, Lesion, PackIdentity, Reason
 from firmware_app.core.settings import Config
 from firmware_app.imaging import image_limits
-from firmware_app.imaging.errors import (
-    SOURCE_ENDED,
-    SOURCE_LOST,
-)
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
+from firmware_app.imaging.errors import SOURCE_ENDED, SOURCE_LOST
+from firmware_app.packs.errors import InferenceFailed
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.reading import hints
 from firmware_app.reading.decoder import DecodedImage

@@ -16,29 +16,16 @@ from dataclasses import replace
 from typing import Final
 
 from firmware_app.cases.clinical_db import Claim, ClinicalDatabase
-from firmware_app.cases.errors import (
-    READER_GAVE_UP,
-    DecodeGaveUp,
-    InferenceGaveUp,
-)
+from firmware_app.cases.errors import READER_GAVE_UP, DecodeGaveUp, InferenceGaveUp
 from firmware_app.core.child_process import ChildLost
 from firmware_app.core.records import Case, FollowUp, FramesRead, LocalState, Priority, Reading, ReadingStatus, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.errors import (
-    CannotJudge,
-)
+from firmware_app.dicom.errors import CannotJudge
 from firmware_app.imaging import image_limits
-from firmware_app.imaging.errors import (
-    NoPixels,
-)
-from firmware_app.monitoring.errors import (
-    PACK_UNFIT_HERE,
-)
-from firmware_app.packs.errors import (
-    PACK_UNKNOWN,
-    InferenceFailed,
-)
+from firmware_app.imaging.errors import NoPixels
+from firmware_app.monitoring.errors import PACK_UNFIT_HERE
+from firmware_app.packs.errors import PACK_UNKNOWN, InferenceFailed
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
@@ -46,12 +33,7 @@ from firmware_app.reading import hints, reader_steps, routing
 from firmware_app.reading import reader_steps as attempts
 from firmware_app.reading.benchmark import VariantBenchmark
 from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
-from firmware_app.reading.errors import (
-    EXPLAIN_SHORTCUT,
-    IMAGE_UNFAMILIAR,
-    NO_PACK_INSTALLED,
-    PACK_UNSURE,
-)
+from firmware_app.reading.errors import EXPLAIN_SHORTCUT, IMAGE_UNFAMILIAR, NO_PACK_INSTALLED, PACK_UNSURE
 from firmware_app.reading.faults import FaultLog, WriteRetry
 from firmware_app.reading.inference import (
     FrameGeometry,

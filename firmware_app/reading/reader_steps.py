@@ -19,16 +19,10 @@ from typing import Final
 
 from firmware_app.cases.case_answer import decide_answer, select_strongest
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.errors import (
-    DECODE_RAN_OUT,
-    DecodeGaveUp,
-    InferenceGaveUp,
-)
+from firmware_app.cases.errors import DECODE_RAN_OUT, DecodeGaveUp, InferenceGaveUp
 from firmware_app.cases.follow_up import find_advice
 from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.errors.base import codes_of
 from firmware_app.core.records import (
     Case,
@@ -49,9 +43,7 @@ from firmware_app.core.records import (
 )
 from firmware_app.core.state_dir import StateDir
 from firmware_app.imaging.display import MOST_FRAMES
-from firmware_app.imaging.errors import (
-    ImageUnfit,
-)
+from firmware_app.imaging.errors import ImageUnfit
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading import hints
 from firmware_app.reading.decoder import DecodeOptions, Decoder

@@ -18,16 +18,10 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import EnteredFacts, Header, Reason
 from firmware_app.dicom import body_part, patient_data, view
-from firmware_app.dicom.errors import (
-    AgeUnknown,
-)
+from firmware_app.dicom.errors import AgeUnknown
 from firmware_app.dicom.view import complete_header
-from firmware_app.imaging.errors import (
-    NoPixels,
-)
-from firmware_app.packs.errors import (
-    PACK_UNKNOWN,
-)
+from firmware_app.imaging.errors import NoPixels
+from firmware_app.packs.errors import PACK_UNKNOWN
 from firmware_app.reading import hints
 from firmware_app.reading.errors import (
     AGE_OUTSIDE,

@@ -17,30 +17,16 @@ from contextlib import suppress
 from typing import Final
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.pack_changes import (
-    PackTrial,
-    PackTrials,
-    TrialImage,
-    TrialOutcome,
-    TrialResult,
-    find_call,
-)
+from firmware_app.cases.pack_changes import PackTrial, PackTrials, TrialImage, TrialOutcome, TrialResult, find_call
 from firmware_app.core.child_process import OUT_OF_TIME, ChildLost
-from firmware_app.core.errors import (
-    ChildWillNotStart,
-)
+from firmware_app.core.errors import ChildWillNotStart
 from firmware_app.core.records import Instance, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.errors import (
-    CannotJudge,
-)
+from firmware_app.dicom.errors import CannotJudge
 from firmware_app.imaging import image_limits
 from firmware_app.packs import trial_rules as rules
-from firmware_app.packs.errors import (
-    InferenceFailed,
-    PackError,
-)
+from firmware_app.packs.errors import InferenceFailed, PackError
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.reading import hints, routing
 from firmware_app.reading import variant_trial as proof

@@ -23,22 +23,12 @@ from firmware_app.core.database import Database
 from firmware_app.core.records import Instance, Reading, ReadingStatus, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.packs.errors import (
-    PackBusy,
-    PackDiskFull,
-    PackError,
-    PackFolderUnusable,
-    PackNotOnTrial,
-)
+from firmware_app.packs.errors import PackBusy, PackDiskFull, PackError, PackFolderUnusable, PackNotOnTrial
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.offers import parse_version
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
-from firmware_app.reading.errors import (
-    EXPLAIN_SHORTCUT,
-    IMAGE_UNFAMILIAR,
-    PACK_UNSURE,
-)
+from firmware_app.reading.errors import EXPLAIN_SHORTCUT, IMAGE_UNFAMILIAR, PACK_UNSURE
 from firmware_app.reading.reader_steps import UNFIT
 from firmware_app.reading.shadow_reader import ShadowReader
 

@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from firmware_app.core.child_process import Child, ChildJobs, ChildLost
-from firmware_app.core.errors import (
-    LanternError,
-    RuntimeUnavailable,
-)
+from firmware_app.core.errors import LanternError, RuntimeUnavailable
 from firmware_app.core.records import Reason
 from firmware_app.core.runtimes import RuntimeSettings
 from firmware_app.packs import execution_variants
 from firmware_app.packs.execution_variants import ExecutionVariant, TrialResult
 from firmware_app.packs.pack_folder import Pack
-from firmware_app.reading.errors import (
-    RUNTIME_HUNG,
-    RUNTIME_STOPPED,
-)
+from firmware_app.reading.errors import RUNTIME_HUNG, RUNTIME_STOPPED
 from firmware_app.reading.inference import MEMORY_MB
 
 if TYPE_CHECKING:

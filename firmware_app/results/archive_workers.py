@@ -28,18 +28,11 @@ from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.dicom import commitment, storage_scu
 from firmware_app.dicom.commitment import PUSH_MODEL, ObjectReference
-from firmware_app.dicom.errors import (
-    PacsError,
-    PacsFull,
-    PacsKindRefused,
-    PacsObjectRefused,
-)
+from firmware_app.dicom.errors import PacsError, PacsFull, PacsKindRefused, PacsObjectRefused
 from firmware_app.dicom.peers import ArchivePeer, find_peer
 from firmware_app.dicom.storage_scu import ArchiveAssociation
 from firmware_app.results.archive_queue import Sending, SendingQueue, locate_file
-from firmware_app.results.errors import (
-    PACS_UNCOMMITTED,
-)
+from firmware_app.results.errors import PACS_UNCOMMITTED
 from firmware_app.results.storage_commitment import OwedAnswer, StorageCommitments
 
 log = logging.getLogger("lantern.sender")

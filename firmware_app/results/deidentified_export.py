@@ -26,16 +26,8 @@ from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes, sync_directory
 from firmware_app.core.version import version
-from firmware_app.imaging.errors import (
-    EXPORT_NO_ROOM,
-    ExportError,
-)
-from firmware_app.results.errors import (
-    EXPORT_GAVE_UP,
-    EXPORT_NOT_DICOM,
-    ExportFolderUnusable,
-    ExportThere,
-)
+from firmware_app.imaging.errors import EXPORT_NO_ROOM, ExportError
+from firmware_app.results.errors import EXPORT_GAVE_UP, EXPORT_NOT_DICOM, ExportFolderUnusable, ExportThere
 from firmware_app.results.export_session import ExportOutcome, start_export
 
 log = logging.getLogger("lantern.export")

@@ -15,15 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.cases.exports import (
-    DONE,
-    STOPPED,
-    UNKNOWN,
-    ExportAudit,
-    ExportImage,
-    Exports,
-    remove_stale_stages,
-)
+from firmware_app.cases.exports import DONE, STOPPED, UNKNOWN, ExportAudit, ExportImage, Exports, remove_stale_stages
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, retry_with_ballast

@@ -30,11 +30,7 @@ from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import Case, Finding, Reading, ReadingStatus, Scope
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.results.errors import (
-    EXPORT_OFF,
-    FEEDBACK_EMPTY,
-    FEEDBACK_NO_KEY,
-)
+from firmware_app.results.errors import EXPORT_OFF, FEEDBACK_EMPTY, FEEDBACK_NO_KEY
 from firmware_app.uplink.messages import feedback as form
 from firmware_app.uplink.messages.envelope import key_id
 from firmware_app.uplink.messages.feedback import FeedbackRecord, Points

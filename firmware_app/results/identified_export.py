@@ -29,12 +29,7 @@ from firmware_app.core.state_dir import sync_directory
 from firmware_app.results import fhir_bundle, hl7v2, rendering
 from firmware_app.results.case_view import CaseView, gather_numbered_view
 from firmware_app.results.deidentified_export import open_fresh_folder, rename_finished
-from firmware_app.results.errors import (
-    FHIR_OFF,
-    FHIR_REFUSED,
-    FHIR_UNREACHABLE,
-    ExportThere,
-)
+from firmware_app.results.errors import FHIR_OFF, FHIR_REFUSED, FHIR_UNREACHABLE, ExportThere
 from firmware_app.results.export_session import ExportOutcome, start_export
 from firmware_app.results.fhir_resources import Json
 from firmware_app.results.rendering import render_objects

@@ -23,15 +23,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.errors import (
-    NotReadYet,
-)
+from firmware_app.cases.errors import NotReadYet
 from firmware_app.core import disk
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    DiskTrouble,
-    LanternError,
-)
+from firmware_app.core.errors import DiskTrouble, LanternError
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, DicomwebSection
 from firmware_app.core.state_dir import StateDir, make_directory, sync_directory
@@ -42,9 +37,7 @@ from firmware_app.results.archive_queue import MadeObject, SendingQueue
 from firmware_app.results.case_view import CaseView, gather_numbered_view
 from firmware_app.results.dicom_objects.dicomweb_metadata import METADATA_SUFFIX
 from firmware_app.results.due_cases import DueCase
-from firmware_app.results.errors import (
-    PacsQueueFull,
-)
+from firmware_app.results.errors import PacsQueueFull
 from firmware_app.results.offered_results import DICOMWEB_QUEUE, OfferedResults
 from firmware_app.results.rendering import render_objects
 

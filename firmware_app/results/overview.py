@@ -69,15 +69,7 @@ _HEADINGS: Final = {
     "precision": N_("Precision"),
 }
 _FINDING, _LESION, _NO_RESULT = N_("finding"), N_("lesion"), N_("no result")
-_SIZES: Final = (
-    "long_axis_mm",
-    "short_axis_mm",
-    "area_mm2",
-    "volume_mm3",
-    "long_axis_px",
-    "short_axis_px",
-    "area_px",
-)
+_SIZES: Final = ("long_axis_mm", "short_axis_mm", "area_mm2", "volume_mm3", "long_axis_px", "short_axis_px", "area_px")
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet may take for the beginning of a formula (OWASP, CSV Injection)."""
 

@@ -18,9 +18,7 @@ from firmware_app.cases.earlier_studies import EarlierStudies, EarlierStudy, Fet
 from firmware_app.cases.patient_identity import IdentityDoubt
 from firmware_app.core import clock, run_status
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register, translate
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
@@ -32,8 +30,7 @@ from firmware_app.uplink.exchange.exchange_db import UPLINK_OPEN, Exchange
 
 COMMITTED: Final = register("sent.committed", N_("PACS {pacs}: the results are there, and the PACS keeps them."))
 ACCEPTED: Final = register(
-    "sent.accepted",
-    N_("PACS {pacs}: the results were sent and taken. This PACS does not say whether it keeps them."),
+    "sent.accepted", N_("PACS {pacs}: the results were sent and taken. This PACS does not say whether it keeps them.")
 )
 STORED: Final = register(
     "sent.stored", N_("PACS {pacs}: the results were taken; whether the PACS keeps them is not known yet.")
@@ -61,12 +58,7 @@ class ArchiveDelivery:
 
     def as_json(self, language: str) -> dict[str, Any]:
         problem = {"code": self.problem.code, "text": self.problem.text(language)} if self.problem else None
-        return {
-            "archive": self.archive,
-            "code": self.state.code,
-            "text": self.state.text(language),
-            "problem": problem,
-        }
+        return {"archive": self.archive, "code": self.state.code, "text": self.state.text(language), "problem": problem}
 
 
 def describe_archive_delivery(config: Config, database: Database, case: str) -> list[ArchiveDelivery]:

@@ -18,12 +18,7 @@ from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.results.case_view import CaseView, case_view_adapter
-from firmware_app.results.errors import (
-    RESULTS_GAVE_UP,
-    ReportError,
-    ReportFontMissing,
-    ReportGaveUp,
-)
+from firmware_app.results.errors import RESULTS_GAVE_UP, ReportError, ReportFontMissing, ReportGaveUp
 
 reports_log = logging.getLogger("lantern.reports")
 

@@ -22,17 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmware_app.cases import export_staging
 from firmware_app.cases.exports import Exports
 from firmware_app.core import key_files
-from firmware_app.core.errors import (
-    SealingFailed,
-    StateUnusable,
-)
+from firmware_app.core.errors import SealingFailed, StateUnusable
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.core.language import N_, printable_language, translate
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes, sync_directory
-from firmware_app.imaging.errors import (
-    EXPORT_NO_ROOM,
-)
+from firmware_app.imaging.errors import EXPORT_NO_ROOM
 from firmware_app.results import deidentified_export as export
 from firmware_app.results.deidentified_export import Progress
 from firmware_app.results.errors import (
@@ -43,9 +38,7 @@ from firmware_app.results.errors import (
     ExportThere,
 )
 from firmware_app.results.export_session import ExportOutcome, ExportSession, start_export
-from firmware_app.uplink.errors import (
-    BUNDLE_INVALID,
-)
+from firmware_app.uplink.errors import BUNDLE_INVALID
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.encrypted_files import SealedExportWriter, choose_seal_key

@@ -23,10 +23,7 @@ from firmware_app.dicom.commitment import (
     ObjectReference,
 )
 from firmware_app.results.archive_queue import Sending
-from firmware_app.results.errors import (
-    PACS_NOT_COMMITTED,
-    PACS_UNCOMMITTED,
-)
+from firmware_app.results.errors import PACS_NOT_COMMITTED, PACS_UNCOMMITTED
 
 _MOST_REQUESTS: Final = 5000
 _MOST_ANSWERS: Final = 1000

@@ -24,11 +24,7 @@ VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}
 ON_IMAGE: Final = {**VERDICTS, "missed": N_("Missed something")}
 """The verdicts on one image alone (`cases.image_notes.IMAGE_VERDICTS`)."""
-WRITTEN: Final = {
-    "note": N_("What I see"),
-    "missed": N_("The box missed something"),
-    "impression": N_("Impression"),
-}
+WRITTEN: Final = {"note": N_("What I see"), "missed": N_("The box missed something"), "impression": N_("Impression")}
 """The kinds of what a doctor writes (`cases.remarks.RemarkKind`)."""
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
 AGES: Final = {

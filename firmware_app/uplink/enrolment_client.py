@@ -20,9 +20,7 @@ from firmware_app.core.records import Reason
 from firmware_app.core.settings import UplinkSection
 from firmware_app.core.state_dir import StateDir, write_atomically
 from firmware_app.uplink.connection import Connection, Post
-from firmware_app.uplink.errors import (
-    UplinkError,
-)
+from firmware_app.uplink.errors import UplinkError
 from firmware_app.uplink.exchange.exchange_db import ENROLMENT_REQUESTED, ENROLMENT_UNHEARD, Exchange
 from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.enrolment import ENROLMENT_TOPIC, MOST_ENROLMENT_BYTES, EnrolCall, enrolment_port

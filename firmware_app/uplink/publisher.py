@@ -16,17 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.core import clock
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import free_bytes
 from firmware_app.core.version import version
 from firmware_app.uplink.connection import Connection, Post
-from firmware_app.uplink.errors import (
-    BROKER_REFUSED,
-    MessageTooLarge,
-)
+from firmware_app.uplink.errors import BROKER_REFUSED, MessageTooLarge
 from firmware_app.uplink.exchange.exchange_db import Exchange, OutgoingRow
 from firmware_app.uplink.messages.credentials import open_keys
 from firmware_app.uplink.messages.envelope import HospitalBundle, seal

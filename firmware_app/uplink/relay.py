@@ -24,17 +24,11 @@ from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, notify
 from firmware_app.core.clock import ImplausibleTime, TimeSource
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.uplink.errors import (
-    KEYS_OUTDATED,
-    Contradicted,
-    MessageInvalid,
-)
+from firmware_app.uplink.errors import KEYS_OUTDATED, Contradicted, MessageInvalid
 from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange, IncomingMessage, OutgoingRow
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version

@@ -21,27 +21,11 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.core.errors import (
-    LanternError,
-)
-from firmware_app.uplink.errors import (
-    SEAL_KEY_RETIRED,
-    Contradicted,
-    MessageInvalid,
-)
+from firmware_app.core.errors import LanternError
+from firmware_app.uplink.errors import SEAL_KEY_RETIRED, Contradicted, MessageInvalid
 from firmware_app.uplink.messages.public_keys import parse_verify_key
-from firmware_app.uplink.messages.summary import (
-    Brief,
-    Digest,
-    FirstPresence,
-    Mark,
-    Report,
-    Summary,
-)
-from hospital.errors import (
-    OUTDATED,
-    Replayed,
-)
+from firmware_app.uplink.messages.summary import Brief, Digest, FirstPresence, Mark, Report, Summary
+from hospital.errors import OUTDATED, Replayed
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_tables import BoxRow, CaseRow
 from hospital.inbox.schema import migrate

@@ -22,13 +22,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from firmware_app.core.language import render_sentence
-from firmware_app.uplink.errors import (
-    HospitalError,
-)
+from firmware_app.uplink.errors import HospitalError
 from firmware_app.uplink.messages.summary import FirstPresence, PresenceKind, Report
-from hospital.errors import (
-    OUTDATED,
-)
+from hospital.errors import OUTDATED
 
 _CASES_A_PAGE: Final = 1000
 CASE_COLUMNS: Final = "rowid AS n, box, case_reference, revision, priority, hour, brief, received_at"

@@ -19,12 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from hospital.errors import (
-    HOSPITAL_DISK_FULL,
-    HOSPITAL_DISK_READ_ONLY,
-    InboxError,
-    InboxUnwritten,
-)
+from hospital.errors import HOSPITAL_DISK_FULL, HOSPITAL_DISK_READ_ONLY, InboxError, InboxUnwritten
 from hospital.inbox.inbox_db import Inbox
 
 KEEP_ALIVE_S: Final = 15

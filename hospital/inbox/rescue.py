@@ -14,13 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from hospital import keyring
-from hospital.errors import (
-    INBOX_DAMAGED,
-    INBOX_NEEDS_ROOM,
-    InboxBegunAnew,
-    InboxPutBack,
-    InboxRebuilt,
-)
+from hospital.errors import INBOX_DAMAGED, INBOX_NEEDS_ROOM, InboxBegunAnew, InboxPutBack, InboxRebuilt
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies, inbox_tables
 from hospital.inbox.copies import find_damage

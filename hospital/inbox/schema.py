@@ -6,10 +6,7 @@ import sqlite3
 from typing import Final
 
 from firmware_app.core.schema import read_schema
-from hospital.errors import (
-    INBOX_NEWER,
-    INBOX_TOO_OLD,
-)
+from hospital.errors import INBOX_NEWER, INBOX_TOO_OLD
 
 SCHEMA: Final = read_schema("hospital.inbox", "2026-11-latest-reports", first=11, first_written_by="0.2.0+gc59301e3d")
 

@@ -20,21 +20,12 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, render_template, request
 
-from firmware_app.core.errors import (
-    LanternError,
-)
-from firmware_app.uplink.errors import (
-    HospitalError,
-)
+from firmware_app.core.errors import LanternError
+from firmware_app.uplink.errors import HospitalError
 from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import box_enrolment, certificate_authority
 from hospital.enrolment_front import group_address
-from hospital.errors import (
-    HOSPITAL_DISK_FULL,
-    HOSPITAL_DISK_READ_ONLY,
-    DateError,
-    InboxUnwritten,
-)
+from hospital.errors import HOSPITAL_DISK_FULL, HOSPITAL_DISK_READ_ONLY, DateError, InboxUnwritten
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables, receiver_status
 from hospital.inbox.inbox_db import Inbox

@@ -28,9 +28,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.errors import (
-    INSTALL_SOURCE_MISSING,
-)
+from firmware_app.appliance.errors import INSTALL_SOURCE_MISSING
 from firmware_app.appliance.installation.kind import MachineKind
 from firmware_app.core.language import translate
 from systemd.build.debian_contents import BY_NAME, Contents

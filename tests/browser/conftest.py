@@ -14,9 +14,7 @@ from firmware_app.cases import usb_import
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.errors import (
-    STICK_NOT_ALL,
-)
+from firmware_app.ingest.errors import STICK_NOT_ALL
 from tests import made_task, toy_pack
 from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
 from tests.peers import REPOSITORY, missing, needed

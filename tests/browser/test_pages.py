@@ -88,7 +88,7 @@ def test_a_page_is_light(box: Clinic, doctor: Person, case_page: str) -> None:
 
 
 def test_a_new_urgent_case_is_told_on_another_page_until_the_list_is_opened(box: Clinic, doctor: Person) -> None:
-    """What `/alive` tells (tests/unit/test_visits.py), as a page hears it."""
+    """What `/alive` tells (tests/unit/web/test_visits.py), as a page hears it."""
     doctor.driver.get(f"{box.url}/machines")
     title = doctor.driver.title
     says = "document.dispatchEvent(new CustomEvent('urgent', { detail: arguments[0] }))"

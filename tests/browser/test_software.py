@@ -16,9 +16,7 @@ import pytest
 from waitress.server import create_server
 
 from firmware_app.appliance import software_record, software_requests, software_service
-from firmware_app.appliance.errors import (
-    SOFTWARE_NOT_SIGNED,
-)
+from firmware_app.appliance.errors import SOFTWARE_NOT_SIGNED
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import run_status

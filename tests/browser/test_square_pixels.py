@@ -15,7 +15,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 
 from tests.browser.clinic import Clinic, Person
 from tests.films import film, save
-from tests.unit.test_square_pixels import disc, roundness
+from tests.unit.imaging.test_square_pixels import disc, roundness
 
 
 def on_canvas(doctor: Person) -> np.ndarray[Any, Any]:
@@ -27,10 +27,7 @@ def on_canvas(doctor: Person) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize(
     ("name", "aspect", "said"),
-    [
-        ("Disc Tall", 2.0, {"ImagerPixelSpacing": [0.4, 0.2]}),
-        ("Disc Wide", 0.5, {"PixelAspectRatio": [1, 2]}),
-    ],
+    [("Disc Tall", 2.0, {"ImagerPixelSpacing": [0.4, 0.2]}), ("Disc Wide", 0.5, {"PixelAspectRatio": [1, 2]})],
 )
 def test_a_disc_is_round_on_the_page_and_a_box_around_it_is_kept_in_pixels_of_the_frame(
     box: Clinic, doctor: Person, folder: Path, name: str, aspect: float, said: dict[str, Any]

@@ -7,9 +7,7 @@ import pytest
 
 from converters import cli
 from converters.explanation import occlusion
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
+from firmware_app.packs.errors import InferenceFailed
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry
 from tests.converters.conftest import ONE_FOLD, write_recipe

@@ -12,9 +12,7 @@ import pytest
 
 from firmware_app.appliance import backup
 from firmware_app.appliance.checks import maintenance
-from firmware_app.appliance.errors import (
-    BACKUP_DISK_OPEN,
-)
+from firmware_app.appliance.errors import BACKUP_DISK_OPEN
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.settings import Config

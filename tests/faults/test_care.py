@@ -31,7 +31,7 @@ from tests.faults.loopfs import loop_file_system, run
 from tests.finished import finished, on_the_disk, tell_time
 from tests.reading_rig import until
 from tests.small_disk import small_disk
-from tests.unit.test_clearing import files_with_a_row
+from tests.unit.cases.test_clearing import files_with_a_row
 
 pytestmark = pytest.mark.appliance
 

@@ -13,9 +13,7 @@ from firmware_app.appliance.checks import hardware
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import disk
-from firmware_app.core.errors import (
-    DiskTrouble,
-)
+from firmware_app.core.errors import DiskTrouble
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import explain_not_kept

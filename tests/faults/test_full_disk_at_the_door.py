@@ -9,9 +9,7 @@ import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.errors import (
-    SpaceShort,
-)
+from firmware_app.dicom.errors import SpaceShort
 from firmware_app.ingest.intake import ImageIntake
 from tests.objects import file_of, film, new_uid
 from tests.peers import need_root

@@ -20,11 +20,7 @@ from tests.peers import need_root, peer
 pytestmark = pytest.mark.appliance
 
 SOURCE, FOLDER = "/opt/lantern/source/systemd/hospital", "/var/lib/lantern-hospital"
-SERVICES = (
-    "lantern-hospital-broker.service",
-    "lantern-hospital-enrolment.service",
-    "lantern-hospital.service",
-)
+SERVICES = ("lantern-hospital-broker.service", "lantern-hospital-enrolment.service", "lantern-hospital.service")
 TYPED = "/opt/lantern/venv/bin/python -m hospital.cli"
 
 

@@ -19,9 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.errors import (
-    INSTALL_PORT_TAKEN,
-)
+from firmware_app.appliance.errors import INSTALL_PORT_TAKEN
 from firmware_app.appliance.installation import installer, uninstaller
 from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
 from firmware_app.core.settings import load_config

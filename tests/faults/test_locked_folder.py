@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance import backup, backup_ring, locked_backup, locked_folder, locked_restore
-from firmware_app.appliance.errors import (
-    LOCKED_DISK_ABSENT,
-    LOCKED_FAILED,
-    LOCKED_NO_ROOM,
-    RESTORE_CUT,
-)
+from firmware_app.appliance.errors import LOCKED_DISK_ABSENT, LOCKED_FAILED, LOCKED_NO_ROOM, RESTORE_CUT
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
@@ -122,11 +117,7 @@ def test_where_nothing_is_mounted_nothing_is_written(state: StateDir, tmp_path: 
     place = tmp_path / "clinic"
     place.mkdir()
     config = Config.model_validate(
-        {
-            "state": {"dir": str(state.root)},
-            "backup": {"locked": str(place)},
-            "retention": {"high_water_free_mb": 16},
-        }
+        {"state": {"dir": str(state.root)}, "backup": {"locked": str(place)}, "retention": {"high_water_free_mb": 16}}
     )
     with raises_refusal(LOCKED_DISK_ABSENT, match="locked"):
         backup.run(config)

@@ -16,8 +16,8 @@ from firmware_app.packs.pack_store import PackStore
 from tests.faults.loopfs import loop_file_system
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
 from tests.publishing_rig import NAME, World, fill, pack
-from tests.unit.test_pack_repository import trusting as trusting
-from tests.unit.test_pack_repository import world as world
+from tests.unit.packs.test_pack_repository import trusting as trusting
+from tests.unit.packs.test_pack_repository import world as world
 
 ROOT = Path(__file__).parents[2]
 

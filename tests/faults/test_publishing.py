@@ -13,7 +13,7 @@ from converters.failures import OutputUnwritable
 from converters.publishing import repository
 from tests.faults.loopfs import loop_file_system
 from tests.publishing_rig import World, fill, pack
-from tests.unit.test_publishing import world as world
+from tests.unit.converters.test_publishing import world as world
 
 ROOT = Path(__file__).parents[2]
 KILLED = """

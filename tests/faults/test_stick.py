@@ -17,13 +17,7 @@ import pytest
 from firmware_app.cases import usb_import
 from firmware_app.cases.usb_import import StickStage
 from firmware_app.ingest import stick_mounting
-from firmware_app.ingest.errors import (
-    STICK_BLANK,
-    STICK_FOREIGN,
-    STICK_UNSAFE,
-    StickInUse,
-    StickNotMounted,
-)
+from firmware_app.ingest.errors import STICK_BLANK, STICK_FOREIGN, STICK_UNSAFE, StickInUse, StickNotMounted
 from firmware_app.ingest.stick_mounting import FileSystem, probe_file_system
 from tests.faults import sticks
 from tests.faults.loopfs import run
@@ -32,7 +26,7 @@ from tests.objects import file_of, film, new_uid
 from tests.peers import peer
 from tests.refusals import raises_refusal
 from tests.small_disk import small_disk, unmount
-from tests.unit.test_dicomdir import dicomdir, record
+from tests.unit.ingest.test_dicomdir import dicomdir, record
 
 REAL = ("693_UNCR.dcm", "MR2_UNCR.dcm", "RG1_UNCR.dcm", "RG3_J2KR.dcm", "US1_J2KR.dcm", "emri_small.dcm")
 

@@ -15,9 +15,7 @@ import pytest
 
 from firmware_app.cases.usb_import import StickStage
 from firmware_app.ingest import stick_space
-from firmware_app.ingest.errors import (
-    StickNotMounted,
-)
+from firmware_app.ingest.errors import StickNotMounted
 from firmware_app.ingest.stick_files import search_stick
 from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults import sticks

@@ -13,10 +13,7 @@ import pytest
 from firmware_app.core.state_dir import sync_directory
 from firmware_app.ingest.stick_mounting import FileSystem
 from firmware_app.results import sealed_case
-from firmware_app.results.errors import (
-    EXPORT_UNSURE,
-    ExportFolderUnusable,
-)
+from firmware_app.results.errors import EXPORT_UNSURE, ExportFolderUnusable
 from firmware_app.uplink.messages.encrypted_files import EXPORT_HEAD_BYTES
 from hospital import cli as hospital_cli
 from hospital.hospital_site import HospitalSite

@@ -30,7 +30,7 @@ from firmware_app.uplink.outbox import Outbox
 from tests.faults import sticks
 from tests.faults.sticks import Stick, await_true, box, importing, stick
 from tests.objects import file_of, film, new_uid
-from tests.unit.test_viewer import Silent, post
+from tests.unit.web.test_viewer import Silent, post
 from web.app import create_app
 from web.blueprints import sticks as stick_pages
 

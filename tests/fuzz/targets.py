@@ -21,9 +21,7 @@ from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.language import LANGUAGES
 from firmware_app.core.records import Header
 from firmware_app.dicom import file_meta, picture_formats
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.dicom.errors import IntakeError
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, examine_descriptor, looks_like_data_set
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading import decoder

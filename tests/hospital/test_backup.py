@@ -20,12 +20,7 @@ from firmware_app.appliance import box_identity
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital import backup, certificate_authority, cli, keyring
-from hospital.errors import (
-    COPY_NOT_MADE,
-    COPY_UNUSABLE,
-    INBOX_NEEDS_ROOM,
-    RestoreOccupied,
-)
+from hospital.errors import COPY_NOT_MADE, COPY_UNUSABLE, INBOX_NEEDS_ROOM, RestoreOccupied
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies, inbox_tables, rescue
 from hospital.inbox.inbox_db import Inbox

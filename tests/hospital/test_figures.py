@@ -9,9 +9,7 @@ from firmware_app.core.records import LocalState
 from firmware_app.uplink.messages.box_reports import MeasureDrift, MeasureTrend, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.summary import ClinicFigures, DriftWatch, Origin
 from hospital import message_verification
-from hospital.errors import (
-    OUTDATED,
-)
+from hospital.errors import OUTDATED
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox

@@ -9,10 +9,7 @@ import pytest
 
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
-from hospital.errors import (
-    INBOX_NEWER,
-    TOPIC_UNKNOWN,
-)
+from hospital.errors import INBOX_NEWER, TOPIC_UNKNOWN
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.schema import SCHEMA
 from tests.refusals import raises_refusal

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from hospital import keyring
-from hospital.errors import (
-    KEYS_MISSING,
-)
+from hospital.errors import KEYS_MISSING
 from tests.refusals import raises_refusal
 
 # Dies by SIGKILL at the argv[3]th event argv[2] (of `sys.addaudithook`) in the folder, before what it announces.

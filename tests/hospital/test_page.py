@@ -13,20 +13,12 @@ from types import SimpleNamespace
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Priority
-from firmware_app.uplink.errors import (
-    SEAL_KEY_RETIRED,
-)
+from firmware_app.uplink.errors import SEAL_KEY_RETIRED
 from firmware_app.uplink.messages.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
 from hospital import cli
-from hospital.errors import (
-    OUTDATED,
-    TOPIC_UNKNOWN,
-    Replayed,
-)
+from hospital.errors import OUTDATED, TOPIC_UNKNOWN, Replayed
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox

@@ -22,10 +22,7 @@ from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.core.settings import load_config
 from hospital import new_boxes
-from hospital.errors import (
-    KEYS_MISSING,
-    ROW_UNUSABLE,
-)
+from hospital.errors import KEYS_MISSING, ROW_UNUSABLE
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from tests.peers import REPOSITORY

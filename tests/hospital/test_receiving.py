@@ -14,11 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.appliance import box_identity
 from firmware_app.core.records import Priority
-from firmware_app.uplink.errors import (
-    BUNDLE_INVALID,
-    Contradicted,
-    SignatureForged,
-)
+from firmware_app.uplink.errors import BUNDLE_INVALID, Contradicted, SignatureForged
 from firmware_app.uplink.messages.envelope import BoxBundle
 from firmware_app.uplink.messages.summary import (
     Brief,
@@ -36,14 +32,7 @@ from firmware_app.uplink.messages.summary import (
 )
 from hospital import cli, keyring, message_verification
 from hospital.broker import format_box_acl
-from hospital.errors import (
-    BOX_ENROLLED,
-    KEYS_EXIST,
-    KEYS_MISSING,
-    OUTDATED,
-    TOPIC_UNKNOWN,
-    Replayed,
-)
+from hospital.errors import BOX_ENROLLED, KEYS_EXIST, KEYS_MISSING, OUTDATED, TOPIC_UNKNOWN, Replayed
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_db as inbox_module
 from hospital.inbox.inbox_db import CountResult, Inbox

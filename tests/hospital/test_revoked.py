@@ -13,9 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from firmware_app.appliance import box_identity
 from firmware_app.uplink.messages.summary import Kind
 from hospital import certificate_authority, keyring, message_verification
-from hospital.errors import (
-    BOX_REVOKED,
-)
+from hospital.errors import BOX_REVOKED
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from tests.refusals import raises_refusal

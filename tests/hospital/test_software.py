@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from firmware_app.uplink.messages.box_reports import DiskSlot, LeftSlot, RunningSoftware, SlotLeftReason
 from firmware_app.uplink.messages.summary import Origin, SoftwareState
-from hospital.errors import (
-    OUTDATED,
-)
+from hospital.errors import OUTDATED
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
@@ -42,10 +40,7 @@ def test_the_page_counts_the_boxes_of_each_version_and_those_that_left_it(house:
     assert [
         (one.version, one.runs, one.left)
         for one in inbox_tables.count_versions(inbox_tables.list_latest_software(inbox.connection))
-    ] == [
-        ("0.10.0", 1, 0),
-        ("0.9.0", 1, 0),
-    ]
+    ] == [("0.10.0", 1, 0), ("0.9.0", 1, 0)]
 
 
 def test_a_prerelease_is_before_its_release_and_a_later_commit_after_it() -> None:

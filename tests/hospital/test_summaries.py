@@ -128,17 +128,7 @@ def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: st
 
 def test_a_list_whose_reader_has_gone_ends_without_a_word(house: HospitalSite, inbox: Inbox) -> None:
     add_cases(inbox, 5000)
-    command = [
-        sys.executable,
-        "-m",
-        "hospital.cli",
-        "summaries",
-        "--json",
-        "--since",
-        "all",
-        "--dir",
-        str(house.root),
-    ]
+    command = [sys.executable, "-m", "hospital.cli", "summaries", "--json", "--since", "all", "--dir", str(house.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
         assert listing.stdout is not None
         assert listing.stderr is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 from firmware_app.appliance import backup_ring
 from firmware_app.core.state_dir import StateDir
 from tests.finished import killed_at
-from tests.unit.test_backup_ring import made
-from tests.unit.test_backup_ring import state as state
+from tests.unit.appliance.test_backup_ring import made
+from tests.unit.appliance.test_backup_ring import state as state
 
 
 def test_a_kill_at_any_file_operation_leaves_no_half_backup_and_no_hole(state: StateDir, tmp_path: Path) -> None:

@@ -23,9 +23,7 @@ from firmware_app.appliance.checks import hardware, maintenance
 from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, database_health, run_status
-from firmware_app.core.errors import (
-    CONFIG_INVALID,
-)
+from firmware_app.core.errors import CONFIG_INVALID
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -33,7 +31,7 @@ from firmware_app.packs.execution_variants import TrialResults
 from tests import toy_pack
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
 from tests.refusals import raises_refusal
-from tests.unit.test_backup_ring import overwrite, root_of
+from tests.unit.appliance.test_backup_ring import overwrite, root_of
 from web.metrics_port import Measures
 from web.standing import Disk, trouble
 

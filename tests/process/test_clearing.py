@@ -10,7 +10,7 @@ from firmware_app.cases.case_deletion import CaseDeletion
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
 from tests.finished import finished, killed_at, on_the_disk
-from tests.unit.test_clearing import clear, files_with_a_row
+from tests.unit.cases.test_clearing import clear, files_with_a_row
 
 
 def test_a_kill_at_any_file_operation_leaves_each_case_whole_or_gone(tmp_path: Path) -> None:

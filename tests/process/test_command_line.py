@@ -18,14 +18,10 @@ import pytest
 from converters import cli as converters_cli
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import command_line
-from firmware_app.core.errors import (
-    base,
-)
+from firmware_app.core.errors import base
 from firmware_app.core.language import escape_controls, list_codes, render_sentence
 from firmware_app.core.state_dir import StateDir
-from firmware_app.imaging.errors import (
-    VIDEO_READER_MISSING,
-)
+from firmware_app.imaging.errors import VIDEO_READER_MISSING
 from hospital import cli as hospital_cli
 
 # Said by `lantern read` in other words, because they speak of a box's disk (`tests/wire/test_offline.py`).

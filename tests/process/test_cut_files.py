@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.dicom.errors import IntakeError
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests.peers import pydicom_file
-from tests.unit.test_cut_files import NAMES, SPEC
-from tests.unit.test_cut_files import child as child
+from tests.unit.dicom.test_cut_files import NAMES, SPEC
+from tests.unit.dicom.test_cut_files import child as child
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,18 +10,13 @@ from PIL import Image
 from pydicom import dcmread
 
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.errors import (
-    REFERENCES_LOST,
-)
+from firmware_app.cases.errors import REFERENCES_LOST
 from firmware_app.cases.exports import Exports
 from firmware_app.cases.references import KEY_FILE, References
 from firmware_app.cli import user
 from firmware_app.core.settings import Config, load_config
 from firmware_app.results import deidentified_export as export
-from firmware_app.results.errors import (
-    EXPORT_GAVE_UP,
-    ExportThere,
-)
+from firmware_app.results.errors import EXPORT_GAVE_UP, ExportThere
 from hospital.hospital_site import HospitalSite
 from tests import films, printed
 from tests.exporting_rig import STUDY, Box

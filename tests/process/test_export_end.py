@@ -21,18 +21,14 @@ from firmware_app.appliance import database_repair
 from firmware_app.appliance.checks import databases
 from firmware_app.cases import audit, exports
 from firmware_app.cases.audit import Audit
-from firmware_app.cases.errors import (
-    EXPORT_HELD,
-)
+from firmware_app.cases.errors import EXPORT_HELD
 from firmware_app.cases.exports import DONE, ExportAudit, Exports
 from firmware_app.core import console, locks
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import free_bytes, sync_directory
 from firmware_app.results import deidentified_export as export
 from firmware_app.results import sealed_case
-from firmware_app.results.errors import (
-    ExportUnrecorded,
-)
+from firmware_app.results.errors import ExportUnrecorded
 from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import Box
 from tests.exporting_rig import house as house

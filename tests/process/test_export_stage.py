@@ -19,14 +19,10 @@ from firmware_app.cases import export_staging
 from firmware_app.cases import exports as store_exports
 from firmware_app.cases.exports import Exports
 from firmware_app.cli.command_line import main
-from firmware_app.core.errors import (
-    StateUnusable,
-)
+from firmware_app.core.errors import StateUnusable
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.dicom.storage import empty_incoming
-from firmware_app.imaging.errors import (
-    EXPORT_NO_ROOM,
-)
+from firmware_app.imaging.errors import EXPORT_NO_ROOM
 from firmware_app.results import deidentified_export as export
 from firmware_app.results.export_session import ExportOutcome
 from hospital.hospital_site import HospitalSite

@@ -20,7 +20,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLos
 from firmware_app.core.child_process import Child
 from firmware_app.imaging import deidentification, deidentified_pixels, dicom_image
 from tests import films, peers
-from tests.unit.test_deidentified_pixels import COLUMNS, IDENTITIES, ROWS, inside, palette, screen, ultrasound
+from tests.unit.imaging.test_deidentified_pixels import COLUMNS, IDENTITIES, ROWS, inside, palette, screen, ultrasound
 
 FRAMES = 5
 

@@ -25,15 +25,11 @@ from firmware_app.appliance import (
     provisioning_service,
     tls_front,
 )
-from firmware_app.appliance.errors import (
-    UnitsNotReread,
-)
+from firmware_app.appliance.errors import UnitsNotReread
 from firmware_app.appliance.provisioning_request import FirstRequest
 from firmware_app.appliance.provisioning_service import DONE
 from firmware_app.core import key_files, programs
-from firmware_app.core.errors import (
-    SealingFailed,
-)
+from firmware_app.core.errors import SealingFailed
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.state_dir import StateDir
 from hospital.hospital_site import HospitalSite

@@ -13,7 +13,7 @@ from pydicom.uid import JPEG2000
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
-from tests.unit.test_jpeg2000 import COLUMNS, ROWS, coded, noise, saved
+from tests.unit.imaging.test_jpeg2000 import COLUMNS, ROWS, coded, noise, saved
 
 SHORT_OF_MEMORY = """
 import resource, sys

@@ -19,20 +19,13 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
-from firmware_app.cases.errors import (
-    DecodeGaveUp,
-    InferenceGaveUp,
-)
+from firmware_app.cases.errors import DecodeGaveUp, InferenceGaveUp
 from firmware_app.core import child_loop
 from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.core.records import Reason
 from firmware_app.imaging import image_file, picture
-from firmware_app.imaging.errors import (
-    FrameTooLarge,
-)
+from firmware_app.imaging.errors import FrameTooLarge
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
 from firmware_app.reading.hints import PIXEL_HINTS

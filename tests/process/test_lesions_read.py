@@ -12,9 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from firmware_app.cli import offline_reading
-from firmware_app.cli.errors import (
-    BACKGROUND_UNKNOWN,
-)
+from firmware_app.cli.errors import BACKGROUND_UNKNOWN
 from firmware_app.core.records import Case
 from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig, toy_pack

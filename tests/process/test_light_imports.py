@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.test_evaluate import folder as folder
-from tests.unit.test_evaluate import pack as pack
+from tests.unit.converters.test_evaluate import folder as folder
+from tests.unit.converters.test_evaluate import pack as pack
 
 
 def test_evaluating_needs_no_pytorch(pack: Path, folder: Path) -> None:

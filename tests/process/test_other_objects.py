@@ -21,7 +21,7 @@ from firmware_app.dicom import sop_classes
 from firmware_app.dicom.sop_classes import OBJECT_KINDS, kind_of_class
 from tests import films, reading_rig
 from tests.reading_rig import Rig
-from tests.unit import test_viewer as viewer
+from tests.unit.web import test_viewer as viewer
 from web.app import create_app
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."

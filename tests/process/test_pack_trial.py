@@ -13,9 +13,7 @@ from firmware_app.core.records import ReadingStatus, Reason
 from firmware_app.packs import installer
 from firmware_app.packs.runtimes import registry
 from firmware_app.reading import trial_runner
-from firmware_app.reading.errors import (
-    PACK_TRIAL_FAILED,
-)
+from firmware_app.reading.errors import PACK_TRIAL_FAILED
 from firmware_app.reading.reader import Reader
 from firmware_app.reading.shadow_reader import ShadowReader
 from tests.publishing_rig import NAME
@@ -92,13 +90,7 @@ def test_a_version_that_goes_wrong_on_live_images_is_left_and_the_old_one_reads_
         assert (left.action, left.details["code"]) == ("pack.left", code)
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (CRASHES_ALWAYS, "pack.trial_crashed"),
-        (LIES_ALWAYS, "pack.trial_unfit"),
-    ],
-)
+@pytest.mark.parametrize(("body", "code"), [(CRASHES_ALWAYS, "pack.trial_crashed"), (LIES_ALWAYS, "pack.trial_unfit")])
 def test_a_version_that_fails_its_golden_cases_here_reads_no_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: str
 ) -> None:

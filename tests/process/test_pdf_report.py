@@ -21,8 +21,8 @@ from firmware_app.results.case_view import gather_numbered_view
 from tests import exporting_rig, films, printed
 from tests.exporting_rig import Box
 from tests.results import read
-from tests.unit import test_viewer
-from tests.unit.test_viewer import HTML, Desk, post
+from tests.unit.web import test_viewer
+from tests.unit.web.test_viewer import HTML, Desk, post
 
 box, desk = exporting_rig.box, test_viewer.desk
 

@@ -13,15 +13,13 @@ import pytest
 from firmware_app.appliance import doctor
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.errors import (
-    CannotJudge,
-)
+from firmware_app.dicom.errors import CannotJudge
 from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
 from firmware_app.packs.requirements import Route
 from firmware_app.reading import routing
 from firmware_app.reading.routing import PackCandidate, Population, may_overlap, route
 from tests import reading_rig, toy_pack
-from tests.unit.test_routing import FILM
+from tests.unit.reading.test_routing import FILM
 
 OWN = "a-own-model"
 

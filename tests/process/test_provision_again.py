@@ -7,15 +7,13 @@ import subprocess
 import sys
 
 from firmware_app.appliance import box_identity
-from firmware_app.appliance.errors import (
-    PROVISIONED_ALREADY,
-)
+from firmware_app.appliance.errors import PROVISIONED_ALREADY
 from hospital.hospital_site import HospitalSite
 from tests.refusals import raises_refusal
 from tests.shelf import Box
-from tests.unit.test_provision_again import box as box
-from tests.unit.test_provision_again import given, kept
-from tests.unit.test_provision_again import other as other
+from tests.unit.appliance.test_provision_again import box as box
+from tests.unit.appliance.test_provision_again import given, kept
+from tests.unit.appliance.test_provision_again import other as other
 
 
 def test_step_by_step_gives_no_other_hospital(house: HospitalSite, other: HospitalSite, box: Box) -> None:

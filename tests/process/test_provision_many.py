@@ -8,8 +8,8 @@ import sys
 
 from hospital.new_boxes import PreparedBox
 from tests.shelf import Box
-from tests.unit.test_provision_many import box as box
-from tests.unit.test_provision_many import stick as stick
+from tests.unit.appliance.test_provision_many import box as box
+from tests.unit.appliance.test_provision_many import stick as stick
 
 
 def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[PreparedBox], box: Box) -> None:

@@ -22,15 +22,11 @@ import pytest
 
 from firmware_app.appliance import certificate_authority, first_start
 from firmware_app.appliance.certificate_authority import PageNames
-from firmware_app.appliance.errors import (
-    PROVISIONED_ALREADY,
-)
+from firmware_app.appliance.errors import PROVISIONED_ALREADY
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_answers import QUESTIONS, Answers, read_time_zone
 from firmware_app.cases.accounts import Accounts
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import load_config
 from hospital.hospital_site import HospitalSite
 from tests.refusals import raises_refusal

@@ -6,14 +6,10 @@ import json
 
 from firmware_app.appliance import doctor as health
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.core.settings import Config
-from firmware_app.dicom.errors import (
-    Truncated,
-)
-from tests.unit.test_quarantine import NAME, admitted, cannot
+from firmware_app.dicom.errors import Truncated
+from tests.unit.reading.test_quarantine import NAME, admitted, cannot
 
 
 def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: ClinicalDatabase) -> None:

@@ -12,8 +12,8 @@ from firmware_app.packs import pack_folder
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import Pack
 from tests.small_disk import small_disk
-from tests.unit.test_refit import WIDER, Place
-from tests.unit.test_refit import place as place
+from tests.unit.converters.test_refit import WIDER, Place
+from tests.unit.converters.test_refit import place as place
 
 
 def test_the_limits_are_new_and_every_model_file_is_as_it_was(place: Place) -> None:

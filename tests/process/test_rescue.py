@@ -16,9 +16,9 @@ from firmware_app.appliance import rescue, rescue_report
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
-from tests.unit.test_rescue import SEED, Known, check_rebuilt, overwrite
-from tests.unit.test_rescue import closed as closed
-from tests.unit.test_rescue import filled as filled
+from tests.unit.cases.test_rescue import SEED, Known, check_rebuilt, overwrite
+from tests.unit.cases.test_rescue import closed as closed
+from tests.unit.cases.test_rescue import filled as filled
 
 
 @pytest.fixture

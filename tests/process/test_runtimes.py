@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from tests.peers import peer
-from tests.unit.test_runtimes import model as model
-from tests.unit.test_runtimes import runtime as runtime
+from tests.unit.packs.test_runtimes import model as model
+from tests.unit.packs.test_runtimes import runtime as runtime
 
 
 def test_a_signal_is_still_handled_when_models_have_gone_in_any_order(

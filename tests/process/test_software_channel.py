@@ -17,20 +17,13 @@ import pytest
 from converters.failures import AlreadyPublished, RepositoryUnusable
 from converters.publishing import signed_state, software, tuf_keys
 from firmware_app.appliance import software_bundle, software_channel
-from firmware_app.appliance.errors import (
-    SOFTWARE_DAMAGED,
-    SOFTWARE_KIND_OTHER,
-    SOFTWARE_NOT_SIGNED,
-    SoftwareError,
-)
+from firmware_app.appliance.errors import SOFTWARE_DAMAGED, SOFTWARE_KIND_OTHER, SOFTWARE_NOT_SIGNED, SoftwareError
 from firmware_app.appliance.software_bundle import InstalledSystem, is_later, read_installed_system
 from firmware_app.appliance.software_offers import Ring
 from firmware_app.cli.command_line import main
 from firmware_app.core import clock
 from firmware_app.packs import repository
-from firmware_app.packs.errors import (
-    PACK_KIND_OTHER,
-)
+from firmware_app.packs.errors import PACK_KIND_OTHER
 from firmware_app.packs.offers import RepositoryIndex
 from systemd.build import signing
 from tests.refusals import raises_refusal

@@ -18,17 +18,8 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import software
-from firmware_app.appliance import (
-    software_channel,
-    software_record,
-    software_requests,
-    software_service,
-    stick_update,
-)
-from firmware_app.appliance.errors import (
-    SOFTWARE_DISK_FULL,
-    SoftwareError,
-)
+from firmware_app.appliance import software_channel, software_record, software_requests, software_service, stick_update
+from firmware_app.appliance.errors import SOFTWARE_DISK_FULL, SoftwareError
 from firmware_app.appliance.software_offers import Ring
 from firmware_app.appliance.software_requests import SoftwareRequest
 from firmware_app.core import run_status

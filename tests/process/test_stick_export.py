@@ -11,18 +11,12 @@ import pytest
 from pydicom import dcmread
 
 from firmware_app.core import key_files
-from firmware_app.core.errors import (
-    SealingFailed,
-)
+from firmware_app.core.errors import SealingFailed
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.results import deidentified_export as export
 from firmware_app.results import sealed_case
-from firmware_app.results.errors import (
-    ExportThere,
-)
-from firmware_app.uplink.errors import (
-    CARRIED_KEY_RETIRED,
-)
+from firmware_app.results.errors import ExportThere
+from firmware_app.uplink.errors import CARRIED_KEY_RETIRED
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages.encrypted_files import EXPORT_HEAD_BYTES
 from firmware_app.uplink.messages.envelope import sign

@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 
 from firmware_app.ingest import stick_handover, stick_mounting
-from firmware_app.ingest.errors import (
-    STICK_WITHOUT_DRIVER,
-    StickNotMounted,
-)
+from firmware_app.ingest.errors import STICK_WITHOUT_DRIVER, StickNotMounted
 from tests.refusals import raises_refusal
-from tests.unit.test_stick_parts import machine as machine
+from tests.unit.ingest.test_stick_parts import machine as machine
 
 
 @pytest.mark.usefixtures("machine")

@@ -13,9 +13,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 
 from firmware_app.core.language import MORE_CATALOGUES
-from firmware_app.dicom.errors import (
-    NOT_AN_IMAGE,
-)
+from firmware_app.dicom.errors import NOT_AN_IMAGE
 from tests import films, reading_rig, toy_pack
 
 ROOT = Path(__file__).parents[2]

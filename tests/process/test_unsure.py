@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 from firmware_app.core.records import Priority, ReadingStatus
-from firmware_app.packs.errors import (
-    PackManifestInvalid,
-)
+from firmware_app.packs.errors import PackManifestInvalid
 from firmware_app.packs.manifest import MANIFEST_FILE, Manifest
 from firmware_app.results import case_json
 from tests import films, reading_rig, toy_pack

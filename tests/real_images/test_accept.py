@@ -6,7 +6,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.intake import ImageIntake
 from tests.peers import dicom_files, shared
-from tests.unit.test_accept import judged
+from tests.unit.ingest.test_accept import judged
 
 
 def test_every_real_file_is_taken_or_refused_with_a_code(state: StateDir, clinical: ClinicalDatabase) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.peers import dicom_files, pydicom_files, shared
-from tests.unit.test_element_stream import survivors, verdict
+from tests.unit.dicom.test_element_stream import survivors, verdict
 
 
 def test_no_cut_copy_of_a_pydicom_file_is_whole(at: Path) -> None:

@@ -6,12 +6,11 @@ import pytest
 
 from firmware_app.imaging import image_file, quality_checks
 from tests.peers import shared
-from tests.unit.test_fitness import SPEC
+from tests.unit.imaging.test_fitness import SPEC
 
 
 @pytest.mark.parametrize(
-    ("folder", "every"),
-    [("chest-xray/kermany224_train", 12), ("chest-xray-siim", 8), ("chest-xray-nih/images512", 3)],
+    ("folder", "every"), [("chest-xray/kermany224_train", 12), ("chest-xray-siim", 8), ("chest-xray-nih/images512", 3)]
 )
 def test_no_film_of_the_shared_collections_is_refused(folder: str, every: int) -> None:
     paths = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))

@@ -10,9 +10,7 @@ import pydicom
 import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import image_file
 from tests import peers
 

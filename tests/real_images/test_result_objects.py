@@ -6,17 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.sop_classes import object_kind
 from tests.peers import dicom_files, shared
 from tests.results import faults, report_faults, result_of, written
 
-EXPLAINED = {
-    "JPEGLossless_1s_1f_i_16_16_bad.dcm": "its own UIDs begin with 9, which no registry gives out",
-}
+EXPLAINED = {"JPEGLossless_1s_1f_i_16_16_bad.dcm": "its own UIDs begin with 9, which no registry gives out"}
 """What is left of faults is the source's; nothing of ours can refer to such an image without them."""
 
 

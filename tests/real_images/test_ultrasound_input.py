@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from firmware_app.imaging import image_file, quality_checks
-from firmware_app.imaging.errors import (
-    ImageUnfit,
-)
+from firmware_app.imaging.errors import ImageUnfit
 from tests.peers import shared
-from tests.unit.test_ultrasound_input import WHOLE
+from tests.unit.imaging.test_ultrasound_input import WHOLE
 
 
 def test_no_real_ultrasound_is_refused_by_the_limits_of_its_modality() -> None:

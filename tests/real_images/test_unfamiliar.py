@@ -12,13 +12,9 @@ import pytest
 from pydicom.dataset import FileDataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from firmware_app.core.errors import (
-    RuntimeFault,
-)
+from firmware_app.core.errors import RuntimeFault
 from firmware_app.core.records import Priority, Reading, ReadingStatus
-from firmware_app.packs.errors import (
-    PackManifestInvalid,
-)
+from firmware_app.packs.errors import PackManifestInvalid
 from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.manifest import MANIFEST_FILE, Manifest
 from firmware_app.packs.pack_folder import Pack

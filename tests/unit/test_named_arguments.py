@@ -11,10 +11,7 @@ ROOT = Path(__file__).parents[2]
 PRODUCT = ("firmware_app", "web", "converters", "hospital")
 MOST = 5
 
-ALIKE = {
-    "struct.pack": "a value for each letter of the format",
-    "log.info": "a value for each place of the sentence",
-}
+ALIKE = {"struct.pack": "a value for each letter of the format", "log.info": "a value for each place of the sentence"}
 """Functions of others that take any number of arguments of one sort, and why these need no names."""
 
 

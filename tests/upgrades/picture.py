@@ -19,7 +19,7 @@ _INTRODUCTION = """\
 # The databases of a box, and of the hospital
 
 Made by `python -m tests.upgrades.picture` from the four files `schema.sql`, which say what each column means, and
-held to them by `tests/unit/test_schema.py`. `firmware_app/core/schema.py` upgrades a file of an earlier version.
+held to them by `tests/unit/core/test_schema.py`. `firmware_app/core/schema.py` upgrades a file of an earlier version.
 
 A full line is a foreign key. A dotted line is the reference of a case in a table whose rows stay when the case is
 deleted.

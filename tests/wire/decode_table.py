@@ -27,12 +27,8 @@ import pydicom
 
 from firmware_app.core import child_loop
 from firmware_app.core import settings as config
-from firmware_app.core.errors import (
-    ImagingError,
-)
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.core.errors import ImagingError
+from firmware_app.dicom.errors import IntakeError
 from firmware_app.dicom.header import examine_file
 from firmware_app.imaging import dicom_source
 from firmware_app.imaging.codec.stored_frames import FrameReader

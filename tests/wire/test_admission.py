@@ -18,12 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.core.errors import (
-    PORT_TAKEN,
-)
-from firmware_app.dicom.errors import (
-    TLS_UNUSABLE,
-)
+from firmware_app.core.errors import PORT_TAKEN
+from firmware_app.dicom.errors import TLS_UNUSABLE
 from firmware_app.dicom.scp import association_server
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.refusals import raises_refusal

@@ -17,10 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from firmware_app.appliance import certificate_authority, tls_front
 from firmware_app.appliance.certificate_authority import AuthorityFiles, PageNames
-from firmware_app.appliance.errors import (
-    AUTHORITY_UNUSABLE,
-    FRONT_NEEDS_PORT,
-)
+from firmware_app.appliance.errors import AUTHORITY_UNUSABLE, FRONT_NEEDS_PORT
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from tests.peers import REPOSITORY, peer

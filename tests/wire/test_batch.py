@@ -121,8 +121,5 @@ def test_the_table_has_a_row_for_each_finding_and_each_refused_file_under_headin
     assert (tmp_path / "out" / "results.csv").read_bytes().startswith(b"\xef\xbb\xbf")
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert Counter(row["行类型"] for row in rows) == {
-        "征象": sum(len(case.findings) for case in cases),
-        "无结果": 1,
-    }
+    assert Counter(row["行类型"] for row in rows) == {"征象": sum(len(case.findings) for case in cases), "无结果": 1}
     assert [Path(row["文件"]).name for row in rows if row["行类型"] == "无结果"] == ["notes.txt"]

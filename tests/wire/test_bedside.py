@@ -17,17 +17,11 @@ import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli.live_examination import ArrivingImages
-from firmware_app.core.errors import (
-    LanternError,
-)
-from firmware_app.imaging.errors import (
-    SOURCE_LOST,
-)
+from firmware_app.core.errors import LanternError
+from firmware_app.imaging.errors import SOURCE_LOST
 from firmware_app.packs.pack_folder import find_pack
 from firmware_app.reading import live_session
-from firmware_app.reading.errors import (
-    SOURCE_STALLED,
-)
+from firmware_app.reading.errors import SOURCE_STALLED
 from firmware_app.reading.frame_grabber import FrameRefused, FrameSource
 from firmware_app.reading.live_session import LiveReading, LiveSession, SessionEvent
 from tests import clips, films, peers, reading_rig, toy_pack
@@ -191,10 +185,7 @@ def camera(tmp_path: Path) -> Iterator[str]:
             port = server.stdout.readline().strip()
             if not port:
                 peers.no_package(
-                    "python3-gi",
-                    "gir1.2-gst-rtsp-server-1.0",
-                    "gstreamer1.0-plugins-good",
-                    "gstreamer1.0-plugins-bad",
+                    "python3-gi", "gir1.2-gst-rtsp-server-1.0", "gstreamer1.0-plugins-good", "gstreamer1.0-plugins-bad"
                 )
             yield f"rtsp://127.0.0.1:{port}/us"
         finally:

@@ -15,9 +15,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import deidentification, deidentified_pixels, dicom_image
 from firmware_app.imaging.deidentified_header import Pseudonyms
 from tests import peers

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests import peers
-from tests.unit.test_deidentified_pixels import exported, inside, screen, ultrasound
+from tests.unit.imaging.test_deidentified_pixels import exported, inside, screen, ultrasound
 
 
 def test_dcmtk_sees_the_sector_and_nothing_around_it(tmp_path: Path) -> None:

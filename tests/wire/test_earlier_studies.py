@@ -11,9 +11,7 @@ import pytest
 
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.earlier_studies import EarlierStudies, FetchState, find_search_subject
-from firmware_app.cases.errors import (
-    EARLIER_NO_NUMBER,
-)
+from firmware_app.cases.errors import EARLIER_NO_NUMBER
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir

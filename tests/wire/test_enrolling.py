@@ -17,35 +17,21 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.appliance import (
-    first_start,
-    provisioning_service,
-    signed_provisioning,
-    uplink_enrolment,
-)
+from firmware_app.appliance import first_start, provisioning_service, signed_provisioning, uplink_enrolment
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_answers import Answers
 from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.core import run_status
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.uplink.errors import (
-    ENROLMENT_PROOF_WRONG,
-)
+from firmware_app.uplink.errors import ENROLMENT_PROOF_WRONG
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.enrolment import ENROLMENT_TOPIC, EnrolCall, EnrolRequest
 from hospital import box_enrolment, broker, certificate_authority, enrolment_front, new_boxes
 from hospital.box_enrolment import Actor
-from hospital.errors import (
-    ENROLMENT_AWAITED,
-    LABEL_CODE_USED,
-    LABEL_CODE_WRONG,
-    LABEL_CODES_TRIED,
-)
+from hospital.errors import ENROLMENT_AWAITED, LABEL_CODE_USED, LABEL_CODE_WRONG, LABEL_CODES_TRIED
 from hospital.hospital_site import HospitalSite
 from tests.peers import peer
 from tests.refusals import raises_refusal

@@ -14,10 +14,7 @@ import pytest
 from pynetdicom import AE, evt
 
 from firmware_app.cases.audit import Audit
-from firmware_app.cases.errors import (
-    MACHINE_HOST_UNUSABLE,
-    MACHINE_TITLE_UNUSABLE,
-)
+from firmware_app.cases.errors import MACHINE_HOST_UNUSABLE, MACHINE_TITLE_UNUSABLE
 from firmware_app.cases.imaging_devices import Modalities, ModalityAddress
 from firmware_app.core.settings import Config
 from firmware_app.ingest.connection_test import ConnectionTests

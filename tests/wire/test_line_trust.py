@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.uplink.connection import Connection, Post
-from firmware_app.uplink.errors import (
-    BROKER_UNTRUSTED,
-)
+from firmware_app.uplink.errors import BROKER_UNTRUSTED
 from tests.refusals import raises_refusal
 from tests.wire.line_rig import place
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests import lossless_jpeg
 from tests.peers import peer
-from tests.unit.test_lossless_jpeg import measured, noise, words, wrapped
+from tests.unit.imaging.test_lossless_jpeg import measured, noise, words, wrapped
 
 
 @pytest.mark.parametrize("bits", [2, 8, 12, 16])

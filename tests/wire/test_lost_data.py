@@ -11,7 +11,7 @@ import pytest
 from firmware_app.imaging import image_file
 from tests import films
 from tests.peers import peer
-from tests.unit.test_lost_data import slope
+from tests.unit.imaging.test_lost_data import slope
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,10 @@ from PIL import Image
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli.command_line import main
-from firmware_app.cli.errors import (
-    TEMPORARY_UNUSABLE,
-    OutputUnusable,
-    TemporaryFull,
-)
+from firmware_app.cli.errors import TEMPORARY_UNUSABLE, OutputUnusable, TemporaryFull
 from firmware_app.cli.offline_reading import read_paths
 from firmware_app.core.records import Case
-from firmware_app.packs.errors import (
-    PACK_UNKNOWN,
-)
+from firmware_app.packs.errors import PACK_UNKNOWN
 from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig
 from tests.peers import need_root

@@ -19,7 +19,7 @@ from firmware_app.packs.manifest import MANIFEST_FILE
 from firmware_app.results import case_json, case_text
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
-from tests.unit import test_viewer as viewer
+from tests.unit.web import test_viewer as viewer
 from web.app import create_app
 
 Pixels = np.ndarray[Any, Any]

@@ -21,13 +21,9 @@ from PIL import Image
 from firmware_app.appliance.processes import reader as reader_process
 from firmware_app.core.child_messages import Arrays, ChildMessage
 from firmware_app.core.child_process import Child
-from firmware_app.core.errors import (
-    ChildWillNotStart,
-)
+from firmware_app.core.errors import ChildWillNotStart
 from firmware_app.core.records import PackIdentity, Priority, ReadingStatus
-from firmware_app.packs.errors import (
-    PACK_UNKNOWN,
-)
+from firmware_app.packs.errors import PACK_UNKNOWN
 from firmware_app.reading.faults import WriteStopped
 from firmware_app.reading.reader import Reader
 from tests import films, reading_rig, toy_pack

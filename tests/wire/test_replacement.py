@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from firmware_app.appliance import backup_ring, box_identity, locked_backup, locked_restore
-from firmware_app.appliance.errors import (
-    RESTORE_NOT_EMPTY,
-)
+from firmware_app.appliance.errors import RESTORE_NOT_EMPTY
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir

@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 from firmware_app.core.records import Priority
-from hospital.errors import (
-    BOX_REVOKED,
-)
+from hospital.errors import BOX_REVOKED
 from tests.refusals import raises_refusal
 from tests.wire.line_rig import Kept, Place, place, wait_for
 

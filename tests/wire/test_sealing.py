@@ -14,9 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.appliance import box_identity
-from firmware_app.core.errors import (
-    SealingFailed,
-)
+from firmware_app.core.errors import SealingFailed
 from firmware_app.core.key_files import KeyFiles, Tpm
 from hospital.hospital_site import HospitalSite
 from tests.peers import need_root, no_package, peer

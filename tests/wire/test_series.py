@@ -12,7 +12,7 @@ import pytest
 from firmware_app.imaging import scan_volumes as volume
 from firmware_app.imaging.scan_volumes import SliceStack
 from tests import peers, scans
-from tests.unit.test_series import Numbers, in_gdcms_order, only
+from tests.unit.imaging.test_series import Numbers, in_gdcms_order, only
 
 
 def in_niftis_axes(path: Path) -> tuple[Numbers, Numbers]:

@@ -13,9 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from firmware_app.core.records import Priority
-from firmware_app.uplink.errors import (
-    Contradicted,
-)
+from firmware_app.uplink.errors import Contradicted
 from firmware_app.uplink.messages.envelope import open_signed, read_wire_version, seal
 from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.public_keys import parse_seal_key
@@ -32,7 +30,7 @@ from firmware_app.uplink.messages.summary import (
     decode,
 )
 from hospital.receiver import BATCH_MESSAGES, Receiver
-from tests.unit.test_exchange import brief
+from tests.unit.uplink.test_exchange import brief
 from tests.wire.line_rig import Box, Place, place, wait_for
 from tests.wire.test_order_of_receipts import DOWN, UP, peer_client
 

@@ -12,14 +12,10 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role, User
-from firmware_app.cases.errors import (
-    NotSuspended,
-)
+from firmware_app.cases.errors import NotSuspended
 from firmware_app.core.clinic_accuracy import ClinicFigures
 from firmware_app.core.drift_tests import FIRST_IMAGES
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.operating_point import LEAST_CONFIRMED, ThresholdSuggestion
 from firmware_app.core.records import LocalState, Reason
 from firmware_app.monitoring import drift

@@ -13,9 +13,7 @@ from firmware_app.cases.accounts import Role
 from firmware_app.cases.earlier_studies import is_fetched_study
 from firmware_app.cases.exports import FeedbackConsents
 from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, clean
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, translate
 from firmware_app.core.records import Reason
 from firmware_app.dicom.patient_data import OLDEST_YEARS, clean_age

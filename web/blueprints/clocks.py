@@ -8,9 +8,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.cases.accounts import Role
 from firmware_app.cli import clock as clock_commands
 from firmware_app.core import clock
-from firmware_app.core.errors import (
-    ClockError,
-)
+from firmware_app.core.errors import ClockError
 from web import guard
 from web.box import here
 

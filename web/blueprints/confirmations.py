@@ -7,10 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.confirmations import Source, Truth
-from firmware_app.cases.errors import (
-    ConfirmationUnknown,
-    ResultShown,
-)
+from firmware_app.cases.errors import ConfirmationUnknown, ResultShown
 from web import case_page, guard, words
 from web.box import here
 

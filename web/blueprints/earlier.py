@@ -7,9 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.earlier_studies import EarlierStudies
-from firmware_app.cases.errors import (
-    EarlierUnknown,
-)
+from firmware_app.cases.errors import EarlierUnknown
 from firmware_app.results import remote_status
 from firmware_app.results.remote_status import PriorStudies
 from web import case_page, guard

@@ -12,16 +12,12 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.errors import (
-    CaseUnknown,
-)
+from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.exports import FeedbackConsents
 from firmware_app.core import clock
 from firmware_app.core.language import NN_
 from firmware_app.core.records import Reason
-from firmware_app.imaging.errors import (
-    ExportError,
-)
+from firmware_app.imaging.errors import ExportError
 from web import guard
 from web.box import here
 

@@ -10,10 +10,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.errors import (
-    CaseUnknown,
-    NotReadYet,
-)
+from firmware_app.cases.errors import CaseUnknown, NotReadYet
 from firmware_app.cases.worklist import CaseChanged, CaseCompletion, VerdictMissing
 from firmware_app.core import clock
 from web import case_page, drawn, guard

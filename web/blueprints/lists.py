@@ -28,11 +28,7 @@ _COMMENT_S: Final = 15
 _STREAM_S: Final = 300  # then the browser reconnects, and its log-in is checked again
 _places = PageLimit(STREAMS)
 
-TABS: Final[dict[Tab, str]] = {
-    "open": N_("To look at"),
-    "cannot-judge": N_("Cannot judge"),
-    "done": N_("Done"),
-}
+TABS: Final[dict[Tab, str]] = {"open": N_("To look at"), "cannot-judge": N_("Cannot judge"), "done": N_("Done")}
 
 
 @blueprint.get("/")

@@ -9,9 +9,7 @@ from flask import Blueprint, abort, g, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role, User
-from firmware_app.cases.errors import (
-    AccountError,
-)
+from firmware_app.cases.errors import AccountError
 from firmware_app.core.language import LANGUAGES, N_, translate
 from web import devices, guard
 from web.box import here

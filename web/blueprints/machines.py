@@ -15,11 +15,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.appliance.checks import refused_callers
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.errors import (
-    MACHINE_PORT_UNUSABLE,
-    MachineError,
-    MachineUnknown,
-)
+from firmware_app.cases.errors import MACHINE_PORT_UNUSABLE, MachineError, MachineUnknown
 from firmware_app.cases.imaging_devices import Modalities, Modality, ModalityAddress
 from firmware_app.core import clock, run_status
 from firmware_app.dicom.association_log import admits_title

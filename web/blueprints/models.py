@@ -23,9 +23,7 @@ from firmware_app.core.records import Reason
 from firmware_app.dicom import body_part
 from firmware_app.monitoring.performance_drops import PerformanceDrop, PerformanceDrops
 from firmware_app.packs import manifest_types
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.packs.requirements import Route

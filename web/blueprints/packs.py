@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from firmware_app.core.records import Case, PackIdentity
 from firmware_app.core.settings import Config
 from firmware_app.packs import prevalence_adjustment
-from firmware_app.packs.errors import (
-    PackError,
-)
+from firmware_app.packs.errors import PackError
 from firmware_app.packs.evidence import ExternalValidation, Measurement
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.manifest_types import LocalisedText

@@ -28,9 +28,7 @@ from firmware_app.appliance.provisioning_request import FirstRequest, FirstResul
 from firmware_app.appliance.provisioning_service import DONE
 from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.cases.accounts import parse_code
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, translate
 from web import devices
 from web.box import here

@@ -6,9 +6,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.errors import (
-    CaseUnknown,
-)
+from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.remarks import RemarkKind
 from firmware_app.results.case_view import may_see_words
 from web import drawn, guard, words

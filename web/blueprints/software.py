@@ -12,20 +12,13 @@ from flask import Blueprint, abort, g, jsonify, redirect, render_template, reque
 from flask.typing import ResponseReturnValue
 
 from firmware_app.appliance import software_bundle, software_record, software_requests
-from firmware_app.appliance.errors import (
-    SOFTWARE_BY_HAND,
-    SoftwareError,
-)
+from firmware_app.appliance.errors import SOFTWARE_BY_HAND, SoftwareError
 from firmware_app.appliance.software_bundle import InstalledSystem
 from firmware_app.appliance.software_requests import PIECE_BYTES, SoftwareRequest
 from firmware_app.cases.accounts import Role
-from firmware_app.cli.errors import (
-    SOFTWARE_NOT_HERE,
-)
+from firmware_app.cli.errors import SOFTWARE_NOT_HERE
 from firmware_app.core import clock, disk
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Reason
 from web import guard
 from web.box import here

@@ -15,9 +15,7 @@ from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import run_status
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.errors import (
-    STICK_STOPPED,
-)
+from firmware_app.ingest.errors import STICK_STOPPED
 from web import guard
 from web.box import here
 

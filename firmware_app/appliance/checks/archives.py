@@ -12,17 +12,13 @@ from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.registration_entry import OmissionReason
 from firmware_app.cases.registrations import LEFT_OUT, Registrations
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, NN_, register, register_counted, register_terms
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import sop_classes
-from firmware_app.dicom.errors import (
-    PacsError,
-)
+from firmware_app.dicom.errors import PacsError
 from firmware_app.dicom.peers import ArchivePeer, Peer, list_archives
 from firmware_app.results import due_cases
 from firmware_app.results.archive_queue import SENT, ArchiveState, SendingQueue, SendingStage

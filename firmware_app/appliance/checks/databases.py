@@ -14,9 +14,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
 from firmware_app.cases.quarantine import Quarantine
 from firmware_app.core import clock, database_health, disk
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, NN_, register, register_counted
 from firmware_app.core.records import Detail, Reason
 from firmware_app.core.settings import Config

@@ -30,8 +30,7 @@ SPARE_LOW: Final = register(
 )
 SMART_OK: Final = register("machine.smart_ok", N_("The disk {disk} says of itself that it is healthy."))
 SMART_FAILING: Final = register(
-    "machine.smart_failing",
-    N_("The disk {disk} says of itself that it is failing. Make a backup now, and replace it."),
+    "machine.smart_failing", N_("The disk {disk} says of itself that it is failing. Make a backup now, and replace it.")
 )
 RESTART: Final = register(
     "machine.restart_waits",

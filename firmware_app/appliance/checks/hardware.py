@@ -9,9 +9,7 @@ from typing import Final
 
 from firmware_app.appliance.checks.check import Check
 from firmware_app.core import disk as of_the_state
-from firmware_app.core.errors import (
-    DiskTrouble,
-)
+from firmware_app.core.errors import DiskTrouble
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import clear_away, free_bytes

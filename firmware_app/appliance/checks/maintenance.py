@@ -14,10 +14,7 @@ from firmware_app.appliance.checks.check import Check, Result
 from firmware_app.appliance.retention import NAME as RETENTION
 from firmware_app.appliance.retention import OFF, STUCK
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import (
-    DISK_READ_ONLY,
-    DiskFull,
-)
+from firmware_app.core.errors import DISK_READ_ONLY, DiskFull
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Detail, Reason
 from firmware_app.core.settings import Config
@@ -66,14 +63,7 @@ BACKUP_OLD: Final = register(
 _TEST_DAYS, _BACKUP_DAYS = 3, 4
 _CHECKED_NOW: Final = frozenset({"clock", "temperature", "memory", *run_status.ALL_PROCESSES})
 """Names of checks that the doctor runs itself, so it shows no older result of them."""
-_CHECKED_NOW_CODES: Final = frozenset(
-    {
-        hardware.DISK_LOW,
-        hardware.INODES_LOW,
-        DiskFull.code,
-        DISK_READ_ONLY.code,
-    }
-)
+_CHECKED_NOW_CODES: Final = frozenset({hardware.DISK_LOW, hardware.INODES_LOW, DiskFull.code, DISK_READ_ONLY.code})
 
 
 def check_hardware(config: Config, state: StateDir) -> Iterator[Check]:

@@ -9,9 +9,7 @@ from typing import Any, Final
 from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.pack_changes import PackTrials
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Detail, LocalState, Reason
 from firmware_app.core.settings import Config

@@ -90,8 +90,5 @@ def _shown(port: int) -> x509.Certificate:
     """The certificate that a browser is shown here.  Its dates are not looked at: this clock may be wrong."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with (
-        socket.create_connection(("127.0.0.1", port), _ANSWER_S) as raw,
-        context.wrap_socket(raw) as connection,
-    ):
+    with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as raw, context.wrap_socket(raw) as connection:
         return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")

@@ -15,16 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from firmware_app.appliance.errors import (
-    REMOVAL_UNSURE,
-)
+from firmware_app.appliance.errors import REMOVAL_UNSURE
 from firmware_app.appliance.installation import installer, uninstaller
 from firmware_app.appliance.installation.product import BOX, HOSPITAL
 from firmware_app.appliance.installation.programs import ProgramSource
 from firmware_app.appliance.installation.target_system import TargetSystem, terminal_language
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, translate
 
 # OpenVINO's wheels for ARM ask for a newer C library than some boards have.

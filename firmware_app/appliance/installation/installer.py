@@ -83,11 +83,7 @@ def is_packaged(product: Product, machine: TargetSystem) -> bool:
 
 
 def _complete(
-    product: Product,
-    machine: TargetSystem,
-    source: ProgramSource,
-    record: InstallationRecord,
-    files: dict[Path, bytes],
+    product: Product, machine: TargetSystem, source: ProgramSource, record: InstallationRecord, files: dict[Path, bytes]
 ) -> None:
     before, stamp = programs.read_stamp_in_use(machine), programs.prepare_programs(machine, source)
     if stamp != before:

@@ -10,10 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.errors import (
-    INSTALL_PACKAGES_MISSING,
-    InstallStepFailed,
-)
+from firmware_app.appliance.errors import INSTALL_PACKAGES_MISSING, InstallStepFailed
 from firmware_app.appliance.installation.product import UNITS, Product
 from firmware_app.appliance.installation.programs import ProgramSource
 from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem, last_words, run

@@ -12,9 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.appliance.errors import (
-    InstallStepFailed,
-)
+from firmware_app.appliance.errors import InstallStepFailed
 from firmware_app.core import language
 from firmware_app.core.language import printable_language, translate
 

@@ -9,26 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.errors import (
-    INSTALL_PACKAGED,
-    KEEP_UNKNOWN,
-    NOT_INSTALLED,
-    InstallStepFailed,
-)
+from firmware_app.appliance.errors import INSTALL_PACKAGED, KEEP_UNKNOWN, NOT_INSTALLED, InstallStepFailed
 from firmware_app.appliance.installation import system_packages
-from firmware_app.appliance.installation.installer import (
-    UDEV,
-    is_packaged,
-    list_installable_units,
-    require_root,
-)
+from firmware_app.appliance.installation.installer import UDEV, is_packaged, list_installable_units, require_root
 from firmware_app.appliance.installation.product import BOX, Product
-from firmware_app.appliance.installation.target_system import (
-    InstallationRecord,
-    TargetSystem,
-    run,
-    terminal_language,
-)
+from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem, run, terminal_language
 from firmware_app.core.language import N_, translate
 
 KEEPABLE: Final = {"state": BOX.state, "config": BOX.settings.parent}

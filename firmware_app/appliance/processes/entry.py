@@ -11,9 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import Config, load_config
 
 

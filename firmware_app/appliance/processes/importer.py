@@ -19,25 +19,16 @@ from firmware_app.appliance.processes import entry
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED
 from firmware_app.cases import usb_import
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.errors import (
-    StickError,
-)
+from firmware_app.cases.errors import StickError
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import (
-    AlreadyRunning,
-    LanternError,
-)
+from firmware_app.core.errors import AlreadyRunning, LanternError
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.errors import (
-    NotKept,
-)
+from firmware_app.dicom.errors import NotKept
 from firmware_app.ingest import stick_handover, stick_receipt, stick_space
-from firmware_app.ingest.errors import (
-    STICK_STOPPED,
-)
+from firmware_app.ingest.errors import STICK_STOPPED
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
 from firmware_app.ingest.stick_files import search_stick

@@ -15,16 +15,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from firmware_app.appliance.processes import entry
-from firmware_app.cases.errors import (
-    StickError,
-)
+from firmware_app.cases.errors import StickError
 from firmware_app.core import notify
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.ingest import stick_handover, stick_mounting
-from firmware_app.ingest.errors import (
-    StickInUse,
-)
+from firmware_app.ingest.errors import StickInUse
 
 log = logging.getLogger("lantern.stick")
 

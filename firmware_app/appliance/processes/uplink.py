@@ -14,10 +14,7 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink import enrolment_client
 from firmware_app.uplink.connection import Connection
-from firmware_app.uplink.errors import (
-    LINE_NOT_SET_UP,
-    UplinkError,
-)
+from firmware_app.uplink.errors import LINE_NOT_SET_UP, UplinkError
 from firmware_app.uplink.exchange.exchange_db import UPLINK_INTERRUPTED, UPLINK_OPEN, UPLINK_UNCONFIRMED, Exchange
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES

@@ -17,12 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from firmware_app.cases.errors import (
-    ACCOUNT_EXISTS,
-    ACCOUNT_NAME_UNUSABLE,
-    ACCOUNT_UNKNOWN,
-    CODE_MALFORMED,
-)
+from firmware_app.cases.errors import ACCOUNT_EXISTS, ACCOUNT_NAME_UNUSABLE, ACCOUNT_UNKNOWN, CODE_MALFORMED
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.schema import read_schema

@@ -20,9 +20,7 @@ from firmware_app.core.settings import DicomSection
 from firmware_app.dicom import commitment, negotiation
 from firmware_app.dicom.association_log import AssociationLog
 from firmware_app.dicom.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
-from firmware_app.dicom.errors import (
-    PROTOCOL_BROKEN,
-)
+from firmware_app.dicom.errors import PROTOCOL_BROKEN
 from firmware_app.dicom.scp import dimse as dimse
 from firmware_app.dicom.scp import pdu
 from firmware_app.dicom.scp.association_slots import SlotHolder

@@ -20,17 +20,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from firmware_app.core.errors import (
-    PORT_TAKEN,
-)
+from firmware_app.core.errors import PORT_TAKEN
 from firmware_app.core.settings import Config, DicomSection
 from firmware_app.dicom.association_log import AssociationLog
-from firmware_app.dicom.errors import (
-    PORT_UNUSABLE,
-    TLS_UNUSABLE,
-    NotKept,
-    SpaceShort,
-)
+from firmware_app.dicom.errors import PORT_UNUSABLE, TLS_UNUSABLE, NotKept, SpaceShort
 from firmware_app.dicom.scp.association import Association, SlotCalls
 from firmware_app.dicom.scp.association_slots import AssociationSlots, SlotHolder
 from firmware_app.dicom.scp.commitment_scp import CommitmentSCP

@@ -14,9 +14,7 @@ from typing import Final
 
 from pynetdicom.dsutils import encode
 
-from firmware_app.core.errors import (
-    StoreError,
-)
+from firmware_app.core.errors import StoreError
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import commitment, transfer_syntax

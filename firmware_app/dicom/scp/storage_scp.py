@@ -10,15 +10,9 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 
-from firmware_app.core.errors import (
-    StoreError,
-)
+from firmware_app.core.errors import StoreError
 from firmware_app.dicom import file_meta
-from firmware_app.dicom.errors import (
-    IDENTITY_MISMATCH,
-    IntakeError,
-    Truncated,
-)
+from firmware_app.dicom.errors import IDENTITY_MISMATCH, IntakeError, Truncated
 from firmware_app.dicom.scp import dimse
 from firmware_app.dicom.scp.dimse import Command
 from firmware_app.dicom.storage import AnnouncedObject, ImageDoor, Spool, explain_not_kept

@@ -11,9 +11,7 @@ from firmware_app.core.certificates import (
     explain_certificate_fault,
     list_date_problems,
 )
-from firmware_app.core.errors import (
-    ClockError,
-)
+from firmware_app.core.errors import ClockError
 from firmware_app.core.settings import DicomSection
 
 log = logging.getLogger("lantern.gateway")

@@ -27,17 +27,13 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pynetdicom.dsutils import decode, encode
 
 from firmware_app.core import clock
-from firmware_app.core.errors import (
-    StoreError,
-)
+from firmware_app.core.errors import StoreError
 from firmware_app.core.language import ENGLISH
 from firmware_app.core.settings import WorklistSection
 from firmware_app.dicom import query_keys, transfer_syntax
 from firmware_app.dicom.data_elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from firmware_app.dicom.element_stream import walk_data_set
-from firmware_app.dicom.errors import (
-    IntakeError,
-)
+from firmware_app.dicom.errors import IntakeError
 from firmware_app.dicom.query_keys import CHARSET_TAG as CHARSET_TAG
 from firmware_app.dicom.query_keys import NAME_TAG, Matcher, is_universal, read_raw, read_texts
 from firmware_app.dicom.query_keys import InvalidQuery as InvalidQuery

@@ -24,9 +24,7 @@ from numpy.typing import NDArray
 from firmware_app.core import process
 from firmware_app.imaging.codec import codestream, jpeg
 from firmware_app.imaging.dicom_source import PixelSource
-from firmware_app.imaging.errors import (
-    PixelsUnsupported,
-)
+from firmware_app.imaging.errors import PixelsUnsupported
 
 _UNCONVERTED: Final = {1: "GRAYSCALE", 3: "RGB"}
 """By samples: the colour space that libjpeg does not convert."""

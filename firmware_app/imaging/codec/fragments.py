@@ -23,12 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
-from firmware_app.imaging.errors import (
-    PixelsUnsupported,
-)
+from firmware_app.core.errors import Undecodable
+from firmware_app.imaging.errors import PixelsUnsupported
 
 MOST_ITEMS: Final = 250_000
 _ITEM: Final = struct.Struct("<HHL")

@@ -19,9 +19,7 @@ from imagecodecs import jpeg8_decode
 from numpy.typing import NDArray
 from simplejpeg import decode_jpeg
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging.codec import codestream
 from firmware_app.imaging.codec.codestream import Segments
 

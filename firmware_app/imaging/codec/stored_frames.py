@@ -38,17 +38,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import clip, colour_models
 from firmware_app.imaging.codec import codestream, fragments, jpeg
 from firmware_app.imaging.codec.codestream import SamplePrecision
 from firmware_app.imaging.dicom_source import LARGEST_FRAME_PX, PixelSource
-from firmware_app.imaging.errors import (
-    SIGN_CONTRADICTED,
-    PixelsUnsupported,
-)
+from firmware_app.imaging.errors import SIGN_CONTRADICTED, PixelsUnsupported
 from firmware_app.imaging.grey_scale import take_entries
 
 FRAMES_LEFT_HINT: Final = "hint.frames_left"  # its sentence is in `reading.hints`
@@ -56,20 +51,11 @@ JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
 _JPEG_2000: Final = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 _JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
 # Where gdcm is installed, pydicom would use it first: it is slower, and a broken stream aborts the process.
-_PREFERRED: Final = {
-    JPEG2000: "pylibjpeg",
-    JPEG2000Lossless: "pylibjpeg",
-    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
-}
+_PREFERRED: Final = {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg", **dict.fromkeys(_JPEG_LS, "pyjpegls")}
 _ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
 _DEFLATED_FRAMES: Final = UID("1.2.840.10008.1.2.8.1")
 # The last two were retired in the 2004 standard; they are progressive JPEG.
-_JPEG_8: Final = (
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    UID("1.2.840.10008.1.2.4.53"),
-    UID("1.2.840.10008.1.2.4.55"),
-)
+_JPEG_8: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, UID("1.2.840.10008.1.2.4.53"), UID("1.2.840.10008.1.2.4.55"))
 _PRECISION_12: Final = 12
 _VIDEO: Final = tuple(f"1.2.840.10008.1.2.4.10{number}" for number in range(9))
 _MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")

@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from firmware_app.core.runtimes import first_line as first_line
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
+from firmware_app.packs.errors import InferenceFailed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,11 +34,7 @@ class RuntimeConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     threads: int = Field(
-        0,
-        ge=0,
-        le=256,
-        title="Threads",
-        description="of one inference, 0: all cores; unset: as in [reader]",
+        0, ge=0, le=256, title="Threads", description="of one inference, 0: all cores; unset: as in [reader]"
     )
 
 

@@ -10,12 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware_app.core.errors import (
-    RuntimeUnavailable,
-)
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
+from firmware_app.core.errors import RuntimeUnavailable
+from firmware_app.packs.errors import InferenceFailed
 from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, check_finite, first_line
 
 if TYPE_CHECKING:

@@ -13,12 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from firmware_app.core.errors import (
-    RuntimeUnavailable,
-)
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
+from firmware_app.core.errors import RuntimeUnavailable
+from firmware_app.packs.errors import InferenceFailed
 from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, check_finite, first_line
 
 if TYPE_CHECKING:
@@ -36,9 +32,7 @@ class Config(RuntimeConfig):
     """Settings of OpenVINO."""
 
     cache_dir: Path | None = Field(
-        None,
-        title="Cache folder",
-        description="where compiled models are kept, for a quicker start; empty: nowhere",
+        None, title="Cache folder", description="where compiled models are kept, for a quicker start; empty: nowhere"
     )
     exact: bool = Field(
         True, title="Exact", description="compute float models in 32 bits even where the CPU prefers bfloat16"

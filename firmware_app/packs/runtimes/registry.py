@@ -10,9 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 from firmware_app.core import runtimes
-from firmware_app.core.errors import (
-    RuntimeUnavailable,
-)
+from firmware_app.core.errors import RuntimeUnavailable
 from firmware_app.core.runtimes import DEFAULT as DEFAULT
 from firmware_app.core.runtimes import GROUP as GROUP
 from firmware_app.core.runtimes import list_runtimes as list_runtimes

@@ -22,20 +22,14 @@ from typing import Any, Final
 
 from firmware_app.core import child_loop, process
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.dicom import patient_data
 from firmware_app.imaging import display, image_file, image_properties, model_frames
 from firmware_app.imaging import image_properties as ultrasound
-from firmware_app.imaging.errors import (
-    ImageUnfit,
-)
+from firmware_app.imaging.errors import ImageUnfit
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.reading.decoded_metadata import DecodedMetadata, format_diagnosis
-from firmware_app.reading.errors import (
-    IMAGE_FILE_MISSING,
-)
+from firmware_app.reading.errors import IMAGE_FILE_MISSING
 
 _IN_BETWEEN_S: Final = 0.3
 

@@ -20,20 +20,13 @@ from typing import Final
 
 from firmware_app.core import child_loop, process
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import (
-    ImagingError,
-    RuntimeFault,
-)
+from firmware_app.core.errors import ImagingError, RuntimeFault
 from firmware_app.imaging import deidentification
 from firmware_app.imaging.deidentified_header import Pseudonyms
-from firmware_app.imaging.errors import (
-    ExportError,
-)
+from firmware_app.imaging.errors import ExportError
 from firmware_app.imaging.text_detection import TextDetector, text_model_file
 from firmware_app.packs.runtimes import onnxruntime
-from firmware_app.reading.errors import (
-    IMAGE_FILE_MISSING,
-)
+from firmware_app.reading.errors import IMAGE_FILE_MISSING
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # reading never fails with these
 

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from firmware_app.imaging import picture
 from firmware_app.imaging.model_input import find_view, read_model_frame, to_model_input
-from firmware_app.packs.errors import (
-    InferenceFailed,
-)
+from firmware_app.packs.errors import InferenceFailed
 from firmware_app.packs.evidence import GoldenCase
 from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.manifest import Manifest
@@ -28,9 +26,7 @@ from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.tasks import interface
 from firmware_app.packs.tasks.interface import Answer, Frame
-from firmware_app.reading.errors import (
-    RUNTIME_WRONG,
-)
+from firmware_app.reading.errors import RUNTIME_WRONG
 
 WARM_UPS: Final = 3
 MOST_RUNS: Final = 30

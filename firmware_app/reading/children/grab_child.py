@@ -26,16 +26,11 @@ from numpy.typing import NDArray
 
 from firmware_app.core import child_loop, process
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.imaging import display, image_file, live_frames, model_frames
 from firmware_app.imaging import image_properties as ultrasound
-from firmware_app.imaging.errors import (
-    ImageUnfit,
-    WatchError,
-)
+from firmware_app.imaging.errors import ImageUnfit, WatchError
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.imaging.live_frames import (
     FileSource,
@@ -47,9 +42,7 @@ from firmware_app.imaging.live_frames import (
 )
 from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.reading.decoded_metadata import DecodedMetadata
-from firmware_app.reading.errors import (
-    FRAME_GONE,
-)
+from firmware_app.reading.errors import FRAME_GONE
 
 JPEG_SIDE_PX: Final = 1280
 _QUALITY: Final = 88
@@ -152,13 +145,7 @@ class OpenSource:
         has_sector = job["modality"] == model_frames.ULTRASOUND or spec.crop == "sector"
         found = self._sector.of(frame.greys, at) if has_sector else None
         taken = model_frames.prepare_frames(
-            frame,
-            spec,
-            "middle",
-            1,
-            job["modality"],
-            demands=Demands(**job["demands"]),
-            found=found,
+            frame, spec, "middle", 1, job["modality"], demands=Demands(**job["demands"]), found=found
         )
         arrays = {"input": taken.tensors.data}
         if taken.beside is not None:
@@ -194,9 +181,7 @@ class OpenSource:
 
 def is_dicom_object(path: Path) -> bool:
     """Whether the file is a DICOM object, by its first bytes; raises `ImagingError` where it cannot be read."""
-    from firmware_app.core.errors import (
-        Undecodable,
-    )
+    from firmware_app.core.errors import Undecodable
 
     try:
         with path.open("rb") as file:

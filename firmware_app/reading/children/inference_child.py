@@ -29,18 +29,12 @@ from PIL import Image
 
 from firmware_app.core import child_loop
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import (
-    ImagingError,
-    RuntimeFault,
-)
+from firmware_app.core.errors import ImagingError, RuntimeFault
 from firmware_app.core.records import Lesion
 from firmware_app.imaging import display, outside_anatomy
 from firmware_app.imaging.lesion_description import describe_lesions
 from firmware_app.imaging.pixel_size import Scale
-from firmware_app.packs.errors import (
-    InferenceFailed,
-    PackError,
-)
+from firmware_app.packs.errors import InferenceFailed, PackError
 from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import Pack

@@ -14,9 +14,7 @@ from typing import Any
 
 from firmware_app.core import child_loop
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry

@@ -18,12 +18,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage
 
 from firmware_app.results.case_view import CaseView
-from firmware_app.results.dicom_objects import (
-    presentation_state,
-    secondary_capture,
-    segmentation,
-    structured_report,
-)
+from firmware_app.results.dicom_objects import presentation_state, secondary_capture, segmentation, structured_report
 from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, WARNING, ResultContext, load_context
 
 DOCUMENT_KIND: Final = "pdf"

@@ -20,9 +20,7 @@ from typing import Final
 
 from firmware_app.core import child_loop
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import (
-    ImagingError,
-)
+from firmware_app.core.errors import ImagingError
 from firmware_app.results.case_view import case_view_adapter
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)

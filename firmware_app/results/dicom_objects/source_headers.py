@@ -18,9 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 
-from firmware_app.core.errors import (
-    Undecodable,
-)
+from firmware_app.core.errors import Undecodable
 from firmware_app.core.records import Header, is_uid
 from firmware_app.dicom import charset, patient_data
 from firmware_app.imaging import grey_transforms, header_values

@@ -14,9 +14,7 @@ import sys
 from firmware_app.core import child_loop
 from firmware_app.core.child_messages import ChildMessage
 from firmware_app.results.case_view import case_view_adapter
-from firmware_app.results.errors import (
-    ReportError,
-)
+from firmware_app.results.errors import ReportError
 from firmware_app.results.pdf import typesetting
 
 

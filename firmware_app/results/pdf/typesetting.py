@@ -24,9 +24,7 @@ import segno
 from PIL import ImageFont
 
 from firmware_app.results.case_view import CaseView
-from firmware_app.results.errors import (
-    ReportFontMissing,
-)
+from firmware_app.results.errors import ReportFontMissing
 from firmware_app.results.pdf import contents, plates
 from firmware_app.results.pdf.plates import Plate
 

@@ -16,9 +16,7 @@ from typing import Final
 
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Priority, Reason
 from firmware_app.core.schema import read_schema

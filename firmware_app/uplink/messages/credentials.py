@@ -8,15 +8,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware_app.core.errors import (
-    LanternError,
-)
+from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import UplinkSection
-from firmware_app.uplink.errors import (
-    BUNDLE_INVALID,
-    LINE_NOT_SET_UP,
-    MessageInvalid,
-)
+from firmware_app.uplink.errors import BUNDLE_INVALID, LINE_NOT_SET_UP, MessageInvalid
 from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version
 from firmware_app.uplink.messages.message import AnyMessage, WireVersion
 from firmware_app.uplink.messages.public_keys import parse_seal_key

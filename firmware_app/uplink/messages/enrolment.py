@@ -14,9 +14,7 @@ import hmac
 import secrets
 from typing import Annotated, ClassVar, Final
 
-from firmware_app.uplink.errors import (
-    ENROLMENT_PROOF_WRONG,
-)
+from firmware_app.uplink.errors import ENROLMENT_PROOF_WRONG
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle, derive_enrolment_key
 from firmware_app.uplink.messages.message import Message, message, text, whole
 

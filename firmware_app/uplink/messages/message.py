@@ -21,10 +21,7 @@ from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, dataclass_tra
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from firmware_app.uplink.errors import (
-    MessageInvalid,
-    MessageTooLarge,
-)
+from firmware_app.uplink.errors import MessageInvalid, MessageTooLarge
 
 MOST_MESSAGE_BYTES = 16_384
 """The longest message, in bytes of its JSON."""

@@ -10,9 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from pydantic import AfterValidator
 
-from firmware_app.uplink.errors import (
-    MessageInvalid,
-)
+from firmware_app.uplink.errors import MessageInvalid
 
 _FIELD: Final = 2**255 - 19
 _DIGITS: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)

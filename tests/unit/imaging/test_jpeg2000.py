@@ -1,0 +1,178 @@
+"""JPEG 2000 on several cores gives the words that pydicom gives on one, and takes no more for whole."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imagecodecs import jpeg2k_decode, jpeg2k_encode
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, JPEG2000Lossless
+
+from firmware_app.core.errors import Undecodable
+from firmware_app.imaging import dicom_source, image_file
+from firmware_app.imaging.codec import deep_jpeg
+from firmware_app.imaging.codec.stored_frames import FrameReader
+from firmware_app.imaging.errors import PixelsUnsupported
+from tests import films
+
+Pixels = np.ndarray[Any, Any]
+EOC = b"\xff\xd9"
+COMPONENTS = 42
+"""Where a code stream has the bits of each component and how many pixels share a sample (ISO/IEC 15444-1 A.5.1)."""
+ROWS, COLUMNS = 40, 60
+JP2_HEAD = b"\0\0\0\x0cjP  \r\n\x87\n"
+
+
+def coded(pixels: Pixels) -> bytes:
+    return bytes(jpeg2k_encode(pixels, codecformat="j2k", reversible=True, level=0, mct=pixels.ndim == 3))
+
+
+def noise(*shape: int, top: int = 256, kind: type = np.uint8) -> Pixels:
+    return np.random.default_rng(5).integers(0, top, shape).astype(kind)
+
+
+def saved(folder: Path, stream: bytes, pixels: Pixels, syntax: UID = JPEG2000Lossless, **attributes: Any) -> Path:
+    dataset = films.film(pixels, syntax=syntax, pixel_data=encapsulate([stream]), **attributes)
+    return films.save(folder, "film.dcm", dataset)
+
+
+def words(path: Path) -> tuple[Pixels, bool]:
+    """The words of the first frame, and whether they were decoded here and not by pydicom."""
+    with dicom_source.open_source(path) as decoded:
+        reader = FrameReader(decoded)
+        stream = reader.compressed(0)
+        assert stream is not None
+        return reader.frame(0, raw=True), deep_jpeg.is_plain_jpeg2000(decoded, stream)
+
+
+def shown(path: Path) -> Pixels:
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        return np.asarray(opened.shown(0).pixels)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "JPEG2000.dcm",
+        "MR_small_jp2klossless.dcm",
+        "693_J2KI.dcm",
+        "693_J2KR.dcm",
+        "J2K_pixelrep_mismatch.dcm",
+        "US1_J2KI.dcm",
+        "US1_J2KR.dcm",
+        "MR2_J2KI.dcm",
+        "MR2_J2KR.dcm",
+        "RG1_J2KR.dcm",
+        "RG3_J2KR.dcm",
+    ],
+)
+def test_the_words_are_those_of_pydicom(name: str) -> None:
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip(f"{name} is not installed (pydicom-data)")
+    decoded, is_plain = words(Path(path))
+    dataset = dcmread(path)
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    theirs, _ = decoder.as_array(dataset, index=0, raw=True, decoding_plugin="pylibjpeg")
+    assert is_plain
+    assert decoded.dtype == theirs.dtype
+    assert np.array_equal(decoded, theirs)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_words_come_back_signed_and_unsigned(tmp_path: Path, bits: int, signed: bool) -> None:
+    pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16 if bits > 8 else np.uint8)
+    if signed:
+        pixels = (pixels.astype(np.int32) - (1 << (bits - 1))).astype(np.int16 if bits > 8 else np.int8)
+    path = saved(tmp_path, coded(pixels), pixels, BitsStored=pixels.itemsize * 8, HighBit=pixels.itemsize * 8 - 1)
+    decoded, is_plain = words(path)
+    assert is_plain
+    assert decoded.dtype.kind == ("i" if signed else "u")
+    assert np.array_equal(decoded, pixels)
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
+@pytest.mark.parametrize("planar", [0, 1])
+def test_colours_lie_by_pixel_whatever_the_header_says_of_planes(tmp_path: Path, planar: int, wrapped: bool) -> None:
+    """pydicom believes the header, and gives stripes of other colours (PS3.5 8.2.4)."""
+    pixels = noise(ROWS, COLUMNS, 3)
+    stream = jp2(coded(pixels)) if wrapped else coded(pixels)
+    path = saved(tmp_path, stream, pixels, PhotometricInterpretation="YBR_RCT", PlanarConfiguration=planar)
+    assert words(path)[1] is not wrapped
+    assert np.array_equal(shown(path), pixels)
+
+
+def jp2(stream: bytes) -> bytes:
+    """*stream* in the boxes of a JP2 file (ISO/IEC 15444-1 I.5), as some machines store it."""
+    image = box(b"ihdr", struct.pack(">IIHBBBB", ROWS, COLUMNS, 3, 7, 7, 0, 0)) + box(b"colr", b"\1\0\0\0\0\0\x10")
+    return JP2_HEAD + box(b"ftyp", b"jp2 \0\0\0\0jp2 ") + box(b"jp2h", image) + box(b"jp2c", stream)
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+@pytest.mark.parametrize("instead", [b"", b"\0\0", b"\xff\0", b"\xff"], ids=["nothing", "zeros", "no marker", "half"])
+def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: bytes) -> None:
+    """The newer OpenJPEG takes any two bytes for the marker, and so for whole what lost some before its end."""
+    path = get_testdata_file("693_J2KR.dcm", download=False)
+    if path is None:
+        pytest.skip("693_J2KR.dcm is not installed (pydicom-data)")
+    with dicom_source.open_source(Path(path)) as image:
+        reader = FrameReader(image)
+        whole = reader.compressed(0)
+        assert whole is not None
+        with pytest.raises(dicom_source.HEADER_ERRORS):
+            reader.frame(0, stream=whole[: whole.rindex(EOC)] + instead)
+
+
+@pytest.mark.parametrize(
+    "components",
+    [b"\7\1\1\7\2\2\7\2\2", b"\7\2\2\7\2\2\7\2\2", b"\6\1\1\7\1\1\7\1\1", b"\x87\1\1\7\1\1\7\1\1"],
+    ids=["chroma is shared", "all are shared", "one of 7 bits", "one signed"],
+)
+def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, components: bytes) -> None:
+    """imagecodecs would take the first kind for YCbCr and turn it into RGB, and refuses the last two."""
+    pixels = noise(ROWS, COLUMNS, 3)
+    stream = coded(pixels)
+    path = saved(tmp_path, stream, pixels, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    with dicom_source.open_source(path) as image:
+        assert deep_jpeg.is_plain_jpeg2000(image, stream)
+        assert not deep_jpeg.is_plain_jpeg2000(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_a_stream_of_more_bits_than_a_word_has_is_refused(tmp_path: Path, bits: int, wrapped: bool) -> None:
+    """Its values modulo 256 would be other greys, and no decoder says so."""
+    pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16)
+    stream = bytes(jpeg2k_encode(pixels, codecformat="jp2" if wrapped else "j2k", level=0, bitspersample=bits))
+    path = saved(tmp_path, stream, noise(ROWS, COLUMNS))
+    with pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
+        shown(path)
+
+
+def test_a_broken_stream_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(ROWS, COLUMNS)
+    stream, levels = bytearray(coded(pixels)), coded(pixels).index(b"\xff\x52") + 9  # of the transform (A.6.1)
+    stream[levels] = 60
+    asked = []
+
+    def counted(*given: Any, **options: Any) -> Any:
+        asked.append(options)
+        return jpeg2k_decode(*given, **options)
+
+    monkeypatch.setattr(deep_jpeg, "jpeg2k_decode", counted)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    path = saved(tmp_path, bytes(stream), pixels)
+    with pytest.raises(Undecodable):
+        shown(path)
+    assert [options["numthreads"] for options in asked] == [2]

@@ -1,0 +1,346 @@
+"""Greys mean what the standard says they mean: transforms in order, polarity last, and never an inverted film."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import apply_windowing
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from firmware_app.core.errors import ImagingError, Undecodable
+from firmware_app.imaging import display, image_file, picture_encoding
+from firmware_app.imaging.errors import FrameTooLarge
+from tests import films
+from tests.wire import bombs
+
+Pixels = np.ndarray[Any, Any]
+DTYPES = [np.dtype(name) for name in ("uint8", "int8", "uint16", "int16")]
+OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@st.composite
+def stored(draw: st.DrawFn) -> tuple[Pixels, int]:
+    """Pixels (H, W) and how many of their bits are stored."""
+    dtype = draw(st.sampled_from(DTYPES))
+    bits = draw(st.integers(2, dtype.itemsize * 8))
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dtype.kind == "i" else (0, 2**bits - 1)
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
+    return draw(hnp.arrays(dtype, shape, elements=st.integers(low, high))), bits
+
+
+def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:
+    with image_file.open_image_file(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
+        greys = opened.grey(frame)
+        assert greys.dtype == np.float32
+        assert greys.shape == (opened.rows, opened.columns)
+        return greys
+
+
+def of_bits(pixels: Pixels, bits: int, **attributes: Any) -> FileDataset:
+    return films.film(pixels, BitsStored=bits, HighBit=bits - 1, **attributes)
+
+
+@OFTEN
+@given(stored(), st.sampled_from([0.25, 1.0, 2.5, -1.0]), st.integers(-2000, 2000))
+def test_without_a_window_a_frame_is_its_modality_values(
+    tmp_path: Path, made: tuple[Pixels, int], slope: float, intercept: int
+) -> None:
+    pixels, bits = made
+    greys = grey(tmp_path, of_bits(pixels, bits, RescaleSlope=slope, RescaleIntercept=intercept))
+    np.testing.assert_allclose(greys, pixels.astype(np.float64) * slope + intercept, rtol=1e-6)
+
+
+@OFTEN
+@given(stored(), st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]), st.integers(-300, 3000), st.integers(2, 4000))
+def test_a_window_is_applied_as_the_standard_writes_it(
+    tmp_path: Path, made: tuple[Pixels, int], function: str, centre: int, width: int
+) -> None:
+    pixels, bits = made
+    dataset = of_bits(
+        pixels,
+        bits,
+        WindowCenter=centre,
+        WindowWidth=width,
+        VOILUTFunction=function,
+        RescaleSlope=1,
+        RescaleIntercept=0,
+    )
+    greys = grey(tmp_path, dataset)
+    top, bottom = (2**bits - 1, 0) if pixels.dtype.kind == "u" else (2 ** (bits - 1) - 1, -(2 ** (bits - 1)))
+    with np.errstate(over="ignore"):  # the reference's own
+        windowed = apply_windowing(pixels, dataset).astype(np.float64)
+    expected = ((windowed - bottom) / (top - bottom)).astype(np.float32)
+    span = float(np.ptp(expected))
+    assume(abs(span - 2**-16) > 1e-7)
+    if span > 2**-16:
+        np.testing.assert_allclose(greys, np.clip(expected, 0, 1), atol=2e-6)
+    else:  # a window that hides the whole film is not used
+        np.testing.assert_array_equal(greys, pixels)
+
+
+@OFTEN
+@given(stored(), st.booleans())
+def test_monochrome1_is_monochrome2_turned_over_and_nothing_else(
+    tmp_path: Path, made: tuple[Pixels, int], with_window: bool
+) -> None:
+    pixels, bits = made
+    window = {"WindowCenter": float(pixels.mean()), "WindowWidth": 40} if with_window else {}
+    plain = grey(tmp_path, of_bits(pixels, bits, **window))
+    turned = grey(tmp_path, of_bits(pixels, bits, PhotometricInterpretation="MONOCHROME1", **window))
+    np.testing.assert_allclose(plain - plain.min(), turned.max() - turned, atol=1e-5 * max(1.0, np.ptp(plain)))
+    if pixels.min() < pixels.max():
+        assert turned.flat[pixels.argmin()] == turned.max()
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "turned"),
+    [
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+        ("MONOCHROME1", None, True),
+        ("MONOCHROME2", None, False),
+    ],
+)
+def test_an_inverse_presentation_lut_turns_a_film_over_once(
+    tmp_path: Path, photometric: str, shape: str | None, turned: bool
+) -> None:
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    dataset = films.film(pixels, PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    np.testing.assert_array_equal(grey(tmp_path, dataset), -pixels.astype(np.float32) if turned else pixels)
+    with image_file.open_image_file(tmp_path / "film.dcm", is_picture=False) as opened:
+        assert opened.shown(0).inverted == turned
+
+
+def test_overlay_bits_above_the_high_bit_are_not_pixels(tmp_path: Path) -> None:
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    greys = grey(tmp_path, of_bits(pixels | 0xF000, 12))
+    np.testing.assert_array_equal(greys, pixels)
+    shifted = films.film(pixels << 4, BitsStored=12, HighBit=15)
+    np.testing.assert_array_equal(grey(tmp_path, shifted), pixels)
+
+
+def lut(first: int, entries: list[int], bits: int) -> Sequence:
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, bits]
+    item["LUTDescriptor"].VR = "US"
+    item.add_new("LUTData", "US", entries)
+    item.ModalityLUTType = "US"
+    return Sequence([item])
+
+
+def test_modality_and_voi_tables_are_looked_up_in_order_and_clamped_at_their_ends(tmp_path: Path) -> None:
+    pixels = np.array([[0, 1, 2, 3, 200]], np.uint16)
+    modality, voi = lut(1, [10, 20, 30], 8), lut(10, list(range(0, 252, 12)), 8)
+    np.testing.assert_array_equal(
+        grey(tmp_path, films.film(pixels, ModalityLUTSequence=modality)), [[10, 10, 20, 30, 30]]
+    )
+    both = grey(tmp_path, films.film(pixels, ModalityLUTSequence=modality, VOILUTSequence=voi))
+    np.testing.assert_allclose(both * 255, [[0, 0, 120, 240, 240]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [0, -5, ""])
+def test_a_window_that_cannot_be_one_is_left_out(tmp_path: Path, width: Any) -> None:
+    pixels = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    dataset = films.film(pixels, WindowCenter=20)
+    dataset.add_new("WindowWidth", "DS", str(width))
+    np.testing.assert_array_equal(grey(tmp_path, dataset), pixels)
+
+
+def _jpeg2000(pixels: Pixels) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG2000", no_jp2=True, irreversible=False)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_lossless_film_is_the_same_film_compressed(tmp_path: Path, syntax: Any, photometric: str, dtype: str) -> None:
+    pixels = np.random.default_rng(3).integers(0, 120, (40, 30)).astype(dtype)
+    dataset = films.film(pixels, PhotometricInterpretation=photometric, WindowCenter=60, WindowWidth=100)
+    expected = grey(tmp_path, dataset)
+    if syntax == JPEG2000Lossless:
+        dataset = films.film(
+            pixels,
+            syntax=syntax,
+            pixel_data=encapsulate([_jpeg2000(pixels)]),
+            WindowCenter=60,
+            PhotometricInterpretation=photometric,
+            WindowWidth=100,
+        )
+    else:
+        dataset.compress(syntax, generate_instance_uid=False)
+    np.testing.assert_array_equal(grey(tmp_path, dataset), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+def test_a_big_endian_film_is_the_same_film(tmp_path: Path, dtype: str) -> None:
+    pixels = np.random.default_rng(3).integers(0, 3000, (9, 8)).astype(dtype)
+    dataset = films.film(pixels, syntax=ExplicitVRBigEndian, pixel_data=pixels.astype(f">{dtype[:-2][0]}2").tobytes())
+    np.testing.assert_array_equal(grey(tmp_path, dataset), pixels)
+
+
+def test_each_frame_of_a_clip_is_itself(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 20, dtype=np.uint16).reshape(3, 4, 5)
+    dataset = films.film(pixels[0], pixel_data=pixels.tobytes(), NumberOfFrames=3)
+    for index in range(3):
+        np.testing.assert_array_equal(grey(tmp_path, dataset, index), pixels[index])
+    with pytest.raises(Undecodable):
+        grey(tmp_path, dataset, 3)
+
+
+def test_colour_becomes_luminance_for_a_model_and_stays_colour_for_people(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    pixels[0, 0] = (255, 255, 255)
+    pixels[0, 1] = (0, 255, 0)
+    path = films.save(tmp_path, "colour.dcm", films.film(pixels))
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        np.testing.assert_allclose(opened.grey(0)[0], [255, 0.587 * 255, 0], rtol=1e-5)
+        np.testing.assert_array_equal(opened.shown(0).pixels, pixels)
+
+
+# --- for people ---------------------------------------------------------------------------------------------------
+
+
+@OFTEN
+@given(stored(), st.sampled_from(["MONOCHROME1", "MONOCHROME2"]), st.integers(1, 200), st.integers(2, 300))
+def test_what_people_see_keeps_every_grey_and_the_window_of_the_model(
+    tmp_path: Path, made: tuple[Pixels, int], photometric: str, centre: int, width: int
+) -> None:
+    pixels, bits = made
+    dataset = of_bits(
+        pixels,
+        bits,
+        PhotometricInterpretation=photometric,
+        WindowCenter=centre,
+        WindowWidth=width,
+        VOILUTFunction="LINEAR_EXACT",
+        RescaleSlope=2,
+        RescaleIntercept=-30,
+    )
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
+        shown, model = opened.shown(0), opened.grey(0)
+    display.write_frame(shown, tmp_path, 0, 1)
+    with Image.open(tmp_path / "frame-000.png") as image:
+        greys = np.asarray(image).astype(np.float64)
+    facts = json.loads((tmp_path / "frame-000.json").read_text())
+    np.testing.assert_allclose(greys * facts["slope"] + facts["intercept"], pixels.astype(float) * 2 - 30, atol=0.02)
+    window = facts["window"]
+    if window is None:  # it would have hidden the whole film
+        exact = np.clip((pixels.astype(float) * 2 - 30 - centre) / width + 0.5, 0, 1)
+        assert np.ptp(exact) <= 2**-15
+        return
+    seen = np.clip((greys - window["centre"]) / window["width"] + 0.5, 0, 1)
+    if 0 < model.min() < model.max() < 1:
+        np.testing.assert_allclose(seen, model, atol=1e-3)
+
+
+@given(hnp.arrays(np.uint16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
+def test_our_png_is_what_any_reader_reads(pixels: Pixels) -> None:
+    with Image.open(io.BytesIO(picture_encoding.encode_grey16(pixels))) as image:
+        image.load()
+        assert image.mode.startswith("I;16")
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+def test_a_film_compressed_in_two_halves_is_what_any_reader_reads() -> None:
+    noise = np.random.default_rng(3).normal(0, 40, (1201, 997))
+    film_of_noise = (np.add.outer(np.arange(1201), np.arange(997)) * 20 + noise + 200).astype(np.uint16)
+    with Image.open(io.BytesIO(picture_encoding.encode_grey16(film_of_noise))) as image:
+        np.testing.assert_array_equal(np.asarray(image), film_of_noise)
+
+
+def test_a_large_film_is_shown_at_most_2048_pixels_long(tmp_path: Path) -> None:
+    shown = display.DisplayFrame(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
+    display.write_frame(shown, tmp_path, 0, 1)
+    facts = json.loads((tmp_path / "frame-000.json").read_text())
+    with Image.open(tmp_path / "frame-000.png") as image:
+        assert image.size == (2048, 1024) == (facts["shown_columns"], facts["shown_rows"])
+    assert (facts["rows"], facts["columns"]) == (1500, 3000)
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "tiff"])
+def test_a_picture_is_its_pixels(tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (9, 7), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"picture.{kind}")
+    with image_file.open_image_file(tmp_path / f"picture.{kind}", is_picture=True) as opened:
+        np.testing.assert_array_equal(opened.grey(0), pixels)
+        np.testing.assert_array_equal(opened.shown(0).pixels, pixels.astype(np.uint16) * 257)
+
+
+def test_a_sixteen_bit_png_keeps_its_depth(tmp_path: Path) -> None:
+    pixels = np.arange(60000, 60020, dtype=np.uint16).reshape(4, 5)
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    with image_file.open_image_file(tmp_path / "deep.png", is_picture=True) as opened:
+        np.testing.assert_array_equal(opened.grey(0), pixels)
+
+
+def test_a_white_is_zero_tiff_is_not_shown_as_its_negative(tmp_path: Path) -> None:
+    pixels = np.arange(20, dtype=np.uint16).reshape(4, 5)
+    Image.fromarray(pixels).save(tmp_path / "w.tif", tiffinfo={262: 0})
+    with image_file.open_image_file(tmp_path / "w.tif", is_picture=True) as opened:
+        assert opened.grey(0)[0, 0] > opened.grey(0)[3, 4]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("deep", "pages"), [(np.uint8, 2), (np.uint16, 1)])
+def test_a_grey_tiff_laid_on_its_side_stands_upright(
+    tmp_path: Path, orientation: int, deep: type[np.unsignedinteger[Any]], pages: int
+) -> None:
+    lying = np.arange(12 * 20).reshape(12, 20).astype(deep)
+    at_orientation = {
+        1: lying,
+        2: lying[:, ::-1],
+        3: lying[::-1, ::-1],
+        4: lying[::-1],
+        5: lying.T,
+        6: np.rot90(lying, -1),
+        7: lying[::-1, ::-1].T,
+        8: np.rot90(lying),
+    }
+    upright = at_orientation[orientation]
+    more = [Image.fromarray(lying)] * (pages - 1)
+    Image.fromarray(lying).save(tmp_path / "t.tif", save_all=True, append_images=more, tiffinfo={0x0112: orientation})
+    with image_file.open_image_file(tmp_path / "t.tif", is_picture=True) as opened:
+        assert (opened.frames, opened.rows, opened.columns) == (pages, *upright.shape)
+        np.testing.assert_array_equal(opened.grey(0), upright)
+        assert (opened.rows, opened.columns) == upright.shape
+
+
+def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "p.jpg", exif=exif)
+    with image_file.open_image_file(tmp_path / "p.jpg", is_picture=True) as opened:
+        assert (opened.rows, opened.columns) == (30, 20) == opened.grey(0).shape
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(bombs.png(30_000, 30_000, bits=1))
+    with pytest.raises(FrameTooLarge), image_file.open_image_file(tmp_path / "bomb.png", is_picture=True):
+        pass
+
+
+@given(st.binary(max_size=600), st.booleans())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_noise_is_refused_with_a_code(tmp_path: Path, noise: bytes, is_picture: bool) -> None:
+    (tmp_path / "noise").write_bytes(noise)
+    with pytest.raises(ImagingError), image_file.open_image_file(tmp_path / "noise", is_picture=is_picture) as opened:
+        opened.grey(0)

@@ -1,0 +1,109 @@
+"""From the word in the file to the grey on the screen and back again: no transform on the way loses a grey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+
+from firmware_app.imaging import image_file
+from firmware_app.imaging.grey_scale import StoredWords
+from tests import films
+from tests.unit.imaging.test_grey_pipeline import layouts, written
+
+Pixels = np.ndarray[Any, Any]
+
+OFTEN = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOPES = (1.0, -1.0, 0.5, -0.25, 2.0, 3.0, 0.0625)
+FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+
+def unwindowed(seen: Pixels, centre: float, width: float, function: str) -> Pixels:
+    """The values that a window (PS3.3 C.11.2.1.2 and C.11.2.1.3) maps to *seen*, which lies within it."""
+    if function == "SIGMOID":
+        return centre - width / 4 * np.log(1 / seen - 1)
+    if function == "LINEAR":
+        return (seen - 0.5) * (width - 1) + centre - 0.5
+    return (seen - 0.5) * width + centre
+
+
+@OFTEN
+@given(
+    data=st.data(),
+    layout=layouts(),
+    rubbish=st.integers(0, 65535),
+    photometric=st.sampled_from(["MONOCHROME1", "MONOCHROME2"]),
+    slope=st.sampled_from(SLOPES),
+    intercept=st.integers(-1024, 1024),
+    function=st.sampled_from(FUNCTIONS),
+    share=st.floats(0.2, 3.0),
+)
+def test_stored_values_come_back_from_the_screen_and_from_the_window(
+    tmp_path: Path,
+    data: st.DataObject,
+    layout: StoredWords,
+    rubbish: int,
+    photometric: str,
+    slope: float,
+    intercept: int,
+    function: str,
+    share: float,
+) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=7))
+    values = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(*layout.reach)))
+    low, high = sorted((slope * end + intercept) for end in layout.reach)
+    centre, width = (low + high) / 2, max(2.0, share * (high - low))
+    made = films.film(
+        written(values, layout, rubbish),
+        BitsStored=layout.stored,
+        HighBit=layout.high_bit,
+        PixelRepresentation=int(layout.signed),
+        PhotometricInterpretation=photometric,
+        RescaleSlope=slope,
+        RescaleIntercept=intercept,
+        WindowCenter=f"{centre:.8g}",
+        WindowWidth=f"{width:.8g}",
+        VOILUTFunction=function,
+    )
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        shown, model = opened.shown(0), opened.grey(0).astype(np.float64)
+    on_screen = shown.pixels.astype(np.float64) * shown.slope + shown.intercept
+    np.testing.assert_allclose((on_screen - intercept) / slope, values, atol=0.51)
+    assert shown.inverted == (photometric == "MONOCHROME1")
+    full_range = (-1 if photometric == "MONOCHROME1" else 1) * (slope * values + intercept)
+    if np.allclose(model, full_range):
+        return  # the window would leave one grey, so all are shown: the screen's own round trip has held
+    seen = 1 - model if photometric == "MONOCHROME1" else model
+    within = (seen > 0.02) & (seen < 0.98)
+    back = (unwindowed(seen[within], float(f"{centre:.8g}"), float(f"{width:.8g}"), function) - intercept) / slope
+    # float32 between 0 and 1 resolves 2⁻²⁴ of the window, a sigmoid near its ends less.
+    slack = 0.01 + width / abs(slope) * 1e-5
+    np.testing.assert_allclose(back, values[within], atol=slack)
+
+
+@OFTEN
+@given(
+    data=st.data(),
+    kind=st.sampled_from(["uint8", "uint16"]),
+    planar=st.sampled_from([0, 1]),
+    syntax=st.sampled_from([ExplicitVRLittleEndian, ExplicitVRBigEndian]),
+)
+def test_colours_come_back_from_either_order_of_their_planes(
+    tmp_path: Path, data: st.DataObject, kind: str, planar: int, syntax: Any
+) -> None:
+    rows, columns = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=6))
+    rgb = data.draw(hnp.arrays(kind, (rows, columns, 3)))
+    laid = rgb.transpose(2, 0, 1) if planar else rgb
+    in_order = laid.dtype.newbyteorder(">") if syntax == ExplicitVRBigEndian else laid.dtype
+    raw = laid.astype(in_order).tobytes()
+    made = films.film(rgb, syntax=syntax, pixel_data=raw + b"\0" * (len(raw) % 2), PlanarConfiguration=planar)
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        shown, grey = opened.shown(0).pixels, opened.grey(0)
+    top = np.iinfo(kind).max
+    np.testing.assert_allclose(shown.astype(np.float64) * (top / 255), rgb, atol=top / 255)
+    np.testing.assert_allclose(grey, rgb.astype(np.float64) @ (0.299, 0.587, 0.114), rtol=1e-5, atol=1e-3)

@@ -1,0 +1,489 @@
+"""The exchange: each case revision goes out under one number, nothing urgent gives way, and only the hospital's own
+signature takes anything away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core.records import Priority, Reason
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.errors import BROKER_REFUSED, Contradicted
+from firmware_app.uplink.exchange import exchange_db as exchange_module
+from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange
+from firmware_app.uplink.messages.envelope import HospitalBundle, sign
+from firmware_app.uplink.messages.message import WireVersion
+from firmware_app.uplink.messages.summary import (
+    MOST_SEQ,
+    Brief,
+    FindingBrief,
+    FirstReceipt,
+    Keys,
+    Kind,
+    Modality,
+    Opinion,
+    PackBrief,
+    Receipt,
+    RefusedMessage,
+    SizeBand,
+    SummaryRuntime,
+    TakenMessage,
+    body_hash,
+)
+from firmware_app.uplink.outbox import Outbox
+from firmware_app.uplink.relay import Relay
+from tests.wire.line_rig import make_case
+
+SIGNER = Ed25519PrivateKey.generate()
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+def public(seed: bytes) -> str:
+    return X25519PrivateKey.from_private_bytes(seed * 32).public_key().public_bytes_raw().hex()
+
+
+BUNDLE = HospitalBundle(SIGNER.public_key().public_bytes_raw().hex(), public(b"1"), 3, "127.0.0.1", 8883, PEM)
+
+
+def brief(number: int, priority: Priority = Priority.ROUTINE) -> Brief:
+    return Brief(
+        f"c-{number:020x}",
+        1,
+        Modality.CR,
+        "chest-xray-adult",
+        "1.0.0",
+        SummaryRuntime.ONNXRUNTIME,
+        priority,
+        (FindingBrief("tuberculosis", 93),),
+        0,
+        SizeBand.NONE,
+        "ok",
+        9,
+        Opinion.NONE,
+        "2026-11-21T03",
+    )
+
+
+@dataclass
+class Sides:
+    """Both databases of one box, and what the hospital says to it."""
+
+    state: StateDir
+    clinical: ClinicalDatabase
+    exchange: Exchange
+
+    def relay(self, budget_bytes: int = 10**9) -> Relay:
+        return Relay(self.clinical, self.exchange, "clinic-7", BUNDLE, budget_bytes)
+
+    def wait(self, briefs: list[Brief]) -> None:
+        """These wait in the outbox, as the reader left them."""
+        with self.clinical.database.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, ?, ?, ?)",
+                [
+                    (one.case, one.revision, one.priority is Priority.URGENT, json.dumps(one.to_object()))
+                    for one in briefs
+                ],
+            )
+
+    def hashes(self) -> dict[int, str]:
+        """What the hospital gets under each number that waits."""
+        return {row.seq: body_hash(row.message("clinic-7").encode()) for row in self.exchange.due(10_000)}
+
+    def say(self, *taken: int, refused: Mapping[int, str] = {}, stream: str = "", box: str = "clinic-7") -> None:
+        """The hospital has these, or will not have those, for the reason beside each."""
+        hashes, stream = self.hashes(), stream or self.exchange.line().stream
+        messages = tuple(TakenMessage(seq, hashes.get(seq, "0" * 32)) for seq in taken)
+        no = tuple(RefusedMessage(seq, hashes[seq], code) for seq, code in refused.items())
+        self.bring(Receipt(box, stream, messages, no, 0).encode())
+
+    def bring(self, receipt: bytes, version: WireVersion = WireVersion.SECOND) -> None:
+        self.exchange.receive(Kind.ACK, sign(receipt, Kind.ACK, "clinic-7", SIGNER, version))
+
+    def lose_exchange(self, *, put_back: Path | None = None) -> None:
+        """exchange.db is gone, or *put_back* from a copy."""
+        self.exchange.database.close()
+        for path in self.state.exchange_db.parent.glob("exchange.db*"):
+            path.unlink()
+        if put_back is not None:
+            shutil.copy(put_back, self.state.exchange_db)
+        self.exchange = Exchange(self.state.exchange_db)
+        self.exchange.create()
+
+    def seqs(self) -> list[int]:
+        return [row.seq for row in self.exchange.due(10_000)]
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Iterator[Sides]:
+    state = StateDir(tmp_path)
+    state.prepare()
+    made = Sides(state, ClinicalDatabase(state.clinical_db), Exchange(state.exchange_db))
+    made.clinical.create()
+    made.exchange.create()
+    yield made
+    made.clinical.database.close()
+    made.exchange.database.close()
+
+
+def test_a_number_is_never_used_twice_even_when_everything_has_left(sides: Sides) -> None:
+    stream = sides.exchange.line().stream
+    sides.exchange.take_in([brief(1), brief(2)])
+    sides.exchange.settle([1, 2])
+    sides.exchange.database.close()
+    again = Exchange(sides.state.exchange_db)
+    again.create()
+    again.take_in([brief(3)])
+    assert [row.seq for row in again.due(10)] == [3]
+    assert again.line().stream == stream
+    again.database.close()
+
+
+def test_the_urgent_go_first_and_then_in_order(sides: Sides) -> None:
+    sides.exchange.take_in([brief(1), brief(2), brief(3, Priority.URGENT), brief(4), brief(5, Priority.URGENT)])
+    assert sides.seqs() == [3, 5, 1, 2, 4]
+    assert [row.seq for row in sides.exchange.due(2, {3, 1})] == [5, 2]
+    assert [row.seq for row in sides.exchange.due(9, {3}, urgent_only=True)] == [5]
+
+
+def test_over_budget_digests_are_merged_and_the_urgent_are_left_alone(sides: Sides) -> None:
+    urgent = [brief(number, Priority.URGENT) for number in range(50)]
+    sides.wait([*urgent, *(brief(number) for number in range(50, 1250))])
+    sides.relay().step()
+    before = sides.exchange.used_bytes()
+    sides.relay(before // 2).step()
+    assert sides.exchange.used_bytes() <= before // 2
+    rows = sides.exchange.due(10_000)
+    assert [row.content for row in rows[:50]] == urgent
+    carried = [row.content if isinstance(row.content, tuple) else (row.content,) for row in rows]
+    assert sorted(one.case for part in carried for one in part) == sorted(brief(number).case for number in range(1250))
+    merged = [row for row in rows if isinstance(row.content, tuple)]
+    assert max(len(row.message("clinic-7").encode()) for row in merged) <= WireVersion.SECOND.most_bytes
+    for seq in range(1, 1_400, 200):
+        sides.say(*(one for one in sides.seqs() if seq <= one < seq + 200))
+    sides.relay().step()
+    assert Outbox(sides.clinical.database).count() == 0
+
+
+def test_a_month_of_a_busy_clinic_fits_the_default_budget(sides: Sides) -> None:
+    """Three of its thirty days, of 300 cases each, in a tenth of the budget."""
+    sides.wait([brief(number, Priority.SOON) for number in range(3 * 300)])
+    sides.relay().step()
+    assert sides.exchange.used_bytes() < 3_200_000
+    sides.relay(200_000).step()
+    assert sides.exchange.used_bytes() <= 200_000, "and a tenth of it, once merged"
+
+
+def test_when_merging_is_not_enough_digests_wait_in_the_outbox_and_alerts_go_on(sides: Sides) -> None:
+    relay = sides.relay(budget_bytes=1)
+    make_case(sides.clinical, 1, Priority.ROUTINE)
+    relay.step()
+    make_case(sides.clinical, 2, Priority.ROUTINE)
+    relay.step()
+    make_case(sides.clinical, 3, Priority.URGENT)
+    relay.step()
+    assert Outbox(sides.clinical.database).count() == 3
+    assert (
+        sum(isinstance(row.content, Brief) and row.content.priority is Priority.URGENT for row in sides.exchange.due(9))
+        == 1
+    )
+    assert len(Outbox(sides.clinical.database).waiting(9)) == 2
+    sides.relay().step()
+    assert Outbox(sides.clinical.database).waiting(9) == []
+
+
+def test_a_receipt_takes_the_row_from_both_sides(sides: Sides) -> None:
+    relay = sides.relay()
+    for number in range(3):
+        make_case(sides.clinical, number, Priority.ROUTINE)
+    relay.step()
+    assert (Outbox(sides.clinical.database).count(), sides.seqs()) == (3, [1, 2, 3])
+    sides.say(1, 3, 99)
+    relay.step()
+    assert (Outbox(sides.clinical.database).count(), sides.seqs()) == (1, [2])
+    assert sides.exchange.incoming() == []
+
+
+def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -> None:
+    relay = sides.relay()
+    make_case(sides.clinical, 1, Priority.URGENT)
+    relay.step()
+    taken = (TakenMessage(1, sides.hashes()[1]),)
+    receipt = Receipt("clinic-7", sides.exchange.line().stream, taken, (), 0).encode()
+    stranger = Ed25519PrivateKey.generate()
+    for body in (
+        sign(receipt, Kind.ACK, "clinic-7", stranger),
+        sign(receipt, Kind.ACK, "clinic-8", SIGNER),
+        sign(receipt, Kind.KEYS, "clinic-7", SIGNER),
+        sign(receipt, Kind.ACK, "clinic-7", SIGNER)[:-2],
+        b"",
+        b"LND1",
+        sign(b"{}", Kind.ACK, "clinic-7", SIGNER),
+    ):
+        sides.exchange.receive(Kind.ACK, body)
+    sides.exchange.receive(Kind.COMMAND, sign(receipt, Kind.COMMAND, "clinic-7", SIGNER))
+    sides.say(1, stream="e" * 32)
+    sides.say(1, box="clinic-8")
+    relay.step()
+    assert sides.seqs() == [1]
+    assert sides.exchange.incoming() == [], "what is worth nothing does not pile up"
+
+
+@pytest.mark.parametrize("version", WireVersion)
+def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: WireVersion) -> None:
+    relay = sides.relay()
+
+    def offer(serial: int, key: str, box: str = "clinic-7") -> None:
+        signed = sign(Keys(box, serial, key).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
+        sides.exchange.receive(Kind.KEYS, signed)
+        relay.step()
+
+    for serial, key, box in ((2, public(b"2"), "clinic-7"), (9, public(b"2"), "clinic-8"), (9, "00" * 32, "clinic-7")):
+        offer(serial, key, box)
+        assert sides.exchange.keys(BUNDLE.verify) is None
+    offer(5, public(b"5"))
+    offer(4, public(b"4"))
+    assert public(b"5").encode() in (sides.exchange.keys(BUNDLE.verify) or b"")
+    sides.exchange.keep_keys("another hospital", 1, b"its own")  # which counts from 1 again
+    assert sides.exchange.keys(BUNDLE.verify) is None
+
+
+def test_a_form_once_spoken_is_never_given_up_again(sides: Sides) -> None:
+    def offer(serial: int, version: WireVersion) -> None:
+        signed = sign(Keys("clinic-7", serial, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
+        sides.exchange.receive(Kind.KEYS, signed)
+        sides.relay().step()
+
+    offer(3, WireVersion.SECOND)
+    offer(4, WireVersion.FIRST)
+    assert (sides.exchange.keys(BUNDLE.verify) or b"")[:4] == b"LND2"
+    sides.lose_exchange()
+    sides.relay().step()
+    assert (sides.exchange.keys(BUNDLE.verify) or b"")[:4] == b"LND2", "a new file has it from clinical.db"
+
+
+def test_what_the_uplinks_user_wrote_in_the_place_of_the_keys_keeps_no_key_out(sides: Sides) -> None:
+    sides.exchange.keep_keys(BUNDLE.verify, 10**6, b"ZZZZ")
+    signed = sign(Keys("clinic-7", 4, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER)
+    sides.exchange.receive(Kind.KEYS, signed)
+    sides.relay().step()
+    assert sides.exchange.keys(BUNDLE.verify) == signed
+
+
+def test_a_bundle_newer_than_the_last_keys_message_stops_no_relay(sides: Sides) -> None:
+    sides.exchange.receive(Kind.KEYS, sign(Keys("clinic-7", 4, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER))
+    sides.relay().step()
+    sides.wait([brief(1)])
+    Relay(sides.clinical, sides.exchange, "clinic-7", replace(BUNDLE, serial=6), 10**9).step()
+    assert sides.seqs() == [1]
+
+
+@pytest.mark.parametrize("at", [0, None])
+def test_a_receipt_of_a_hospital_that_withholds_its_time_contradicts_no_clock(
+    sides: Sides, caplog: pytest.LogCaptureFixture, at: int | None
+) -> None:
+    relay = sides.relay()
+    sides.wait([brief(1)])
+    relay.step()
+    taken = (TakenMessage(1, sides.hashes()[1]),)
+    sides.bring(Receipt("clinic-7", sides.exchange.line().stream, taken, (), at).encode())
+    relay.step()
+    assert Outbox(sides.clinical.database).count() == 0
+    assert "contradict" not in caplog.text
+
+
+def test_what_the_hospital_refuses_is_set_aside(sides: Sides) -> None:
+    relay = sides.relay()
+    for number in (1, 2):
+        make_case(sides.clinical, number, Priority.URGENT)
+    relay.step()
+    sides.say(refused={2: "hospital.other"})
+    relay.step()
+    assert sides.seqs() == [1]
+    assert sides.exchange.line().quarantined == 1, "2 waits for a person"
+    assert Outbox(sides.clinical.database).count() == 2
+
+
+def test_numbers_that_the_hospital_knows_from_before_a_restore_begin_one_new_stream(sides: Sides) -> None:
+    relay, before = sides.relay(), sides.exchange.line().stream
+    sides.wait([brief(number, Priority.URGENT) for number in range(3)])
+    relay.step()
+    sides.say(refused=dict.fromkeys((1, 2), Contradicted.code))
+    sides.say(refused={3: Contradicted.code})
+    relay.step()
+    stream = sides.exchange.line().stream
+    assert stream != before
+    assert [row.content for row in sides.exchange.due(9)] == [brief(number, Priority.URGENT) for number in range(3)]
+    sides.say(refused={1: Contradicted.code}, stream=before)
+    relay.step()
+    assert sides.exchange.line().stream == stream, "an old receipt begins no other"
+
+
+def test_a_lost_exchange_is_a_new_stream_and_nothing_is_forgotten(sides: Sides) -> None:
+    relay = sides.relay()
+    for number in range(3):
+        make_case(sides.clinical, number, Priority.ROUTINE)
+    relay.step()
+    sides.say(1)
+    relay.step()
+    stream = sides.exchange.line().stream
+    relay.close()
+    sides.lose_exchange()
+    sides.relay().step()
+    assert sides.exchange.line().stream != stream
+    assert len(sides.seqs()) == 2
+
+
+def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(sides: Sides, tmp_path: Path) -> None:
+    relay, copy = sides.relay(), tmp_path / "copy.db"
+    sides.exchange.database.connection.execute("VACUUM INTO ?", (str(copy),))
+    before = sides.exchange.line().stream
+    sides.wait([brief(number) for number in range(4)])
+    relay.step()
+    sides.say(1, 2, 3, 4)
+    (receipt,) = sides.exchange.incoming()
+    relay.step()
+    assert Outbox(sides.clinical.database).count() == 0
+    sides.lose_exchange(put_back=copy)
+    relay = sides.relay()
+    sides.wait([brief(number) for number in range(4, 8)])
+    relay.step()
+    assert sides.exchange.line().stream != before, "numbers that went back begin a new stream"
+    assert len(sides.seqs()) == 4
+    sides.exchange.receive(Kind.ACK, receipt.body)
+    relay.step()
+    assert Outbox(sides.clinical.database).count() == 4
+
+
+@pytest.mark.parametrize("session", [0, MOST_SEQ], ids=["as an older copy has it", "none left"])
+def test_a_connection_that_cannot_be_counted_on_begins_a_new_stream(sides: Sides, session: int) -> None:
+    relay, before = sides.relay(), sides.exchange.line().stream
+    sides.exchange.begin_session()
+    relay.step()
+    sides.exchange.database.connection.execute("UPDATE line SET session = ?", (session,))
+    relay.step()
+    assert sides.exchange.line().stream != before
+    assert sides.exchange.begin_session() == 1
+
+
+@pytest.mark.parametrize("highest", [MOST_SEQ, MOST_SEQ - 1, "a text"], ids=["none left", "one left", "a text"])
+def test_numbers_that_the_uplinks_user_has_used_up_or_broken_begin_a_new_stream(
+    sides: Sides, highest: int | str
+) -> None:
+    relay, before = sides.relay(), sides.exchange.line().stream
+    sides.wait([brief(1), brief(2)])
+    relay.step()
+    sides.exchange.database.connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'outgoing'", (highest,))
+    sides.wait([brief(3), brief(4)])
+    for _ in range(2):
+        relay.step()
+    assert sides.exchange.line().stream != before
+    assert sides.seqs() == [1, 2, 3, 4]
+
+
+def test_whoever_took_over_the_uplink_cannot_pass_another_summary_off_for_one(sides: Sides) -> None:
+    relay, victim = sides.relay(), brief(1, Priority.URGENT)
+    sides.wait([victim])
+    relay.step()
+    other = json.dumps(brief(2, Priority.URGENT).to_object())
+    sides.exchange.database.connection.execute("UPDATE outgoing SET body = ?", (other,))
+    sides.say(1)  # the hospital has what came: the other one
+    relay.step()
+    assert Outbox(sides.clinical.database).count() == 1
+    assert [row.content for row in sides.exchange.due(9)] == [victim], "it goes again, under another number"
+    assert sides.seqs() == [2]
+
+
+def test_a_hospital_of_the_version_before_settles_by_number_until_it_speaks_form_2(sides: Sides) -> None:
+    relay = sides.relay()
+    sides.wait([brief(1), brief(2)])
+    relay.step()
+    stream = sides.exchange.line().stream
+    sides.bring(FirstReceipt("clinic-7", stream, (1,), (), 0).encode(), WireVersion.FIRST)
+    relay.step()
+    assert (Outbox(sides.clinical.database).count(), sides.seqs()) == (1, [2])
+    keys = Keys("clinic-7", BUNDLE.serial, BUNDLE.seal).encode()
+    sides.exchange.receive(Kind.KEYS, sign(keys, Kind.KEYS, "clinic-7", SIGNER))
+    sides.bring(FirstReceipt("clinic-7", stream, (2,), (), 0).encode(), WireVersion.FIRST)
+    relay.step()
+    assert Outbox(sides.clinical.database).count() == 1
+    sides.say(2)
+    relay.step()
+    assert Outbox(sides.clinical.database).count() == 0
+
+
+def test_a_refused_row_lets_the_next_one_pass_until_it_is_released(sides: Sides) -> None:
+    sides.exchange.take_in([brief(1), brief(2)])
+    sides.exchange.quarantine(1, Reason.of(BROKER_REFUSED(reason="Not authorized")))
+    assert sides.seqs() == [2]
+    assert sides.exchange.still_waiting([1, 2]) == {2}
+    assert sides.exchange.release("uplink.too_large") == 0
+    assert sides.exchange.release("uplink.broker_refused") == 1
+    assert sides.seqs() == [1, 2]
+
+
+def test_a_flood_from_outside_fills_nothing(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange_module, "MOST_INCOMING", 5)
+    for _ in range(9):
+        sides.exchange.receive(Kind.ACK, b"x")
+    assert len(sides.exchange.incoming()) == 5
+
+
+def test_a_revision_and_its_outbox_row_are_one_step(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PowerCut(Exception):
+        pass
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    monkeypatch.setattr(Outbox, "put", cut)
+    with pytest.raises(PowerCut):
+        make_case(sides.clinical, 1, Priority.URGENT)
+    (case,) = sides.clinical.cases()
+    assert case.revision == 0
+    monkeypatch.undo()
+    sides.clinical.close_revisions(-1, report=Outbox(sides.clinical.database).put)
+    assert [one.revision for one in Outbox(sides.clinical.database).waiting(9)] == [1]
+
+
+def test_a_box_without_a_line_fills_no_outbox(sides: Sides) -> None:
+    make_case(sides.clinical, 1, Priority.URGENT)
+    before = Outbox(sides.clinical.database).count()
+    sides.clinical.close_revisions(-1)
+    assert Outbox(sides.clinical.database).count() == before == 1
+
+
+def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
+    sides.exchange.take_in([brief(1, Priority.URGENT), brief(2)])
+    sides.exchange.tell(BROKER_REFUSED(reason="Not authorized"))
+    sides.exchange.note(unread=4, audit_head="a" * 64)
+    line = sides.exchange.line()
+    assert (line.outgoing, line.urgent, line.quarantined, line.unread) == (2, 1, 0, 4)
+    assert line.reason is not None
+    assert "Not authorized" in line.reason.text("en")
+    assert json.dumps(dict(line.reason.details)) == '{"reason": "Not authorized"}'
+
+
+def test_faults_and_packs_travel_with_the_health_in_their_closed_form_only(sides: Sides) -> None:
+    packs = [("chest-xray-child", "1.2.0"), ("Wang's pack", "1.0.0"), ("chest-xray-adult", "beta")]
+    sides.relay().step(BoxHealth.of(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs))
+    health = BoxHealth(("backup.failed", "selftest.disk"), (PackBrief("chest-xray-child", "1.2.0"),))
+    assert sides.exchange.line().health == health
+    sides.relay().step()
+    assert sides.exchange.line().health == health
+
+
+def test_the_head_of_the_audit_travels_with_the_health(sides: Sides) -> None:
+    audit = Audit(sides.clinical.database)
+    audit.record("li", "login")
+    sides.relay().step()
+    assert sides.exchange.line().audit_head == audit.head().hash

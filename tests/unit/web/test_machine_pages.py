@@ -1,0 +1,41 @@
+"""The page of the machines: who called, whether images came, who was turned away and why; no patient."""
+
+from __future__ import annotations
+
+from firmware_app.cases.accounts import Role
+from firmware_app.core import run_status
+from firmware_app.core.records import Header, Instance
+from firmware_app.dicom import association_log
+from tests.unit.web.test_viewer import HTML, Desk, desk
+
+__all__ = ["desk"]
+
+
+def test_a_technician_sees_that_a_machine_was_let_in_that_its_film_came_and_who_was_not(desk: Desk) -> None:
+    technician = desk.person("zhou", Role.TECHNICIAN)
+    assert "No machine has called yet." in technician.get("/machines", headers=HTML).text
+    book = association_log.AssociationLog(desk.state)
+    book.admitted("XRAY1", "192.168.1.20", lacks_nothing=True)
+    book.admitted("US2", "::ffff:192.168.1.21", lacks_nothing=True)
+    book.note("CT9", "LANTERN", "192.168.1.30", association_log.LIMIT)
+    book.close()
+    header = Header("1.2", "1.7.1", "1.7", "1.7.9", "1.2.840.10008.1.2", modality="CR")
+    association = desk.clinical.open_association("dicom:XRAY1")
+    made = desk.clinical.admit(
+        path="m", file="images/m", sha256="c" * 64, size=1, header=header, association=association
+    )
+    assert isinstance(made, Instance)
+    page = technician.get("/machines", headers=HTML).text
+    assert page.index("US2") < page.index("XRAY1")  # the newest first
+    for text in ("from 192.168.1.20", "from 192.168.1.21", "1 image came", "no image has come", "CT9", "free place"):
+        assert text in page, text
+    assert made.case not in page
+
+
+def test_the_page_names_the_port_that_the_gateway_has_taken(desk: Desk) -> None:
+    technician = desk.person("zhou", Role.TECHNICIAN)
+    with run_status.hold_process_lock(desk.state, "gateway"):
+        run_status.announce_process(desk.state, "gateway", {"port": 40123})
+        page = technician.get("/machines", headers=HTML).text
+    assert "port 40123" in page
+    assert "port 40123" not in technician.get("/machines", headers=HTML).text  # it does not run any more
