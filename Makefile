@@ -10,12 +10,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Without compiled modules every process of the box and of the tests would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb apt test-deb image test-image test-install test-appliance test-debian test-bare test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick quick-says test slow lint fuzz install install-hospital uninstall wheel wheels deb apt test-deb image test-image test-install test-appliance test-debian test-bare test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
 	@echo "make quick         ruff, mypy and the unit tests: a minute, before each commit"
 	@echo "make test          everything that CI runs: ruff, mypy, pytest"
+	@echo "make slow          the long series of kills and waits, of which make test runs one round each"
 	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
 	@echo "make install-hospital  the same for the hospital's computer: receiver, page and broker as a user of their own (root; WHEELS=DIR: without the internet)"
 	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all; SURE=yes: do not ask)"
@@ -58,11 +59,15 @@ quick-says:
 # Two files at a time, but for those marked `alone` (pyproject.toml): they have the machine to themselves.
 # A worker that dies ends its half with a message: one that replaces it leaves pytest-xdist's loadfile waiting for ever.
 TOGETHER := -n 2 --dist loadfile --max-worker-restart 0
-ORDINARY := not convert and not install and not appliance and not image
+ORDINARY := not convert and not install and not appliance and not image and not slow
 test: $(VENV)/dev.stamp lint
 	@failed=0; set -x; \
 	$(BIN)/python -m pytest $(TOGETHER) -m '$(ORDINARY) and not alone' || failed=1; \
 	$(BIN)/python -m pytest -m '$(ORDINARY) and alone' || failed=1; exit $$failed
+
+# The long series of kills and waits, of which `make test` runs one round each.
+slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
