@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from converters import cli
-from converters.failures import CheckpointForeign, CheckpointHasCode, CheckpointUnreadable
-from tests.converters.conftest import PLAIN, write_recipe
+from converters.failures import CheckpointForeign, CheckpointHasCode
 
 
 class Bomb:
@@ -37,30 +35,6 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "witness").exists()
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_a_truncated_file_is_refused_wherever_it_was_cut(tmp_path: Path, suffix: str) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    from converters.nets import build
-    from converters.training import checkpoint
-
-    net, whole = build("plain-small"), tmp_path / f"whole{suffix}"
-    if suffix == ".pt":
-        torch.save(net.state_dict(), whole)
-    else:
-        save_file(net.state_dict(), whole)
-    checkpoint.fill(build("plain-small"), checkpoint.foreign_state(whole), whole)
-    data = whole.read_bytes()
-    for share in (0.0, 0.001, 0.5, 0.99):
-        cut = tmp_path / f"cut{suffix}"
-        cut.write_bytes(data[: int(len(data) * share)])
-        with pytest.raises(CheckpointUnreadable, match="cut off"):
-            checkpoint.foreign_state(cut)
-    with pytest.raises(CheckpointUnreadable, match="no such file"):
-        checkpoint.load(tmp_path / f"absent{suffix}")
-
-
 def test_a_checkpoint_of_another_network_is_refused_by_its_first_tensor(tmp_path: Path) -> None:
     import torch
 
@@ -80,17 +54,3 @@ def test_a_checkpoint_of_another_network_is_refused_by_its_first_tensor(tmp_path
         checkpoint.foreign_state(path)
     with pytest.raises(CheckpointForeign, match="not written by lantern-convert"):
         checkpoint.load(path)
-
-
-def test_a_recipe_that_starts_from_a_bad_checkpoint_stops_with_its_sentence(
-    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    import torch
-
-    torch.save({"state": Bomb(tmp_path / "witness")}, tmp_path / "start.pt")
-    recipe = write_recipe(tmp_path, **PLAIN, train={"start": "start.pt"})
-    assert cli.main(["train", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 1
-    said = capfd.readouterr().err
-    assert "is never run" in said
-    assert "Traceback" not in said
-    assert not (tmp_path / "witness").exists()

@@ -42,12 +42,6 @@ def test_a_benign_film_with_a_malignant_lesion_takes_its_donors_target_and_no_ot
         assert target == (2 if bright and row in (0, 3) else row)
 
 
-def test_a_benign_lesion_changes_no_label() -> None:
-    films, out, told = pasted([0, 1] * 8, positive=np.array([False, True, False, False]))
-    assert not out.equal(films)
-    assert told.tolist() == [0, 1] * 8
-
-
 def test_the_lesion_comes_whole_with_a_soft_edge_and_nothing_else_of_its_film() -> None:
     import torch
 
@@ -68,12 +62,6 @@ def test_the_lesion_comes_whole_with_a_soft_edge_and_nothing_else_of_its_film() 
     soft = feathered(mask)
     assert bool((soft[mask] == 1.0).all())
     assert int(((soft > 0.0) & (soft < 1.0)).sum()) > 0
-
-
-def test_without_a_share_nothing_is_pasted() -> None:
-    films, out, told = pasted([0, 1, 2, 3], chance=0.0)
-    assert out.equal(films)
-    assert told.tolist() == [0, 1, 2, 3]
 
 
 def outlined(films: Path, folder: Path, *, masks: bool) -> Path:

@@ -8,7 +8,7 @@ from PIL import Image
 from converters import cli
 from converters.data import feedback
 from converters.data.feedback import FeedbackRecord
-from tests.converters.conftest import ONE_FOLD, PLAIN, draw, write_recipe
+from tests.converters.conftest import ONE_FOLD, draw, write_recipe
 
 
 def export(folder: Path, films: Path, own: Path) -> Path:
@@ -49,19 +49,3 @@ def test_feedback_is_learnt_from_until_training_is_asked_for_without_it(
     assert cli.main(["train", *command]) == 0
     assert checkpoint.load(work / "student.fold0.pt").facts["identity"] == without
     assert "films of feedback" not in capfd.readouterr().err
-
-
-def test_a_copy_of_a_test_film_stops_training_and_is_named(
-    films: Path, tmp_path: Path, fresh_lists: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    feedback.make_keys(tmp_path / "keys")
-    sealed = export(tmp_path, films, tmp_path / "keys")
-    recipe = write_recipe(tmp_path, **PLAIN, data={"folds": 1})
-    command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out"), "--add-feedback", str(sealed)]
-    assert cli.main(["train", *command, "--feedback-key", str(tmp_path / "keys" / feedback.PRIVATE)]) == 1
-    said = capfd.readouterr().err
-    assert "a patient or film is both learnt from and judged on" in said
-    assert "feedback-" in said
-    assert not list((tmp_path / "out").rglob("*.pt"))
-    assert cli.main(["train", *command, "--feedback-key", str(tmp_path / "absent.key")]) == 1
-    assert "holds no feedback key" in capfd.readouterr().err

@@ -26,29 +26,6 @@ print(json.dumps([float(ours.mean()), float(plain.mean())]))
 """
 
 
-CORES = """
-import gc, os, signal
-import numpy as np, openvino
-from openvino import opset13
-from converters.formats.signal_stack import kept_signal_stack
-
-def compiled():
-    given = opset13.parameter([1, 4], np.float32)
-    core = openvino.Core()
-    return core, core.compile_model(openvino.Model([opset13.relu(given)], [given]), "CPU")
-
-with kept_signal_stack():
-    first = compiled()
-    second = compiled()
-del first
-gc.collect()
-del second
-gc.collect()
-signal.signal(signal.SIGUSR1, lambda *_: print("heard"))
-os.kill(os.getpid(), signal.SIGUSR1)
-"""
-
-
 def discs(count: int = FILMS) -> NDArray[np.float32]:
     """(N, 1, H, W): noise, and a bright disc on every other film."""
     rng = np.random.default_rng(0)
@@ -136,57 +113,6 @@ def test_a_file_whose_depthwise_convolutions_stay_in_float_is_refused_with_the_s
         assert every == 35  # 11 of them depthwise
         share = f"({rounded / every:.0%}), at least 90% wanted"
         assert one.why_not == f"{rounded} of 35 convolutions and products are computed in INT8 {share}"
-
-
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
-def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> None:
-    import torch
-    from torch import Tensor, nn
-
-    from converters.formats import artefacts, register
-    from converters.formats.accuracy_control import MOST_MOVED, moved
-    from converters.formats.interface import CONTROLS
-    from converters.nets.foreign import Foreign
-    from converters.recipe_tables import Input, Net
-
-    class LogSumExp(nn.Module):  # type: ignore[misc]
-        """Between mean and maximum (Pinheiro & Collobert 2015): the exponentials leave rounding no room."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            layers = []
-            for inputs, wide in ((1, 16), (16, 16), (16, 16)):
-                layers += [nn.Conv2d(inputs, wide, 3, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6()]
-            self.body, self.cells = nn.Sequential(*layers), nn.Conv2d(16, 1, 1)
-
-        def forward(self, x: Tensor) -> Tensor:
-            cells = self.cells(self.body(x)).flatten(1)
-            return torch.exp(4.0 * cells).mean(dim=1, keepdim=True).log() / 4.0
-
-    torch.manual_seed(1)
-    net, films = LogSumExp(), discs(64)
-    with torch.no_grad():
-        net.train()
-        net(torch.from_numpy(films))
-        net.cells.weight.mul_(8.0)
-    folder = exported(
-        Foreign(net.eval(), Net(build="made.here:net", random=True), Input(size=SIDE), outlines=False), tmp_path
-    )
-    form = register.get(runtime)
-    source = folder / form.int8_from
-    wanted = answers(runtime, source, films)
-    away = {}
-    control = [] if runtime == "onnxruntime" else [next(iter(CONTROLS))]  # it keeps exponentials in float by itself
-    for method in (*form.methods, *control):
-        path = artefacts.rounded(runtime, folder, tmp_path / method, films, method, logits)[0]
-        away[method] = moved(wanted, answers(runtime, path, films))
-    assert away[method] <= MOST_MOVED, away
-    assert runtime != "openvino" or min(away[method] for method in form.methods) > MOST_MOVED, away
-
-
-def test_a_signal_after_openvinos_cores_went_does_not_end_the_process() -> None:
-    done = subprocess.run([sys.executable, "-c", CORES], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr[-500:]
 
 
 def test_eight_bit_weights_overflow_on_no_processor(tmp_path: Path) -> None:

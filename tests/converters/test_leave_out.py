@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from converters import cli
 from converters.packing import card
 from converters.packing.card_notes import HOW_UNSEEN
@@ -68,33 +66,3 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2})
     assert cli.main(["leave-out", *command]) == 0
     assert Accounts.read(work).unseen == ()
-
-
-def test_a_source_of_one_class_gives_sensitivity_alone(
-    films: Path, tmp_path: Path, fresh_lists: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """As with Hannover's films beside another hospital's: without the other one nothing could be learnt."""
-    data = with_sources(films, tmp_path / "films")
-    table = data / "labels.csv"
-    rows = [line.split(",") for line in table.read_text().split()]
-    discs = [row for row in rows if row[1] == "disc"]
-    for row in rows[1:]:
-        row[2] = "ill" if row in discs[::2] else "mixed"
-    table.write_text("\n".join(",".join(row) for row in rows) + "\n")
-    recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2, "leave_out": "source"})
-    assert cli.main(["leave-out", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 0
-    (told,) = json.loads((tmp_path / "out" / "work" / "toy-disc" / "leave_out.json").read_text())["results"]["sources"]
-    assert told["value"] == "ill"
-    assert told["n"] == told["positives"] > 0
-    assert told["sensitivity_ci"][0] <= told["sensitivity"] <= told["sensitivity_ci"][1]
-    assert (told["auc"], told["specificity"]) == (None, None)
-    assert told["why"] == dict.fromkeys(("auc", "specificity"), "no film is without the finding")
-    assert "source mixed is not left out: without it the films are of one class" in capfd.readouterr().err
-
-
-def test_a_trait_that_films_do_not_have_is_a_sentence(
-    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    recipe = write_recipe(tmp_path, **PLAIN, data={"leave_out": "source"})
-    assert cli.main(["leave-out", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 1
-    assert "the films have 0 values of “source”" in capfd.readouterr().err

@@ -50,38 +50,3 @@ def test_a_map_cell_sits_over_the_film_it_speaks_of() -> None:
     place = torch.arange(224, dtype=torch.float64)
     middle = (float((pull.sum(1) * place).sum() / pull.sum()), float((pull.sum(0) * place).sum() / pull.sum()))
     assert middle == pytest.approx((7 * 16 + 8, 7 * 16 + 8), abs=3.0)
-
-
-def test_a_network_without_auxiliary_channels_answers_the_same_of_the_finding() -> None:
-    import torch
-
-    from converters.nets import build
-
-    torch.manual_seed(0)
-    net = build("plain-small", findings=4).eval()
-    film = torch.rand(2, 1, 64, 64)
-    with torch.no_grad():
-        assert torch.allclose(net.first_channels().logits(film)[:, 0], net.logits(film)[:, 0], atol=1e-6)
-
-
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
-def test_a_depthwise_convolution_learns_in_bfloat16_as_an_ordinary_one_does(kernel: int, stride: int) -> None:
-    import torch
-
-    from converters.nets.depthwise import DepthwiseConv2d
-
-    torch.manual_seed(0)
-    quick = DepthwiseConv2d(16, kernel, stride, kernel // 2)
-    plain = torch.nn.Conv2d(16, 16, kernel, stride, kernel // 2, groups=16, bias=False)
-    plain.load_state_dict(quick.state_dict())
-    gradients = []
-    for net in (quick, plain):
-        film = torch.rand(2, 16, 20, 20, generator=torch.Generator().manual_seed(1)).requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16):
-            filtered = net(film)
-        (filtered.float() ** 2).sum().backward()
-        assert film.grad is not None
-        assert filtered.dtype == torch.bfloat16
-        gradients.append((filtered.detach().float(), film.grad, net.weight.grad))
-    for mine, other in zip(*gradients, strict=True):
-        assert float((mine - other).norm() / other.norm()) < 0.01

@@ -8,13 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from converters import cli
-from converters.failures import RecipeInvalid
 from converters.formats import foreign_onnx
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.packs.runtimes import registry
-from tests.converters.conftest import WORDS
 
 FILM = np.random.default_rng(0).random((1, 1, 8, 8), dtype=np.float32)
 WEIGHTS = np.random.default_rng(1).standard_normal((64, 3)).astype(np.float32)
@@ -72,21 +69,6 @@ def test_one_of_three_classes_that_share_a_softmax_has_its_own_odds(tmp_path: Pa
     assert answered(source, wanted) == pytest.approx(odds(2), abs=1e-4)
 
 
-def test_a_module_of_three_classes_gives_the_same_odds_and_no_map_that_lies(tmp_path: Path) -> None:
-    import torch
-
-    from converters.nets import foreign
-
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3, bias=False))
-    net[1].weight.data = torch.from_numpy(WEIGHTS.T.copy())
-    wanted = recipe({"build": "own:net", "random": True, "channel": 1, "softmax": True})
-    whole = foreign.with_map(net, wanted, InputSpec("film", 8, 8), tmp_path / "none", outlines=False)
-    assert float(whole.logits(torch.from_numpy(FILM))) == pytest.approx(odds(1), abs=1e-4)
-    mapped = {"build": "own:net", "random": True, "softmax": True, "features": "0", "classifier": "1"}
-    with pytest.raises(RecipeInvalid, match="one of 3 classes"):
-        foreign.with_map(net, recipe(mapped), InputSpec("film", 8, 8), tmp_path / "none", outlines=False)
-
-
 @pytest.mark.parametrize(
     ("ending", "wanted"),
     [
@@ -103,81 +85,6 @@ def test_a_probability_at_the_end_of_a_graph_is_not_made_twice(
     assert f"ends in {ending[0][0]}" in capsys.readouterr().err
 
 
-def test_a_softmax_made_of_other_operators_is_noticed_by_its_sum_or_told(tmp_path: Path) -> None:
-    source = saved(tmp_path / "own.onnx", (("Softmax", {"axis": 1}), ("Abs", {})))
-    with pytest.raises(RecipeInvalid, match="look like probabilities"):
-        answered(source, recipe({"onnx": "own.onnx", "channel": 2, "softmax": True}))
-    told = recipe({"onnx": "own.onnx", "channel": 2, "answer": "probability"})
-    assert answered(source, told) == pytest.approx(odds(2), abs=1e-3)
-
-
-MODULES = """
-from torch import nn
-
-class Formula(nn.Module):
-    def forward(self, x):
-        return 1 / (1 + (-x).exp())
-
-def scores(classes, *ending):
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, classes), *ending)
-
-def sigmoid():
-    return scores(1, nn.Sigmoid(), nn.Unflatten(1, (1, 1, 1)))
-
-def softmax():
-    return scores(2, nn.Softmax(dim=1))
-
-def formula():
-    return scores(1, Formula())
-"""
-LEARNS = "train = { epochs = 1, batch = 8 }"
-
-
-@pytest.mark.parametrize(
-    ("made_by", "train", "sentence"),
-    [
-        ("sigmoid", LEARNS, "its output ends in a sigmoid"),
-        ("softmax", LEARNS, "its output ends in a softmax"),
-        ("sigmoid", "", "its output ends in a sigmoid"),
-        ("formula", "", "answers lie between"),
-    ],
-)
-def test_probabilities_of_a_module_are_noticed_also_of_one_that_learns_here(
-    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], made_by: str, train: str, sentence: str
-) -> None:
-    (tmp_path / "words.toml").write_text(WORDS, encoding="utf-8")
-    (tmp_path / "own_probability.py").write_text(MODULES)
-    text = f"""
-pack = "own"
-version = "0.0.1"
-describe = "words.toml"
-data = {{ reader = "folder", positive = "disc", folds = 2 }}
-input = {{ size = 64 }}
-net = {{ build = "own_probability:{made_by}", random = true }}
-gate = {{ auc_at_least = 0.0 }}
-{train}
-"""
-    (tmp_path / "own.toml").write_text(text)
-    command = [str(tmp_path / "own.toml"), "--data", str(films), "--out", str(tmp_path / "out")]
-    assert cli.main(["train" if train else "calibrate", *command]) == 1
-    told = capfd.readouterr().err
-    assert sentence in told
-    assert "look like probabilities" in told
-    assert "epoch" not in told
-
-
-def test_a_sigmoid_that_the_recipe_names_is_undone(tmp_path: Path) -> None:
-    import torch
-
-    from converters.nets import foreign
-
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3, bias=False), torch.nn.Sigmoid())
-    net[1].weight.data = torch.from_numpy(WEIGHTS.T.copy())
-    named = recipe({"build": "own:net", "random": True, "channel": 1, "answer": "probability"})
-    whole = foreign.with_map(net, named, InputSpec("film", 8, 8), tmp_path / "none", outlines=False)
-    assert float(whole.logits(torch.from_numpy(FILM)).detach()) == pytest.approx(SCORES[1], abs=1e-3)
-
-
 def test_colours_in_their_order_and_the_range_reach_an_onnx_file(tmp_path: Path) -> None:
     source = saved(tmp_path / "own.onnx", channels=3)
     film = np.stack([np.full((8, 8), share, np.float32) for share in (1.0, 0.5, 0.0)])[np.newaxis]
@@ -185,13 +92,3 @@ def test_colours_in_their_order_and_the_range_reach_an_onnx_file(tmp_path: Path)
     for channel, wanted in enumerate(((0.0 - 100.0) / 2.0, (127.5 - 10.0) / 2.0, (255.0 - 1.0) / 2.0)):
         told = recipe({**net, "channel": channel, "answer": "logit"}, {"colour": "bgr", "range": [0, 255]})
         assert answered(source, told, film, 3) == pytest.approx(wanted, abs=1e-3)
-
-
-def test_a_pth_that_is_in_truth_safetensors_is_read(tmp_path: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    from converters.training import checkpoint
-
-    save_file({"weight": torch.arange(6.0)}, tmp_path / "own.pth")
-    assert checkpoint.foreign_state(tmp_path / "own.pth")["weight"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 
 from converters import cli
-from converters.golden_cases import cases
-from converters.report.step_results import Accounts
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry
 from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
@@ -113,41 +111,6 @@ def test_the_sets_of_other_places_lead_the_card_and_one_that_is_absent_is_named(
     assert (told["refused"], told["passed"]) == (row.refused, row.passed)
 
 
-def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None:
-    from converters.data import datasets
-    from converters.data.preprocessing import prepared
-    from converters.evaluation import evaluate
-    from converters.quantizing import ptq_search
-    from converters.training import fitting
-    from converters.training.train import restored
-
-    assert set(registry.list_available_runtimes()) == set(RUNTIMES)
-    pack, held = Pack.load(chain / "out" / "toy-disc"), datasets.image_folder(films, "disc")
-    net = restored(chain / "out" / "work" / "toy-disc" / "pruned.whole.pt")
-    wanted = fitting.predicted(net, prepared(held, pack.manifest.input))
-    for runtime in RUNTIMES:
-        told = {name: evaluate.predict(pack, held, runtime, name).logits for name in ("fp32", "int8")}
-        # Training rounds a film to 256 greys and the box does not: nothing else is between them.
-        assert np.abs(told["fp32"] - wanted).max() < 0.05 * wanted.std()
-        assert ptq_search.moved(told["fp32"], told["int8"]) <= ptq_search.MOST_MOVED
-
-
-def test_no_golden_tolerance_lets_any_answer_pass(chain: Path) -> None:
-    pack = Pack.load(chain / "out" / "toy-disc")
-    room = {one.path: one.golden_tolerance for one in pack.manifest.artefacts}
-    assert all(room[one.path] is not None for one in pack.manifest.artefacts)
-    assert all((one.golden_tolerance or 1.0) <= cases.CEILING[one.precision] for one in pack.manifest.artefacts)
-    assert all("golden cases" in one.said and "as shipped" in one.said for one in pack.manifest.gates)
-
-
-def test_a_golden_answer_that_moves_is_told(chain: Path) -> None:
-    pack = Pack.load(chain / "out" / "toy-disc")
-    first = pack.manifest.golden[0]
-    moved = first.model_copy(update={"expected": {"fp32": {"disc": 1.0 - round(first.expected["fp32"]["disc"])}}})
-    wrong = cases.check(Pack(pack.folder, pack.manifest.model_copy(update={"golden": (moved,)})))
-    assert {line.split(" in ")[1].split()[0] for line in wrong} == set(RUNTIMES)
-
-
 def test_a_float_file_answers_as_the_network_it_was_made_from(chain: Path) -> None:
     import torch
 
@@ -171,19 +134,6 @@ def test_running_it_twice_does_nothing_the_second_time(chain: Path, films: Path)
     assert stamps(chain / "out") == before
 
 
-def test_the_work_folder_tells_the_report_what_was_done(chain: Path) -> None:
-    told = Accounts.read(chain / "out" / "work" / "toy-disc")
-    assert {one.stage for one in told.trained} == {"train", "distill", "prune"}
-    assert told.pruning is not None
-    assert 0.3 < told.pruning.kept <= 0.7
-    assert {one.runtime for one in told.quantized} == set(RUNTIMES)
-    assert told.machine
-    assert len(told.judged) == 7
-    log = (chain / "out" / "work" / "toy-disc" / "log.txt").read_text()
-    assert "teacher fold0: epoch 12/12" in log
-    assert "\r" not in log
-
-
 def test_a_changed_table_repeats_its_step_and_leaves_those_before_it(
     films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,18 +151,6 @@ def test_a_changed_table_repeats_its_step_and_leaves_those_before_it(
     told = json.loads((work / "calibrate.json").read_text())["results"]
     assert told["threshold"] == pytest.approx(1.0 / 6.0, abs=1e-4)
     capfd.readouterr()
-
-
-def test_a_step_without_the_one_before_it_says_which(
-    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    recipe = write_recipe(tmp_path, **PLAIN)
-    for step, before in (("quantize", "export"), ("speed", "quantize"), ("gate", "quantize"), ("pack", "gates")):
-        command = [step, str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
-        assert cli.main(command) == 1, step
-        said = capfd.readouterr().err.strip().splitlines()[-1]
-        assert f"the step “{before}” has not been done" in said, (step, said)
-        assert "Free some space" not in said
 
 
 def test_a_killed_run_goes_on_where_it_stopped(films: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A start learnt without labels: it is not random, sees no film that judges a pack, and says where it comes from."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -27,21 +26,6 @@ citation = "made by the test"
 def planned(folder: Path, epochs: int = 2) -> Path:
     (folder / "plain.toml").write_text(PLAN % epochs)
     return folder / "plain.toml"
-
-
-def test_films_of_a_test_part_and_their_copies_are_not_seen(tmp_path: Path) -> None:
-    films = draw(tmp_path / "discs", 4)
-    (films / "disc" / "copy.png").write_bytes((films / "disc" / "disc01.png").read_bytes())
-    (tmp_path / "toy.test.txt").write_text("disc/disc01.png\nclear/clear02.png\n")
-    out = pretrain.pretrain(load_pretraining(planned(tmp_path)), tmp_path, tmp_path / "plain.pt", tmp_path)
-    seen = checkpoint.load(out).facts["films"]
-    assert set(seen) == {f"discs/{kind}/{kind}{number:02}.png" for kind in ("clear", "disc") for number in range(4)} - {
-        "discs/disc/disc01.png",
-        "discs/clear/clear02.png",
-    }
-    told = json.loads(out.with_suffix(".json").read_text())
-    assert (told["films"], told["films_of_test_parts_left_out"]) == (6, 3)
-    assert told["sources"] == [{"name": "discs", "licence": "CC0", "citation": "made by the test", "films": 6}]
 
 
 def test_a_stopped_pretraining_goes_on_and_comes_to_the_teacher(

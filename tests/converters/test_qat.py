@@ -11,30 +11,6 @@ from converters.workflow.ledger import digest_of
 from tests.converters.conftest import ONE_FOLD, write_recipe
 
 
-def test_a_rounded_network_says_nearly_the_same_and_its_weights_can_be_taken_back() -> None:
-    import torch
-
-    from converters.nets import build
-    from converters.quantizing.qat import plain, rounded
-
-    torch.manual_seed(0)
-    net, films = build("plain-small").eval(), torch.rand(8, 1, 64, 64)
-    copy = rounded(net, films.numpy())
-    with torch.no_grad():
-        wanted, found = net(films)[0], copy.eval()(films)[0]
-        assert 0.0 < float((wanted - found).abs().max()) < 0.2 * float(wanted.abs().max())
-        copy.train()
-        copy.cam.weight.add_(1.0)
-        copy(films)
-    back = plain(copy, net)
-    assert back.state_dict().keys() == net.state_dict().keys()
-    assert torch.equal(back.cam.weight, net.cam.weight + 1.0)
-    untouched = [name for name in net.state_dict() if "running" in name]
-    assert untouched
-    assert all(torch.equal(back.state_dict()[name], net.state_dict()[name]) for name in untouched)
-    assert back.biases.tolist() == net.biases.tolist()
-
-
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_were(seed: int) -> None:
     import torch
@@ -106,18 +82,3 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     assert (work / "artefacts" / "fold0" / "model.int8.onnx").is_file()
     assert not (work / "qat").exists()
     assert max(asked[len(onnx_file.methods) :]) < 0.5
-
-
-def test_a_runtime_with_a_good_file_is_not_fine_tuned(films: Path, tmp_path: Path) -> None:
-    changes = {
-        **ONE_FOLD,
-        "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
-        "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
-    }
-    recipe = write_recipe(tmp_path, **changes)
-    command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
-    for step in ("train", "calibrate", "export", "quantize"):
-        assert cli.main([step, *command]) == 0
-    work = tmp_path / "out" / "work" / "toy-disc"
-    assert Accounts.read(work).quantized[0].found
-    assert not list(work.glob("qat*"))

@@ -31,16 +31,3 @@ def test_film_means_keep_centre_and_spread(runtime: str, tmp_path: Path) -> None
     )
     assert given.mean() == pytest.approx(wanted.mean(), abs=0.01 * wanted.std())
     assert given.std() == pytest.approx(wanted.std(), rel=0.01)
-
-
-@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
-def test_the_first_and_the_last_layer_can_stay_in_float(runtime: str, tmp_path: Path) -> None:
-    from converters.formats import onnx_file, tflite_file
-
-    images = np.random.default_rng(7).random((COUNT, 1, SIDE, SIDE), np.float32)
-    format_of = onnx_file if runtime == "onnxruntime" else tflite_file
-    source = Path("models/chest-xray-child") / format_of.files["fp32"]  # one input, one map
-    path = tmp_path / format_of.files["int8"]
-    format_of.quantize(source, path, images, format_of.FLOAT_ENDS, lambda out: out["map"])
-    rounded, every = format_of.int8_layers(path)
-    assert every - rounded == 2

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,7 @@ import numpy as np
 import pytest
 
 from converters import cli
-from converters.recipe import load_recipe
-from converters.recipe_tables import Changes, Fit
-from converters.workflow import ledger
-from firmware_app.imaging.model_input import to_model_input
+from converters.recipe_tables import Fit
 from tests.converters.conftest import PLAIN, write_recipe
 
 FILMS, BATCH, EPOCHS = 20, 4, 3
@@ -60,72 +56,6 @@ def test_a_fit_stopped_by_ctrl_c_ends_with_the_same_weights(tmp_path: Path, pres
         weights(tmp_path / "stopped", press_in)
     resumed = weights(tmp_path / "stopped")
     assert [name for name, value in wanted.items() if not value.equal(resumed[name])] == []
-
-
-def test_data_workers_do_not_change_what_is_learnt(tmp_path: Path) -> None:
-    wanted, worked = weights(tmp_path / "alone"), weights(tmp_path / "two", workers=2)
-    assert [name for name, value in wanted.items() if not value.equal(worked[name])] == []
-
-
-def test_a_finished_fit_whose_file_is_gone_writes_it_again(tmp_path: Path) -> None:
-    weights(tmp_path)
-    kept = (tmp_path / "net.pt").read_bytes()
-    (tmp_path / "net.pt").unlink()
-    weights(tmp_path)
-    assert (tmp_path / "net.pt").read_bytes() == kept
-
-
-def other_code(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ledger, "_meaning", lambda places: "of other code")
-
-
-def other_library(patch: pytest.MonkeyPatch) -> None:
-    versions = ledger._versions
-    patch.setattr(ledger, "_versions", lambda names: {**versions(names), "torch": "9.9"})
-
-
-def other_preparation(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("converters.data.datasets.to_model_input", lambda *a, **k: to_model_input(*a, **k)[..., ::-1])
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (other_code, "the code changed"),
-        (other_library, "torch is 9.9, was"),
-        (other_preparation, "the films, or what the box makes of them, changed"),
-    ],
-)
-def test_a_step_that_is_repeated_trains_again_and_takes_up_no_finished_fit(
-    films: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    change: Callable[[pytest.MonkeyPatch], None],
-    why: str,
-) -> None:
-    recipe = write_recipe(tmp_path, **PLAIN, data={"folds": 1}, train={"epochs": 1})
-    command = ["train", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
-    assert cli.main(command) == 0
-    finished = tmp_path / "out" / "work" / "toy-disc" / "student.fold0.resume.pt"
-    before = finished.stat().st_mtime_ns
-    assert cli.main(command) == 0
-    assert finished.stat().st_mtime_ns == before
-    change(monkeypatch)
-    capfd.readouterr()
-    assert cli.main(command) == 0
-    told = capfd.readouterr().err
-    assert f"train: done again: {why}" in told
-    assert "going on after epoch" not in told
-    assert "epoch 1/1 loss" in told
-    assert finished.stat().st_mtime_ns != before
-
-
-def test_what_a_step_is_made_of_holds_the_recipes_defaults(tmp_path: Path) -> None:
-    from converters.workflow.recipe_run import tables
-
-    change = tables(load_recipe(write_recipe(tmp_path, **PLAIN)), "train")["train"]["change"]
-    assert change == Changes().model_dump()
 
 
 def test_a_gpu_that_is_not_there_is_refused_by_its_code(

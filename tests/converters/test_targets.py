@@ -16,7 +16,6 @@ from firmware_app.packs.pack_folder import Pack
 from tests.converters.conftest import WORDS
 
 SIDE = 64
-Scene = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 RECIPE = """
 pack = "toy"
@@ -299,28 +298,3 @@ def test_a_volume_is_classified_as_a_whole(tmp_path: Path) -> None:
     assert row.auc is not None
     assert row.auc > 0.8
     assert pack.manifest.input.depth == 8
-
-
-def test_an_unknown_backbone_is_refused_with_the_names_there_are(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    data = drawn(tmp_path / "films", 24, lesions, "class")
-    (tmp_path / "words.toml").write_text(WORDS, encoding="utf-8")
-    parts = {"positive": 'positive = "disc"', "net": 'backbone = "resnet180"'}
-    recipe = tmp_path / "toy.toml"
-    recipe.write_text(RECIPE.format(**{**USUAL, **parts}), encoding="utf-8")
-    assert cli.main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 1
-    assert "there is no backbone resnet180; known are resnet10-small, resnet18" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(("name", "parameters"), [("resnet18", 11_689_512), ("densenet121", 7_978_856)])
-def test_a_backbone_has_torchvisions_weights_by_name_and_number(name: str, parameters: int) -> None:
-    from converters.nets import backbones
-
-    net = backbones.get(name).build(1000, 3)
-    assert sum(one.numel() for one in net.parameters()) == parameters
-    known = {
-        "resnet18": "layer2.0.downsample.1.running_var",
-        "densenet121": "features.denseblock3.denselayer24.norm2.running_mean",
-    }
-    assert known[name] in net.state_dict()

@@ -32,27 +32,6 @@ def test_honest_probabilities_have_no_calibration_error_to_speak_of() -> None:
     assert sum(inside) >= len(inside) - 1
 
 
-def test_an_overstated_probability_shows_as_its_error() -> None:
-    labels, said, patients = honest()
-    measured = calibration.reliability(labels, np.minimum(said + 0.2, 1.0), patients)
-    assert measured.ece == pytest.approx(0.19, abs=0.03)
-    assert measured.ece_ci is not None
-    assert measured.ece_ci[0] > 0.1
-
-
-def test_the_brier_score_is_the_mean_square() -> None:
-    labels, said = np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.6, 0.0])
-    measured = calibration.reliability(labels, said, list("abcd"))
-    assert measured.brier == pytest.approx((0.01 + 0.04 + 0.16 + 0.0) / 4)
-
-
-def test_films_of_one_probability_stay_in_one_bin() -> None:
-    labels = np.array([0, 1] * 50)
-    measured = calibration.reliability(labels, np.full(100, 0.3), [str(index) for index in range(100)])
-    (only,) = measured.bins
-    assert (only.seen.n, only.seen.value, round(only.said, 6)) == (100, 0.5, 0.3)
-
-
 def test_without_films_nothing_is_said_and_with_one_class_all_is() -> None:
     empty = calibration.reliability(np.array([], np.int64), np.array([]), [])
     assert (empty.ece, empty.brier, empty.bins) == (None, None, ())
@@ -93,16 +72,6 @@ def test_the_decision_curve_is_that_of_films_as_rare_as_at_the_clinic() -> None:
     assert weighed.treat_all[0] < decision.curve(labels, chance(0.5), each, thresholds=cuts).treat_all[0] - 0.3
 
 
-def test_a_model_that_knows_nothing_is_nowhere_better_than_treating_all_or_none() -> None:
-    labels, _, patients = honest(400)
-    nothing = decision.curve(labels, np.full(400, float(labels.mean())), patients)
-    assert nothing.useful is None
-    perfect = decision.curve(labels, labels.astype(np.float64), patients)
-    assert perfect.useful == (perfect.thresholds[0], perfect.thresholds[-1])
-    with pytest.raises(ValueError, match="films"):
-        decision.curve(np.array([], np.int64), np.array([]), [])
-
-
 def test_sensitivity_at_a_fixed_specificity_is_the_best_of_all_thresholds() -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, 300)
@@ -125,13 +94,3 @@ def test_the_roc_curve_encloses_the_auc() -> None:
     across, up = intervals.roc(labels, scores)
     assert (across[0], up[0], across[-1], up[-1]) == (0.0, 0.0, 1.0, 1.0)
     assert float(np.trapezoid(up, across)) == pytest.approx(intervals.auc(labels, scores))
-
-
-def test_a_resample_counts_each_film_as_often_as_its_patient_was_drawn() -> None:
-    labels = np.array([0, 0, 1, 1, 0, 1])
-    groups = ["a", "a", "b", "b", "c", "d"]
-    for weights in intervals.resamples(labels, groups, count=50):
-        assert weights[0] == weights[1]
-        assert weights[2] == weights[3]
-        assert weights[0] + weights[4] == 2
-        assert weights[2] + weights[5] == 2

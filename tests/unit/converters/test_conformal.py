@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters.statistics import conformal, selective
+from converters.statistics import conformal
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
@@ -32,14 +32,6 @@ def test_no_class_is_called_the_other_more_often_than_the_stated_error(
         assert np.mean(rates) <= error + 2.0 * np.std(rates) / np.sqrt(len(rates))
 
 
-def test_the_limits_are_no_wider_than_the_error_asks() -> None:
-    rng = np.random.default_rng(2)
-    low, high = conformal.limits(*drawn(rng, 20_000, 0.5), 0.1, 0.6)
-    labels, scores = drawn(rng, 20_000, 0.5)
-    assert (scores[labels == 1] < low).mean() == pytest.approx(0.1, abs=0.015)
-    assert (scores[labels == 0] > high).mean() == pytest.approx(0.1, abs=0.015)
-
-
 def test_a_number_never_contradicts_the_threshold() -> None:
     labels, scores = drawn(np.random.default_rng(3), 500, 0.5)
     for threshold in (0.01, 0.5, 0.99):
@@ -62,12 +54,3 @@ def test_films_at_home_are_judged_by_limits_that_have_not_seen_them() -> None:
     patients = [str(index) for index in range(40)]
     assert conformal.given_at_home(labels, scores, patients, 0.1, 0.5)[0]
     assert not conformal.given_at_home(labels, scores, ["one"] * 40, 0.1, 0.5).any()
-
-
-def test_fewer_films_with_a_number_are_those_farthest_from_the_threshold() -> None:
-    labels = np.array([1, 0] * 10, np.int64)
-    margins = np.where(labels == 1, 1.0, -1.0) * np.arange(1.0, 21.0)
-    margins[0], margins[1] = -0.1, 0.2  # the two nearest are wrong
-    points = selective.curve(labels, margins, [str(index) for index in range(20)]).points
-    assert (points[0].given, points[0].wrong, points[0].missed, points[0].false_alarms) == (1.0, 0.1, 0.1, 0.1)
-    assert next((one.given, one.wrong) for one in points if one.given <= 0.9) == (0.9, 0.0)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from converters.synthetic_images import eigenfilms, phantom
+from converters.synthetic_images import eigenfilms
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 
 COUNT = 60
@@ -61,11 +61,3 @@ def test_a_draw_has_the_rank_it_claims_and_repeats_with_its_seed() -> None:
     assert film.shape == (eigenfilms.FILM_PX, eigenfilms.FILM_PX)
     step = eigenfilms.changed(first * 100.0, basis, 1, eigenfilms.FIRST_STEP, np.random.default_rng(6))
     assert (np.abs(step - basis.centre[1]) <= eigenfilms.WIDEST * basis.spread[1] + 1e-9).all()
-
-
-def test_a_phantom_with_opacities_is_brighter_in_its_lungs() -> None:
-    for body in phantom.BUILDS:
-        clear, cloudy = phantom.chest(body, 0, seed=2), phantom.chest(body, 3, seed=2)
-        assert clear.shape == (512, 512)
-        assert cloudy[120:380].mean() > clear[120:380].mean() + 1.0
-        assert np.array_equal(clear, phantom.chest(body, 0, seed=2))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from converters import cli
 from converters.data.datasets import Film, FilmSet
-from converters.elsewhere import figures, rows, sets
+from converters.elsewhere import figures, sets
 from converters.elsewhere.box import Said
 from converters.elsewhere.sets import External
 from converters.failures import DataUnreadable
@@ -91,21 +91,6 @@ def test_every_film_counts_and_those_without_a_number_are_told_apart() -> None:
         assert given == pytest.approx(wanted, abs=5e-5)
 
 
-def test_a_set_of_one_class_gives_one_rate_and_says_why_it_gives_no_more() -> None:
-    row = figures.row(films([1, 1]), [Said(1.0, None), Said(-1.0, "age")], FINDING, "onnxruntime", "fp32")
-    assert (row.auc, row.specificity, row.sensitivity, row.sensitivity_passed) == (None, None, 0.5, 1.0)
-    names = ("auc", "specificity", "auc_passed", "specificity_passed")
-    assert row.why == dict.fromkeys(names, "no film is without the finding")
-    assert "specificity  not defined: no film is without the finding" in figures.table(row)
-
-
-def test_a_set_of_which_nothing_is_read_has_no_accuracy_on_the_box() -> None:
-    said = [Said(None, "imaging.blank"), Said(1.0, "age")]
-    row = figures.row(films([0, 1]), said, FINDING, "onnxruntime", "fp32")
-    assert (row.passed, row.scored, row.auc_passed) == (0.0, 1, None)
-    assert row.why["auc_passed"] == row.why["sensitivity_passed"] == "no film gets a number"
-
-
 def test_the_box_refuses_other_ages_other_views_and_films_that_show_nothing(
     pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,43 +153,6 @@ def test_the_rows_stand_in_the_manifest_and_a_second_look_replaces_them(
     wanted = "evaluate OUT/toy --data DATA --external EXTERNAL=county --runtime onnxruntime --precision fp32 --json"
     assert row.command == f"lantern-convert {wanted}"
     assert "elsewhere: county" in capsys.readouterr().out
-
-
-def test_a_pack_with_other_files_or_limits_forgets_what_it_did_elsewhere(
-    pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL)])
-    assert cli.main(["elsewhere", str(pack), "--data", str(home), "--external", f"{there}=county"]) == 0
-    manifest = Manifest.load(pack)
-    assert rows.forgotten(manifest) == {"measured_elsewhere": ()}
-    assert "what it did elsewhere (county) must be measured again" in capsys.readouterr().err
-    rows.forgotten(manifest.model_copy(update=rows.forgotten(manifest)))
-    assert capsys.readouterr().err.count("county") == 1
-
-
-def test_what_the_pack_says_of_quality_refuses_elsewhere_as_on_the_box(
-    pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL)])  # noise, no chests
-    manifest = json.loads((pack / "manifest.json").read_text())
-    (pack / "manifest.json").write_text(json.dumps({**manifest, "quality": {"kind": "chest_film"}}))
-    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--external", str(there))
-    assert isinstance(row["refused"], dict)
-    assert {code.partition(".")[0] for code in row["refused"]} == {"quality"}
-    assert row["scored"] == 2
-
-
-def test_a_film_below_the_packs_least_size_is_refused_elsewhere_as_on_the_box(
-    pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL), (False, 40, FRONTAL)])
-    side = min(grey(True, 1).shape)
-    large = Image.open(there / "images" / "0.png").resize((side + 1, side + 8))
-    large.save(there / "images" / "0.png")
-    toy_pack.asks_for(pack, side + 1)
-    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--external", str(there))
-    assert row["refused"] == {"reading.too_small": 2}
-    assert (row["passed"], row["scored"]) == (round(1 / 3, 4), 3)
 
 
 def test_a_set_that_the_recipe_names_is_read_in_its_own_words(

@@ -42,26 +42,6 @@ def test_no_film_comes_again_before_the_others_of_its_cell() -> None:
     assert order != [int(row) for row in made.order(8)]
 
 
-def test_a_weight_makes_a_source_rarer_in_both_classes() -> None:
-    order, _ = drawn({("a", 0): 500, ("a", 1): 500, ("b", 0): 500, ("b", 1): 500}, b=0.25)
-    assert {cell: order.count(cell) for cell in set(order)} == {
-        ("a", 0): 800,
-        ("a", 1): 800,
-        ("b", 0): 200,
-        ("b", 1): 200,
-    }
-
-
-def test_a_source_of_one_class_is_rare_and_the_classes_stay_even() -> None:
-    """Hannover's films are all positive: a quarter of a cell's share, and in no other source does its label change."""
-    order, _ = drawn({("a", 0): 300, ("a", 1): 500, ("b", 0): 100, ("b", 1): 300, ("hannover", 1): 243})
-    count = {cell: order.count(cell) for cell in set(order)}
-    assert abs(sum(label for _, label in order) - len(order) / 2) <= 2
-    assert abs(count["hannover", 1] - count["a", 1] / 4) <= 1
-    assert abs(count["a", 1] - count["b", 1]) <= 1
-    assert abs(count["a", 0] - count["b", 0]) <= 1
-
-
 def test_a_set_with_its_own_head_is_drawn_by_its_weight_and_leaves_the_findings_classes_even() -> None:
     """Beside a source of one class, which would have to be filled up by it if it taught the finding."""
     counts = {("a", 0): 300, ("a", 1): 500, ("hannover", 1): 200, ("nih", 0): 500, ("nih", 1): 100}
@@ -74,46 +54,6 @@ def test_a_set_with_its_own_head_is_drawn_by_its_weight_and_leaves_the_findings_
     assert abs(count["a", 0] - count["a", 1] - count["hannover", 1]) <= 2
     assert abs(count["nih", 0] - count["nih", 1]) <= 1
     assert (count["nih", 0] + count["nih", 1]) / len(order) == pytest.approx(1.0 / 3.25, abs=0.01)
-
-
-def test_the_kinds_of_a_label_are_drawn_evenly_and_no_source_tells_one(tmp_path: Path) -> None:
-    """Benign and normal images are both negative; of the second hospital's, most are normal."""
-    counts = {
-        ("a", "malignant"): 134,
-        ("a", "benign"): 275,
-        ("a", "normal"): 89,
-        ("b", "malignant"): 29,
-        ("b", "benign"): 70,
-        ("b", "normal"): 81,
-    }
-    films = FilmSet(
-        "a",
-        "malignant",
-        tuple(
-            Film(
-                f"{source}{said}{number}",
-                Path("x.png"),
-                int(said == "malignant"),
-                str(number),
-                said=said,
-                traits=(("source", source),),
-            )
-            for (source, said), count in counts.items()
-            for number in range(count)
-        ),
-    )
-    (tmp_path / "own.toml").write_text(
-        'pack = "own"\nversion = "0.0.1"\ndescribe = "w.toml"\ntask = "lesions"\nnet = { student = "pyramid" }\n'
-        'train = { even = "source" }\n[data]\nreader = "masks"\npositive = "malignant"\n'
-        '[[data.beside]]\npath = "b"\nreader = "masks"\nweight = 0.5\n'
-    )
-    made = even_draws.of_recipe(films, load_recipe(tmp_path / "own.toml"))
-    assert made is not None
-    order = [(dict(films.films[row].traits)["source"], films.films[row].said) for row in made.order(7)]
-    share = {cell: order.count(cell) / len(order) for cell in counts}
-    for source, weight in (("a", 2 / 3), ("b", 1 / 3)):
-        for said, wanted in (("malignant", 1 / 2), ("benign", 1 / 4), ("normal", 1 / 4)):
-            assert share[source, said] == pytest.approx(weight * wanted, abs=2 / len(order)), (source, said)
 
 
 def test_sources_of_one_class_each_are_refused() -> None:
@@ -136,24 +76,6 @@ def recipe(folder: Path, train: str, beside: str = "") -> Recipe:
         f'cost = {{ miss = 5.0, prevalence = 0.5 }}\n[data]\nreader = "folder"\npositive = "x"\n{beside}'
     )
     return load_recipe(folder / "own.toml")
-
-
-def test_the_loss_weighs_what_is_drawn_and_not_what_there_is(tmp_path: Path) -> None:
-    """Positive films are rare, but drawn as often: only the cost of a miss, five to one, is left to weigh."""
-    films = [("a", 1)] * 5 + [("a", 0)] * 40 + [("b", 1)] * 10 + [("b", 0)] * 10
-    made = FilmSet(
-        "own",
-        "x",
-        tuple(
-            Film(str(number), Path(f"{number}.png"), label, str(number), traits=(("source", source),))
-            for number, (source, label) in enumerate(films)
-        ),
-    )
-    weights = targets.costly(made, recipe(tmp_path, 'even = "source"')).weights
-    positive = np.array([label == 1 for _, label in films])
-    assert np.ptp(weights[positive]) < 1e-5
-    assert np.ptp(weights[~positive]) < 1e-5
-    assert weights[positive][0] / weights[~positive][0] == pytest.approx(5.0, rel=1e-4)
 
 
 @pytest.mark.parametrize("even", ["", 'even = "source"'])

@@ -1,6 +1,5 @@
 """What a network learnt from is known by its pictures and not only by names, and nothing that judges is taught."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from converters.data.recipe_data import RecipeData
 from converters.failures import SplitLeaks
 from converters.recipe import Recipe
 from converters.recipe_tables import Data, Distill, Net, Train
-from converters.workflow import ledger
-from converters.workflow.ledger import Ledger
 from firmware_app.imaging.model_input import InputSpec
 
 SPEC = InputSpec("film", 64, 64)
@@ -76,25 +73,6 @@ def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
     assert "1 unlabelled films left out" in capsys.readouterr().err
 
 
-def test_an_unlabelled_copy_of_a_held_back_film_is_kept_from_the_fold_that_it_judges(
-    own: RecipeData, data: Path, tmp_path: Path
-) -> None:
-    drawn(tmp_path / "more" / "other.png", 300)
-    judge = own.division.folds[0].held[0]
-    (tmp_path / "more" / "copy.png").write_bytes((data / judge).read_bytes())
-    films = unlabelled.opened(RECIPE, data, own, SPEC)
-    seen = [len(films.of(fold)) for fold in (*own.division.folds, own.division.shipped)]
-    assert seen == [1, 2, 2]
-
-
-def test_a_patient_that_only_a_file_number_tells_is_nobody_elsewhere(
-    own: RecipeData, data: Path, tmp_path: Path
-) -> None:
-    name = Path(own.division.test[0]).name  # another film of the same file name
-    drawn(tmp_path / "more" / name, 301)
-    assert len(unlabelled.opened(RECIPE, data, own, SPEC).pixels) == 1
-
-
 def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(
     own: RecipeData, tmp_path: Path
 ) -> None:
@@ -111,21 +89,3 @@ def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(
     with pytest.raises(SplitLeaks, match=test):
         film_digests.refuse_known({test: ""}, {test: words[test]})
     film_digests.refuse_known({"b": "unknown"}, {test: words[test]})
-
-
-def test_an_account_says_which_code_made_it_and_an_older_one_is_still_read(tmp_path: Path) -> None:
-    kept = Ledger(tmp_path)
-    kept.done("train", kept.fingerprint({}), {"auc": 1}, [])
-    (tmp_path / "export.json").write_text('{"fingerprint": "old", "results": {"auc": 2}, "files": {}}')
-    assert kept.made_by(("train", "export", "maps")) == {"train": ledger.code(), "export": ""}
-    assert kept.read("export") == {"auc": 2}
-    assert kept.results("train", kept.fingerprint({})) == {"auc": 1}
-    assert kept.results("export", kept.fingerprint({})) is None
-
-
-def test_a_recipe_can_ask_for_the_sector_alone_and_for_less_speckle() -> None:
-    asked = RECIPE.model_copy(update={"input": RECIPE.input.model_copy(update={"crop": "sector", "despeckle": "lee"})})
-    spec = recipe_data.input_spec(asked)
-    assert (spec.crop, spec.despeckle) == ("sector", "lee")
-    assert replace(spec, crop="whole", despeckle="none") == recipe_data.input_spec(RECIPE)
-    assert "input" not in RECIPE.model_dump(exclude_defaults=True)

@@ -47,11 +47,6 @@ def test_what_follows_a_step_with_another_outcome_is_done_again(
     assert "export: done again: train was done again" in capfd.readouterr().err
 
 
-def test_what_follows_a_step_with_the_same_outcome_is_not(kept: Ledger) -> None:
-    trained(kept, b"weights")
-    assert kept.results("export", export(kept)) == {"megabytes": 1}
-
-
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"another")], ids=["gone", "changed"])
 def test_a_step_whose_file_is_gone_or_changed_is_done_again(
     kept: Ledger, damage: Callable[[Path], object], capfd: pytest.CaptureFixture[str]
@@ -59,29 +54,6 @@ def test_a_step_whose_file_is_gone_or_changed_is_done_again(
     damage(kept.work / "model.onnx")
     assert kept.results("export", export(kept)) is None
     assert "model.onnx is not as it was" in capfd.readouterr().err
-
-
-def test_another_version_of_a_library_repeats_the_steps_that_use_it(
-    kept: Ledger, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    versions = ledger._versions
-    monkeypatch.setattr(
-        ledger, "_versions", lambda names: {**versions(names), **({"onnx": "9.9"} if "onnx" in names else {})}
-    )
-    assert kept.results("train", kept.fingerprint(TABLES, (), "films")) is not None
-    assert kept.results("export", export(kept)) is None
-    assert "onnx is 9.9, was" in capfd.readouterr().err
-
-
-def test_another_version_of_the_pruning_library_repeats_no_training_but_pruning(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def digests(version: str) -> dict[str, object]:
-        monkeypatch.setattr(ledger, "_versions", lambda names: {name: version for name in names if "prun" in name})
-        return {step: ledger.tools(step) for step in ("train", "distill", "prune")}
-
-    old, new = digests("1.6.1"), digests("9.9")
-    assert [step for step in old if old[step] != new[step]] == ["prune"]
 
 
 @pytest.mark.parametrize("place", ["nets", "nets/net.py"], ids=["folder", "file"])

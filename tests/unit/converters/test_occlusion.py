@@ -39,20 +39,6 @@ def test_the_cells_that_decide_stand_out(method: object) -> None:
     assert inside.min() > outside.max() + 0.3
 
 
-def test_a_model_that_looks_at_nothing_falls_nowhere() -> None:
-    assert not occlusion.occlusion(film(), lambda _: 1.0).any()
-    assert occlusion.lime(film(), lambda _: 1.0, samples=50) == pytest.approx(0.0)
-
-
-def test_the_rank_correlation_is_spearmans() -> None:
-    # Without ties: 1 - 6 * sum(d**2) / (n * (n**2 - 1)), Spearman (1904)
-    one, other = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([2.0, 1.0, 4.0, 3.0, 5.0])
-    assert occlusion.spearman(one, other) == pytest.approx(1 - 6 * 4 / (5 * 24))
-    assert occlusion.spearman(one, np.exp(one)) == pytest.approx(1.0)
-    assert occlusion.spearman(one, -one) == pytest.approx(-1.0)
-    assert occlusion.spearman(one, np.zeros(5)) is None
-
-
 def test_a_map_that_tells_the_truth_agrees_with_occlusion(tmp_path: Path) -> None:
     pack = Pack.load(toy_pack.write(tmp_path / "packs", "toy", "adult", 18, None))
     y, x = np.mgrid[0:64, 0:64]

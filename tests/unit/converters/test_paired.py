@@ -57,58 +57,11 @@ def test_delongs_interval_covers_the_truth_nineteen_times_in_twenty() -> None:
     assert 180 <= covered <= 198
 
 
-def test_the_paired_auc_interval_covers_the_truth_where_films_share_patients() -> None:
-    truth = 0.5 * (math.erf(0.7 / 2.0) - math.erf(1.1 / 2.0))
-    patients = [str(index // 4) for index in range(400)]
-    by_patient = by_film = 0
-    for seed in range(20):
-        of_people, first, second = two_models(100, seed, 1.1, 0.7)
-        labels, one, other = (
-            of_people.repeat(4),
-            first.repeat(4),
-            second.repeat(4),
-        )  # four films of a patient, all alike
-        shared, naive = paired.auc(labels, one, other, patients), paired.delong(labels, one, other)
-        assert shared.value == pytest.approx(naive.value)
-        by_patient += shared.low <= truth <= shared.high
-        by_film += naive.low <= truth <= naive.high
-    assert by_patient >= 17
-    assert by_film <= 17
-
-
-def test_of_films_of_different_patients_the_resamples_and_delong_agree() -> None:
-    labels, one, other = two_models(300, 3, 1.1, 0.7)
-    drawn = paired.auc(labels, one, other, [str(index) for index in range(300)])
-    exact = paired.delong(labels, one, other)
-    assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.01)
-
-
-def test_a_model_beside_itself_differs_by_nothing() -> None:
-    labels, one, _ = two_models(80, 0)
-    assert paired.delong(labels, one, one).as_list() == [0.0, 0.0, 0.0]
-    called = one > 0.5
-    assert paired.sensitivity(labels, called, called, [str(index) for index in range(80)]).as_list() == [0.0, 0.0, 0.0]
-
-
 def test_pairing_makes_the_interval_narrower_than_two_that_know_nothing_of_each_other() -> None:
     labels, one, other = two_models(300, 1)
     together = paired.delong(labels, one, other)
     stranger = paired.delong(labels, one, two_models(300, 99)[1])
     assert together.high - together.low < 0.8 * (stranger.high - stranger.low)
-
-
-@pytest.mark.parametrize("labels", [[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0], []])
-def test_without_two_films_of_each_class_there_is_no_paired_auc(labels: list[int]) -> None:
-    scores = np.arange(len(labels), dtype=np.float64)
-    with pytest.raises(ValueError, match="two films of each class"):
-        paired.delong(np.array(labels, np.int64), scores, scores)
-
-
-def test_lost_and_won_positives_are_counted_apart() -> None:
-    labels = np.array([1, 1, 1, 1, 0, 0])
-    before = np.array([True, True, False, False, True, False])
-    after = np.array([True, False, True, True, False, True])
-    assert paired.lost_and_won(labels, before, after) == (1, 2)
 
 
 def test_the_sensitivity_interval_widens_when_films_share_patients() -> None:
@@ -120,9 +73,3 @@ def test_the_sensitivity_interval_widens_when_films_share_patients() -> None:
     naive = paired.sensitivity(labels, before, after, [str(index) for index in range(400)])
     assert shared.value == naive.value == pytest.approx(after.mean() - 1.0)
     assert shared.high - shared.low > 1.5 * (naive.high - naive.low)
-
-
-def test_a_sensitivity_needs_a_positive_film() -> None:
-    none = np.zeros(3, dtype=bool)
-    with pytest.raises(ValueError, match="positive"):
-        paired.sensitivity(np.zeros(3, np.int64), none, none, list("abc"))

@@ -24,24 +24,12 @@ def test_predictions_come_back_as_they_were_kept(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deeper").iterdir()] == ["p.npz"]
 
 
-def test_folds_are_pooled_in_order() -> None:
-    pooled = some("ab").joined([some("cd"), some("e")])
-    assert pooled.names == tuple("abcde")
-    assert len(pooled) == len(pooled.labels) == len(pooled.logits) == len(pooled.traits) == 5
-
-
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
 def test_a_file_that_holds_no_predictions_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.npz"
     path.write_bytes(content)
     with pytest.raises(DataUnreadable, match=r"broken\.npz"):
         Predictions.load(path)
-
-
-def test_predictions_of_other_keys_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "other.npz", something=np.arange(3))
-    with pytest.raises(DataUnreadable, match="no predictions"):
-        Predictions.load(tmp_path / "other.npz")
 
 
 def test_predictions_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:

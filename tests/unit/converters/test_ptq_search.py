@@ -87,25 +87,3 @@ def test_accuracy_control_is_tried_where_nothing_else_passes(
     found = searched(tmp_path, files)
     assert [one.method for one in found.tried] == wanted
     assert found.chosen is found.tried[-1]
-
-
-def test_a_refused_try_is_told_with_the_reason_for_which_it_was_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def judge(_found: NDArray[np.float64]) -> list[GateResult]:
-        return [GateResult("sensitivity", GateOutcome.REFUSED, -7.0, -1.0, "7 lost, 1 won, allowed 1 lost of so few")]
-
-    found = searched(tmp_path, Files({"fine": 0.01, "coarse": 0.9}, {}), judge)
-    assert found.chosen is None
-    fine, coarse = capsys.readouterr().err.splitlines()
-    assert fine.endswith("refused: 7 lost, 1 won, allowed 1 lost of so few")
-    assert "refused: logits move by 1.102 of their spread, allowed 0.13; 7 lost" in coarse
-
-
-def test_a_file_that_cannot_be_timed_here_is_taken_for_its_answers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = searched(tmp_path, Files({"minmax": 0.05, "percentile": 0.01}, {}))
-    assert found.chosen is not None
-    assert found.chosen.method == "percentile"
-    assert "passed, logits move by 0.012 of their spread" in capsys.readouterr().err

@@ -8,7 +8,6 @@ import pytest
 from pydantic import BaseModel
 
 from converters.failures import RecipeInvalid
-from converters.packing import licences
 from converters.packing.words import load_words
 from converters.recipe import Recipe, load_recipe
 from converters.recipe_tables import Abstain, Cost, Data, Gate, Input, OperatingPoint, Quantize, Train
@@ -84,41 +83,3 @@ def test_the_page_on_own_models_tells_the_defaults_that_hold() -> None:
         described: type[BaseModel] = TABLES[table] if table else Recipe
         fields = described.model_fields
         assert (json.loads(default) if default else None) == fields[key].default, (table, key)
-
-
-@pytest.mark.parametrize(
-    ("name", "licence", "without"),
-    [
-        ("chest-xray-adult", "CC-BY-NC-4.0", set()),
-        ("experiments/adult-without-new-delhi", "CC-BY-NC-4.0", {"chest-xray-nitrd"}),
-        ("experiments/adult-free", "Apache-2.0", {"chest-xray-siim", "chest-xray-nitrd"}),
-    ],
-)
-def test_an_opacity_recipe_says_whose_films_it_learns_from_and_what_its_weights_may_do(
-    name: str, licence: str, without: set[str]
-) -> None:
-    path = CONVERTERS / "recipes" / f"{name}.toml"
-    recipe = load_recipe(path)
-    words = load_words(path.parent / recipe.describe)
-    sources = [(one.name, one.licence) for one in words.data]
-    assert licences.of_weights(words.weights_licence, sources) == licence
-    learnt = {one.path for one in recipe.data.beside}
-    assert not learnt & without
-    assert {one.name for one in recipe.elsewhere} == {one.name for one in words.elsewhere}
-    assert recipe.train is not None
-    assert recipe.train.even == ("source" if recipe.data.beside else None)
-    teaches = [one for one in recipe.data.beside if not one.own_head]
-    assert recipe.data.leave_out == ("source" if teaches else None)
-    for finding in words.named:
-        assert finding.label.en == "Lung opacity (signs of pneumonia or tuberculosis)"
-
-
-def test_the_breast_recipe_learns_from_two_hospitals_and_leaves_each_out_once() -> None:
-    path = CONVERTERS / "recipes" / "breast-ultrasound.toml"
-    recipe = load_recipe(path)
-    words = load_words(path.parent / recipe.describe)
-    assert [one.name for one in recipe.data.beside] == ["breast-ultrasound-uclm"]
-    assert words.weights_licence == "CC-BY-NC-4.0"
-    assert any("BUS-UCLM" in one.name and "NC" in one.licence for one in words.data)
-    assert recipe.train is not None
-    assert recipe.train.even == recipe.data.leave_out == "source"

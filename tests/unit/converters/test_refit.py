@@ -14,19 +14,15 @@ from PIL import Image
 
 from converters import cli
 from converters.data import frozen_test_log
-from converters.data.datasets import read_grey
-from converters.failures import DataUnreadable
-from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.packing import card, typicality_model
 from converters.report import weak_section
 from converters.report.catalogue import say
-from converters.shipped_packs import refit
 from converters.shipped_packs.refit import Refit
 from converters.synthetic_images import acquisition_shift
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs import pack_folder
 from firmware_app.packs.evidence import CropChange, Measurement
-from firmware_app.packs.manifest import MANIFEST_FILE, DistanceLimit, Manifest, file_sha256
+from firmware_app.packs.manifest import MANIFEST_FILE, Manifest, file_sha256
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry
 from firmware_app.packs.typicality import FamiliarityCheck
@@ -208,71 +204,5 @@ def test_another_crop_is_taken_measured_anew_and_confessed(
     assert (Manifest.load(folder).input.crop, Manifest.load(folder).recut) == ("whole", None)
 
 
-def test_a_crop_with_which_the_golden_images_are_read_otherwise_is_refused(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    old = copytree(place.made, tmp_path / "old" / "toy-adult")
-    grey = np.pad(picture(1), 12)
-    Image.fromarray(grey).save(old / "golden.png")
-    answer = AllRuntimes(Pack.load(old)).expected(read_grey(old / "golden.png"))
-    manifest = json.loads((old / MANIFEST_FILE).read_text()) | {"version": "0.0.1"}
-    manifest["golden"] = [
-        {
-            "kind": "phantom",
-            "path": "golden.png",
-            "sha256": file_sha256(old / "golden.png"),
-            "expected": answer,
-            "tolerance": {"fp32": 0.002},
-        }
-    ]
-    (old / MANIFEST_FILE).write_text(json.dumps(manifest))
-    recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
-    assert place.ask(old, recipe, tmp_path / "out") == 1
-    assert "golden.png" in capsys.readouterr().err
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def told_row(manifest: dict[str, Any], at: int) -> Measurement:
     return Measurement.model_validate(manifest["measured"][at])
-
-
-@pytest.mark.parametrize(
-    ("was", "now", "why"),
-    [
-        ("0.0.2", "0.0.1", "with other limits it is another"),
-        ("toy-adult", "toy-child", "it is the recipe of toy-child"),
-        ("size = 64", "size = 32", "input: the pack was made with another"),
-    ],
-)
-def test_another_recipe_is_refused(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str], was: str, now: str, why: str
-) -> None:
-    assert place.ask(place.old, place.changed(tmp_path, was, now), tmp_path / "out") == 1
-    assert why in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_films_than_those_it_was_made_of_are_refused(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = copytree(place.data, tmp_path / "data")
-    test = place.recipe.with_name("toy-adult.test.txt").read_text()
-    next(path for path in sorted(data.rglob("*.png")) if path.name not in test).unlink()
-    assert place.ask(place.old, place.recipe, tmp_path / "out", data) == 1
-    assert "the pack's limits were set on" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "toy-adult").exists()
-
-
-def test_a_factor_is_one_for_all_files_and_never_narrows() -> None:
-    def limits(*values: float) -> list[DistanceLimit]:
-        kinds = (("onnxruntime", "fp32"), ("openvino", "int8"))
-        return [
-            DistanceLimit.model_validate({"runtime": kind[0], "precision": kind[1], "limit": value})
-            for kind, value in zip(kinds, values, strict=True)
-        ]
-
-    assert refit.factor(limits(2.0, 3.0), limits(1.6, 2.4), "a pack") == pytest.approx(1.25)
-    assert refit.factor(limits(1.9999, 3.0), limits(2.0, 3.0), "a pack") == 1.0
-    for old in (limits(2.0, 2.4), limits(1.0, 1.5)):
-        with pytest.raises(DataUnreadable, match="not set on these films"):
-            refit.factor(old, limits(1.6, 2.4), "a pack")

@@ -2,12 +2,10 @@
 
 import base64
 import io
-import json
 import re
 import string
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ import pytest
 from PIL import Image
 
 from converters.data.predictions import Predictions
-from converters.evaluation.gates import GateOutcome, GateResult
 from converters.report import catalogue
 from converters.report import page as report
 from converters.report.step_results import Accounts
@@ -249,36 +246,6 @@ def test_no_word_lacks_a_language_and_both_fill_in_the_same_values() -> None:
             assert not re.search(r"[\u4e00-\u9fff]", english), key
 
 
-def test_no_word_of_the_catalogue_is_idle() -> None:
-    report = Path(catalogue.__file__).parent
-    pages = [path for path in (*report.glob("*.py"), *report.glob("templates/*")) if path.name != "catalogue.py"]
-    source = "".join(path.read_text("utf-8") for path in [*pages, report.parent / "packing" / "weak_points.py"])
-    made = {
-        "gate_sensitivity",
-        "gate_auc",
-        "gate_shipped_parity",
-        "gate_shipped_logits",
-        "gate_shipped_calls",
-        "gate_golden",
-        "gate_golden_parity",
-        "roc_note",
-        "reliability_note",
-        "decision_note",
-        "occlusion",
-        "lime",
-        "map",
-        "film",
-        "gradcam",
-        "passed",
-        "inconclusive",
-        "refused",
-        "train",
-        "distill",
-        "prune",
-    }
-    assert [key for key in catalogue.CATALOGUE if not re.search(f"[\"']{key}[\"']", source) and key not in made] == []
-
-
 def test_the_page_needs_nothing_beside_itself(html: str) -> None:
     assert not re.search(r"<(script|link|img|iframe|object|embed)\b", html)
     assert not re.search(r"(src|href)=(?!\"(data:|#))|url\((?!#)|@import|https?://", html)
@@ -299,16 +266,6 @@ def test_weak_points_come_first_then_the_refusals(page: Page) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_maps_of_every_file_that_has_some_are_told_in_both_forms(page: Page, language: str) -> None:
-    seen = "".join(page.seen[language])
-    section = seen[seen.index("Selvaraju") :]
-    assert "openvinoint8500.9870.991 0.9510.9130.956 n = 31" in section
-    assert "litertint8" not in section[: section.index("Zhang")]
-    assert ("on 61 of 80 positive films" if language == "en" else "80 张有轮廓的阳性影像中，61 张") in section
-    assert "0.762 (0.658–0.842)" in section
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_refusal_is_there_with_why(page: Page, language: str) -> None:
     seen = "".join(page.seen[language])
     for artefact in ACCOUNTS["gates"]["artefacts"]:
@@ -323,42 +280,6 @@ def test_every_refusal_is_there_with_why(page: Page, language: str) -> None:
     assert "logits move by <0.210> of their spread" in seen
     assert ("No INT8 file of litert was good enough." if language == "en" else "litert 没有合格的 INT8 文件。") in seen
     assert ("7 positive films are lost, allowed 1" if language == "en" else "丢失 7 张阳性影像") in seen
-
-
-@pytest.mark.parametrize(
-    ("language", "golden", "parity"),
-    [
-        ("en", "its probability differs from the expected one by 0.31, allowed 0.15", "differs from PyTorch's by 0.2"),
-        ("zh", "其概率与应有值相差 0.31，允许 0.15", "其 logit 与 PyTorch 相差 0.2"),
-    ],
-)
-def test_a_file_that_the_golden_cases_refuse_after_the_gates_is_there_with_why(
-    language: str, golden: str, parity: str
-) -> None:
-    against = [
-        GateResult("golden", GateOutcome.REFUSED, 0.31, 0.15, "on the golden cases 0.310"),
-        GateResult("golden parity", GateOutcome.REFUSED, 0.2, 0.05, "on the golden cases, a logit"),
-    ]
-    before = Accounts.from_dict(ACCOUNTS)
-    after = before.refusing({("openvino", "int8"): against})
-    assert [one.outcome for one in (before.judged[0], after.judged[0])] == [
-        GateOutcome.INCONCLUSIVE,
-        GateOutcome.REFUSED,
-    ]
-    assert before.refusing({}) == before
-    parsed = Page()
-    parsed.feed(report.rendered(SUBJECT, PREDICTIONS, after, "2026-11-21"))
-    seen = "".join(parsed.seen[language])
-    refusals = seen[: seen.index("openvino int8") + 400]
-    assert golden in refusals
-    assert parity in refusals
-    assert "on the golden cases 0.310; on the golden cases, a logit" in refusals
-
-
-def test_one_language_at_a_time(page: Page) -> None:
-    assert not re.search(r"[\u4e00-\u9fff]", "".join(page.seen["en"]).replace(SUBJECT.title.zh, "").replace("中文", ""))
-    assert "薄弱之处" in "".join(page.seen["zh"])
-    assert "Weak points" not in "".join(page.seen["zh"])
 
 
 def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
@@ -382,21 +303,6 @@ def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
     assert "&amp;amp;" not in html
 
 
-def test_the_verdict_of_the_networks_own_script_is_told_in_words(page: Page) -> None:
-    english, chinese = ("".join(page.seen[language]) for language in ("en", "zh"))
-    assert (
-        "the network's own script (<own>:score), which prepares each film as in training, reaches an AUC of" in english
-    )
-    assert "the network reaches 0.8588: a change of -0.0022 (95 % interval -0.0101 to +0.0047), where -0.005" in english
-    assert "Passed without proof: the films are too few to exclude a larger loss." in english
-    assert "变化 -0.0022（95 % 区间 -0.0101 至 +0.0047），允许 -0.005。结论：通过但证据不足" in chinese
-
-
-def test_a_tried_file_tells_its_layers_in_int8_and_its_speed(html: str) -> None:
-    row = next(row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL) if "<td>mixed</td>" in row)
-    assert "<td>34 / 35</td><td>0.060</td><td>2.13 ×</td>" in row
-
-
 def test_without_accounts_there_is_still_a_report_and_a_class_without_films_breaks_nothing() -> None:
     one = made_up(40)
     only = Predictions(one.names, np.zeros(40, np.int64), one.patients, one.logits, one.traits)
@@ -404,17 +310,3 @@ def test_without_accounts_there_is_still_a_report_and_a_class_without_films_brea
     Page().feed(html)
     assert "Nothing was refused." in html
     assert not re.search(r"\bnan\b|\binf\b|None", html)
-
-
-def test_accounts_are_read_in_the_ledgers_envelope_or_bare_and_may_be_absent(tmp_path: Path) -> None:
-    assert Accounts.read(tmp_path) == Accounts()
-    for step, account in ACCOUNTS.items():
-        kept = {"fingerprint": "x", "results": account, "files": {}} if step in ("train", "prune") else account
-        (tmp_path / f"{step}.json").write_text(json.dumps(kept))
-    assert Accounts.read(tmp_path) == Accounts.from_dict(ACCOUNTS)
-
-
-def test_the_report_is_written_whole(tmp_path: Path) -> None:
-    path = report.write(tmp_path / "report.html", SUBJECT, PREDICTIONS, Accounts.from_dict(ACCOUNTS))
-    assert path.read_text("utf-8").endswith("</html>\n")
-    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]

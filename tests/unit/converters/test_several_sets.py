@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from converters.data import readers, recipe_data, splits
-from converters.failures import DataUnreadable, RecipeInvalid
+from converters.failures import DataUnreadable
 from converters.recipe import Recipe, load_recipe
 
 SIDE = 64
@@ -79,19 +79,6 @@ def test_the_mass_of_a_polygon_file_is_the_mask_and_none_is_an_empty_one(tmp_pat
     assert (well.shape, int(well.sum())) == ((SIDE, SIDE), 0)
 
 
-def test_a_normal_film_beside_masks_needs_none_and_any_other_film_does(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("file,class\na.jpg,malignant\nb.jpg,Normal\nc.jpg,benign\n")
-    (tmp_path / "masks").mkdir()
-    for number, name in enumerate("abc"):
-        draw(tmp_path / "images" / f"{name}.jpg", number)
-    draw(tmp_path / "masks" / "a.png", 9)
-    sick, well, untold = (film.outlined() for film in readers.labelled(tmp_path, "malignant").films)
-    assert sick is not None
-    assert well is not None
-    assert (well.shape, int(well.sum())) == ((SIDE, SIDE), 0)
-    assert untold is None
-
-
 @pytest.mark.parametrize("text", ["{", '{"mass": [[1, 2], [3, 4]]}', '{"mass": [[1, 2], [3, 4], [5, NaN]]}', "[]"])
 def test_a_broken_polygon_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.csv").write_text("file,class\na.jpg,malignant\n")
@@ -135,11 +122,6 @@ def test_each_set_is_a_source_and_its_patients_are_nobody_elsewhere(tmp_path: Pa
     assert [film.name for film in films[:5]] == [film.name for film in readers.opened(own, "PNEUMONIA").films]
 
 
-def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeInvalid, match="two sets of beside have the same name"):
-        recipe_with(tmp_path, 'path = "a/films"\nreader = "folder"', 'path = "b/films"\nreader = "folder"')
-
-
 def many_findings(folder: Path) -> Path:
     """Films of ChestX-ray14's form, of a patient each: opacities, one of them beside a mass, a mass alone, and films
     without finding; the last two are of children."""
@@ -173,26 +155,6 @@ def test_films_of_neither_class_are_left_out_and_a_line_says_how_many(
     assert "1 of 7 films left out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [
-        ('positive = "Effusion"\nnegative = "Nothing"', "no film is of the class Nothing"),
-        ('positive = ["Effusion", "Oedema"]', "no film is of the class Oedema"),
-        ('positive = "Mass"\nnegative = ["mass", "No Finding"]', "mass is named more than once"),
-    ],
-)
-def test_a_word_that_no_film_has_or_that_means_both_classes_is_refused(tmp_path: Path, words: str, why: str) -> None:
-    own = children(tmp_path / "small", 0, "IM-0001-0001.png", "person1_virus_1.png")
-    many_findings(tmp_path / "many")
-    with pytest.raises(DataUnreadable, match=why):
-        recipe_data.open_reader(recipe_with(tmp_path, f'path = "many"\nreader = "nih-adults"\n{words}'), own)
-
-
-def test_negative_words_alone_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeInvalid, match="negative goes with positive"):
-        recipe_with(tmp_path, 'path = "many"\nreader = "nih-adults"\nnegative = "No Finding"')
-
-
 def opacities(folder: Path) -> Path:
     """Films without patients, two of one study; the table says where they were collected."""
     rows = [
@@ -206,19 +168,6 @@ def opacities(folder: Path) -> Path:
     for number, row in enumerate(rows):
         draw(folder / "images" / row.partition(",")[0], 900 + number)
     return folder
-
-
-def test_an_empty_patient_is_an_unknown_one_and_films_of_a_study_stay_together(tmp_path: Path) -> None:
-    films = readers.labelled(opacities(tmp_path / "siim"), "opacity").films
-    assert [film.patient for film in films] == ["s1", "s1", "s2", "person4"]
-
-
-def test_the_source_of_several_sets_is_the_set_whatever_its_table_calls_it(tmp_path: Path) -> None:
-    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(4)), "person1_virus_1.png")
-    opacities(tmp_path / "siim")
-    recipe = recipe_with(tmp_path, 'path = "siim"\nreader = "masks"\npositive = "opacity"')
-    films = recipe_data.open_reader(recipe, own).films
-    assert {dict(film.traits)["source"] for film in films} == {"small", "siim"}
 
 
 @pytest.mark.parametrize("frozen_before", [False, True])
@@ -260,18 +209,3 @@ def test_films_of_a_set_with_its_own_head_are_learnt_from_and_judge_nothing(
         assert not [name for name in fold.train if data.group_of[name] in held]
     again = recipe_data.open_recipe_data(recipe, own, lists=tmp_path).division
     assert (again.test, again.folds) == (division.test, division.folds)
-
-
-def test_a_set_of_one_class_gets_no_head_of_its_own(tmp_path: Path) -> None:
-    own = children(
-        tmp_path / "small",
-        0,
-        *(f"IM-{n:04}-0001.png" for n in range(8)),
-        *(f"person{n}_virus_{n}.png" for n in range(8)),
-    )
-    opacities(tmp_path / "siim")
-    recipe = recipe_with(
-        tmp_path, 'path = "siim"\nreader = "masks"\npositive = ["opacity", "negative"]\nown_head = true'
-    )
-    with pytest.raises(RecipeInvalid, match="own_head: the films of siim are of one class"):
-        recipe_data.open_recipe_data(recipe, own, lists=tmp_path)

@@ -7,9 +7,8 @@ import pytest
 from converters.data import splits
 from converters.golden_cases import cases
 from converters.golden_cases.all_runtimes import AllRuntimes
-from converters.packing import card, sbom, weak_points
+from converters.packing import card, sbom
 from converters.recipe import load_recipe
-from converters.report import weak_section
 from firmware_app.packs import pack_folder
 from firmware_app.packs.evidence import GoldenCase
 from firmware_app.packs.pack_folder import Pack, list_packs, scan_packs, shipped_packs_dir
@@ -79,11 +78,6 @@ def test_the_report_holds_no_film_of_the_data(pack: Pack) -> None:
 
 def test_the_card_says_what_the_manifest_says(pack: Pack) -> None:
     assert (pack.folder / card.NAME).read_text(encoding="utf-8") == card.text(pack.manifest)
-
-
-def test_the_report_names_the_weak_points_of_the_card(pack: Pack) -> None:
-    report = (pack.folder / weak_section.NAME).read_text(encoding="utf-8")
-    assert weak_section.section(weak_section.listed(weak_points.points(pack.manifest))) in report
 
 
 @pytest.mark.parametrize(("pack", "case"), CASES)

@@ -9,7 +9,6 @@ from PIL import Image
 from converters.data import readers
 from converters.data.predictions import Predictions
 from converters.evaluation.metrics import in_order, subgroups
-from converters.failures import DataUnreadable
 
 
 def folder_of(path: Path, dates: list[str], column: str = "date") -> Path:
@@ -37,12 +36,6 @@ def slices_of(path: Path) -> list[str]:
 )
 def test_a_date_becomes_a_slice_of_time(tmp_path: Path, column: str, dates: list[str], wanted: list[str]) -> None:
     assert slices_of(folder_of(tmp_path / "films", dates, column)) == wanted
-
-
-@pytest.mark.parametrize("wrong", ["31.05.2024", "2024-13-01", "last year"])
-def test_what_is_no_date_is_refused_by_its_row(tmp_path: Path, wrong: str) -> None:
-    with pytest.raises(DataUnreadable, match="row 2: what stands under date is no date"):
-        readers.labelled(folder_of(tmp_path / "films", ["2024", wrong]), "disc")
 
 
 def test_slices_stand_behind_the_other_groups_from_the_oldest_to_the_newest() -> None:

@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from converters.data import readers, splits
+from converters.data import readers
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
-from converters.packing.words import FindingWords
 from converters.recipe import Recipe
 from converters.statistics import agreement
 from converters.tasks import boxes, kinds
 from converters.tasks.classify import Classify
-from firmware_app.packs.manifest_types import LocalisedText
 
 THREE = {"kind": "classes", "labels": ("clear", "disc", "ring"), "none": ("clear",)}
 
@@ -103,26 +101,6 @@ def test_a_recipe_that_contradicts_itself_is_refused(tables: dict[str, Any], sen
         recipe(**tables)
 
 
-def test_words_and_labels_name_the_same_findings() -> None:
-    task = Classify(kind(kind="labels", labels=("Pleural effusion", "Mass")))
-    point = {"findings": [{"slope": 1.0, "intercept": 0.0, "threshold": t, "rule": "r"} for t in (0.2, 0.7)]}
-    codes = ("mass", "pleural_effusion")
-    said = [FindingWords(code=code, label=LocalisedText({"en": code}), priority="soon") for code in codes]
-    found = task.findings({**point, "biases": [0.5, -0.5]}, said)
-    assert [(one.code, one.threshold) for one in found] == [("pleural_effusion", 0.2), ("mass", 0.7)]
-    with pytest.raises(ValueError, match="mass"):
-        task.findings({**point, "biases": [0.5, -0.5]}, said[:1])
-
-
-def test_every_class_is_in_every_part() -> None:
-    labels = {f"{word}{n}": int(word == "disc") for word in ("clear", "disc", "ring") for n in range(12)}
-    strata = {name: ("clear", "disc", "ring").index(name.rstrip("0123456789")) for name in labels}
-    group_of = {name: name for name in labels}
-    division = splits.divide(labels, group_of, 3, 0.15, 0.25, 1, (), strata)
-    for names in (division.test, *(fold.held for fold in division.folds)):
-        assert {strata[name] for name in names} == {0, 1, 2}
-
-
 def test_kappa_is_one_for_the_same_grades_and_nothing_for_those_of_chance() -> None:
     truth = np.array([0, 1, 2, 3, 0, 1, 2, 3])
     assert agreement.quadratic_kappa(truth, truth, 4) == 1.0
@@ -130,24 +108,6 @@ def test_kappa_is_one_for_the_same_grades_and_nothing_for_those_of_chance() -> N
     # by hand: the mean squared distance is 0.5, and 1.5 by chance
     assert agreement.quadratic_kappa(truth, np.array([1, 1, 2, 2, 1, 1, 2, 2]), 4) == pytest.approx(1 - 0.5 / 1.5)
     assert agreement.quadratic_kappa(np.zeros(4, np.int64), np.zeros(4, np.int64), 4) is None
-
-
-def test_statistics_have_intervals_that_hold_them() -> None:
-    rng = np.random.default_rng(0)
-    shows = rng.integers(0, 2, (60, 3))
-    scores, people = shows + rng.standard_normal((60, 3)), [f"p{n // 2}" for n in range(60)]
-    area, within = agreement.macro_auc(shows, scores, people)
-    assert area is not None
-    assert within is not None
-    assert within[0] < area < within[1]
-    assert area == pytest.approx(0.76, abs=0.08)  # two normals one deviation apart: Phi(1 / sqrt 2)
-    grades = rng.integers(0, 4, 60)
-    value, limits = agreement.kappa(grades, np.clip(grades + rng.integers(-1, 2, 60), 0, 3), 4, people)
-    assert value is not None
-    assert limits is not None
-    assert limits[0] < value < limits[1]
-    error, ends = agreement.mean_absolute_error(np.zeros(60), np.full(60, 2.0), people)
-    assert (error, ends) == (2.0, (2.0, 2.0))
 
 
 def test_boxes_stand_beside_the_films_or_around_their_outlines(tmp_path: Path) -> None:
@@ -173,16 +133,6 @@ def test_boxes_stand_beside_the_films_or_around_their_outlines(tmp_path: Path) -
     first, second = readers.labelled(tmp_path, "disc").films
     assert boxes.fractions(first) == ((0.1, 0.25, 0.3, 0.5),)
     assert boxes.fractions(second) == ()
-
-
-def test_found_missed_and_false_boxes_are_counted() -> None:
-    cells = np.full((1, 5, 4, 4), -5.0, np.float32)
-    cells[0, :, 1, 1] = (2.0, 0.5, 0.5, 0.5, 0.5)
-    cells[0, :, 3, 3] = (1.0, 0.5, 0.5, 0.5, 0.5)
-    truth = np.empty(1, dtype=object)
-    truth[0] = ((0.25, 0.25, 0.5, 0.5), (0.0, 0.75, 0.25, 1.0))
-    assert boxes.counted(cells, truth, 0.5).tolist() == [[1, 1, 1]]
-    assert boxes.f1(boxes.counted(cells, truth, 0.8)) == pytest.approx(2 / 3)
 
 
 def test_what_a_network_is_to_learn_of_a_box_is_the_box_that_is_decoded() -> None:

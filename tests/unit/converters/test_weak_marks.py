@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from converters.data.datasets import Film
 from converters.failures import GateFailed
 from converters.tasks import classify as maker
 from converters.tasks import weak_labels
@@ -65,27 +61,6 @@ def test_connected_cells_of_half_the_strongest_are_a_candidate_with_the_score_of
     assert "heat map" in case_text.describe_lesion(first, 1, said.findings, "en")
 
 
-def test_what_is_too_weak_and_a_picture_without_the_finding_is_not_marked() -> None:
-    few = section({**MARKS, "threshold": 0.95})
-    assert len(classify.answer(few, outputs(STRONG, SECOND), FRAME).lesions) == 1
-    negative = classify.answer(section(), outputs(STRONG, elsewhere=-4.0), FRAME)
-    assert not negative.findings[0].positive
-    assert negative.lesions == ()
-    assert classify.answer(section(), {"map": np.full((1, 2, 1, 1), 5.0, np.float32)}, FRAME).lesions == ()
-
-
-def test_a_clip_without_the_finding_keeps_no_candidate_of_one_frame() -> None:
-    shown, empty = (classify.answer(section(), one, FRAME) for one in (outputs(STRONG), outputs(elsewhere=-9.0)))
-    clip = replace(section(), frames=FramePolicy(rule="interval", budget=4))
-    assert classify.together(clip, [shown, shown, empty]).lesions == (*shown.lesions, *shown.lesions)
-    assert (
-        classify.together(
-            replace(clip, findings=(clip.findings[0].model_copy(update={"threshold": 0.9}),)), [shown, empty, empty]
-        ).lesions
-        == ()
-    )
-
-
 def test_a_place_that_is_lost_is_far_from_the_golden_case_and_a_pack_without_marks_knows_findings_alone() -> None:
     right, wrong = (classify.answer(section(), one, FRAME) for one in (outputs(STRONG), outputs(SECOND)))
     recorded = classify.golden(right)
@@ -121,20 +96,3 @@ def test_the_cut_leaves_as_many_marks_without_the_finding_as_were_asked_for() ->
         assert sum(np.array(found)[labels == 1]) > 4 * sum(np.array(found)[labels == 0])
     with pytest.raises(GateFailed, match="stronger place"):
         weak_labels.chosen(cells, logits, 1 - labels, shown, 0.2)
-
-
-def test_candidates_are_judged_by_the_outlines_that_were_not_learnt_from(tmp_path: Path) -> None:
-    mask = np.zeros((80, 160), np.uint8)
-    mask[10:30, 40:100] = 255
-    mask[50:54, 150:156] = 255
-    for name, pixels in (("film.png", 255 - mask), ("mask.png", mask)):
-        Image.fromarray(pixels).save(tmp_path / name)
-    film = Film("film.png", tmp_path / "film.png", 1, "p", mask=tmp_path / "mask.png")
-    task = maker.Classify()
-    marks = task.marks(section(), outputs(STRONG, SECOND), film)
-    assert marks is not None
-    assert marks.dice is None
-    assert [hit > 0.9 for hit in marks.hits] == [True, False]
-    assert len(marks.false) == 1
-    assert task.marks(section(None), outputs(STRONG), film) is None
-    assert task.marks(section(), outputs(STRONG), replace(film, mask=None)) is None
