@@ -67,13 +67,3 @@ def test_a_full_disk_leaves_the_old_version_in_use_and_nothing_half_installed(
         installer.verify_pack(world.store.find(NAME), world.store)
         disk.free()
         assert world.install().pack.manifest.version == "1.1.0"
-
-
-def test_a_disk_that_is_read_only_is_one_sentence(world: World, tmp_path: Path) -> None:
-    world.install(root=world.root)
-    world.publish("1.1.0")
-    with loop_file_system(tmp_path, megabytes=32) as disk:
-        shutil.copytree(world.store.installed, disk.mount / "packs", symlinks=True)
-        world.store = PackStore(disk.mount / "packs", world.store.shipped)
-        disk.make_read_only()
-        assert world.refused().code == "pack.folder"

@@ -47,10 +47,6 @@ def test_it_writes_no_large_file_and_no_core(child: int) -> None:
     assert limits_of["Max core file size"] == ("0", "0")
 
 
-def test_what_its_libraries_say_of_a_file_is_kept_nowhere(child: int) -> None:
-    assert {Path(f"/proc/{child}/fd/{number}").readlink() for number in (0, 1, 2)} == {Path(os.devnull)}
-
-
 def test_it_gains_no_privileges_and_gives_way(child: int) -> None:
     status = Path(f"/proc/{child}/status").read_text("ascii")
     assert "NoNewPrivs:\t1" in status
@@ -96,18 +92,3 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-PRODUCT = """
-import numpy as np
-from firmware_app.core import child_loop as confinement
-square, column = np.ones((256, 256), np.float32), np.ones(256, np.float32)
-confinement.confine(4)
-print(int((square @ column).sum()))
-"""
-
-
-def test_every_child_has_the_buffer_for_a_matrix_before_its_memory_is_counted() -> None:
-    """OpenBLAS ends the process that has no room for it."""
-    done = subprocess.run([sys.executable, "-c", PRODUCT], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, str(256 * 256))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,6 @@ from firmware_app.core.child_process import Child, ChildLost
 from firmware_app.core.records import Reason
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading.decoder import DecodedImage, Decoder
-from firmware_app.reading.faults import FaultLog
 
 SPEC = InputSpec("image", 8, 8)
 FACTS = {"read": [0], "frames": 1, "rows": 9, "columns": 9}
@@ -45,13 +43,6 @@ def deceived(header: dict[str, Any], zeros: int = 0) -> Iterator[Decoder]:
 
 def asked(decoder: Decoder) -> DecodedImage | Reason:
     return decoder.begin(Path("film.dcm"), False, SPEC, Path("shown"))
-
-
-def test_the_form_itself_is_believed() -> None:
-    with deceived({**FACTS, "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT) as decoder:
-        answer = asked(decoder)
-    assert isinstance(answer, DecodedImage)
-    assert (answer.rows, answer.columns) == (9, 9)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +109,3 @@ def test_a_long_detail_is_cut() -> None:
     ) as decoder:
         answer = asked(decoder)
     assert answer == Reason("imaging.undecodable", {"detail": "x" * 200})
-
-
-def test_a_fault_is_said_once_and_again_when_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    faults = FaultLog()
-    with caplog.at_level(logging.ERROR, "lantern.reader"):
-        for sentence in ("full", "full", "broken", "full"):
-            faults.say(sentence)
-        assert [record.getMessage() for record in caplog.records] == ["full", "broken"]
-        faults.forget()
-        faults.say("full")
-    assert [record.getMessage() for record in caplog.records] == ["full", "broken", "full"]

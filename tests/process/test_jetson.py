@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -76,12 +75,3 @@ def test_a_package_for_another_machine_is_refused_before_anything_is_changed(
     assert done.returncode == 1
     assert word in done.stderr
     assert files(rootfs) == before
-
-
-def test_a_folder_that_is_not_nvidias_is_refused(rootfs: Path, tmp_path: Path) -> None:
-    (rootfs / "etc/nv_tegra_release").unlink()
-    done = overlay(rootfs, package(tmp_path))
-    assert done.returncode == 1
-    assert "apply_binaries.sh" in done.stderr
-    shutil.rmtree(rootfs)
-    assert overlay(rootfs, package(tmp_path / "again")).returncode == 1

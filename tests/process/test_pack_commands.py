@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,34 +103,6 @@ def test_a_version_that_answers_wrongly_here_takes_no_place(
     assert not list(state.packs.rglob("*1.1.0*"))
 
 
-def test_the_licence_of_the_weights_is_told_at_installation_and_in_lists(
-    tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Weights that learnt from non-commercial data: CC BY-NC 4.0, also while the version is only on trial."""
-    keys, place = tmp_path / "keys", tmp_path / "stick"
-    assert convert(["keys", "--out", str(keys)]) == 0
-    for version, licence in (("1.0.0", "Apache-2.0"), ("1.1.0", "CC-BY-NC-4.0")):
-        made = pack(tmp_path / "made", version)
-        manifest = json.loads((made / "manifest.json").read_text())
-        (made / "manifest.json").write_text(json.dumps({**manifest, "weights_licence": licence}))
-        sums(made)
-        assert convert(["publish", str(made), "--repository", str(place), "--keys", str(keys)]) == 0
-    to = ("install", NAME, "--repository", str(place))
-    (first,) = printed(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
-    assert first["weights_licence"] == "Apache-2.0"
-    (second,) = printed(capsys, *to)
-    assert (second["version"], second["on_trial"], second["weights_licence"]) == ("1.0.0", "1.1.0", "CC-BY-NC-4.0")
-    assert lantern(["pack", *to]) == 0
-    assert "may be used under CC BY-NC 4.0: not for commercial use" in capsys.readouterr().out
-    assert [one["weights_licence"] for one in printed(capsys, "list")] == ["Apache-2.0"]
-    assert lantern(["pack", "commit", NAME]) == 0
-    assert "may be used under CC BY-NC 4.0: not for commercial use" in capsys.readouterr().out
-    assert lantern(["pack", "list"]) == 0
-    assert "CC BY-NC 4.0" in capsys.readouterr().out
-    assert lantern(["pack", "show", NAME]) == 0
-    assert "not for commercial use" in capsys.readouterr().out
-
-
 @pytest.fixture
 def offered(tmp_path: Path, state: StateDir) -> tuple[str, ...]:
     """What installs NAME 1.0.0, which reads what the shipped pack “shipped-adult” reads."""
@@ -164,24 +135,6 @@ def test_a_pack_that_shares_images_with_another_waits_until_somebody_says_which_
     assert f"are read by “{NAME}”, as [packs] prefer says" in capsys.readouterr().out
 
 
-def test_the_next_version_of_a_pack_that_shares_images_already_is_not_kept_out(
-    tmp_path: Path,
-    state: StateDir,
-    offered: tuple[str, ...],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with monkeypatch.context() as once:
-        once.setenv("LANTERN_PACKS__PREFER", NAME)
-        printed(capsys, *offered)
-    made, keys = pack(tmp_path / "made", "1.1.0"), tmp_path / "keys"
-    assert convert(["publish", str(made), "--repository", str(tmp_path / "stick"), "--keys", str(keys)]) == 0
-    (second,) = printed(capsys, *offered)
-    assert (second["on_trial"], second["yields_to"]) == ("1.1.0", ["shipped-adult"])
-    assert lantern(["pack", "list"]) == 0
-    assert "are read by “shipped-adult”, though nobody chose that" in capsys.readouterr().out
-
-
 def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     tmp_path: Path,
     state: StateDir,
@@ -198,30 +151,6 @@ def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     printed(capsys, *offered)
     assert lantern(["pack", "remove", NAME]) == 0
     assert f"{NAME} 1.0.0 is removed." in capsys.readouterr().out
-
-
-def test_what_came_with_the_box_or_is_not_there_is_not_removed(
-    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, code in (("shipped-adult", "pack.shipped"), (NAME, "pack.unknown"), ("../shipped", "pack.unknown")):
-        assert lantern(["pack", "remove", name]) == 1
-        assert capsys.readouterr().err.splitlines()[-1].startswith(f"{code}: ")
-    assert [one["name"] for one in printed(capsys, "list")] == ["shipped-adult"]
-
-
-def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:
-    assert lantern(["pack", "list"]) == 0
-    assert "There is no model pack" in capsys.readouterr().out
-    shutil.copytree(pack(tmp_path, "1.0.0"), tmp_path / "shipped" / NAME)
-    for arguments, word in ((["list"], "shipped"), (["show", NAME], "onnxruntime"), (["verify"], "whole")):
-        assert lantern(["pack", *arguments]) == 0
-        assert word in capsys.readouterr().out
-    assert lantern(["pack", "rollback", NAME]) == 1
-    assert capsys.readouterr().err.startswith("pack.no_previous: ")
-    assert lantern(["pack", "show", "nothing"]) == 1
-    told_of_it = capsys.readouterr().err
-    assert told_of_it.startswith("pack.unknown: ")
-    assert "“lantern pack list”" in told_of_it
 
 
 def test_publishing_needs_no_pytorch(tmp_path: Path) -> None:

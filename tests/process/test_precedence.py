@@ -50,18 +50,6 @@ def test_a_name_never_displaces_what_came_with_the_box(tmp_path: Path) -> None:
     assert order(box(tmp_path)) == ["toy-adult", "toy-child", OWN]
 
 
-def test_the_clinic_s_order_is_kept(tmp_path: Path) -> None:
-    assert order(box(tmp_path, OWN)) == [OWN, "toy-adult", "toy-child"]
-    assert order(box(tmp_path, "toy-child", OWN)) == ["toy-child", OWN, "toy-adult"]
-
-
-def test_the_order_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from firmware_app.core.settings import load_config
-
-    monkeypatch.setenv("LANTERN_PACKS__PREFER", f"{OWN}, toy-adult")
-    assert load_config().packs.prefer == (OWN, "toy-adult")
-
-
 @pytest.mark.parametrize(("prefer", "asked"), [((), "toy-adult"), ((OWN,), OWN)])
 def test_the_reader_asks_the_pack_that_the_doctor_names(tmp_path: Path, prefer: tuple[str, ...], asked: str) -> None:
     config = box(tmp_path, *prefer)
@@ -163,16 +151,3 @@ def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path:
     reasons = [reading["reason"] for line in lines for reading in line["readings"]]
     packs_of = {reason["code"]: reason.get("pack") for reason in json.loads(json.dumps(reasons))}
     assert packs_of == {"quality.too_small": "toy-adult", "reading.for_processing": None}
-
-
-def test_a_pack_whose_name_ends_another_ones_is_not_called_loaded_with_it() -> None:
-    report = {
-        "version": "1",
-        "state": "/s",
-        "processes": {"reader": {"pid": 1, "packs": "adult-chest 1.0.0"}},
-        "queue": None,
-        "clock": {"time": "now", "source": "nobody", "trusted": False},
-        "page": None,
-        "packs": [{"name": name, "version": "1.0.0"} for name in ("chest", "adult-chest")],
-    }
-    assert doctor.format_status(report).endswith("on the disk, not loaded: chest 1.0.0")

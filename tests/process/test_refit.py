@@ -1,8 +1,6 @@
 """Refitted packs on a disk of their own, and their sums read by `sha256sum`."""
 
 import subprocess
-from pathlib import Path
-from shutil import copytree
 
 import pytest
 
@@ -11,7 +9,6 @@ from converters.report import weak_section
 from firmware_app.packs import pack_folder
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import Pack
-from tests.small_disk import small_disk
 from tests.unit.converters.test_refit import WIDER, Place
 from tests.unit.converters.test_refit import place as place
 
@@ -40,18 +37,3 @@ def test_the_limits_are_new_and_every_model_file_is_as_it_was(place: Place) -> N
     assert "0.0.1" not in report
     done = subprocess.run(["sha256sum", "--check", "--quiet", pack_folder.SUMS_FILE], cwd=made.folder, check=False)
     assert done.returncode == 0
-
-
-def test_where_the_old_pack_cannot_be_moved_it_stays_as_it_is(
-    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It stands in a mounted folder, as packs on a stick or a share do: that can be emptied, but not renamed."""
-    out, recipe = tmp_path / "out", place.changed(tmp_path, "0.0.2", "0.0.3")
-    out.mkdir()
-    with small_disk(out / "toy-adult", "size=24m") as folder:
-        copytree(place.made, folder, dirs_exist_ok=True)
-        assert place.ask(folder, recipe, out) == 1
-        assert str(folder) in capsys.readouterr().err
-        Pack.load(folder).verify()
-        done = subprocess.run(["sha256sum", "--check", "--quiet", pack_folder.SUMS_FILE], cwd=folder, check=False)
-        assert (done.returncode, [path.name for path in out.iterdir()]) == (0, ["toy-adult"])

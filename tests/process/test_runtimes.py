@@ -29,19 +29,6 @@ def test_a_signal_is_still_handled_when_models_have_gone_in_any_order(
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
-def test_neither_asking_for_runtimes_nor_checking_their_settings_imports_a_library_or_numpy() -> None:
-    """Also the gateway and the uplink check the configuration, and run no model."""
-    code = (
-        "import sys\nfrom firmware_app.core import settings as config\n"
-        "from firmware_app.packs.runtimes import registry\n"
-        "config.load_config()\n[registry.get_runtime(key) for key in registry.list_runtimes()]\n"
-        "libraries = {'onnxruntime', 'openvino', 'ai_edge_litert', 'numpy'}\n"
-        "raise SystemExit(bool(libraries & {name.split('.')[0] for name in sys.modules}))"
-    )
-    environment = {**os.environ, "LANTERN_RUNTIMES__OPENVINO__EXACT": "false"}
-    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
-
-
 def test_a_runtime_reports_to_nobody(tmp_path: Path, runtime: str) -> None:
     """The wheels of two carry a telemetry client: ONNX Runtime's leaves its id in the temporary folder once it runs,
     OpenVINO's in the home folder when it is imported, and asks for its maker's address."""

@@ -21,13 +21,7 @@ from firmware_app.core.runtimes import RuntimeSettings
 from firmware_app.core.settings import Config, ReaderSection
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import execution_variants
-from firmware_app.packs.execution_variants import (
-    ExecutionVariant,
-    TrialResult,
-    TrialResults,
-    describe_processor,
-    result_key,
-)
+from firmware_app.packs.execution_variants import ExecutionVariant, TrialResult, TrialResults
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry
 from firmware_app.reading import benchmark, variant_trial
@@ -62,8 +56,6 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pack]
         (made_runtime.CRASHES, "runtime.stopped", "exit 7"),
         (made_runtime.LIES, "runtime.wrong", "golden.png"),
         (made_runtime.HANGS, "runtime.hung", f"{LIMIT_S:.0f} seconds"),
-        ("return {}", "runtime.inference_failed", "no map"),
-        ("return {'map': pooled * np.nan}", "runtime.inference_failed", "no probability"),
     ],
 )
 def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
@@ -75,13 +67,6 @@ def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
     assert (result.right, result.reason.code) == (False, code)
     assert part in result.reason.text("en")
     assert set(psutil.Process().children()) <= before
-
-
-def test_a_right_runtime_is_timed_over_its_golden_images(made: Callable[..., Pack]) -> None:
-    result = variant_trial.try_variant(made(made=made_runtime.SLOW), ExecutionVariant("made", "fp32"), ONE)
-    assert (result.right, result.cases, result.version) == (True, 1, "1.0")
-    assert result.milliseconds is not None
-    assert result.milliseconds >= 30.0
 
 
 def test_a_runtime_that_cannot_be_imported_is_absent_and_not_remembered(
@@ -96,16 +81,6 @@ def test_a_runtime_that_cannot_be_imported_is_absent_and_not_remembered(
     assert "nonesuch_library" in result.reason.text("en")
     assert not variant_trial.is_kept(result)
     assert not variant_trial.probe_runtimes(["made"])["made"]["available"]
-
-
-def test_the_doctor_outlives_a_runtime_that_kills_whoever_imports_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    top = "import os; os._exit(9)\n"
-    made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top=top)
-    probes = variant_trial.probe_runtimes(["onnxruntime", "made"])
-    assert (probes["onnxruntime"]["available"], probes["made"]["available"]) == (True, False)
-    assert "exit 9" in probes["made"]["detail"]
 
 
 def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
@@ -152,18 +127,6 @@ def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
     assert str(execution_variants.rank_variants(candidates, results, config)[0]) == best
 
 
-def test_an_unmeasured_box_begins_with_the_default_runtime(tmp_path: Path) -> None:
-    pack = Pack.load(toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x"))
-    assert [str(way) for way in execution_variants.list_variants(pack, ReaderSection())] == [
-        "onnxruntime int8",
-        "onnxruntime fp32",
-        "openvino int8",
-        "openvino fp32",
-    ]
-    pinned = ReaderSection.model_validate({"runtimes": ["openvino"], "precision": "fp32"})
-    assert [str(way) for way in execution_variants.list_variants(pack, pinned)] == ["openvino fp32", "openvino int8"]
-
-
 def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_file(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x")
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -191,51 +154,6 @@ def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
     assert results.known(pack, [way], ONE) == {}
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, version="1.1")
     assert results.known(pack, [way], RuntimeSettings(2)) == {}
-
-
-def test_a_sentence_survives_being_remembered(made: Callable[..., Pack], tmp_path: Path) -> None:
-    pack = made(made=made_runtime.LIES)
-    result = variant_trial.try_variant(pack, ExecutionVariant("made", "fp32"), ONE)
-    results = TrialResults(tmp_path / "trials.json")
-    results.keep(pack, result, ONE)
-    assert results.known(pack, [ExecutionVariant("made", "fp32")], ONE) == {ExecutionVariant("made", "fp32"): result}
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"form": 1, "results": {"a": 1}}', '{"form": 99, "results": {}}'])
-def test_a_file_that_cannot_be_read_is_as_good_as_none(made: Callable[..., Pack], tmp_path: Path, text: str) -> None:
-    pack, way = made(made=made_runtime.RIGHT), ExecutionVariant("made", "fp32")
-    (tmp_path / "trials.json").write_text(text)
-    results = TrialResults(tmp_path / "trials.json")
-    assert results.known(pack, [way], ONE) == {}
-    results.keep(pack, TrialResult("made", "fp32", "1.0", 4.2, 1, None), ONE)
-    assert way in results.known(pack, [way], ONE)
-    assert [path.name for path in tmp_path.glob("trials*")] == ["trials.json"]
-
-
-def test_a_disk_that_does_not_take_it_costs_nothing_else(made: Callable[..., Pack], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    TrialResults(tmp_path / "file" / "trials.json").keep(
-        made(made=made_runtime.RIGHT), TrialResult("made", "fp32", "1.0", 4.2, 1, None), ONE
-    )
-    assert (tmp_path / "file").read_text() == "not a folder"
-
-
-def test_another_processor_is_another_trial(tmp_path: Path) -> None:
-    one = "processor : 0\nmodel name : {model}\nflags : {flags}\n\n"
-    cpuinfo = one + one.replace("0", "1")
-    processors = []
-    for number, (model, flags) in enumerate([("A", "avx2"), ("B", "avx2"), ("A", "avx2 vnni"), ("A", "avx2")]):
-        (tmp_path / str(number)).write_text(cpuinfo.format(model=model, flags=flags))
-        processors.append(describe_processor(tmp_path / str(number)))
-    assert len(set(processors)) == 3
-    assert processors[0] == processors[3]
-
-
-def test_a_crash_is_tried_once_more_and_then_believed() -> None:
-    crash = Reason("runtime.stopped", {})
-    assert not variant_trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=1))
-    assert variant_trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=variant_trial.MOST_TRIES))
-    assert variant_trial.is_final(TrialResult("made", "fp32", None, None, 0, Reason("runtime.wrong", {})))
 
 
 # --- the reader ---------------------------------------------------------------------------------------------------
@@ -281,30 +199,6 @@ def test_the_first_film_is_read_at_once_and_later_ones_on_what_was_measured_to_b
     assert len(json.loads(rig.state.trials.read_text())["results"]) == 2
 
 
-def test_what_the_technician_pinned_stays_although_it_is_slower(
-    made: Callable[..., Pack], box: Callable[..., Config]
-) -> None:
-    pack = made(aslow=made_runtime.SLOW, bfast=made_runtime.RIGHT)
-    configured = box(runtimes=["aslow"])
-    with (
-        reading_rig.rig(configured) as rig,
-        closing(Reader(configured, rig.state, rig.clinical, stop=Event())) as reader,
-    ):
-        results = TrialResults(rig.state.trials)
-        settle(
-            reader,
-            lambda: (
-                ExecutionVariant("aslow", "fp32")
-                in results.known(pack, [ExecutionVariant("aslow", "fp32")], RuntimeSettings())
-            ),
-        )
-        assert not any(reader.measure() for _ in range(5))
-        assert read_one(rig, reader, 1) == "aslow"
-        assert (
-            results.known(pack, [ExecutionVariant("bfast", "fp32")], RuntimeSettings()) == {}
-        )  # nothing outside the pin is tried
-
-
 @pytest.mark.parametrize("body", [made_runtime.LIES, made_runtime.CRASHES])
 def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on(
     made: Callable[..., Pack], box: Callable[..., Config], caplog: pytest.LogCaptureFixture, body: str
@@ -325,21 +219,6 @@ def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on
     assert not results[bad].right
 
 
-def test_a_runtime_that_answers_wrongly_reads_not_even_the_first_film(
-    made: Callable[..., Pack], box: Callable[..., Config], caplog: pytest.LogCaptureFixture
-) -> None:
-    pack = made(abad=made_runtime.LIES, bgood=made_runtime.RIGHT)
-    with reading_rig.rig(box()) as rig, closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
-        assert read_one(rig, reader, 1) == "bgood"
-        reader.measure()
-        assert "It is not run in this way" in caplog.text
-        assert (
-            not TrialResults(rig.state.trials)
-            .known(pack, [ExecutionVariant("abad", "fp32")], RuntimeSettings())[ExecutionVariant("abad", "fp32")]
-            .right
-        )
-
-
 def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_it(
     made: Callable[..., Pack], box: Callable[..., Config]
 ) -> None:
@@ -358,7 +237,6 @@ def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_
 
 # The children's pack in INT8 on LiteRT and on ONNX Runtime, ms: `lantern pack measure --again` on a machine that others
 # used too (2026-11-22).  When it was quiet, both took 1.3 ms.
-AFTERNOONS = ((1.406, 1.413), (2.842, 0.806), (2.33, 1.861), (1.272, 4.174), (1.252, 1.301))
 LITE, ONNX = (
     ExecutionVariant("litert", "fp32"),
     ExecutionVariant("onnxruntime", "fp32"),
@@ -429,11 +307,6 @@ def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     return one
 
 
-def test_a_noisy_afternoon_changes_no_runtime(afternoon: Callable[..., ExecutionVariant]) -> None:
-    assert {lite < onnx for lite, onnx in AFTERNOONS} == {True, False}  # the fastest was now one, now the other
-    assert {afternoon(pair, (1.3, 1.3)) for pair in AFTERNOONS} == {LITE}
-
-
 def test_a_way_that_is_faster_by_a_fifth_in_turns_takes_over_and_stays(
     afternoon: Callable[..., ExecutionVariant],
 ) -> None:
@@ -485,11 +358,4 @@ def test_the_command_prints_the_table_and_what_is_used(
 def _config(folder: Path) -> Config:
     return Config.model_validate(
         {"state": {"dir": folder / "state"}, "packs": {"dir": folder / "packs"}, "reader": {"runtimes": ["clies"]}}
-    )
-
-
-def test_the_key_of_a_result_holds_for_one_way_only(made: Callable[..., Pack]) -> None:
-    pack = made(made=made_runtime.RIGHT, other=made_runtime.RIGHT)
-    assert result_key(pack, ExecutionVariant("made", "fp32"), ONE) != result_key(
-        pack, ExecutionVariant("other", "fp32"), ONE
     )

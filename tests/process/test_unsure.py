@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from firmware_app.core.records import Priority, ReadingStatus
-from firmware_app.packs.errors import PackManifestInvalid
-from firmware_app.packs.manifest import MANIFEST_FILE, Manifest
+from firmware_app.packs.manifest import MANIFEST_FILE
 from firmware_app.results import case_json
 from tests import films, reading_rig, toy_pack
 
@@ -69,15 +67,3 @@ def test_a_film_on_which_two_networks_disagree_gets_the_same_reason(tmp_path: Pa
     assert (agreed.status, len(agreed.findings)) == (ReadingStatus.READ, 1)
     assert doubted.reason is not None
     assert (doubted.status, doubted.reason.code, doubted.findings) == (ReadingStatus.CANNOT_JUDGE, "pack.unsure", ())
-
-
-def test_limits_that_no_film_can_meet_are_no_manifest(tmp_path: Path) -> None:
-    pack = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
-    abstains(pack, low=0.6, high=0.4)
-    with pytest.raises(PackManifestInvalid, match="not ordered"):
-        Manifest.load(pack)
-    manifest = dict(abstains(pack, low=0.4, high=0.6))
-    manifest["findings"] = [*manifest["findings"], {**manifest["findings"][0], "code": "dark"}]
-    (pack / MANIFEST_FILE).write_text(json.dumps(manifest))
-    with pytest.raises(PackManifestInvalid, match="there are several"):
-        Manifest.load(pack)

@@ -10,18 +10,15 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
-from firmware_app.cli.offline_reading import read_paths
 from firmware_app.core.records import Reading, ReadingStatus
 from firmware_app.results import case_json
 from tests import films, reading_rig, screens, toy_pack
 from tests.peers import REPOSITORY
 from tests.reading_rig import Rig
 
-Pixels = np.ndarray[Any, Any]
 SIZE = {"rows": 300, "columns": 400}
 BESIDE = "hint.beside"  # the toy pack goes by brightness, and letters are the brightest that is on a screen
 SCHEMA = json.loads((REPOSITORY / "docs" / "case.schema.json").read_text("utf-8"))
@@ -90,13 +87,6 @@ def test_a_clip_says_which_frames_were_read_and_where_the_finding_is_strongest(b
     assert reading.frames.strongest["bright"] == (1, 3, 5)[int(np.argmax(alone))]
 
 
-def test_a_pack_that_says_nothing_reads_the_middle_frame_and_says_so(boxes: Any) -> None:
-    reading, _ = read(boxes(None), clip([1.0] * 5))
-    assert reading.frames is not None
-    assert (reading.frames.read, reading.frames.strongest) == ((2,), {"bright": 2})
-    assert [hint.code for hint in reading.quality.hints] == [BESIDE, "hint.one_frame"]
-
-
 def test_the_best_frames_are_read_and_an_empty_one_is_not(boxes: Any) -> None:
     reading, _ = read(boxes({"rule": "score", "budget": 4}), clip([1, 0, 1, 0, 1, 1]))
     assert reading.status is ReadingStatus.READ
@@ -138,12 +128,6 @@ def test_a_model_that_goes_by_letters_around_the_sector_is_told_of_in_the_line_o
     assert all("per cent of what the machine went by is not the body" in hint["text"] for hint in hints)
 
 
-def test_letters_that_a_pack_was_not_given_are_nothing_it_can_go_by(boxes: Any) -> None:
-    reading, _ = read(boxes(None, crop="sector"), clip([1.0], SOPClassUID=UltrasoundImageStorage))
-    assert reading.status is ReadingStatus.READ
-    assert reading.quality.hints == ()
-
-
 def test_colour_doppler_is_said_where_a_grey_picture_is_asked_for(boxes: Any) -> None:
     grey = screens.screen("linear", 5, **SIZE).pixels
     rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
@@ -171,13 +155,3 @@ def test_colour_flow_that_the_header_tells_of_is_said_where_no_flow_is_drawn(
     attributes |= {"SequenceOfUltrasoundRegions": [region(kind) for kind in kinds]}
     reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
     assert [hint.code for hint in reading.quality.hints] == said
-
-
-def test_a_photo_of_an_ultrasound_is_read_when_a_person_names_the_pack(boxes: Any, tmp_path: Path) -> None:
-    box = boxes({"rule": "score", "budget": 4})
-    path = tmp_path / "photo.png"
-    Image.fromarray(screens.screen("linear", 2, **SIZE).pixels).save(path)
-    cases = list(read_paths([path], box.config, "toy-ultrasound", tmp_path / "out"))
-    assert [reading.status for case in cases for reading in case.readings] == [ReadingStatus.READ]
-    cases = list(read_paths([path], box.config))
-    assert [reading.status for case in cases for reading in case.readings] == [ReadingStatus.CANNOT_JUDGE]

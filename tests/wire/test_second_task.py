@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.core.records import ReadingStatus
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.tasks import registry
 from firmware_app.results import case_json, case_text, key_images
 from tests import films, made_task, reading_rig
-from tests.made_task import BRIGHT, COLUMNS, EXPECTED, ROWS, picture
+from tests.made_task import BRIGHT, COLUMNS, ROWS, picture
 from tests.peers import REPOSITORY
 
 SCHEMA = json.loads((REPOSITORY / "docs" / "case.schema.json").read_text("utf-8"))
@@ -60,11 +59,3 @@ def test_a_second_tasks_boxes_and_mask_stand_in_the_case(tmp_path: Path) -> None
     down, across = (np.average(axis, weights=mask) for axis in np.indices(mask.shape))
     assert across / mask.shape[1] == pytest.approx(60 / COLUMNS, abs=0.02)
     assert down / mask.shape[0] == pytest.approx(18 / ROWS, abs=0.02)
-
-
-@pytest.mark.usefixtures("installed")
-def test_a_model_that_marks_another_place_than_its_golden_case_gives_no_number(tmp_path: Path) -> None:
-    moved = {**EXPECTED, "lesions": [[60.0, 12.0, 84.0, 24.0, 1.0]]}
-    with reading_rig.rig(reading_rig.config(tmp_path / "box", made_task.write(tmp_path / "packs", moved))) as box:
-        reading = box.read(films.film(picture()))
-    assert (reading.status, reading.lesions) == (ReadingStatus.CANNOT_JUDGE, ())

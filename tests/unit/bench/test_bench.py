@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import harness, page, receivers
-from bench.outcome import Goal, Outcome, Row, Table, figure
+from bench.outcome import Goal, Outcome, Row, Table
 
 TABLE = Table(
     "C-STORE",
@@ -46,35 +46,9 @@ def test_a_goal_that_was_missed_is_said_to_be_missed(tmp_path: Path) -> None:
     assert "| Intake | memory | ≤ 320 MB | 320 MB | reached |" in lines
 
 
-def test_one_part_alone_is_a_page_without_the_others(tmp_path: Path) -> None:
-    written = page.alone(FOUND)
-    assert written.startswith("# Intake\n")
-    assert "| Intake | times as fast | ≥ 3 × | 2.90 × | **not reached** |" in written
-    assert "Left out: Orthanc is not installed." in written
-    assert "svg" not in written
-    assert "quick run" not in written
-    assert "quick run" in page.alone(replace(FOUND, quick=True))
-
-
 def test_a_quick_run_never_passes_for_a_measurement(tmp_path: Path) -> None:
     assert "quick run" in written(tmp_path, replace(FOUND, quick=True))
     assert "quick run" not in written(tmp_path, FOUND)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (0.00213, "0.0021"),
-        (0.322, "0.322"),
-        (6.412, "6.41"),
-        (64.12, "64.1"),
-        (107.4, "107"),
-        (32_768, "32,800"),
-    ],
-)
-def test_a_figure_has_no_more_digits_than_were_measured(value: float, text: str) -> None:
-    assert figure(value) == text
 
 
 def test_a_peer_that_is_not_installed_costs_its_rows_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

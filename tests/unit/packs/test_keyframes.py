@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,6 @@ def chosen(frames: list[Pixels], rule: Any, budget: int) -> tuple[int, ...]:
     return keyframes.choose_keyframes(lambda index: frames[index].astype(np.float32), len(frames), rule, budget).frames
 
 
-def test_a_film_is_its_one_frame_whatever_the_rule() -> None:
-    for rule in ("middle", "interval", "score"):
-        assert chosen([drawn(1)], rule, 8) == (0,)
-
-
 def test_the_middle_and_fixed_intervals() -> None:
     frames = [drawn(1)] * 21
     assert chosen(frames, "middle", 1) == (10,)
@@ -58,42 +52,6 @@ def test_different_views_come_before_more_of_the_same() -> None:
     frames_chosen = chosen(frames, "score", 2)
     assert len(frames_chosen) == 2
     assert 13 in frames_chosen
-
-
-def test_a_frozen_clip_is_read_once_and_an_empty_one_all_the_same() -> None:
-    assert len(chosen([drawn(3)] * 12, "score", 8)) == 1
-    assert chosen([np.zeros((100, 100))] * 12, "score", 8) == (6,)
-
-
-def test_the_sector_is_found_on_the_way_and_letters_do_not_make_frames_different() -> None:
-    frames = [one.pixels.astype(np.float32) for one in screens.clip("phased", 3, 20, rows=240, columns=320)]
-    frames_chosen = keyframes.choose_keyframes(frames.__getitem__, 20, "score", 4, find=True)
-    assert frames_chosen.sector is not None
-    truth = screens.screen("phased", 3, rows=240, columns=320).truth
-    assert screens.overlap(frames_chosen.sector.mask, truth) > 0.9
-    assert 1 <= len(frames_chosen.frames) <= 4
-
-
-def test_three_thousand_frames_cost_no_more_memory_than_three_hundred_and_are_asked_for_in_order() -> None:
-    base = drawn(1).astype(np.float32)
-    peaks, asked = [], []
-
-    def grey(index: int) -> Pixels:
-        asked.append(index)
-        return base + np.float32(index % 97)
-
-    for count in (300, 3_000):
-        asked.clear()
-        tracemalloc.start()
-        frames_chosen = keyframes.choose_keyframes(grey, count, "score", 8, find=True)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert asked == sorted(set(asked))
-        assert len(asked) <= keyframes.MOST_LOOKED
-        assert all(0 <= frame < count for frame in frames_chosen.frames)
-    print(f"peak {peaks[0] / 2**20:.1f} MB of 300 frames, {peaks[1] / 2**20:.1f} MB of 3,000")
-    assert peaks[1] < 1.1 * peaks[0]
-    assert peaks[1] < 32 * 2**20
 
 
 def test_people_see_every_frame_of_a_short_clip_and_of_a_long_one_those_that_were_read() -> None:
@@ -120,11 +78,3 @@ def test_a_clip_says_the_mean_of_its_two_strongest_frames() -> None:
     assert [one.probability for one in clip.findings] == pytest.approx([0.9, 0.9])
     clip = interface.combine_frames(frames, FramePolicy(rule="score", budget=8, top=9))
     assert [one.probability for one in clip.findings] == pytest.approx([0.55, 0.45])
-
-
-def test_one_frame_says_exactly_what_it_says_alone() -> None:
-    clip = interface.combine_frames([answer(mass=0.1234567890123)], FramePolicy())
-    assert clip.findings[0].probability == 0.1234567890123
-    assert clip.strongest == {"mass": 0}
-    with pytest.raises(ValueError, match="no frame"):
-        interface.combine_frames([], FramePolicy())

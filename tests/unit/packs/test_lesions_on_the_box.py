@@ -55,16 +55,6 @@ def test_a_box_becomes_a_lesion_with_the_outline_in_it_and_a_chance_of_its_own()
     assert lesion.chances["malignant"] > said.findings[0].probability + 0.2, "the evidence lies in the lesion"
 
 
-def test_a_small_lesion_is_seen_as_a_point_with_two_axes() -> None:
-    given = empty()
-    given["points"][0, :, 20, 10] = 3.0, math.log(3.0), math.log(2.0)
-    given["outline"][0, 0, 20, 10] = 0.5  # one cell has no shape
-    (lesion,) = lesions.answer(section(), given, FRAME).lesions
-    assert lesion.outline == ()
-    assert [lesion.long_axis_px, lesion.short_axis_px] == pytest.approx([24.0, 16.0])
-    assert lesion.middle == pytest.approx((84.0, 164.0))
-
-
 def test_two_detections_of_one_lesion_are_one_and_neighbours_stay_two() -> None:
     given = empty()
     given["outline"][0, 0] = 6.0

@@ -62,12 +62,6 @@ def test_a_version_loses_by_time_only_where_it_is_clearly_slower_and_people_noti
     assert timed(900.0, 2000.0) == "pack.trial_slower"
 
 
-def test_the_sign_test_is_the_exact_one() -> None:
-    assert rules.sign_test(0, 0) == 1.0
-    assert rules.sign_test(5, 0) == 1 / 32
-    assert rules.sign_test(7, 1) == 9 / 256
-
-
 # --- on the disk --------------------------------------------------------------------------------------------------
 
 
@@ -109,21 +103,6 @@ def test_a_trial_that_is_dropped_leaves_the_serving_version_and_may_begin_again(
     assert world.versions() == ["1.1.0"]
     world.install(trial=True)
     assert world.store.trials() != marks  # another trial
-
-
-def test_a_version_on_trial_that_was_damaged_does_not_serve(world: World) -> None:
-    world.install(trial=True)
-    (world.store.folder_of(NAME, "1.2.0") / "fp32.onnx").write_bytes(b"rubbish")
-    with pytest.raises(PackError, match=r"pack\.digest"):
-        installer.commit_trial(world.store, NAME)
-    assert world.versions() == ["1.1.0"]
-
-
-def test_the_first_version_of_a_name_serves_at_once(tmp_path: Path) -> None:
-    made = World(tmp_path)
-    made.publish("1.0.0")
-    assert made.install(root=made.root, trial=True).on_trial is None
-    assert made.versions() == ["1.0.0"]
 
 
 def test_an_older_copy_of_the_repository_is_refused_after_a_roll_back_and_a_removal_too(

@@ -11,24 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from converters.evaluation import threshold
-from firmware_app.core.operating_point import (
-    COUNTS,
-    MOST_MOVED,
-    LogOdds,
-    log_odds,
-    standardise_limit,
-    standardise_probability,
-    usable_count,
-)
+from firmware_app.core.operating_point import COUNTS, MOST_MOVED, LogOdds, standardise_limit, usable_count
 from firmware_app.packs.manifest import Manifest
 from tests import toy_pack
 
 HOME = LogOdds(-0.5, 1.2)
-
-
-def test_a_machine_like_home_moves_nothing() -> None:
-    assert standardise_limit(-0.27, HOME, HOME) == pytest.approx(-0.27)
-    assert standardise_probability(0.4328, HOME, HOME) == pytest.approx(0.4328)
 
 
 def test_a_limit_follows_the_mean_and_the_spread_of_the_machine() -> None:
@@ -48,25 +35,6 @@ def test_shifted_films_are_called_as_the_same_films_at_home() -> None:
 @pytest.mark.parametrize(("mean", "moved"), [(-9.0, -MOST_MOVED), (9.0, MOST_MOVED)])
 def test_no_limit_moves_farther_than_the_bound(mean: float, moved: float) -> None:
     assert standardise_limit(0.2, HOME, LogOdds(mean, 1.2)) == pytest.approx(0.2 + moved)
-
-
-@pytest.mark.parametrize(("spread", "counts"), [(0.0, 0.6), (0.1, 0.6), (60.0, 2.4)])
-def test_a_spread_counts_as_half_to_twice_that_of_home(spread: float, counts: float) -> None:
-    assert standardise_limit(0.0, HOME, LogOdds(-0.5, spread)) == standardise_limit(0.0, HOME, LogOdds(-0.5, counts))
-
-
-def test_limits_keep_their_order_and_certainty_stays() -> None:
-    rng = random.Random(2)
-    for _ in range(300):
-        here = LogOdds(rng.gauss(-0.5, 2.0), rng.uniform(0.0, 4.0))
-        low, cut, high = (standardise_probability(one, HOME, here) for one in (0.2, 0.3, 0.9))
-        assert 0.0 < low <= cut <= high < 1.0
-    assert [standardise_probability(one, HOME, LogOdds(3.0, 2.0)) for one in (0.0, 1.0)] == [0.0, 1.0]
-
-
-def test_scores_of_certainty_have_log_odds() -> None:
-    assert LogOdds.of([0.0, 1.0]).mean == pytest.approx(0.0, abs=1e-3)
-    assert LogOdds.of([0.25]) == LogOdds(log_odds(0.25), 0.0)
 
 
 def test_limits_are_set_after_fifty_films_and_stay_after_two_hundred() -> None:

@@ -11,7 +11,7 @@ from firmware_app.cases.case_answer import select_strongest
 from firmware_app.core.records import Finding
 from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.tasks import boxes, classify, segment
-from firmware_app.packs.tasks.interface import Answer, Frame, FramePolicy, Section
+from firmware_app.packs.tasks.interface import Frame, FramePolicy, Section
 from firmware_app.results import case_json, case_text
 from tests.unit.results.test_case_line import READ
 
@@ -55,13 +55,6 @@ def test_of_classes_the_most_probable_one_is_found_and_none_where_all_are_below_
     assert [one.positive for one in none] == [False, False]
 
 
-def test_each_label_has_its_own_probability_and_threshold() -> None:
-    two = section(spec("disc", 0, 0.9), spec("ring", 1, 0.6))
-    found = classify.answer(two, cells(1.0, 1.0), FRAME).findings
-    assert [one.positive for one in found] == [False, True]
-    assert [one.probability for one in found] == pytest.approx([1 / (1 + math.exp(-1.0))] * 2)
-
-
 def test_a_grade_counts_the_steps_that_are_passed_and_a_number_has_its_unit() -> None:
     measure = {"unit": {"en": "of 3", "zh": "级"}, "at_least": 2.0}
     graded = section(spec("opacity", 1, 0.5, measure=measure), kind="grades", biases=(0.0, 0.0, 0.0))
@@ -74,12 +67,6 @@ def test_a_grade_counts_the_steps_that_are_passed_and_a_number_has_its_unit() ->
     assert case_text.format_finding(one, "zh_CN").startswith("width: ")
     assert "11 毫米" in case_text.format_finding(one, "zh_CN")
     assert case_json.finding_to_json(one, "en") | {"value": 11.0, "unit": "mm"} == case_json.finding_to_json(one, "en")
-
-
-def test_a_volume_is_classified_without_a_map_to_draw() -> None:
-    said = classify.answer(section(spec("ball", 0, 0.5)), cells(1.0, shape=(2, 3, 3)), FRAME)
-    assert said.findings[0].positive
-    assert not said.maps
 
 
 def test_a_manifest_that_lacks_a_channels_bias_gives_no_number() -> None:
@@ -109,21 +96,6 @@ def test_connected_cells_of_a_mask_are_one_lesion_with_its_box() -> None:
     ]
     assert said.lesions[0].score == said.findings[0].probability == pytest.approx(1 / (1 + math.exp(-3.0)))
     assert int(said.maps["disc"].sum()) == 5
-
-
-def test_a_lesions_outline_runs_where_its_own_cells_pass_the_threshold_and_beside_no_other_piece() -> None:
-    grid = np.full((1, 1, 8, 8), -3.0, np.float32)
-    grid[0, 0, 2:5, 2:4] = 3.0
-    grid[0, 0, 2:5, 5:7] = 3.0  # a column of cells between them
-    first, second = segment.answer(section(spec("disc", 0, 0.5)), {"map": grid}, FRAME).lesions
-    # As probable as improbable: the outline lies half way between the middles, on the sides of the cells, 16 × 8 px.
-    assert (min(x for x, _ in first.outline), max(x for x, _ in first.outline)) == (32.0, 64.0)
-    assert (min(y for _, y in first.outline), max(y for _, y in first.outline)) == (16.0, 40.0)
-    assert min(x for x, _ in second.outline) == 80.0
-    grid[0, 0, 2:5] = -3.0
-    grid[0, 0, 2, 2:4] = 3.0
-    (small,) = segment.answer(section(spec("disc", 0, 0.5)), {"map": grid}, FRAME).lesions
-    assert small.outline == (), "two cells have no shape"
 
 
 def a_map_with(*found: tuple[int, int, float, tuple[float, float, float, float]]) -> dict[str, Any]:
@@ -158,10 +130,3 @@ def test_boxes_unlike_the_golden_cases_are_told_apart(found: Any) -> None:
     expected = boxes.expectation(of_boxes(), boxes.golden(right))
     assert boxes.difference(expected, right).apart < 1e-4
     assert boxes.difference(expected, boxes.answer(of_boxes(), a_map_with(*found), FRAME)).apart > 0.3
-
-
-def test_frames_of_a_clip_exclude_each_other_after_they_were_pooled() -> None:
-    two = section(spec("disc", 0, 0.2), spec("ring", 1, 0.2), kind="classes", biases=(0.0, 0.0, 0.0))
-    said = [classify.answer(two, cells(*values), FRAME) for values in ((2.0, 1.0, 0.0), (0.0, 3.0, 0.0))]
-    whole: Answer = classify.together(two, said)
-    assert [one.positive for one in whole.findings] == [False, True]

@@ -17,7 +17,6 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from firmware_app.core.records import Code, CodedFacts, EnteredFacts, Header
 from firmware_app.dicom import body_part, view
-from firmware_app.dicom.element_stream import ITEMS_KEPT
 from firmware_app.dicom.errors import CannotJudge
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.view import complete_header
@@ -25,7 +24,6 @@ from firmware_app.packs.requirements import AgeRange, Route
 from firmware_app.reading.errors import (
     BODY_PART_CONTRADICTED,
     BODY_PART_NOT_COVERED,
-    BODY_PART_UNKNOWN,
     SIDE_CONTRADICTED,
     VIEW_CONTRADICTED,
     VIEW_NOT_COVERED,
@@ -156,14 +154,6 @@ def test_a_value_that_only_its_tag_makes_a_sequence_does_not_refuse_an_object(tm
     assert examine_file(path).header.study_words == ("Chest",)
 
 
-def test_a_hostile_number_of_items_costs_no_memory(tmp_path: Path) -> None:
-    item = objects.item(objects.element(0x00080100, b"SH", b"X") + objects.sequence(0x00540222, objects.item(b"")))
-    path = tmp_path / "film.dcm"
-    path.write_bytes(objects.file_of(objects.film(extra=objects.sequence(0x00540220, *[item] * (20 * ITEMS_KEPT)))))
-    examined = examine_file(path)
-    assert (examined.header.coded.views, examined.header.has_pixels) == ((Code("X"),), True)
-
-
 def test_a_code_is_in_the_character_set_of_its_item(tmp_path: Path) -> None:
     meant = objects.element(0x00080005, b"CS", b"GB18030") + objects.element(
         0x00080104, b"LO", "胸部".encode("gb18030")
@@ -183,18 +173,7 @@ def test_a_code_is_in_the_character_set_of_its_item(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "scheme"),
-    [
-        ("T-D3000", "SRT"),
-        ("T-D3000", "SNM3"),
-        ("T-D3000", "99SDM"),
-        ("51185008", "SCT"),
-        ("816094009", "SCT"),
-        ("43799004", "SCT"),
-        ("T-D3200", "SRT"),
-        ("39607008", "SCT"),
-        ("T-28000", "SRT"),
-    ],
+    ("value", "scheme"), [("T-D3000", "SRT"), ("T-D3000", "99SDM"), ("51185008", "SCT"), ("T-28000", "SRT")]
 )
 def test_a_film_whose_only_part_is_a_code_for_the_chest_is_read(tmp_path: Path, value: str, scheme: str) -> None:
     for meaning in ("", "Chest", "x"):
@@ -208,14 +187,8 @@ def test_a_film_whose_only_part_is_a_code_for_the_chest_is_read(tmp_path: Path, 
     [
         HAND,
         ("T-D8700", "SRT", "Hand"),
-        ("113345001", "SCT", "Abdomen"),
         ("122495006", "SCT", "Thoracic spine"),
-        ("T-11502", "SRT", "Spine"),
-        ("113197003", "SCT", "Rib"),
         ("416550000", "SCT", "Chest and Abdomen"),
-        ("12921003", "SCT", "Pelvis"),
-        ("69536005", "SCT", "Head"),
-        ("38266002", "SCT", "Entire body"),
     ],
 )
 def test_words_of_the_chest_do_not_make_a_chest_of_another_part(tmp_path: Path, code: tuple[str, str, str]) -> None:
@@ -245,19 +218,6 @@ def test_a_code_whose_meaning_in_the_header_is_another_gives_no_number(tmp_path:
         hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded("51185008", "SCT", "Hand")]))
 
 
-def test_codes_for_two_parts_are_an_image_of_both(tmp_path: Path) -> None:
-    header = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded(*CHEST), coded(*HAND)])
-    with raises_refusal(BODY_PART_NOT_COVERED) as refused:
-        hints(header)
-    assert refused.value.body_part == "CHEST+EXTREMITY"
-
-
-def test_a_code_that_agrees_with_the_word_changes_nothing(tmp_path: Path) -> None:
-    for meaning in ("Chest", "Thorax", "胸部"):
-        region = [coded("T-D3000", "SRT", meaning)]
-        assert hints(header_of(tmp_path, SpecificCharacterSet="ISO_IR 192", AnatomicRegionSequence=region)) == []
-
-
 def test_an_organ_in_its_region_is_no_contradiction(tmp_path: Path) -> None:
     liver, breast = ("10200004", "SCT", "Liver"), ("T-04000", "SRT", "Breast")
     abdomen = [coded("T-D4000", "SRT", "Abdomen")]
@@ -275,28 +235,12 @@ def test_an_organ_in_its_region_is_no_contradiction(tmp_path: Path) -> None:
         hints(header)
 
 
-def test_a_code_that_nobody_knows_leaves_the_part_open(tmp_path: Path) -> None:
-    unknown = [coded("X17", "99VENDOR")]
-    with raises_refusal(BODY_PART_UNKNOWN):
-        hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=unknown, StudyDescription="Chest"))
-    assert hints(header_of(tmp_path, AnatomicRegionSequence=unknown)) == []
-    assert hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded("X", "99V", "Thorax")])) == []
-
-
 # --- the view -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("value", "scheme", "expected"),
-    [
-        ("272479007", "SCT", "PA"),
-        ("R-10214", "SNM3", "PA"),
-        ("R-40888", "SRT", "PA"),
-        ("399348003", "SCT", "AP"),
-        ("R-10206", "SRT", "AP"),
-        ("399033003", "SCT", "FRONTAL"),
-        ("R-10202", "99SDM", "FRONTAL"),
-    ],
+    [("272479007", "SCT", "PA"), ("R-40888", "SRT", "PA"), ("399348003", "SCT", "AP"), ("R-10202", "99SDM", "FRONTAL")],
 )
 def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
     tmp_path: Path, value: str, scheme: str, expected: str
@@ -311,28 +255,10 @@ def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
     ("value", "scheme"),
     [
         ("399173006", "SCT"),
-        ("R-10236", "SRT"),
-        ("399198007", "SCT"),
         ("R-10232", "SNM3"),
-        ("399067008", "SCT"),
         ("399135007", "SCT"),
-        ("R-10220", "SRT"),
-        ("399356000", "SCT"),
-        ("399182000", "SCT"),
-        ("399061009", "SCT"),
         ("399312000", "SCT"),
-        ("R-10216", "SRT"),
-        ("399160007", "SCT"),
-        ("30730003", "SCT"),
-        ("399110001", "SCT"),
-        ("399352003", "SCT"),
-        ("399099002", "SCT"),
-        ("399162004", "SCT"),
-        ("260499007", "SCT"),
-        ("399071006", "SCT"),
         ("102536004", "SCT"),
-        ("F-10319", "SRT"),
-        ("260450008", "SCT"),
         ("X17", "99VENDOR"),
     ],
 )
@@ -347,7 +273,7 @@ def test_a_view_code_that_is_not_frontal_gives_no_number(tmp_path: Path, value: 
             hints(header_of(tmp_path, ViewPosition="PA", ViewCodeSequence=code))
 
 
-@pytest.mark.parametrize("meaning", ["Left lateral", "LAO", "L decubitus", "左侧位", "apical lordotic"])
+@pytest.mark.parametrize("meaning", ["Left lateral", "L decubitus", "左侧位"])
 def test_the_meaning_of_a_code_of_another_scheme_counts(tmp_path: Path, meaning: str) -> None:
     made = {"SpecificCharacterSet": "ISO_IR 192", "ViewCodeSequence": [coded("V1", "99VENDOR", meaning)]}
     with raises_refusal(VIEW_NOT_COVERED):
@@ -361,10 +287,7 @@ def test_view_codes_that_contradict_each_other_give_no_number(tmp_path: Path, co
         hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[coded(*one) for one in codes]))
 
 
-@pytest.mark.parametrize(
-    "modifier",
-    [("260450008", "SCT"), ("R-40799", "SRT"), ("399182000", "SCT"), ("111069", "DCM"), ("399196006", "SCT")],
-)
+@pytest.mark.parametrize("modifier", [("260450008", "SCT"), ("R-40799", "SRT"), ("111069", "DCM")])
 def test_a_modifier_makes_another_view_of_a_frontal_one(tmp_path: Path, modifier: tuple[str, str]) -> None:
     modified = coded(*AP, ViewModifierCodeSequence=[coded(*modifier)])
     with pytest.raises(CannotJudge):
@@ -382,11 +305,8 @@ def lying(*modifier: str) -> dict[str, Any]:
     "attributes",
     [
         {"PatientPosition": "HFDL"},
-        {"PatientPosition": "FFDR"},
-        lying("102536004", "SCT"),
         lying("F-10317", "SRT", "right lateral decubitus"),
         {"PositionerType": "CARM", "PositionerPrimaryAngle": "45"},
-        {"PositionerType": "CARM", "PositionerPrimaryAngle": "-90.0"},
     ],
 )
 def test_a_posture_or_a_beam_that_makes_no_frontal_film_gives_no_number(
@@ -395,19 +315,6 @@ def test_a_posture_or_a_beam_that_makes_no_frontal_film_gives_no_number(
     for position in (None, "AP"):
         with raises_refusal(VIEW_NOT_COVERED):
             hints(header_of(tmp_path, ViewPosition=position, **attributes))
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"PatientPosition": "HFS"},
-        lying("40199007", "SCT", "supine"),
-        {"PositionerType": "CARM", "PositionerPrimaryAngle": "180"},
-        {"PositionerType": "COLUMN", "PositionerPrimaryAngle": "90"},
-    ],
-)
-def test_a_posture_or_a_beam_of_a_frontal_film_changes_nothing(tmp_path: Path, attributes: dict[str, Any]) -> None:
-    assert hints(header_of(tmp_path, **attributes)) == []
 
 
 # --- words, the last resort -----------------------------------------------------------------------------------------
@@ -440,15 +347,6 @@ def test_words_count_where_neither_attribute_nor_code_says(tmp_path: Path, said:
         hints(header_of(tmp_path, **{**said, "ViewPosition": None, "ViewCodeSequence": [coded(*LAO)]}))
 
 
-def test_words_that_contradict_each_other_give_no_number(tmp_path: Path) -> None:
-    header = header_of(tmp_path, BodyPartExamined=None, SeriesDescription="Chest", ProtocolName="Hand")
-    with raises_refusal(BODY_PART_NOT_COVERED):
-        hints(header)
-    header = header_of(tmp_path, ViewPosition=None, SeriesDescription="Chest PA", ProtocolName="Chest lateral")
-    with pytest.raises(CannotJudge):
-        hints(header)
-
-
 # --- the side, and what a person says -------------------------------------------------------------------------------
 
 
@@ -467,19 +365,6 @@ RIGHT_CHEST = coded(*CHEST, AnatomicRegionModifierSequence=[coded("24028007", "S
 def test_sides_that_contradict_each_other_give_no_number(tmp_path: Path, attributes: dict[str, Any]) -> None:
     with raises_refusal(SIDE_CONTRADICTED):
         hints(header_of(tmp_path, **attributes))
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"Laterality": "L", "ImageLaterality": "L"},
-        {"ImageLaterality": "B", "AnatomicRegionSequence": [LEFT_CHEST, RIGHT_CHEST]},
-        {"AnatomicRegionSequence": [LEFT_CHEST, RIGHT_CHEST]},
-        {"Laterality": "", "ImageLaterality": "U"},
-    ],
-)
-def test_sides_that_agree_change_nothing(tmp_path: Path, attributes: dict[str, Any]) -> None:
-    assert hints(header_of(tmp_path, **attributes)) == []
 
 
 def test_a_person_decides_where_the_header_contradicts_itself(tmp_path: Path) -> None:

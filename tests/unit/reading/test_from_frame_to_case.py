@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from firmware_app.cases import lesion_tracking
-from firmware_app.core.lesion import Feature
 from firmware_app.core.records import Finding, FramesRead, Lesion, Reading
 from firmware_app.uplink.messages.summary import size_band
 from tests.unit.results.test_case_line import READ
@@ -55,11 +53,6 @@ def test_two_places_in_one_frame_are_two_lesions_and_stay_two_in_the_next() -> N
     assert [one.box[0] for one in found] == [100.0, 130.0]
 
 
-def test_overlapping_marks_of_one_frame_are_not_put_together() -> None:
-    found = lesion_tracking.find_lesions([reading(mark(0), mark(0, x=104.0), mark(1, x=101.0), clip=clip(0, 1))])
-    assert sorted(len(frames) for frames in seen(found)) == [1, 2]
-
-
 def test_a_lesion_that_is_lost_for_three_frames_is_one() -> None:
     found = lesion_tracking.find_lesions([reading(mark(0), mark(4, x=103.0), clip=clip(0, 1, 2, 3, 4))])
     assert seen(found) == [[0, 4]]
@@ -78,15 +71,6 @@ def test_a_lesion_may_be_away_for_half_a_second_or_without_a_frame_rate_for_five
     assert len(lesion_tracking.find_lesions([reading(mark(0), mark(back), clip=whole)])) == lesions
 
 
-def test_a_lesion_has_not_gone_where_no_frame_between_was_read() -> None:
-    assert seen(lesion_tracking.find_lesions([reading(mark(10), mark(90), clip=clip(10, 90))])) == [[10, 90]]
-    assert len(lesion_tracking.find_lesions([reading(mark(10), mark(90), clip=clip(10, 50, 90))])) == 2
-
-
-def test_a_lesion_that_jumps_farther_than_it_is_long_is_another() -> None:
-    assert len(lesion_tracking.find_lesions([reading(mark(0), mark(1, x=125.0), clip=clip(0, 1))])) == 2
-
-
 def test_of_two_places_equally_near_the_one_that_looks_the_same_is_taken() -> None:
     dark, bright = (0.1, 0.2), (0.8, 0.9)
     marks = mark(0, look=dark), mark(1, x=92.0, look=bright), mark(1, x=108.0, look=dark)
@@ -103,25 +87,6 @@ def test_a_frozen_picture_stored_twice_shows_one_lesion_and_another_view_a_secon
     assert sorted(1 if one.seen is None else one.seen.frames for one in found) == [1, 2]
     enlarged = reading(mark(0, instance="i-4", picture=(320, 240), look=(0.2, 0.5)), instance="i-4")
     assert len(lesion_tracking.find_lesions([first, enlarged])) == 2, "in pictures of other sizes a place means nothing"
-
-
-def test_two_marks_of_one_image_never_become_one_through_another_image() -> None:
-    like: dict[str, Any] = {"picture": (640, 480), "look": (0.2, 0.5)}
-    two = reading(mark(0, **like), mark(0, x=104.0, **like))
-    again = reading(mark(0, x=102.0, instance="i-2", **like), instance="i-2")
-    assert len(lesion_tracking.find_lesions([two, again])) == 2
-
-
-def test_a_still_images_lesion_is_its_mark() -> None:
-    one = mark(0, long_axis_mm=8.0)
-    assert lesion_tracking.find_lesions([reading(one)]) == (one,)
-
-
-def test_a_model_that_marks_two_hundred_places_in_each_frame_holds_nobody_up() -> None:
-    marks = [mark(frame, x=3.0 * place) for frame in range(16) for place in range(200)]
-    begun = time.process_time()
-    lesion_tracking.find_lesions([reading(*marks, clip=clip(*range(16)))])
-    assert time.process_time() - begun < 5.0
 
 
 # --- what they say together -------------------------------------------------------------------------------------------
@@ -150,19 +115,6 @@ def test_one_frame_says_malignant_and_three_say_benign() -> None:
     }
 
 
-def test_a_branch_beside_the_score_is_weighted_like_it() -> None:
-    marks = [mark(0, chances={"malignant": 0.9}), mark(1, chances={"malignant": 0.1})]
-    (found,) = lesion_tracking.find_lesions([reading(*marks, clip=clip(0, 1, weights=(0.25, 1.0)))])
-    assert found.chances["malignant"] == pytest.approx((0.25 * 0.9 + 1.0 * 0.1) / 1.25)
-    assert found.seen is not None
-    assert found.seen.votes == {"solid": 2, "malignant": 1}
-
-
-def test_a_cases_score_is_that_of_the_lesion_where_it_is_largest() -> None:
-    low, high = mark(0, score=0.3, chances={"malignant": 0.7}), mark(0, x=200.0, score=0.5)
-    assert lesion_tracking.score_findings([low, high]) == {"solid": 0.5, "malignant": 0.7}
-
-
 def test_sizes_are_the_median_with_least_and_greatest_and_what_no_frame_measured_stays_unknown() -> None:
     axes = (8.0, 30.0, 10.0)
     marks = [mark(frame, long_axis_mm=axis, area_px=100 * frame) for frame, axis in enumerate(axes)]
@@ -172,16 +124,3 @@ def test_sizes_are_the_median_with_least_and_greatest_and_what_no_frame_measured
     assert found.seen.ranges == {"long_axis_mm": (8.0, 30.0), "area_px": (0, 200)}
     assert found.largest("long_axis_mm") == 30.0
     assert size_band([found.largest("long_axis_mm")]).value == ">=30", "the hospital is told of the largest section"
-
-
-def test_of_terms_that_frames_contradict_the_heavier_one_is_kept_with_less_confidence() -> None:
-    terms = ("oval", 0.9, 0.7), ("irregular", 0.6, 0.3), ("oval", 0.7, 0.8)
-    marks = [mark(at, features=(Feature("shape", *one),)) for at, one in enumerate(terms)]
-    (found,) = lesion_tracking.find_lesions([reading(*marks, clip=clip(0, 1, 2))])
-    (shape,) = found.features
-    assert (shape.term, shape.measure) == ("oval", 0.75)
-    assert shape.confidence == pytest.approx((0.9 + 0.7) / 3)
-
-
-def test_nothing_is_put_together_of_a_reading_without_marks() -> None:
-    assert lesion_tracking.find_lesions([reading()]) == ()

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cli import live_examination
 from firmware_app.cli.live_examination import LivePage
 from firmware_app.core import live_frame as live
 from firmware_app.core.live_frame import FrameRequest, LiveFolder, LiveFrame
-from firmware_app.core.records import Finding
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.imaging.live_frames import PacketClock
-from firmware_app.reading.live_session import FrameCounts, LiveReading
 from tests import objects
 
 if TYPE_CHECKING:
@@ -78,12 +75,6 @@ def test_a_frame_that_waited_in_a_buffer_came_when_its_packet_says() -> None:
     assert clock.came(None, 101.0) == 101.0
 
 
-def test_a_source_whose_clock_runs_slow_is_followed() -> None:
-    clock = PacketClock()
-    late = [now - clock.came(now * 0.999, now) for now in (float(second) for second in range(600))]
-    assert max(late[300:]) < 0.2, "a thousandth is 0.6 s after ten minutes"
-
-
 class Kept:
     """A watching whose kept frames are objects of the study that it is told."""
 
@@ -100,11 +91,3 @@ def test_each_kept_frame_is_a_case_of_its_own_since_the_next_may_be_of_another_p
         live.request_frame(folder.path, sequence, "li")
         page.keep_what_is_wished(cast("LiveSession", Kept()))
     assert len(clinical.references()) == 2
-
-
-def test_no_probability_is_shown_as_certain() -> None:
-    findings = tuple(Finding("mass", {"en": "Mass"}, share, 0.5) for share in (1.0, 0.0, 0.5))
-    told_live = live_examination.format_page(
-        LiveReading(1, 2, 3, memoryview(b""), 0.0, FrameCounts(), findings=findings), 25.0
-    )
-    assert [one["probability"] for one in told_live["findings"]] == [0.99, 0.01, 0.5]

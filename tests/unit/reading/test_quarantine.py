@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from firmware_app.cases import quarantine
 from firmware_app.cases.clinical_db import ClinicalDatabase, StoredInstance
 from firmware_app.cases.errors import DecodeGaveUp, InstanceConflict
-from firmware_app.cases.quarantine import MOST_LINES, Quarantine
+from firmware_app.cases.quarantine import Quarantine
 from firmware_app.core.errors import LanternError, Undecodable
 from firmware_app.core.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.errors import Truncated
 from firmware_app.reading.errors import MODALITY_UNKNOWN
 from tests.unit.web.test_viewer import HTML, Desk, desk
@@ -84,54 +81,6 @@ def test_a_sender_who_repeats_himself_for_ever_does_not_fill_the_journal(
     assert clinical.case(image.case).files[0].status.value == "cannot-judge"  # its arrival stays
 
 
-def test_the_line_of_an_object_that_is_kept_aside_is_never_forgotten(
-    clinical: ClinicalDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(quarantine, "MOST_LINES", 5)
-    monkeypatch.setattr(quarantine, "_AT_ONCE", 5)
-    image = admitted(clinical)
-    held = StoredInstance(image.reference, image.case, image.file, "1" * 64)
-    for name in ("one", "two"):
-        for _ in range(3):
-            clinical.record_refusal(NAME, InstanceConflict(), held=held, kept_file=f"set_aside/{name}.dcm")
-    for _ in range(30):
-        clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
-    kept = clinical.database.connection.execute(
-        "SELECT kept_file FROM arrivals WHERE kept_file IS NOT NULL ORDER BY sequence"
-    )
-    assert [row[0] for row in kept] == ["set_aside/one.dcm", "set_aside/two.dcm"]
-
-
-def test_a_single_run_says_what_became_of_each_of_its_files(tmp_path: Path) -> None:
-    state = StateDir(tmp_path / "run")
-    state.prepare()
-    clinical = ClinicalDatabase(state.clinical_db, keeps_every_line=True)
-    clinical.create()
-    with clinical.database.transaction() as connection:
-        connection.executemany(
-            "INSERT INTO arrivals (path, outcome, code, details, at) VALUES (?, 'refused', 'intake.truncated', ?, ?)",
-            [(str(number), '{"where": "x"}', "2026-01-01T00:00:00+00:00") for number in range(MOST_LINES + 200)],
-        )
-    clinical.record_refusal(NAME, Truncated(where="x"))
-    homeless = clinical.unassigned_files()
-    assert homeless is not None
-    assert len(homeless.files) == MOST_LINES + 201
-    clinical.database.close()
-
-
-def test_the_list_is_found_by_an_index_however_many_images_were_read(clinical: ClinicalDatabase) -> None:
-    connection = clinical.database.connection
-    statements: list[str] = []
-    connection.set_trace_callback(statements.append)
-    Quarantine(clinical.database).entries(9)
-    Quarantine(clinical.database).counts()
-    connection.set_trace_callback(None)
-    for statement in statements:
-        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
-        assert "readings USING INDEX readings_reason" in plan
-        assert "SCAN readings" not in plan
-
-
 def test_the_page_shows_sentences_to_doctor_and_technician_and_the_case_to_the_doctor(desk: Desk) -> None:
     from firmware_app.cases.accounts import Role
 
@@ -148,14 +97,3 @@ def test_the_page_shows_sentences_to_doctor_and_technician_and_the_case_to_the_d
         assert "intake.conflict" in shown
         assert NAME not in shown
         assert (f"/case/{desk.case}" in shown) is (person is doctor)
-
-
-def test_a_page_of_refusals_is_bounded(desk: Desk) -> None:
-    with desk.clinical.database.transaction() as connection:
-        connection.executemany(
-            "INSERT INTO arrivals (path, outcome, code, details, at) VALUES (?, 'refused', 'intake.truncated', ?, ?)",
-            [(NAME, '{"where": "x"}', "2026-01-01T00:00:00+00:00")] * 130,
-        )
-    shown = desk.person("li").get("/quarantine", headers=HTML).text
-    assert shown.count('class="row refusal"') == 100
-    assert ">130</span>" in shown

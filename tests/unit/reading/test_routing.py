@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.records import Header
-from firmware_app.dicom import body_part
 from firmware_app.dicom.errors import AgeUnknown, CannotJudge
 from firmware_app.dicom.header import examine_file
 from firmware_app.imaging.errors import NoPixels
-from firmware_app.packs.errors import PACK_UNKNOWN
 from firmware_app.packs.requirements import AgeRange, Route
 from firmware_app.reading.errors import (
     AGE_OUTSIDE,
@@ -23,7 +21,6 @@ from firmware_app.reading.errors import (
     FOR_PROCESSING,
     MODALITY_NOT_COVERED,
     MODALITY_UNKNOWN,
-    NO_PACK_INSTALLED,
     VIEW_NOT_COVERED,
     VIEW_UNCLEAR,
 )
@@ -63,12 +60,6 @@ def chosen(header: Header | None = FILM, usual: Population = "ask", forced: str 
     return route(header, PACKS, usual, forced)
 
 
-def test_a_pack_without_views_and_for_any_age_asks_for_neither() -> None:
-    anyone = rule("any", None, None).model_copy(update={"views": ()})
-    film = replace(FILM, view_position="LL", patient_age=None)
-    assert route(film, (PackCandidate("ultrasound", anyone),), "adult") == RoutingDecision("ultrasound", ())
-
-
 def test_a_film_that_states_no_view_is_a_frontal_one_whichever_pack_stands_first() -> None:
     lateral = PACKS[0].rule.model_copy(update={"views": ("LATERAL",)})  # type: ignore[attr-defined]
     actual = route(replace(FILM, view_position=None), (PackCandidate("a-lateral", lateral), *PACKS), "ask")
@@ -92,25 +83,16 @@ def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> No
     [
         ({"modality": "CT"}, MODALITY_NOT_COVERED),
         ({"modality": None}, MODALITY_UNKNOWN),
-        ({"modality": " "}, MODALITY_UNKNOWN),
         ({"body_part": "ABDOMEN"}, BODY_PART_NOT_COVERED),
         ({"body_part": None}, BODY_PART_UNKNOWN),
-        ({"body_part": "UNKNOWN"}, BODY_PART_UNKNOWN),
-        ({"body_part": "TSPINE"}, BODY_PART_NOT_COVERED),
-        ({"body_part": "GALLBLADDER"}, BODY_PART_NOT_COVERED),
         ({"view_position": "LL"}, VIEW_NOT_COVERED),
-        ({"view_position": None, "series_description": "Chest LAT"}, VIEW_NOT_COVERED),
         ({"view_position": None, "series_description": "胸部侧位"}, VIEW_NOT_COVERED),
-        ({"patient_age": "003M"}, AGE_OUTSIDE),
         ({"patient_age": "017Y"}, AGE_OUTSIDE),
         ({"patient_age": None}, AgeUnknown),
         ({"patient_age": "999Y"}, AGE_UNCLEAR),
-        ({"patient_age": "five"}, AGE_UNCLEAR),
         ({"birth_date": "20230101", "study_date": "20260101"}, AGE_UNCLEAR),
         ({"presentation_intent": "FOR PROCESSING"}, FOR_PROCESSING),
-        ({"presentation_intent": "for_processing "}, FOR_PROCESSING),
         ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1.1"}, FOR_PROCESSING),
-        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.3.1"}, FOR_PROCESSING),
         ({"has_pixels": False}, NoPixels),
     ],
 )
@@ -129,13 +111,6 @@ def test_what_the_door_reads_of_a_file_is_what_routing_asks_for(tmp_path: Path) 
         chosen(replace(header, presentation_intent="FOR PRESENTATION"))
 
 
-def test_a_refusal_for_age_says_the_age_and_not_the_range() -> None:
-    with raises_refusal(AGE_OUTSIDE) as refused:
-        chosen(replace(FILM, patient_age="010Y"))
-    assert refused.value.code == "age"
-    assert refused.value.details == {"age": 10}
-
-
 def test_an_unknown_age_is_what_the_clinic_said_its_patients_are_and_a_hint_says_so() -> None:
     unknown = replace(FILM, patient_age=None)
     adult, child = chosen(unknown, "adult"), chosen(unknown, "children")
@@ -145,16 +120,7 @@ def test_an_unknown_age_is_what_the_clinic_said_its_patients_are_and_a_hint_says
     assert "adult" in adult.hints[0].text("en")
 
 
-def test_a_film_that_says_nothing_of_its_view_is_read_as_frontal_with_a_hint() -> None:
-    for nothing in (None, "", " "):
-        silent = replace(FILM, view_position=nothing, series_description="CHEST", study_description="bilateral pain")
-        assert codes(chosen(silent)) == ["hint.view_assumed"]
-
-
-@pytest.mark.parametrize(
-    "position",
-    ["PA", "PA ", "pa", "AP", "P-A", "A.P.", "AP SUPINE", "ERECT PA", "AP_PORTABLE", "正位", "后前位", "前后位"],
-)
+@pytest.mark.parametrize("position", ["PA", "AP", "A.P.", "AP SUPINE", "AP_PORTABLE", "正位"])
 def test_a_frontal_film_is_read_however_it_is_written(position: str) -> None:
     film = replace(FILM, view_position=position, series_description="CHEST PA AND LATERAL")
     for orientation in (None, "", "L\\F", "LF\\FL", "H\\L"):
@@ -162,8 +128,7 @@ def test_a_frontal_film_is_read_however_it_is_written(position: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("orientation", "mirrored"),
-    [("R\\F", True), ("r\\f", True), ("RF\\FR", True), ("L\\H", True), ("R\\H", False), ("F\\R", False), ("R", False)],
+    ("orientation", "mirrored"), [("R\\F", True), ("RF\\FR", True), ("L\\H", True), ("R\\H", False)]
 )
 def test_a_film_whose_rows_run_to_the_right_is_said_to_be_mirrored(orientation: str, mirrored: bool) -> None:
     actual = codes(chosen(replace(FILM, patient_orientation=orientation)))
@@ -173,37 +138,7 @@ def test_a_film_whose_rows_run_to_the_right_is_said_to_be_mirrored(orientation: 
 MANGLED = "侧位".encode("gbk").decode("latin-1")
 
 
-@pytest.mark.parametrize(
-    "position",
-    [
-        "LAT",
-        "LATERAL",
-        "LL",
-        "RL",
-        "LLD",
-        "RAO",
-        "LLO",
-        "OBLIQUE",
-        "AP_AXIAL",
-        "AP AXIAL",
-        "AP LORDOTIC",
-        "PA LAT",
-        "PALAT",
-        "侧位",
-        "左侧位",
-        "斜位",
-        "侧卧位",
-        "卧位",
-        MANGLED,
-        "DECUB",
-        "SEITLICH",
-        "PROFIL",
-        "UNKNOWN",
-        "1",
-        "-",
-        "胸",
-    ],
-)
+@pytest.mark.parametrize("position", ["LATERAL", "LLO", "AP_AXIAL", "左侧位", MANGLED, "UNKNOWN"])
 def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: str) -> None:
     for forced in (None, "adult"):
         with raises_refusal(VIEW_NOT_COVERED) as refused:
@@ -211,7 +146,7 @@ def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: s
         assert refused.value.view
 
 
-@pytest.mark.parametrize("orientation", ["A\\F", "P\\F", "a\\f", "PR\\F", "F\\A", "AF\\H"])
+@pytest.mark.parametrize("orientation", ["A\\F", "PR\\F"])
 @pytest.mark.parametrize("position", [None, "PA"])
 def test_rows_that_run_from_front_to_back_are_a_lateral_film(orientation: str, position: str | None) -> None:
     with raises_refusal(VIEW_NOT_COVERED):
@@ -222,19 +157,11 @@ def test_rows_that_run_from_front_to_back_are_a_lateral_film(orientation: str, p
     "words",
     [
         "Chest LAT",
-        "chest_lat",
-        "THORAX LATERAL L",
-        "Thorax seitlich",
         "Thorax de profil",
-        "CHEST LL",
         "胸部侧位",
-        "胸部左侧位",
         "胸部斜位",
-        "左侧卧位",
         "胸部侧位".encode("gbk").decode("latin-1"),
-        "CHEST OBLIQUE RAO",
         "L DECUBITUS",
-        "Apical lordotic",
     ],
 )
 def test_words_that_name_another_view_are_believed(words: str) -> None:
@@ -246,10 +173,7 @@ def test_words_that_name_another_view_are_believed(words: str) -> None:
         chosen(replace(FILM, series_description=words))
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["CHEST PA AND LATERAL", "Chest PA/LAT", "CXR 2 VIEWS", "chest_2views", "胸部正侧位", "胸部正、侧位", "胸部正斜位"],
-)
+@pytest.mark.parametrize("words", ["CHEST PA AND LATERAL", "Chest PA/LAT", "CXR 2 VIEWS", "胸部正侧位"])
 def test_words_that_name_two_views_are_no_answer_unless_the_film_or_a_person_gives_one(words: str) -> None:
     silent = replace(FILM, view_position=None)
     for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
@@ -260,16 +184,12 @@ def test_words_that_name_two_views_are_no_answer_unless_the_film_or_a_person_giv
     assert codes(chosen(replace(silent, series_description="Chest PA", study_description=words))) == []
 
 
-@pytest.mark.parametrize(
-    "words", ["Chest PA", "CXR A.P.", "胸部正位", "胸部正位".encode("gbk").decode("latin-1"), "仰卧位正位"]
-)
+@pytest.mark.parametrize("words", ["Chest PA", "CXR A.P.", "胸部正位"])
 def test_words_that_name_a_frontal_view_leave_nothing_to_assume(words: str) -> None:
     assert codes(chosen(replace(FILM, view_position=None, series_description=words))) == []
 
 
-@pytest.mark.parametrize(
-    "text", ["Chest PA", "THORAX AP", "CXR portable", "胸部正位", "肺部", "床头胸片", "chest_2views", "TORAX PA"]
-)
+@pytest.mark.parametrize("text", ["Chest PA", "胸部正位", "床头胸片", "chest_2views"])
 def test_the_part_of_the_body_may_come_from_the_words_of_the_examination(text: str) -> None:
     actual = chosen(replace(FILM, body_part=None, study_description=text))
     assert (actual.pack, codes(actual)) == ("adult", ["hint.body_part_from_text"])
@@ -287,29 +207,10 @@ def test_chinese_words_are_understood_even_when_their_bytes_were_decoded_wrongly
     assert chosen(replace(FILM, body_part=None, series_description=mangled)).pack == "adult"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "胸椎正位",
-        "T-SPINE AP",
-        "Thoracic spine",
-        "左手正位",
-        "胸骨",
-        "腰椎",
-        "KUB",
-        "Chest and abdomen",
-        "RIBS",
-        "skull",
-    ],
-)
+@pytest.mark.parametrize("text", ["胸椎正位", "T-SPINE AP", "左手正位", "Chest and abdomen"])
 def test_a_thoracic_spine_is_not_a_chest(text: str) -> None:
     with raises_refusal(BODY_PART_NOT_COVERED):
         chosen(replace(FILM, body_part=None, study_description=text))
-
-
-def test_words_that_merely_hold_a_part_name_none() -> None:
-    assert body_part.find_parts("UNCHESTED orchestra") == frozenset()
-    assert body_part.find_parts("手术后复查") == frozenset()
 
 
 def test_a_person_who_names_the_pack_answers_what_the_image_does_not_say() -> None:
@@ -319,32 +220,13 @@ def test_a_person_who_names_the_pack_answers_what_the_image_does_not_say() -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ({"modality": "CT"}, MODALITY_NOT_COVERED),
-        ({"body_part": "HAND"}, BODY_PART_NOT_COVERED),
-        ({"view_position": "LL"}, VIEW_NOT_COVERED),
-        ({"patient_age": "045Y"}, AGE_OUTSIDE),
-        ({"has_pixels": False}, NoPixels),
-    ],
+    ("change", "error"), [({"body_part": "HAND"}, BODY_PART_NOT_COVERED), ({"patient_age": "045Y"}, AGE_OUTSIDE)]
 )
 def test_what_the_image_contradicts_is_refused_whoever_named_the_pack(
     change: dict[str, object], error: Expected
 ) -> None:
     with raises_refusal(error):
         chosen(replace(FILM, **change), forced="child")  # type: ignore[arg-type]
-
-
-def test_a_picture_needs_a_named_pack() -> None:
-    with raises_refusal(MODALITY_UNKNOWN):
-        chosen(None)
-
-
-def test_no_pack_and_an_unknown_pack_are_said() -> None:
-    with raises_refusal(NO_PACK_INSTALLED):
-        route(FILM, (), "ask")
-    with raises_refusal(PACK_UNKNOWN):
-        chosen(forced="nonesuch")
 
 
 def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
