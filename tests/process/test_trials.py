@@ -219,6 +219,16 @@ def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on
     assert not results[bad].right
 
 
+def test_a_runtime_that_answers_wrongly_reads_not_even_the_first_film(
+    made: Callable[..., Pack], box: Callable[..., Config], caplog: pytest.LogCaptureFixture
+) -> None:
+    made(abad=made_runtime.LIES, bgood=made_runtime.RIGHT)
+    with reading_rig.rig(box()) as rig, closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
+        assert read_one(rig, reader, 1) == "bgood"
+        reader.measure()
+        assert "It is not run in this way" in caplog.text
+
+
 def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_it(
     made: Callable[..., Pack], box: Callable[..., Config]
 ) -> None:
