@@ -33,7 +33,7 @@ def main() -> int:
         if part in options.skip:
             continue
         begun = time.monotonic()
-        outcome, well = _measured(part, options.quick)
+        outcome, well = _measure(part, options.quick)
         whole = whole and well
         (folder / f"{part}.json").write_text(outcome.to_json() + "\n", "utf-8")
         print(f"{page.alone(outcome)}\n  {part} took {time.monotonic() - begun:.0f} s\n", flush=True)
@@ -51,7 +51,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measured(part: str, quick: bool) -> tuple[Outcome, bool]:
+def _measure(part: str, quick: bool) -> tuple[Outcome, bool]:
     """Run *part* in its own process, so that it does not affect the next; False when it failed."""
     command = [sys.executable, "-m", f"bench.{part}", "--json", *(["--quick"] if quick else [])]
     process = subprocess.Popen(

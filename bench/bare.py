@@ -35,7 +35,7 @@ session.run(None, {wanted.name: numpy.zeros([1, *wanted.shape[1:]], numpy.float3
 """A whole program around one inference; its argument is an artefact."""
 
 
-def measured(what: str, packs: Path, identity: PackIdentity, threads: int, path: Path, times: int) -> Any:
+def measure(what: str, packs: Path, identity: PackIdentity, threads: int, path: Path, times: int) -> Any:
     """What `steps` or `rate` prints, run in a process of its own."""
     folder = find_pack(packs, identity.name).folder
     words = [what, folder, identity.runtime, identity.precision, threads, path, times]

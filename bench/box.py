@@ -39,7 +39,7 @@ class Box:
         for name in names:
             harness.await_true(partial(self._said, name), READY_S, f"{name} was ready")
 
-    def opened(self) -> None:
+    def open(self) -> None:
         """Return when the DICOM port answers."""
         harness.await_true(lambda: self._alive() and harness.answers(self.port), READY_S, "the DICOM port opened")
 
@@ -68,7 +68,7 @@ class Box:
 
 
 @contextmanager
-def started(state: Path, *arguments: str, **settings: str) -> Iterator[Box]:
+def start(state: Path, *arguments: str, **settings: str) -> Iterator[Box]:
     """`lantern serve` on *state*, ended with the block; *arguments* and *settings* (environment) are added."""
     port = harness.free_port()
     begun = time.perf_counter()

@@ -109,12 +109,12 @@ def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
     with closing(Inbox(inbox_db)) as receivers:  # keeps it open, as another process does while the page is shown
         receivers.boxes()
         return (
-            Row("all that the first page asks", _timed(inbox_db, first, times)),
-            Row("the page of one box", _timed(inbox_db, one_box, times)),
+            Row("all that the first page asks", _measure_time(inbox_db, first, times)),
+            Row("the page of one box", _measure_time(inbox_db, one_box, times)),
         )
 
 
-def _timed(inbox_db: Path, question: Callable[[Inbox], None], times: int) -> tuple[float, ...]:
+def _measure_time(inbox_db: Path, question: Callable[[Inbox], None], times: int) -> tuple[float, ...]:
     samples = []
     for _ in range(times):
         begun = time.perf_counter()
@@ -146,7 +146,7 @@ def _most_mb(process: int) -> float:
 
 
 @contextmanager
-def looked_at(port: int, between_s: float | None) -> Iterator[None]:
+def look_at(port: int, between_s: float | None) -> Iterator[None]:
     """`PAGES` open pages at *port*, each reloaded *between_s* seconds after its answer; None: no page is open."""
     if between_s is None:
         yield

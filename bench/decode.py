@@ -61,7 +61,7 @@ Pixels = np.ndarray[Any, Any]
 def main() -> None:
     options = _options()
     if options.stream is not None:
-        print(json.dumps(_streamed(options.stream, by_pydicom=options.by_pydicom)))
+        print(json.dumps(_stream(options.stream, by_pydicom=options.by_pydicom)))
         return
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser = harness.parser(rounds=(9, 2, "of each"))
     parser.add_argument("--stream", type=Path, default=None, help=argparse.SUPPRESS)
     parser.add_argument("--by-pydicom", action="store_true", help=argparse.SUPPRESS)
-    return harness.parsed(parser)
+    return harness.parse(parser)
 
 
 # --- films ----------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class _Clocks:
         return 1e3 * (time.process_time() - begun)
 
 
-def _measured(variants: dict[str, tuple[Callable[[], object], Kind]], rounds: int) -> tuple[list[Row], list[Row]]:
+def _measure(variants: dict[str, tuple[Callable[[], object], Kind]], rounds: int) -> tuple[list[Row], list[Row]]:
     """Rows of processor time and of the time by the clock, in milliseconds; all variants in turn."""
     clocks = {name: _Clocks(what) for name, (what, _) in variants.items()}
     versions: dict[Kind, str] = {"lantern": _OURS, "peer": _PYDICOM}
@@ -108,7 +108,7 @@ def _measured(variants: dict[str, tuple[Callable[[], object], Kind]], rounds: in
 
 
 def _from_file_to_tensor(made: dict[str, Path], rounds: int) -> tuple[list[Table], list[Goal]]:
-    rows, by_clock = _measured({name: (partial(_tensor, path), "lantern") for name, path in made.items()}, rounds)
+    rows, by_clock = _measure({name: (partial(_tensor, path), "lantern") for name, path in made.items()}, rounds)
     bounds = {"uncompressed": 60.0, "JPEG lossless": 150.0}
     goals = [
         Goal(f"{row.name}: file to tensor, one core", row.median, bound, "ms")
@@ -141,7 +141,7 @@ def _beside_pydicom(made: dict[str, Path], rounds: int, absent: list[str]) -> tu
             continue
         variants[f"{title}: pydicom"] = (partial(_pixel_array, path), "peer")
         both.append(title)
-    rows, by_clock = _measured(variants, rounds)
+    rows, by_clock = _measure(variants, rounds)
     quickest = {row.name: min(row.samples) for row in rows}
     worst = max(both, key=lambda title: quickest[f"{title}: Lantern"] / quickest[f"{title}: pydicom"])
     ratio = quickest[f"{worst}: Lantern"] / quickest[f"{worst}: pydicom"]
@@ -216,7 +216,7 @@ def _in_a_process(path: Path, more: list[str]) -> list[float]:
     return figures
 
 
-def _streamed(path: Path, *, by_pydicom: bool) -> tuple[float, float, float]:
+def _stream(path: Path, *, by_pydicom: bool) -> tuple[float, float, float]:
     """The figures of `_OF_A_CLIP`, measured while reading the clip at *path* once."""
     begun, wall = time.process_time(), time.perf_counter()
     frames = 0

@@ -30,8 +30,8 @@ Pixels = np.ndarray[Any, Any]
 
 def every_syntax(folder: Path, absent: list[str]) -> Iterator[tuple[str, Path]]:
     """One film in each transfer syntax, by its name."""
-    deep = grained(films.shapes(3, SIDE, SIDE, top=65_000), 40)
-    twelve = grained(films.shapes(3, SIDE, SIDE, top=4_000), 6)
+    deep = add_grain(films.shapes(3, SIDE, SIDE, top=65_000), 40)
+    twelve = add_grain(films.shapes(3, SIDE, SIDE, top=4_000), 6)
     bits: dict[str, Any] = {"BitsStored": 12, "HighBit": 11}
     plain = films.save(folder, "explicit.dcm", films.film(deep))
     yield "uncompressed, 16 bits", plain
@@ -69,7 +69,7 @@ def every_syntax(folder: Path, absent: list[str]) -> Iterator[tuple[str, Path]]:
     yield "JPEG baseline, 8 bits", films.save(folder, "baseline.dcm", dataset)
 
 
-def grained(pixels: Pixels, deviation: float) -> Pixels:
+def add_grain(pixels: Pixels, deviation: float) -> Pixels:
     """*pixels* with detector noise."""
     noise = np.random.default_rng(8).normal(0, deviation, pixels.shape)
     return np.clip(pixels + noise, 0, np.iinfo(np.uint16).max).astype(np.uint16)

@@ -84,7 +84,7 @@ def await_true(condition: Callable[[], object], seconds: float, what: str, poll:
         time.sleep(poll)
 
 
-def emptied(folder: Path) -> Path:
+def empty(folder: Path) -> Path:
     """*folder*, new and with nothing in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -165,7 +165,7 @@ def parser(**counts: Counts) -> argparse.ArgumentParser:
     return made
 
 
-def parsed(made: argparse.ArgumentParser) -> argparse.Namespace:
+def parse(made: argparse.ArgumentParser) -> argparse.Namespace:
     options = made.parse_args()
     for name, (usual, quick, _) in options.counts.items():
         setattr(options, name, getattr(options, name) or (quick if options.quick else usual))

@@ -46,7 +46,7 @@ _VERSION: Final = f"lantern {__version__}"
 
 
 def main() -> None:
-    options = harness.parsed(
+    options = harness.parse(
         harness.parser(
             messages=(10_000, 2000, "of all boxes"),
             rounds=(3, 1, "rounds that count"),
@@ -72,7 +72,7 @@ def main() -> None:
                 variants.append(harness.Variant(f"limit: {name}", version, run, "limit"))
             results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
             looks = [
-                harness.Variant(name, _VERSION, partial(bench.looked_at, between_s))
+                harness.Variant(name, _VERSION, partial(bench.look_at, between_s))
                 for name, between_s in (
                     ("nobody looks", None),
                     ("four open pages, reloaded each second", 1.0),
@@ -177,7 +177,7 @@ class _Bench:
                 harness.give_up(f"{counted} of {self.messages} counted, {aside} aside: the time means nothing.")
         return self.messages / (ended - begun)
 
-    def looked_at(self, between_s: float | None) -> float:
+    def look_at(self, between_s: float | None) -> float:
         """Messages a second of `lantern-hospital serve` over a county's inbox, while people look at its page."""
         self._put_back("county.db")
         house, page = self.site.house, harness.free_port()
@@ -185,7 +185,7 @@ class _Bench:
         command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(house.root), "--page-port", str(page)]
         with self._process("boxes-sealed") as boxes:
             _said(boxes, "sent")
-            with county.looked_at(page, between_s), self._running("serve", [*command, "--json"]) as receiver:
+            with county.look_at(page, between_s), self._running("serve", [*command, "--json"]) as receiver:
                 _end_with(receiver, boxes)
                 assert receiver.stdout is not None
                 receiver.stdout.readline()  # the page listens

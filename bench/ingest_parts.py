@@ -92,7 +92,7 @@ def provision_boxes(house: HospitalSite, folder: Path, messages: int) -> int:
         signer = load_pem_private_key((keys / "identity.pem").read_bytes(), None)
         assert isinstance(signer, Ed25519PrivateKey)
         share = range(number, messages, BOXES)
-        _write(keys / "sealed", (_sealed(number, seq, signer, hospital) for seq in share))
+        _write(keys / "sealed", (_seal(number, seq, signer, hospital) for seq in share))
         _write(keys / "clear", (_clear(number, seq) for seq in share))
     return len(next(_read(folder / _box(0) / "sealed")))
 
@@ -121,7 +121,7 @@ def _body(number: int, seq: int) -> bytes:
     return summary(_box(number), seq + 1, seq % 100).encode()
 
 
-def _sealed(number: int, seq: int, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> bytes:
+def _seal(number: int, seq: int, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> bytes:
     return seal(_body(number, seq), Kind.DIGEST, _box(number), signer, hospital)
 
 
@@ -227,14 +227,14 @@ def _receive(where: Where) -> None:
 
 
 def _receive_clear(where: Where) -> None:
-    def opened(envelope: bytes, *_: object) -> bytes:
+    def open_envelope(envelope: bytes, *_: object) -> bytes:
         end = _CLEAR_AT + int.from_bytes(envelope[_CLEAR_AT - 2 : _CLEAR_AT])
         return envelope[_CLEAR_AT:end]
 
     def unsigned(body: bytes, *_: object) -> bytes:
         return bytes(_RECEIPT_AT) + body
 
-    vars(message_verification)["open_sealed"] = opened
+    vars(message_verification)["open_sealed"] = open_envelope
     vars(receiver)["sign"] = unsigned
     _receive(where)
 

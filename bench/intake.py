@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--images", type=int, default=40, help="images of each of the eight senders")
     parser.add_argument("--work", type=Path, default=None, help="where receivers store (default: the temporary folder)")
-    return harness.parsed(parser)
+    return harness.parse(parser)
 
 
 def _table(
@@ -78,7 +78,7 @@ def _table(
         for each in compared
     ]
     variants += [
-        harness.Variant(name, "", partial(limits.measured, what, work, folders), "limit")
+        harness.Variant(name, "", partial(limits.measure, what, work, folders), "limit")
         for what, name in limits.NAMES.items()
     ]
     results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
@@ -108,7 +108,7 @@ def _goals(tables: Sequence[Table]) -> list[Goal]:
 
 def _send(storescu: str, receiver: Receiver, folders: Sequence[Path], images: int, work: Path) -> float:
     """Seconds until all folders have been sent, at the same time."""
-    folder = harness.emptied(work)
+    folder = harness.empty(work)
     port = harness.free_port()
     with receiver.running(folder, port):
         os.sync()  # dirty pages of the last round must not be written in this one

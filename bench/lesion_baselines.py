@@ -61,20 +61,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     average_outline(learnt, test)
     if recipe.settings.organ is not None:
         average_organ(learnt, test, recipe.settings.organ)
-    discriminated("numbers of the outline, images with a lesion", *(with_lesion(one) for one in (learnt, test)))
-    discriminated("numbers of the image, all images", *((one, of_images(one)) for one in (learnt, test)))
+    measure_discrimination(
+        "numbers of the outline, images with a lesion", *(with_lesion(one) for one in (learnt, test))
+    )
+    measure_discrimination("numbers of the image, all images", *((one, of_images(one)) for one in (learnt, test)))
     return 0
 
 
 def average_outline(learnt: FilmSet, test: FilmSet) -> None:
     """Print what the average outline reaches as a mark."""
-    mask = _average([one for film in learnt.films if (one := film.outlined()) is not None and bool(one.any())])
+    mask = _average([one for film in learnt.films if (one := film.outline()) is not None and bool(one.any())])
     marks = []
     for film in test.films:
-        truth = film.outlined()
+        truth = film.outline()
         assert truth is not None
-        marks.append(lesions.marked(resize(mask.astype(np.float32), truth.shape), truth, 0.5))
-    told = lesions.found(marks, [film.patient for film in test.films])
+        marks.append(lesions.mark(resize(mask.astype(np.float32), truth.shape), truth, 0.5))
+    told = lesions.measure_lesions(marks, [film.patient for film in test.films])
     print(
         f"the average outline: Dice {_number(told.dice, told.dice_ci)} over {sum(bool(one.hits) for one in marks)} "
         f"images with a lesion, {told.lesions.hits} of {told.lesions.n} lesions marked at {told.false_per_film:.2f} "
@@ -84,10 +86,10 @@ def average_outline(learnt: FilmSet, test: FilmSet) -> None:
 
 def average_organ(learnt: FilmSet, test: FilmSet, organ: str) -> None:
     """Print the Dice of the organ's average outline."""
-    mask = _average([one for film in learnt.films if (one := film.outlined(organ)) is not None and bool(one.any())])
+    mask = _average([one for film in learnt.films if (one := film.outline(organ)) is not None and bool(one.any())])
     marks = []
     for film in test.films:
-        truth = film.outlined(organ)
+        truth = film.outline(organ)
         if truth is not None and truth.any():
             marks.append((dice(resize(mask.astype(np.float32), truth.shape) >= 0.5, truth), film.patient))
     values = np.array([value for value, _ in marks])
@@ -95,7 +97,7 @@ def average_organ(learnt: FilmSet, test: FilmSet, organ: str) -> None:
     print(f"the average outline of the organ: Dice {told} over {len(values)} images")
 
 
-def discriminated(what: str, learnt: tuple[FilmSet, Numbers], test: tuple[FilmSet, Numbers]) -> None:
+def measure_discrimination(what: str, learnt: tuple[FilmSet, Numbers], test: tuple[FilmSet, Numbers]) -> None:
     """Print the AUC of Fisher's discriminant of (N, K) numbers, learnt on one set and judged on the other."""
     labels = labels_of(test[0])
     scores = test[1] @ fisher(learnt[1], labels_of(learnt[0]))
@@ -127,7 +129,7 @@ def with_lesion(films: FilmSet) -> tuple[FilmSet, Numbers]:
 
 def of_outline(film: Film) -> list[float] | None:
     """Share of the image, axis ratio, place, greys inside, around and their difference; ``None`` without a lesion."""
-    mask = film.outlined()
+    mask = film.outline()
     axes = None if mask is None else measure_outline(lesion_outlines.trace_outline(mask.astype(np.float32), 0.5))
     if mask is None or axes is None:
         return None

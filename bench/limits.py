@@ -29,9 +29,9 @@ NAMES: Final = {
 }
 
 
-def measured(what: str, work: Path, folders: Sequence[Path]) -> float:
+def measure(what: str, work: Path, folders: Sequence[Path]) -> float:
     """The seconds of *what*, in a process of its own."""
-    harness.emptied(work)
+    harness.empty(work)
     command = [sys.executable, "-m", "bench.limits", what, str(work), *map(str, folders)]
     done = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=True)
     return float(done.stdout)

@@ -29,7 +29,7 @@ from tests.wire.line_rig import make_case, place, wait_for
 
 def main() -> None:
     counts = {"summaries": (1000, 100, "of one round"), "rounds": (5, 1, "rounds that count")}
-    options = harness.parsed(harness.parser(**counts))
+    options = harness.parse(harness.parser(**counts))
     harness.need_tool("mosquitto", "mosquitto")
     summary = ingest_parts.summary("clinic-7", 7, 93)
     signer, hospital = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()

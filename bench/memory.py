@@ -38,7 +38,7 @@ _REST_S: Final = 3.0
 
 
 def main() -> None:
-    options = harness.parsed(harness.parser(rounds=(3, 1, "starts of each")))
+    options = harness.parse(harness.parser(rounds=(3, 1, "starts of each")))
     storescu = harness.need_tool("storescu", "dcmtk")
     installed, absent = receivers.peers()
     peers = [peer for peer in installed if not peer.environment]
@@ -65,9 +65,9 @@ def _send(storescu: str, film: Film, number: Callable[[], int], path: Path, port
 
 def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[str, float]:
     """MB of each process of an idle box, and of all together."""
-    harness.emptied(work)
-    settings = _provisioned(work) if uplink else {}
-    with box.started(work / "state", **settings) as served:
+    harness.empty(work)
+    settings = _provision(work) if uplink else {}
+    with box.start(work / "state", **settings) as served:
         served.ready("gateway", "reader", "viewer", *(["uplink"] if uplink else []))
         send(served.port)
         box.await_readings(served.state, 1)
@@ -81,7 +81,7 @@ def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[st
     return megabytes
 
 
-def _provisioned(work: Path) -> dict[str, str]:
+def _provision(work: Path) -> dict[str, str]:
     """Settings of a box with keys, a certificate and a hospital, whose broker's port is closed."""
     house = HospitalSite(work / "hospital")
     house.establish("127.0.0.1", harness.free_port())
@@ -99,7 +99,7 @@ def _provisioned(work: Path) -> dict[str, str]:
 
 
 def _peer(peer: Receiver, work: Path, send: Callable[[int], None]) -> float:
-    harness.emptied(work)
+    harness.empty(work)
     port = harness.free_port()
     with peer.running(work, port) as process:
         send(port)

@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
         "--packs", type=Path, nargs="+", default=[shipped_packs_dir()], help="folders of packs (default: the shipped)"
     )
     parser.add_argument("--loaded", action="store_true", help="measure though the machine is busy")
-    return harness.parsed(parser)
+    return harness.parse(parser)
 
 
 def _packs(folder: Path) -> Iterator[list[File]]:
@@ -167,7 +167,7 @@ def _of_peer(times: int, name: str, size: Size, environment: Mapping[str, str] |
 
 
 def _median(runtime: str, model: str | Path, size: Size, times: int, environment: Mapping[str, str] | None) -> float:
-    return statistics.median(one_model.measured(runtime, model, size, THREADS, times, environment))
+    return statistics.median(one_model.measure(runtime, model, size, THREADS, times, environment))
 
 
 def _version(runtime: str) -> str:

@@ -24,7 +24,7 @@ from converters.quantizing.timing import PYTORCH, Ask, Film
 RESNET: Final = "resnet50"
 
 
-def measured(
+def measure(
     runtime: str,
     model: str | Path,
     size: tuple[int, int],
@@ -35,7 +35,7 @@ def measured(
     """Milliseconds of each of *times* inferences, measured in a new process; *environment* is added to ours."""
     words = [runtime, model, *size, threads, times]
     command = [sys.executable, "-m", "bench.one_model", *map(str, words)]
-    values: list[float] = json.loads(_printed(command, runtime, model, environment or {}))
+    values: list[float] = json.loads(_print_text(command, runtime, model, environment or {}))
     return values
 
 
@@ -44,7 +44,7 @@ def by_benchmark_app(model: Path, threads: int, times: int) -> float:
     one_by_one = f"-d CPU -hint none -nstreams 1 -api sync -nthreads {threads} -niter {times} -infer_precision f32"
     app = str(Path(sys.executable).with_name("benchmark_app"))
     command = [app, "-m", str(model), *one_by_one.split(), *_one_film(model)]
-    printed = _printed(command, "benchmark_app", model, {})
+    printed = _print_text(command, "benchmark_app", model, {})
     median = re.search(r"Median:\s+([\d.]+) (us|ms|s)\b", printed)
     if median is None:
         harness.give_up(f"benchmark_app printed no median for {model.name}.")
@@ -59,7 +59,7 @@ def _one_film(model: Path) -> list[str]:
     return ["-shape", f"{spec.name}[1,{spec.channels},{spec.height},{spec.width}]"]
 
 
-def _printed(command: list[str], runtime: str, model: str | Path, environment: Mapping[str, str]) -> str:
+def _print_text(command: list[str], runtime: str, model: str | Path, environment: Mapping[str, str]) -> str:
     done = subprocess.run(
         command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=False, env={**os.environ, **environment}
     )
@@ -73,7 +73,7 @@ def main() -> None:
     runtime, model, height, width, threads, times = sys.argv[1:]
     film = timing.noise((int(height), int(width)))
     ask = _eager(model, film, int(threads)) if runtime == PYTORCH else _file(runtime, model, int(threads))
-    print(json.dumps(timing.timed(ask, int(times))))
+    print(json.dumps(timing.measure_time(ask, int(times))))
 
 
 def _file(runtime: str, path: str, threads: int) -> Ask:

@@ -42,7 +42,7 @@ def write(folder: Path, out: Path) -> None:
     outcomes = [Outcome.of_json(path.read_text("utf-8")) for path in folder.glob("*.json")]
     outcomes.sort(key=lambda outcome: (*_ORDER, outcome.part).index(outcome.part))
     picture = out.with_suffix(".svg")
-    out.write_text(_rendered("Performance", outcomes, _common(outcomes), picture.name), "utf-8")
+    out.write_text(_render("Performance", outcomes, _common(outcomes), picture.name), "utf-8")
     plotted = [table for outcome in outcomes for table in outcome.tables if table.plotted]
     if plotted:
         picture.write_text(plot.draw(plotted), "utf-8")
@@ -50,10 +50,10 @@ def write(folder: Path, out: Path) -> None:
 
 def alone(outcome: Outcome) -> str:
     """One part as a page of its own."""
-    return _rendered(outcome.title, [outcome], {}, "")
+    return _render(outcome.title, [outcome], {}, "")
 
 
-def _rendered(title: str, outcomes: Sequence[Outcome], common: Mapping[str, Fact], picture: str) -> str:
+def _render(title: str, outcomes: Sequence[Outcome], common: Mapping[str, Fact], picture: str) -> str:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         trim_blocks=True,

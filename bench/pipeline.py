@@ -35,7 +35,7 @@ _MOST_S: Final = 300.0
 
 def main() -> None:
     counts = {"films": (100, 20, "in the queue"), "rounds": (3, 1, "rounds that count")}
-    options = harness.parsed(harness.parser(**counts))
+    options = harness.parse(harness.parser(**counts))
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
         tables = [_table(film, Path(name), options) for film in (sent_films.large(), sent_films.small())]
     harness.publish(options, "Pipeline efficiency", tables)
@@ -73,10 +73,10 @@ def _table(film: Film, folder: Path, options: argparse.Namespace) -> Table:
 
 def _whole(film: Film, work: Path, count: int) -> tuple[float, PackIdentity]:
     """Films per second of a box that starts with *count* of them waiting, and the pack that read them."""
-    harness.emptied(work)
+    harness.empty(work)
     state = StateDir(work / "state")
     _fill(state, film, count, work / "film.dcm")
-    with box.started(state.root) as served, Readings(state) as readings:
+    with box.start(state.root) as served, Readings(state) as readings:
         served.ready("gateway", "reader", "viewer")
         harness.await_true(lambda: readings.count() >= 1, box.READ_S, "the first film was read")
         first, begun = readings.count(), time.perf_counter()
@@ -100,7 +100,7 @@ def _fill(state: StateDir, film: Film, count: int, path: Path) -> None:
 def _bare(what: str, path: Path, identity: PackIdentity) -> float:
     """Films per second in one process."""
     times = _BARE_TIMES if what == "rate" else _BARE_TIMES // 5
-    measured = bare.measured(what, shipped_packs_dir(), identity, Config().reader.threads, path, times)
+    measured = bare.measure(what, shipped_packs_dir(), identity, Config().reader.threads, path, times)
     if what == "rate":
         return float(measured)
     return 1e3 * times / sum(map(sum, measured.values()))

@@ -44,7 +44,7 @@ def main() -> None:
     steps: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
         folder = Path(name)
-        with box.started(folder / "state", LANTERN_PACKS__DIR=str(options.packs)) as served:
+        with box.start(folder / "state", LANTERN_PACKS__DIR=str(options.packs)) as served:
             served.ready("gateway", "reader", "viewer")
             _waits(served.state, film, folder, _WARM_UPS, 0)
             identity = _identity(box.all_read(served.state))
@@ -52,7 +52,7 @@ def main() -> None:
             for block in range(_BLOCKS):
                 count = -(-options.rounds // _BLOCKS)
                 waits += _waits(served.state, film, folder, count, _WARM_UPS + block * count)
-                measured = bare.measured("steps", options.packs, identity, Config().reader.threads, path, count)
+                measured = bare.measure("steps", options.packs, identity, Config().reader.threads, path, count)
                 for step, values in measured.items():
                     steps.setdefault(step, []).extend(values)
             readings = box.all_read(served.state)[_WARM_UPS:]
@@ -62,7 +62,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = harness.parser(rounds=(60, 8, "films that count"))
     parser.add_argument("--packs", type=Path, default=shipped_packs_dir(), help="default: the shipped packs")
-    return harness.parsed(parser)
+    return harness.parse(parser)
 
 
 def _identity(readings: Sequence[Reading]) -> PackIdentity:

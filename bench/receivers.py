@@ -145,7 +145,7 @@ def lay_out(data: Path | None, folder: Path) -> list[Path]:
     if data is None:
         _copies_of_one_slice(folder)
     else:
-        for number, path in enumerate(sorted(path for path in _unpacked(data, folder).rglob("*") if is_dicom(path))):
+        for number, path in enumerate(sorted(path for path in _unpack(data, folder).rglob("*") if is_dicom(path))):
             shutil.copyfile(path, folder / f"{number:05}.dcm")
     paths = sorted(folder.iterdir())
     if not paths:
@@ -162,9 +162,9 @@ def for_several(series: list[Path], senders: int, images: int, folder: Path) -> 
         for image in range(images):
             source = series[(number * images + image) % len(series)]
             header = examine_file(source).header
-            content = _replaced(source.read_bytes(), header.sop_instance_uid, running)
+            content = _replace(source.read_bytes(), header.sop_instance_uid, running)
             if header.study_instance_uid:
-                content = _replaced(content, header.study_instance_uid, _FIRST_COPY + number)
+                content = _replace(content, header.study_instance_uid, _FIRST_COPY + number)
             (own / f"{image:05}.dcm").write_bytes(content)
             running += 1
     return folders
@@ -184,7 +184,7 @@ def is_dicom(path: Path) -> bool:
     return True
 
 
-def _unpacked(data: Path, folder: Path) -> Path:
+def _unpack(data: Path, folder: Path) -> Path:
     archives = [data] if data.is_file() else sorted(data.glob("*.tar*"))
     if not archives:
         return data
@@ -204,9 +204,9 @@ def _copies_of_one_slice(folder: Path) -> None:
     [source] = Path(next(iter(data_store.__path__))).rglob("693_UNCI.dcm")
     content, identity = source.read_bytes(), examine_file(source).header.sop_instance_uid
     for number in range(_COPIES):
-        (folder / f"{number:05}.dcm").write_bytes(_replaced(content, identity, _FIRST_COPY + number))
+        (folder / f"{number:05}.dcm").write_bytes(_replace(content, identity, _FIRST_COPY + number))
 
 
-def _replaced(content: bytes, uid: str, number: int) -> bytes:
+def _replace(content: bytes, uid: str, number: int) -> bytes:
     """*content* with *number* as the last four digits of *uid*, so that the length of every element stays the same."""
     return content.replace(uid.encode(), uid[:-4].encode() + f"{number:04d}".encode())

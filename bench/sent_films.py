@@ -32,7 +32,7 @@ class Film:
     title: str
     content: bytes
 
-    def numbered(self, number: int) -> bytes:
+    def number(self, number: int) -> bytes:
         """The film as instance, series and study *number*."""
         content = self.content
         for mark in _MARKS.values():
@@ -40,7 +40,7 @@ class Film:
         return content
 
     def write(self, number: int, path: Path) -> Path:
-        path.write_bytes(self.numbered(number))
+        path.write_bytes(self.number(number))
         return path
 
 
@@ -59,10 +59,10 @@ def _made(columns: int, rows: int, bits: int) -> Film:
         greys = np.asarray(image.convert("F").resize((columns, rows), Image.Resampling.BICUBIC))
     pixels = (np.clip(greys, 0, 255) * ((1 << bits) - 1) / 255).astype(np.uint16)
     dataset = films.film(pixels, BitsStored=bits, HighBit=bits - 1, PatientAge="003Y")
-    return _marked(f"made by code, {columns} × {rows}", dataset)
+    return _mark(f"made by code, {columns} × {rows}", dataset)
 
 
-def _marked(title: str, dataset: pydicom.Dataset) -> Film:
+def _mark(title: str, dataset: pydicom.Dataset) -> Film:
     for keyword, mark in _MARKS.items():
         setattr(dataset, keyword, _uid(mark, 0))
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

@@ -35,7 +35,7 @@ _LIMIT_S: Final = 300
 
 
 def main() -> None:
-    options = harness.parsed(harness.parser())
+    options = harness.parse(harness.parser())
     sizes: dict[str, float] = {}
     added: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:

@@ -55,7 +55,7 @@ class Life:
 
 
 def main() -> None:
-    options = harness.parsed(harness.parser(rounds=(7, 1, "starts of each kind")))
+    options = harness.parse(harness.parser(rounds=(7, 1, "starts of each kind")))
     for tool in ("echoscu", "storescu"):
         harness.need_tool(tool, "dcmtk")
     fresh, used = Start(), Start()
@@ -88,8 +88,8 @@ def _start(folder: Path, film: Film, numbers: Iterator[int], lives: dict[str, Li
     """(seconds to the C-ECHO, seconds to the reading) of one box on the state in *folder*."""
     path = film.write(next(numbers), folder / "film.dcm")
     echoscu, storescu = (harness.need_tool(tool, "dcmtk") for tool in ("echoscu", "storescu"))
-    with box.started(folder / "state") as served:
-        served.opened()
+    with box.start(folder / "state") as served:
+        served.open()
         subprocess.run([echoscu, "127.0.0.1", str(served.port)], check=True)
         echoed = time.perf_counter()
         with box.Readings(served.state) as readings:

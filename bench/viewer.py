@@ -88,14 +88,14 @@ _SCROLL: Final = """
 
 def main() -> None:
     """Measure and print."""
-    options = harness.parsed(harness.parser(rounds=(20, 3, "films that count")))
+    options = harness.parse(harness.parser(rounds=(20, 3, "films that count")))
     rounds = options.rounds
     if packages := lacking("chromium", "chromedriver", "storescu"):
         harness.leave_out(f"needs Debian package {', '.join(packages)}")
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
         person = Person(Path(name))
         try:
-            tables = _measured(box, person, Path(name), rounds)
+            tables = _measure(box, person, Path(name), rounds)
             sent = {row.name: row.samples[0] for row in tables[-1].rows}
             goals = [*_weights(sent), *_presses(box, person, Path(name)), *_series(box, person, Path(name))]
         finally:
@@ -103,7 +103,7 @@ def main() -> None:
     harness.publish(options, "Viewer", tables, goals)
 
 
-def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Table]:
+def _measure(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Table]:
     person.screen(1366, 768)
     person.claim(box.url, box.first_code(), "doctor")
     person.find("#lists")

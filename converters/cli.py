@@ -173,12 +173,12 @@ def parser() -> argparse.ArgumentParser:
     text = "Fit the typicality model of a finished pack again; no weight changes."
     example = "familiar models/chest-xray-child --recipe converters/recipes/chest-xray-child.toml --data ~/x --out ~/y"
     added = step("familiar", text, example, _familiar)
-    _finished_pack_arguments(added)
+    _add_finished_pack_arguments(added)
 
     text = "Make the INT8 files of a finished pack anew, from the float files that it holds; no weight changes."
     example = example.replace("familiar", "requantize", 1)
     added = step("requantize", text, example, _requantize)
-    _finished_pack_arguments(added)
+    _add_finished_pack_arguments(added)
 
     text = "Give a network without published weights a start: learn from films of many sources, without labels."
     example = "pretrain converters/pretraining/plain.toml --data ~/films --out plain.pt"
@@ -200,7 +200,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _finished_pack_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_finished_pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pack", type=Path, help="the finished pack's folder")
     parser.add_argument("--recipe", type=Path, required=True, help="its recipe, with the new version")
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder or file")
@@ -224,11 +224,11 @@ def _follow(options: argparse.Namespace) -> int:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputUnwritable(str(work), error.strerror or str(error)) from error
-    with libraries_apart(work / "libraries.log"), _logged(work / "log.txt"):
+    with libraries_apart(work / "libraries.log"), _log(work / "log.txt"):
         if "train" in options.steps:
-            fed = feedback.taken(work, options.add_feedback, options.feedback_key, recipe.pack)
+            fed = feedback.take_exports(work, options.add_feedback, options.feedback_key, recipe.pack)
         else:
-            fed = feedback.remembered(work, recipe.pack)
+            fed = feedback.read_remembered(work, recipe.pack)
         if fed:
             print(f"{recipe.pack}: {sum(len(one.films) for one in fed)} films of feedback", file=sys.stderr, flush=True)
         where = options.recipe.resolve()
@@ -324,7 +324,7 @@ class _Both:
 
 
 @contextmanager
-def _logged(path: Path) -> Iterator[None]:
+def _log(path: Path) -> Iterator[None]:
     """Keep in ``path`` what is said on stderr, and the refusal that ends it."""
     log = _Log(path)
     try:

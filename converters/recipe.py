@@ -151,15 +151,15 @@ def _check_input(recipe: Recipe) -> None:
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises :class:`RecipeInvalid` with the key that is wrong."""
-    return _loaded(path, Recipe)
+    return _load(path, Recipe)
 
 
 def load_pretraining(path: Path) -> Pretraining:
     """Read the settings of a pre-training. Raises :class:`RecipeInvalid` with the key that is wrong."""
-    return _loaded(path, Pretraining)
+    return _load(path, Pretraining)
 
 
-def _loaded(path: Path, kind: type[OneTable]) -> OneTable:
+def _load(path: Path, kind: type[OneTable]) -> OneTable:
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

@@ -76,7 +76,7 @@ _DRAWN: Final = (
 )
 
 
-def drawn() -> list[DemoImage]:
+def draw() -> list[DemoImage]:
     """The golden images of the shipped packs that are sent, as objects."""
     return [sample for kind in _DRAWN for sample in _of_pack(kind)]
 
@@ -128,7 +128,7 @@ def _object(path: Path, drawn: _Drawn) -> Dataset:
 
 def samples() -> list[DemoImage]:
     """Everything that is sent; raises `DemoFailed` when it is not installed."""
-    return [*_real_samples(), *drawn()]
+    return [*_real_samples(), *draw()]
 
 
 def send(chosen: list[DemoImage], port: int) -> list[str]:

@@ -21,7 +21,7 @@ def readings(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]]) -> s
         for reading in case["readings"]
         if reading["reason"]
     }
-    return "\n".join([_aligned(rows), "", *sorted(reasons)])
+    return "\n".join([_align(rows), "", *sorted(reasons)])
 
 
 def summaries(received: Sequence[dict[str, Any]]) -> str:
@@ -43,10 +43,10 @@ def summaries(received: Sequence[dict[str, Any]]) -> str:
                 (row["hour"] or "").replace("T", " "),
             )
         )
-    return _aligned(rows)
+    return _align(rows)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def _align(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

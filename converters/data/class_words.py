@@ -12,14 +12,14 @@ BETWEEN_LABELS = "|"
 """What stands between the labels of a film that has several, as ChestX-ray14 writes them."""
 
 
-def labelled(films: FilmSet, positive: ClassWords, negative: ClassWords | None) -> FilmSet:
+def label(films: FilmSet, positive: ClassWords, negative: ClassWords | None) -> FilmSet:
     """``films`` labelled by what each of them says: 1 where one of its words is ``positive``.
 
     It is 0 where one is ``negative``, or, without such words, wherever none is positive. Other films are left out, and
     a line says how many. Case does not matter. Raises :class:`DataUnreadable` for a word that no film has.
     """
-    shows, lacks = _folded(positive), None if negative is None else _folded(negative)
-    _check(films, [*_listed(positive), *_listed(negative or ())])
+    shows, lacks = _fold(positive), None if negative is None else _fold(negative)
+    _check(films, [*_list_items(positive), *_list_items(negative or ())])
     kept: list[Film] = []
     for film in films.films:
         words = set(_words(film))
@@ -30,7 +30,7 @@ def labelled(films: FilmSet, positive: ClassWords, negative: ClassWords | None) 
     if gone := len(films.films) - len(kept):
         line = f"{films.name}: {gone} of {len(films.films)} films left out: they are of neither class"
         print(line, file=sys.stderr, flush=True)
-    return FilmSet(films.name, BETWEEN_LABELS.join(_listed(positive)), tuple(kept))
+    return FilmSet(films.name, BETWEEN_LABELS.join(_list_items(positive)), tuple(kept))
 
 
 def _check(films: FilmSet, wanted: Sequence[str]) -> None:
@@ -48,9 +48,9 @@ def _words(film: Film) -> list[str]:
     return [word.casefold() for word in film.said.split(BETWEEN_LABELS)]
 
 
-def _listed(words: ClassWords) -> tuple[str, ...]:
+def _list_items(words: ClassWords) -> tuple[str, ...]:
     return (words,) if isinstance(words, str) else words
 
 
-def _folded(words: ClassWords) -> set[str]:
-    return {word.casefold() for word in _listed(words)}
+def _fold(words: ClassWords) -> set[str]:
+    return {word.casefold() for word in _list_items(words)}

@@ -138,13 +138,13 @@ class Film:
 
     def outline_seen(self, spec: InputSpec) -> NDArray[np.bool_] | None:
         """The lesions' mask as it lies in the model's input, (spec.height, spec.width); ``None`` without outlines."""
-        outline = self.outlined()
+        outline = self.outline()
         if outline is None:
             return None
         box = find_crop(self.read(), spec) if spec.crop != "whole" else None
         return np.asarray(lay_out(outline.astype(np.float32), spec, box) >= 0.5)
 
-    def outlined(self, part: str = polygons.LESION) -> NDArray[np.bool_] | None:
+    def outline(self, part: str = polygons.LESION) -> NDArray[np.bool_] | None:
         """The lesions' mask (H, W), or that of another ``part`` that polygons have; ``None`` where the data set has
         none. Raises :class:`DataUnreadable`."""
         if self.mask is not None and volumes.is_volume(self.mask):

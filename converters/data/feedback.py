@@ -100,11 +100,11 @@ def seal(films: Sequence[FeedbackRecord], engineer: X25519PublicKey) -> bytes:
     """The export of ``films``. Raises :class:`~converters.failures.FeedbackMalformed` for what the form has no place
     for: a clinic finds out, not the engineer."""
     plain = pack_feedback(films)
-    _unpacked("the export", plain)
+    _unpack("the export", plain)
     return seal_feedback(plain, engineer)
 
 
-def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
+def unseal(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
     """The films of the export at ``path``.  Raises a :class:`~converters.failures.FeedbackUnreadable`."""
     data = _read(path)
     head, length = data[:HEAD], int.from_bytes(data[HEAD - 8 : HEAD])
@@ -119,7 +119,7 @@ def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
         plain = SUITE.decrypt(data[HEAD:], own, make_seal_context(head))
     except (InvalidTag, ValueError) as error:  # ValueError: an `enc` of small order
         raise FeedbackTampered(str(path)) from error
-    return _unpacked(str(path), plain)
+    return _unpack(str(path), plain)
 
 
 def _read(path: Path) -> bytes:
@@ -131,7 +131,7 @@ def _read(path: Path) -> bytes:
         raise DataUnreadable(str(path), error.strerror or str(error)) from error
 
 
-def _unpacked(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
+def _unpack(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
     """The films of a zip in the export's form. Anyone with the public key may have made it, so nothing is trusted."""
     content = _members(where, plain)
     rows = _rows(where, LABELS_FILE, COLUMNS, content.pop(LABELS_FILE, b""))
@@ -173,9 +173,9 @@ def _members(where: str, plain: bytes) -> dict[str, bytes]:
                 if not known or one.compress_type != zipfile.ZIP_STORED or one.flag_bits & 1:
                     raise FeedbackMalformed(where, f"member {number} has a strange name, or is compressed or locked")
             # Members that are only stored and are no more than the file cannot swell, whatever they overlap.
-            if len({one.filename for one in members}) < len(members) or sum(map(_size, members)) > len(plain):
+            if len({member.filename for member in members}) < len(members) or sum(map(_size, members)) > len(plain):
                 raise FeedbackMalformed(where, "a member stands in it twice")
-            return {one.filename: archive.read(one) for one in members}
+            return {member.filename: archive.read(member) for member in members}
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error) as error:
         raise FeedbackMalformed(where, f"the zip is broken ({error})") from error
 
@@ -208,7 +208,7 @@ def films_of(path: Path, own: X25519PrivateKey, pack: str) -> FilmSet:
 
     Their names begin with a word for the export's content, so what was learnt from is known afterwards.
     """
-    judged = unsealed(path, own)
+    judged = unseal(path, own)
     foreign = {film.pack for film in judged} - {pack}
     if foreign:
         raise FeedbackMalformed(str(path), f"it speaks of the pack {min(foreign)}; this recipe makes {pack}")
@@ -231,7 +231,7 @@ def films_of(path: Path, own: X25519PrivateKey, pack: str) -> FilmSet:
     )
 
 
-def taken(work: Path, exports: Sequence[Path], key: Path, pack: str) -> tuple[FilmSet, ...]:
+def take_exports(work: Path, exports: Sequence[Path], key: Path, pack: str) -> tuple[FilmSet, ...]:
     """The films of ``exports``; that they were taken is noted in ``work``, so that later steps learn from the same."""
     if not exports:
         (work / NOTE).unlink(missing_ok=True)
@@ -243,7 +243,7 @@ def taken(work: Path, exports: Sequence[Path], key: Path, pack: str) -> tuple[Fi
     return films
 
 
-def remembered(work: Path, pack: str) -> tuple[FilmSet, ...]:
+def read_remembered(work: Path, pack: str) -> tuple[FilmSet, ...]:
     """The films of the exports that training took, opened again."""
     if not (work / NOTE).is_file():
         return ()

@@ -27,7 +27,7 @@ def word(film: Film) -> str:
     png = getattr(film, "png", b"")
     if png:
         return hashlib.sha256(png).hexdigest()
-    digest = _of_file(film.path, _written(film.path))
+    digest = _of_file(film.path, _write(film.path))
     return digest if film.index is None else f"{digest}#{film.name}"
 
 
@@ -35,7 +35,7 @@ def digest(films: Iterable[Film]) -> str:
     """One digest for the pictures, outlines, labels and traits of ``films``."""
     parts = []
     for film in films:
-        mask = film.mask and _of_file(film.mask, _written(film.mask))
+        mask = film.mask and _of_file(film.mask, _write(film.mask))
         more = (film.target, film.boxes) if film.target or film.boxes is not None else ()
         parts.append((word(film), mask, film.traits, *more))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -43,16 +43,16 @@ def digest(films: Iterable[Film]) -> str:
 
 def note(work: Path, words: Mapping[str, str]) -> None:
     """Keep in ``work`` what its networks learn from, by the films' names."""
-    if _noted(work) != words:
+    if _note(work) != words:
         write_json(work / LEARNT, {"films": dict(sorted(words.items()))})
 
 
-def learnt(work: Path) -> dict[str, str] | None:
+def learn(work: Path) -> dict[str, str] | None:
     """Film name → word of what the networks of ``work`` learnt from, without words where it did not keep them.
 
     ``None`` where nothing there says it.
     """
-    words = _noted(work)
+    words = _note(work)
     if words is None and (work / OF_OLDER).is_file():
         return dict.fromkeys(Predictions.load(work / OF_OLDER).names, "")
     return words
@@ -66,7 +66,7 @@ def refuse_known(known: Mapping[str, str], judged: Mapping[str, str]) -> None:
         raise SplitLeaks(pairs)
 
 
-def _noted(work: Path) -> dict[str, str] | None:
+def _note(work: Path) -> dict[str, str] | None:
     try:
         words: dict[str, str] = json.loads((work / LEARNT).read_text(encoding="utf-8"))["films"]
     except (OSError, ValueError, KeyError):
@@ -74,7 +74,7 @@ def _noted(work: Path) -> dict[str, str] | None:
     return words
 
 
-def _written(path: Path) -> tuple[int, int]:
+def _write(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError as error:

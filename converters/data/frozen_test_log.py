@@ -14,7 +14,9 @@ HEAD = "# each look at the test part: day, version of the pack, digest of its mo
 def files_word(manifest: Manifest) -> str:
     """One word for the model files of a pack, and for the crop of their input where it was changed since."""
     recut = f"crop {manifest.input.crop}" if manifest.recut is not None else ""
-    return hashlib.sha256("".join((*sorted(one.sha256 for one in manifest.artefacts), recut)).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        "".join((*sorted(artefact.sha256 for artefact in manifest.artefacts), recut)).encode()
+    ).hexdigest()[:16]
 
 
 def note(manifest: Manifest, day: str, folder: Path = splits.LISTS) -> int:

@@ -62,7 +62,7 @@ def mask(table: Path) -> NDArray[np.bool_]:
         for uid, inside, outline in outlines:
             if uid not in place:
                 raise DataUnreadable(str(table), "it outlines a slice that is not in the series")
-            drawn = filled(outline, own.shape[1:])
+            drawn = fill(outline, own.shape[1:])
             own[place[uid]] = own[place[uid]] | drawn if inside else own[place[uid]] & ~drawn
         votes += own
     return votes >= max(1, min(2, len(readers)), (len(readers) + 1) // 2)
@@ -89,7 +89,7 @@ def sessions(table: Path) -> Iterator[list[tuple[str, bool, Outline]]]:
         yield sorted(readings, key=lambda reading: not reading[1])
 
 
-def filled(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def fill(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(H, W): the inside of an outline without its own points."""
     picture = Image.new("1", (shape[1], shape[0]))
     ImageDraw.Draw(picture).polygon(outline, fill=1, outline=0)
@@ -97,7 +97,7 @@ def filled(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _stack(folder: Path) -> scan_volumes.SliceStack:
-    slices_of_all = [one for path in sorted(folder.glob("*.dcm")) for one in slices.read_slices(path)]
+    slices_of_all = [slice_ for path in sorted(folder.glob("*.dcm")) for slice_ in slices.read_slices(path)]
     stacks = scan_volumes.arrange_slices(slices_of_all, scan_volumes.have_same_pixels).stacks
     if not stacks:
         raise DataUnreadable(str(folder), "its slices make no volume")

@@ -11,14 +11,14 @@ SOURCE = "source"
 SITE = "site"
 
 
-def merged(first: FilmSet, more: Mapping[str, FilmSet]) -> FilmSet:
+def merge(first: FilmSet, more: Mapping[str, FilmSet]) -> FilmSet:
     """``first``, whose films keep their names, and the films of ``more`` (name → set) as ``name of the set/name``."""
     others = [
         replace(film, name=f"{name}/{film.name}", patient=patient(film, name))
         for name, films in more.items()
-        for film in _sourced(films, name)
+        for film in _add_source(films, name)
     ]
-    return FilmSet(first.name, first.positive, (*_sourced(first, first.name), *others))
+    return FilmSet(first.name, first.positive, (*_add_source(first, first.name), *others))
 
 
 def patient(film: Film, of_set: str) -> str:
@@ -30,7 +30,7 @@ def patient(film: Film, of_set: str) -> str:
     return f"{of_set}/{film.patient}"
 
 
-def without(
+def leave_out(
     films: FilmSet, sets: Collection[str], groups: Collection[str], group_of: Mapping[str, str], kept: Collection[str]
 ) -> FilmSet:
     """``films`` less those of ``sets``, by name, that are in one of ``groups``; a line tells how many.
@@ -50,7 +50,7 @@ def without(
     return replace(films, films=left)
 
 
-def _sourced(films: FilmSet, name: str) -> list[Film]:
+def _add_source(films: FilmSet, name: str) -> list[Film]:
     """The films with the set as their source; sources that a set itself tells apart become the trait ``site``."""
     told = {dict(film.traits).get(SOURCE) for film in films.films}
     return [replace(film, traits=_traits(film, name, keep=len(told) > 1)) for film in films.films]

@@ -30,7 +30,7 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.names)
 
-    def joined(self, others: Sequence[Self]) -> Self:
+    def join(self, others: Sequence[Self]) -> Self:
         """These films and those of ``others`` behind them: folds are pooled so."""
         every = (self, *others)
         return type(self)(
@@ -50,7 +50,7 @@ class Predictions:
                 labels=self.labels,
                 patients=np.array(self.patients),
                 logits=self.logits,
-                traits=np.array([json.dumps(one) for one in self.traits]),
+                traits=np.array([json.dumps(trait) for trait in self.traits]),
             )
         return path
 

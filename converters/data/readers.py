@@ -40,7 +40,7 @@ FORMS = (
 )
 
 
-def opened(path: Path, finding: str | None, positive: str | None = None, split: str | None = None) -> FilmSet:
+def open_set(path: Path, finding: str | None, positive: str | None = None, split: str | None = None) -> FilmSet:
     """Whatever ``path`` is, as films. Raises :class:`DataUnreadable` when it is in no known form.
 
     ``positive`` names the positive class, else ``finding`` does; without both a film only says its label. ``split`` is
@@ -53,7 +53,7 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
         raise DataUnreadable(str(path), f"it is neither {FORMS}")
     word = positive or finding
     if (path / "volumes").is_dir():
-        return volume_sets.opened(path, word)
+        return volume_sets.open_volumes(path, word)
     if (path / "labels.csv").is_file():
         if (path / "images512").is_dir():
             return datasets.nih(
@@ -61,7 +61,7 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
             )
         if is_hannover(path):
             return hannover(path)
-        return labelled(path, word, split)
+        return read_labels(path, word, split)
     if split and (path / split).is_dir():
         return datasets.image_folder(path / split, word, guessed=positive is None and finding is not None)
     if lidc_idri.folders(path):
@@ -90,7 +90,7 @@ def has_split(path: Path, split: str) -> bool:
     return (path / split).is_dir()
 
 
-def labelled(folder: Path, positive: str | None, split: str | None = None) -> FilmSet:
+def read_labels(folder: Path, positive: str | None, split: str | None = None) -> FilmSet:
     """``labels.csv`` with a file and a class column, files in ``images/`` or beside it, outlines in ``masks/`` as
     pictures or in ``outlines/`` as polygons (:mod:`converters.data.polygons`).
 
@@ -176,9 +176,9 @@ def slices(table: Path, rows: Sequence[dict[str, str]]) -> list[tuple[tuple[str,
     wrong = [number for number, row in enumerate(rows, 1) if row[column].strip() and dates[number - 1] is None]
     if wrong:
         raise DataUnreadable(str(table), f"row {wrong[0]}: what stands under {column} is no date such as 2024-05-31")
-    one_year = len({one.group(1) for one in dates if one}) == 1
-    by_month = one_year and all(one is None or one.group(2) for one in dates)
-    words = ["" if one is None else one.group(1) + (f"-{one.group(2)}" if by_month else "") for one in dates]
+    one_year = len({date.group(1) for date in dates if date}) == 1
+    by_month = one_year and all(date is None or date.group(2) for date in dates)
+    words = ["" if date is None else date.group(1) + (f"-{date.group(2)}" if by_month else "") for date in dates]
     return [((datasets.SLICE, word),) if word else () for word in words]
 
 

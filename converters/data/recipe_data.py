@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from converters import tasks
 from converters.data import class_words, datasets, duplicates, merged_sets, readers, splits, volume_sets, volumes
 from converters.data.datasets import Film, FilmSet
-from converters.data.preprocessing import prepared
+from converters.data.preprocessing import prepare
 from converters.failures import DataUnreadable, RecipeInvalid
 from converters.recipe import Recipe
 from converters.recipe_tables import ClassWords, Reader
@@ -71,14 +71,14 @@ def open_recipe_data(
     if feedback and any(film.target for film in films.films):
         raise RecipeInvalid(recipe.pack, "--add-feedback: clinics say yes or no of one finding, this pack has others")
     more = tuple({film.name.partition("/")[2]: film for one in feedback for film in one.films}.values())
-    group_of, with_more = grouped(films, more)
+    group_of, with_more = group(films, more)
     own = own_head_films(recipe, films)
     folder = splits.LISTS if lists is None else lists
     known = splits.frozen_test(recipe.pack, folder)
     frozen = tuple(name for name in known if name not in own)  # it may have been drawn before a set got its own head
     if known and recipe.data.beside:
         test = {group_of[name] for name in known if name in group_of}
-        films = merged_sets.without(films, [one.name for one in recipe.data.beside], test, group_of, frozen)
+        films = merged_sets.leave_out(films, [one.name for one in recipe.data.beside], test, group_of, frozen)
     wanted, judging = recipe.data, [film for film in films.films if film.name not in own]
     task = tasks.get(recipe.task).of(recipe)
     labels = {film.name: film.label for film in judging}
@@ -92,7 +92,7 @@ def open_recipe_data(
         splits.freeze_test(recipe.pack, division.test, note, folder)
     if own:
         test = {group_of[name] for name in division.test}
-        films = merged_sets.without(films, wanted.own_heads, test, group_of, ())
+        films = merged_sets.leave_out(films, wanted.own_heads, test, group_of, ())
         own = own_head_films(recipe, films)
         division = splits.join(division, sorted(own), group_of)
     if not more:
@@ -126,15 +126,15 @@ def open_reader(recipe: Recipe, data: Path) -> FilmSet:
         for one in wanted.beside:
             words = wanted if one.positive is None else one
             more[one.name] = read_by(one.reader, near / one.path, words.positive, words.negative)
-        films = merged_sets.merged(films, more)
-    return tasks.get(recipe.task).of(recipe).aimed(films)
+        films = merged_sets.merge(films, more)
+    return tasks.get(recipe.task).of(recipe).aim(films)
 
 
 def read_by(reader: Reader, data: Path, positive: ClassWords | None, negative: ClassWords | None = None) -> FilmSet:
     """The films of ``data`` by the reader that a recipe names, labelled by the words for the two classes."""
     if negative is None and (positive is None or isinstance(positive, str)):
         return _read(reader, data, positive)
-    return class_words.labelled(_read(reader, data, None), positive or (), negative)
+    return class_words.label(_read(reader, data, None), positive or (), negative)
 
 
 def _read(reader: Reader, data: Path, positive: str | None) -> FilmSet:
@@ -145,30 +145,30 @@ def _read(reader: Reader, data: Path, positive: str | None) -> FilmSet:
     if not data.is_dir():
         raise DataUnreadable(str(data), "the folder does not exist")
     if reader == "volumes":
-        return volume_sets.opened(data, positive)
+        return volume_sets.open_volumes(data, positive)
     if reader == "masks":
-        return readers.labelled(data, positive)
+        return readers.read_labels(data, positive)
     if reader == "hannover":
         return readers.hannover(data)
     return datasets.image_folder(data, positive)
 
 
-def grouped(films: FilmSet, more: Sequence[Film] = ()) -> tuple[dict[str, str], dict[str, str]]:
+def group(films: FilmSet, more: Sequence[Film] = ()) -> tuple[dict[str, str], dict[str, str]]:
     """Film name → group (one patient, or near-duplicates of one picture): of ``films``, and of them and ``more``."""
     every = FilmSet(films.name, films.positive, (*films.films, *more))
     pairs, count = copies(every), len(films.films)
     known = [pair for pair in pairs if max(pair) < count]
-    return _named(films.films, known), _named(every.films, pairs)
+    return _name(films.films, known), _name(every.films, pairs)
 
 
 def copies(films: FilmSet) -> list[tuple[int, int]]:
     """Pairs of places in the set that hold one picture, or one volume."""
     if all(volumes.is_volume(film.path) and film.index is None for film in films.films):
         return volume_sets.copies(films.films)
-    return duplicates.duplicate_pairs(prepared(films, InputSpec("hash", HASH_PX, HASH_PX)).astype(np.float32))
+    return duplicates.duplicate_pairs(prepare(films, InputSpec("hash", HASH_PX, HASH_PX)).astype(np.float32))
 
 
-def _named(films: Sequence[Film], pairs: Sequence[tuple[int, int]]) -> dict[str, str]:
+def _name(films: Sequence[Film], pairs: Sequence[tuple[int, int]]) -> dict[str, str]:
     named = duplicates.groups([film.patient for film in films], pairs)
     return {film.name: group for film, group in zip(films, named, strict=True)}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converters.data import datasets, film_digests, merged_sets, recipe_data
 from converters.data.datasets import Film, FilmSet
-from converters.data.preprocessing import prepared
+from converters.data.preprocessing import prepare
 from converters.data.recipe_data import RecipeData
 from converters.data.splits import Fold
 from converters.recipe import Recipe
@@ -31,21 +31,21 @@ class Unlabelled:
     words: dict[str, str]
     group_of: dict[str, str]
 
-    def of(self, fold: Fold) -> NDArray[np.uint8]:
+    def pixels_of(self, fold: Fold) -> NDArray[np.uint8]:
         """What the student of a fold may see: nothing of those who judge it."""
         learnt = set(fold.train)
         held = {self.group_of[name] for name in fold.held if name not in learnt}
         return self.pixels[[group not in held for group in self.groups]]
 
 
-def opened(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec) -> Unlabelled:
+def open_unlabelled(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec) -> Unlabelled:
     """Open them, beside ``data``; none when the recipe names none or gives them no share."""
     plan = recipe.distill
     if plan is None or not plan.unlabelled_share or not recipe.data.unlabelled:
         return Unlabelled(np.empty((0, *spec.shape), dtype=np.uint8), (), {}, own.group_of)
     beside = data.resolve().parent
-    every = [film for name in recipe.data.unlabelled for film in _named(beside / name)]
-    _, group_of = recipe_data.grouped(own.films, every)
+    every = [film for name in recipe.data.unlabelled for film in _name(beside / name)]
+    _, group_of = recipe_data.group(own.films, every)
     test = {group_of[name] for name in own.division.test}
     kept = [film for film in every if group_of[film.name] not in test]
     if len(kept) < len(every):
@@ -56,14 +56,14 @@ def opened(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec) -> Unla
     order = np.random.default_rng(recipe.seed).permutation(len(kept))[:most]
     chosen = [kept[int(index)] for index in order]
     return Unlabelled(
-        prepared(FilmSet("unlabelled films", "", tuple(chosen)), spec),
+        prepare(FilmSet("unlabelled films", "", tuple(chosen)), spec),
         tuple(group_of[film.name] for film in chosen),
         {film.name: film_digests.word(film) for film in chosen},
         group_of,
     )
 
 
-def _named(path: Path) -> Sequence[Film]:
+def _name(path: Path) -> Sequence[Film]:
     """The films of a set under names of their own; a patient number of one set is not that of another."""
     return [
         replace(film, name=f"unlabelled/{path.name}/{film.name}", patient=merged_sets.patient(film, path.name))

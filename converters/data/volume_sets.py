@@ -16,7 +16,7 @@ from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
 
 
-def opened(folder: Path, finding: str | None) -> FilmSet:
+def open_volumes(folder: Path, finding: str | None) -> FilmSet:
     """The volumes of ``folder``; positive is one whose mask is not empty, or whose class is ``finding``.
 
     Raises :class:`DataUnreadable`.
@@ -54,9 +54,9 @@ def series(path: Path, finding: str) -> FilmSet:
         films.append(Film(name, folder, label, _patient(folder), mask=table))
     if not films:
         raise DataUnreadable(str(path), "there is no CT series with its readers' XML in it")
-    people = dict.fromkeys(one.patient for one in films)  # an ID is only compared, never kept
+    people = dict.fromkeys(film.patient for film in films)  # an ID is only compared, never kept
     number = {patient: f"patient{index}" for index, patient in enumerate(people, 1)}
-    kept = tuple(Film(one.name, one.path, one.label, number[one.patient], mask=one.mask) for one in films)
+    kept = tuple(Film(film.name, film.path, film.label, number[film.patient], mask=film.mask) for film in films)
     return FilmSet(path.name, finding, kept)
 
 

@@ -39,7 +39,7 @@ class Said:
     refused: str | None
 
 
-def asked(session: Session, film: Film, manifest: Manifest, familiar: FamiliarityCheck | None) -> Said:
+def run_session(session: Session, film: Film, manifest: Manifest, familiar: FamiliarityCheck | None) -> Said:
     """What the box says of a film, and what the network says of it even where the box refuses.
 
     Raises :class:`DataUnreadable` for a file that a data set should not hold.
@@ -47,13 +47,13 @@ def asked(session: Session, film: Film, manifest: Manifest, familiar: Familiarit
     refused = _turned_away(film, manifest)
     frames: NDArray[np.float32] | None
     try:
-        frames = _taken(film, manifest)
+        frames = _prepare_tensor(film, manifest)
     except LanternError as error:
         refused, frames = refused or error.code, _by_force(film, manifest)
     if frames is None:
         return Said(None, refused)
     task = tasks.get(manifest.task).of_pack(manifest.section)
-    scores, no_number, _ = box_inference.asked(session, frames, task, manifest, familiar)
+    scores, no_number, _ = box_inference.run_pack(session, frames, task, manifest, familiar)
     return Said(float(scores[0]), refused or no_number)
 
 
@@ -75,7 +75,7 @@ def _header(film: Film) -> Header:
     return Header("", "", None, None, "", view_position=view, patient_age=age, has_pixels=True)
 
 
-def _taken(film: Film, manifest: Manifest) -> NDArray[np.float32]:
+def _prepare_tensor(film: Film, manifest: Manifest) -> NDArray[np.float32]:
     """The frames that the box feeds, (n, C, …), after its checks; raises what it refuses with, and
     :class:`DataUnreadable`."""
     if film.index is None and volumes.is_volume(film.path):

@@ -36,8 +36,10 @@ def command(options: argparse.Namespace) -> int:
             for one in options.external
         ]
     pack = Pack.load(folder)
-    made = evaluate.elsewhere(pack, options, options.precision or evaluate.usual_precision(pack, options.runtime))
-    cases.write_manifest(folder, rows.written(pack.manifest, made))
+    made = evaluate.measure_external(
+        pack, options, options.precision or evaluate.usual_precision(pack, options.runtime)
+    )
+    cases.write_manifest(folder, rows.write(pack.manifest, made))
     card.rewrite(folder)
     print("\n".join(map(figures.table, made)))
     return 0

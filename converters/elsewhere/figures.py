@@ -23,7 +23,7 @@ from firmware_app.packs.typicality import FamiliarityCheck
 NO_NUMBER = "no film gets a number"
 
 
-def measured(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = silent) -> ExternalValidation:
+def measure(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = silent) -> ExternalValidation:
     """Ask one file of the pack about every film as the box would. Raises :class:`DataUnreadable`."""
     session = registry.get_runtime(runtime).load(pack.artefact(runtime, precision))
     try:
@@ -32,7 +32,7 @@ def measured(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tic
         raise DataUnreadable(str(pack.folder), str(error)) from error
     said = []
     for number, film in enumerate(films.films, 1):
-        said.append(box.asked(session, film, pack.manifest, familiar))
+        said.append(box.run_session(session, film, pack.manifest, familiar))
         tick(number, len(films.films))
     return row(films, said, pack.manifest.section.findings[0], runtime, precision)
 
@@ -58,7 +58,7 @@ def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str
             **metrics.wrong_at(own, scores[chosen], finding.threshold, people),
         }
         numbers |= {_with(name, suffix): value for name, value in figures.items()}
-        missing = metrics.undefined(own)
+        missing = metrics.list_undefined(own)
         why |= {f"{name}{suffix}": NO_NUMBER if suffix and not len(own) else words for name, words in missing.items()}
     refused = Counter(one.refused for one in said if one.refused is not None)
     return ExternalValidation.model_validate(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from converters.data.datasets import FilmSet
 from converters.elsewhere import figures
-from converters.elsewhere.sets import External, named_twice, strangers
+from converters.elsewhere.sets import External, refuse_named_twice, strangers
 from firmware_app.core import console
 from firmware_app.packs.evidence import ExternalValidation
 from firmware_app.packs.manifest import Manifest
@@ -15,20 +15,20 @@ Command = Callable[[External], str]
 """What prints a set's row."""
 
 
-def measured(
+def measure(
     pack: Pack, home: FilmSet, sets: Sequence[External], runtime: str, precision: str, command: Command
 ) -> list[ExternalValidation]:
     """A row for each set; films that are known from ``home`` judge nothing.
 
     Raises :class:`~converters.failures.DataUnreadable`.
     """
-    named_twice(sets)
+    refuse_named_twice(sets)
     rows = []
     for one in sets:
-        films = one.opened(pack)
+        films = one.open_set(pack)
         kept = strangers(films, home)
         with console.show_progress(f"{pack.name} {precision} {runtime}, {one.name}: read") as advance:
-            row = figures.measured(pack, kept, runtime, precision, advance)
+            row = figures.measure(pack, kept, runtime, precision, advance)
         aside = len(films.films) - len(kept.films)
         rows.append(
             row.model_copy(
@@ -38,14 +38,14 @@ def measured(
     return rows
 
 
-def written(manifest: Manifest, rows: Iterable[ExternalValidation]) -> Manifest:
+def write(manifest: Manifest, rows: Iterable[ExternalValidation]) -> Manifest:
     """The manifest with ``rows``, in place of earlier ones of the same sources."""
     fresh = {row.source: row for row in rows}
     kept = [row for row in manifest.measured_elsewhere if row.source not in fresh]
     return manifest.model_copy(update={"measured_elsewhere": (*kept, *fresh.values())})
 
 
-def forgotten(manifest: Manifest) -> dict[str, tuple[ExternalValidation, ...]]:
+def keep_forgotten(manifest: Manifest) -> dict[str, tuple[ExternalValidation, ...]]:
     """What a pack with other files or limits than before says of other places: nothing; a line tells it."""
     if manifest.measured_elsewhere:
         names = ", ".join(row.source for row in manifest.measured_elsewhere)

@@ -36,7 +36,7 @@ class External:
     citation: str | None = None
 
     @classmethod
-    def of(cls, text: str) -> "External":
+    def parse(cls, text: str) -> "External":
         """What ``DIR[:PART][=NAME]`` names; without NAME it is called as its folder and part are."""
         where, _, name = text.rpartition("=") if "/" not in text.rpartition("=")[2] else (text, "", "")
         if not where:
@@ -53,7 +53,7 @@ class External:
         part = f":{self.part}" if self.part else ""
         return f"--external {shlex.quote(f'EXTERNAL{part}={self.name}')}"
 
-    def opened(self, pack: Pack) -> FilmSet:
+    def open_set(self, pack: Pack) -> FilmSet:
         """Its films, with the labels that the pack's task makes of them. Raises :class:`DataUnreadable`."""
         section = pack.manifest.section
         task = tasks.get(pack.manifest.task).of_pack(section)
@@ -64,8 +64,8 @@ class External:
                 raise DataUnreadable(str(self.path), f"it has no part {self.part}")
             code = None if task.reads_labels else section.findings[0].code
             word = self.positive if isinstance(self.positive, str) else None  # several need a reader
-            films = readers.opened(self.path, code, word, self.part)
-        return replace(task.aimed(films), name=self.name)
+            films = readers.open_set(self.path, code, word, self.part)
+        return replace(task.aim(films), name=self.name)
 
 
 def strangers(films: FilmSet, home: FilmSet) -> FilmSet:
@@ -91,7 +91,7 @@ def _patient(film: Film) -> str:
     return merged_sets.patient(film, os.fspath(film.path.resolve().parent))
 
 
-def named_twice(sets: Sequence[External]) -> None:
+def refuse_named_twice(sets: Sequence[External]) -> None:
     """Raise :class:`DataUnreadable` where two sets have one name: rows are told apart by it."""
     names = [one.name for one in sets]
     for name in names:

@@ -35,5 +35,5 @@ class Baseline:
 
     def verdicts(self, answers: Answers) -> list[GateResult]:
         """Results of another file at the gates of AUC and sensitivity, and at those of its task."""
-        general = gates.judged(self.original, self.predictions(answers), self.threshold, self.gate)
+        general = gates.judge(self.original, self.predictions(answers), self.threshold, self.gate)
         return [*general, *self.task.verdicts(self, answers)]

@@ -75,7 +75,7 @@ def predict_films(
             frames = tensors(film, manifest)
         except ImageUnfit:
             continue
-        scores, refused, first = asked(session, frames, task, manifest, familiar)
+        scores, refused, first = run_pack(session, frames, task, manifest, familiar)
         kept.append(film)
         box_scores.append(scores)
         refusals.append(refused)
@@ -99,7 +99,7 @@ def predict_films(
     may_refuse = familiar is not None or manifest.abstain is not None or two is not None
     return BoxPredictions(
         predictions,
-        np.array([one is None for one in refusals]) if may_refuse else None,
+        np.array([refusal is None for refusal in refusals]) if may_refuse else None,
         marks,
         len(films.films) - len(kept),
         task.statistics(manifest.section, every, judged),
@@ -125,7 +125,7 @@ def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
         raise DataUnreadable(str(film.path), str(error)) from error
 
 
-def asked(
+def run_pack(
     session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: FamiliarityCheck | None
 ) -> tuple[NDArray[np.float64], str | None, Outputs]:
     """The task's scores (:meth:`converters.tasks.interface.Task.box_scores`), the code with which the box would refuse
@@ -164,5 +164,5 @@ def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> 
     if len(logits) == 1:
         return logits[0]
     fit = calibration_of(finding)
-    share = interface.aggregate_probabilities([classify.calibrate(one, fit) for one in logits], manifest.frames)
+    share = interface.aggregate_probabilities([classify.calibrate(logit, fit) for logit in logits], manifest.frames)
     return (odds(share) - fit.intercept) / fit.slope

@@ -38,7 +38,7 @@ def predict(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick
 
     Raises :class:`DataUnreadable` without any film.
     """
-    return _asked(pack, films, runtime, precision, tick).predictions
+    return _run_on_box(pack, films, runtime, precision, tick).predictions
 
 
 def evaluate(
@@ -54,8 +54,8 @@ def evaluate(
 
     ``prevalence`` is the clinic's, for the decision curve. Raises :class:`DataUnreadable` without any film.
     """
-    reading = _asked(pack, films, runtime, precision, tick)
-    hits = lesions.found(reading.marks, reading.predictions.patients) if reading.marks else None
+    reading = _run_on_box(pack, films, runtime, precision, tick)
+    hits = lesions.measure_lesions(reading.marks, reading.predictions.patients) if reading.marks else None
     spec, at = pack.manifest.section.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
     result = evaluation(
         reading.predictions,
@@ -71,7 +71,7 @@ def evaluate(
     return replace(result, unfit=reading.unfit, statistics=reading.statistics), reading.predictions
 
 
-def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> BoxPredictions:
+def _run_on_box(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> BoxPredictions:
     session = registry.get_runtime(runtime).load(pack.artefact(runtime, precision))
     try:
         familiar = FamiliarityCheck.of(pack, runtime, precision)
@@ -80,7 +80,7 @@ def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick)
     return predict_films(session, films, pack.manifest, familiar, tick)
 
 
-def chosen_films(
+def choose_films(
     pack: Pack, data: Path, positive: str | None, split: str | None, recipe: Path | None = None
 ) -> tuple[FilmSet, str]:
     """The films to score and the name of what was chosen.
@@ -91,37 +91,39 @@ def chosen_films(
     an ``.npz`` those of ``test``. ``positive`` names the positive class, else the recipe or the finding's code does.
     """
     if recipe is not None:
-        return _of(pack, recipe, data, positive, split)
+        return _open_pack_and_images(pack, recipe, data, positive, split)
     section = pack.manifest.section
     task = tasks.get(pack.manifest.task).of_pack(section)
     films, part = _by_form(pack, data, None if task.reads_labels else section.findings[0].code, positive, split)
-    return task.aimed(films), part
+    return task.aim(films), part
 
 
 def _by_form(pack: Pack, data: Path, code: str | None, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
     """The films by the data's form; ``code`` is the word for the positive class where ``positive`` names none."""
     if data.suffix == ".npz" and data.is_file():
-        return readers.opened(data, code, positive, split), split or "test"
+        return readers.open_set(data, code, positive, split), split or "test"
     if split is None:
-        return readers.opened(data, code, positive), "all"
+        return readers.open_set(data, code, positive), "all"
     if not (data / split).is_dir():
         recipe, lists = splits.RECIPES / f"{pack.name}.toml", splits.LISTS
-        films, frozen = readers.opened(data, code, positive), splits.frozen_test(pack.name, lists)
+        films, frozen = readers.open_set(data, code, positive), splits.frozen_test(pack.name, lists)
         if {film.name for film in films.films}.intersection(frozen) and recipe.is_file():
             own = load_recipe(recipe)
             films = recipe_data.open_reader(own, data) if own.data.beside else films
         ours = bool(frozen) and {film.name for film in films.films}.issuperset(frozen)
         if split == "test" and ours:
-            _noted(pack, lists)
+            _note(pack, lists)
             return films.only(frozen), split
         if split in ("train", "val") and ours and recipe.is_file():
             return recipe_data.open_recipe_data(load_recipe(recipe), data, lists=lists).part(split), split
     if not readers.has_split(data, split):
         raise DataUnreadable(str(data), f"it has no split {split}, nor the films of the test part of {pack.name}")
-    return readers.opened(data, code, positive, split), split
+    return readers.open_set(data, code, positive, split), split
 
 
-def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
+def _open_pack_and_images(
+    pack: Pack, path: Path, data: Path, positive: str | None, split: str | None
+) -> tuple[FilmSet, str]:
     """``train``, ``val`` or ``test`` of the pack's own recipe, whose list of test films stands beside it; else all.
 
     Raises :class:`~converters.failures.RecipeInvalid` for another pack's recipe.
@@ -141,11 +143,11 @@ def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | N
     if split is None:
         return films.only([film.name for film in films.films if film.name not in own]), "all"
     films = films.only([name for name in frozen if name not in own])
-    _noted(pack, lists)
+    _note(pack, lists)
     return films, split
 
 
-def _noted(pack: Pack, lists: Path) -> None:
+def _note(pack: Pack, lists: Path) -> None:
     """Note this use of the test part; without the right to write there, a warning is printed."""
     try:
         frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
@@ -153,7 +155,7 @@ def _noted(pack: Pack, lists: Path) -> None:
         print(f"this look at the test part is not noted: {error}", file=sys.stderr, flush=True)
 
 
-def where(films: FilmSet, condition: str) -> FilmSet:
+def select_where(films: FilmSet, condition: str) -> FilmSet:
     """Only the films with a trait, ``view=AP``. Raises :class:`DataUnreadable` when none has it."""
     name, _, value = condition.partition("=")
     kept = tuple(film for film in films.films if dict(film.traits).get(name) == value)
@@ -204,8 +206,8 @@ def table(result: Evaluation) -> str:
         lines.append(f"  specificity  {rate(result.specificity_passed, result.specificity_passed_ci)}")
     if result.coverage is not None:
         lines += [
-            f"  surest {one.given:4.0%}  {rate(one.wrong, one.wrong_ci)}  wrong, were no others given a number"
-            for one in result.coverage.points[1:]
+            f"  surest {point.given:4.0%}  {rate(point.wrong, point.wrong_ci)}  wrong, were no others given a number"
+            for point in result.coverage.points[1:]
         ]
     if result.lesions is not None:
         hit = result.lesions
@@ -218,7 +220,10 @@ def table(result: Evaluation) -> str:
             lines.append(f"  no mark      {rate(hit.clean.value, hit.clean_ci)}  of {hit.clean.n} without a lesion")
         if hit.organ is not None:
             lines.append(f"  organ Dice   {rate(hit.organ, hit.organ_ci)}")
-    lines += [f"  {f'{one.name} {one.of}':<12} {rate(one.value, one.interval)}" for one in result.statistics]
+    lines += [
+        f"  {f'{statistic.name} {statistic.of}':<12} {rate(statistic.value, statistic.interval)}"
+        for statistic in result.statistics
+    ]
     lines += [
         f"  {one.trait} {one.value} ({one.n}): sensitivity {rate(one.sensitivity, one.sensitivity_ci)}, "
         f"specificity {rate(one.specificity, one.specificity_ci)}"
@@ -246,7 +251,7 @@ def add_external_argument(parser: argparse.ArgumentParser, *, required: bool) ->
     """``--external``, which may be repeated."""
     parser.add_argument(
         "--external",
-        type=External.of,
+        type=External.parse,
         action="append",
         default=None if required else [],
         required=required,
@@ -278,9 +283,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """``lantern-convert evaluate`` with :func:`add_arguments`'s options; prints and returns the exit status."""
     pack = Pack.load(options.pack.resolve())
-    films, split = chosen_films(pack, options.data, options.positive, options.split, options.recipe)
+    films, split = choose_films(pack, options.data, options.positive, options.split, options.recipe)
     if options.where:
-        films, split = where(films, options.where), f"{split}[{options.where}]"
+        films, split = select_where(films, options.where), f"{split}[{options.where}]"
     precision = options.precision or usual_precision(pack, options.runtime)
     with console.show_progress(f"{pack.name} {precision} {options.runtime}: read") as advance:
         result, predictions = evaluate(
@@ -294,8 +299,8 @@ def command(options: argparse.Namespace) -> int:
         )
     if options.out:
         predictions.save(options.out)
-    compared = _compared(pack, films, options, predictions) if options.against else None
-    away = elsewhere(pack, options, precision)
+    compared = _compare(pack, films, options, predictions) if options.against else None
+    away = measure_external(pack, options, precision)
     if options.json:
         more = {} if compared is None else {"against": plain(compared)}
         if options.external:
@@ -303,12 +308,12 @@ def command(options: argparse.Namespace) -> int:
         print(json.dumps({**result.as_dict(), **more}))
     else:
         gates = () if compared is None else compared["gates"]
-        lines = (table(result), *(f"  {one['said']}: {one['outcome']}" for one in gates), *map(figures.table, away))
+        lines = (table(result), *(f"  {gate['said']}: {gate['outcome']}" for gate in gates), *map(figures.table, away))
         print("\n".join(lines))
     return 0
 
 
-def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[ExternalValidation]:
+def measure_external(pack: Pack, options: argparse.Namespace, precision: str) -> list[ExternalValidation]:
     """The rows of ``--external``; films that are known from ``--data``, whatever its part, judge nothing there."""
     if not options.external:
         return []
@@ -324,13 +329,13 @@ def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[E
             f"--runtime {options.runtime} --precision {precision} --json"
         )
 
-    external = _read_as_said(pack, options)
-    return rows.measured(
+    external = _read_external_sets(pack, options)
+    return rows.measure(
         pack, _home(pack, options), external, runtime=options.runtime, precision=precision, command=command
     )
 
 
-def _read_as_said(pack: Pack, options: argparse.Namespace) -> list[External]:
+def _read_external_sets(pack: Pack, options: argparse.Namespace) -> list[External]:
     """The sets of ``--external``; one that the recipe's [[elsewhere]] names is read with its reader and words."""
     path = options.recipe or splits.RECIPES / f"{pack.name}.toml"
     said = {one.name: one for one in load_recipe(path).elsewhere if one.reader is not None} if path.is_file() else {}
@@ -348,9 +353,9 @@ def _home(pack: Pack, options: argparse.Namespace) -> FilmSet:
     ours = splits.RECIPES / f"{pack.name}.toml"
     if recipe is None and options.positive is None and ours.is_file():
         frozen = splits.frozen_test(pack.name)
-        held = {film.name for film in chosen_films(pack, options.data, None, None)[0].films}
+        held = {film.name for film in choose_films(pack, options.data, None, None)[0].films}
         recipe = ours if frozen and held.issuperset(frozen) else None
-    return chosen_films(pack, options.data, options.positive, None, recipe)[0]
+    return choose_films(pack, options.data, options.positive, None, recipe)[0]
 
 
 def usual_precision(pack: Pack, runtime: str) -> str:
@@ -358,7 +363,7 @@ def usual_precision(pack: Pack, runtime: str) -> str:
     return next((one for one in ("int8", "fp32", "fp16") if pack.has(runtime, one)), "fp32")
 
 
-def _compared(pack: Pack, films: FilmSet, options: argparse.Namespace, mine: Predictions) -> dict[str, Any]:
+def _compare(pack: Pack, films: FilmSet, options: argparse.Namespace, mine: Predictions) -> dict[str, Any]:
     if options.against in PRECISIONS:
         original = predict(pack, films, options.runtime, options.against)
     else:

@@ -25,7 +25,7 @@ def gate_step(run: RecipeRun) -> dict[str, Any]:
         return known
     tried, explained, lost = run.ledger.read("quantize"), explanations(run), not_made(run)
     baseline, whole, made, entries = baseline_of(run), Shipped.of(run), [], []
-    for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
+    for key in (*artefacts.list_wanted(recipe), *artefacts.extras(recipe)):
         if key in lost:
             entries.append(_entry(key, [], lost[key]))
             continue
@@ -40,7 +40,7 @@ def gate_step(run: RecipeRun) -> dict[str, Any]:
             answers, apart = _float_file(run, key)
             made.append(baseline.predictions(answers).save(predictions_path(run, key)))
             parity = gates.parity(key[1], *apart)
-            verdicts = [one.as_dict() for one in (*baseline.verdicts(answers), *([parity] if parity else []))]
+            verdicts = [verdict.as_dict() for verdict in (*baseline.verdicts(answers), *([parity] if parity else []))]
         path = floats(run, run.dataset.division.shipped) / artefacts.name_of(key)
         beside = (*explained.get(key, []), *whole.verdicts(path, key))
         entries.append(_entry(key, [*verdicts, *(one.as_dict() for one in beside)]))
@@ -49,27 +49,29 @@ def gate_step(run: RecipeRun) -> dict[str, Any]:
     return results
 
 
-def passed(run: RecipeRun) -> list[Key]:
+def list_passed(run: RecipeRun) -> list[Key]:
     """The files that the gates let through, in the order of :data:`converters.formats.artefacts.NAMES`."""
-    return [key for key in _let_through(run) if key in NAMES]
+    return [key for key in _list_accepted(run) if key in NAMES]
 
 
-def passed_extras(run: RecipeRun) -> list[Key]:
+def list_passed_extras(run: RecipeRun) -> list[Key]:
     """The files for other machines that the gates let through."""
-    return [key for key in _let_through(run) if key in artefacts.EXTRAS]
+    return [key for key in _list_accepted(run) if key in artefacts.EXTRAS]
 
 
-def _let_through(run: RecipeRun) -> list[Key]:
+def _list_accepted(run: RecipeRun) -> list[Key]:
     entries = run.ledger.read("gates")["artefacts"]
-    return [(one["runtime"], one["precision"]) for one in entries if one["outcome"] != GateOutcome.REFUSED.value]
+    return [
+        (entry["runtime"], entry["precision"]) for entry in entries if entry["outcome"] != GateOutcome.REFUSED.value
+    ]
 
 
 def explanations(run: RecipeRun) -> dict[Key, list[GateResult]]:
     """What the gate of the maps says of every file that was compared with Grad-CAM."""
     entries = run.ledger.read("maps")["artefacts"]
     return {
-        (one["runtime"], one["precision"]): [gates.explanation(one["every_cell"]["mean"], run.recipe.gate)]
-        for one in entries
+        (entry["runtime"], entry["precision"]): [gates.explanation(entry["every_cell"]["mean"], run.recipe.gate)]
+        for entry in entries
     }
 
 
@@ -82,8 +84,8 @@ def _without_choice(key: Key, account: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(key: Key, verdicts: list[dict[str, Any]], why: str = "") -> dict[str, Any]:
-    refused = [str(one["said"]) for one in verdicts if one["outcome"] == GateOutcome.REFUSED.value]
-    outcome = gates.gravest({GateOutcome(one["outcome"]) for one in verdicts})
+    refused = [str(verdict["said"]) for verdict in verdicts if verdict["outcome"] == GateOutcome.REFUSED.value]
+    outcome = gates.gravest({GateOutcome(verdict["outcome"]) for verdict in verdicts})
     return {
         "runtime": key[0],
         "precision": key[1],

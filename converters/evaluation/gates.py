@@ -64,7 +64,7 @@ class GateResult:
         return cls(kept["gate"], outcome, float(kept["measured"]), float(kept["margin"]), kept["said"])
 
 
-def judged(original: Predictions, other: Predictions, threshold_logit: float, gate: Gate) -> list[GateResult]:
+def judge(original: Predictions, other: Predictions, threshold_logit: float, gate: Gate) -> list[GateResult]:
     """The task gates of one artefact. ``threshold_logit``: the frozen threshold before calibration.
 
     Raises :class:`ValueError` when the two did not judge the same films.
@@ -112,7 +112,7 @@ def apart(wanted: Outputs, given: Outputs) -> tuple[float, float]:
     return largest
 
 
-def speed(ratio: float, at_least: float) -> GateResult:
+def gate_speed(ratio: float, at_least: float) -> GateResult:
     """The gate of an INT8 file's speed: ``ratio`` is how many times as fast as the float file it is."""
     outcome = GateOutcome.PASSED if ratio >= at_least else GateOutcome.REFUSED
     said = f"{ratio:.2f} times as fast as the float file of its runtime, at least {at_least:g} wanted"
@@ -182,7 +182,7 @@ def sensitivity(original: Predictions, other: Predictions, threshold: float, gat
     logit)."""
     before, after = original.logits >= threshold, other.logits >= threshold
     measured = paired.sensitivity(original.labels, before, after, original.patients)
-    lost, won = paired.lost_and_won(original.labels, before, after)
+    lost, won = paired.count_lost_and_won(original.labels, before, after)
     interval = f"({measured.low:+.4f} to {measured.high:+.4f})"
     change = f"sensitivity changes by {measured.value:+.4f} {interval}; {lost} lost, {won} won"
     if int(original.labels.sum()) < gate.few_positives:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from converters.data.datasets import SLICE
 from converters.data.predictions import Predictions
-from converters.evaluation.gates import judged
+from converters.evaluation.gates import judge
 from converters.evaluation.threshold import odds
 from converters.failures import DataUnreadable
 from converters.recipe_tables import Gate
@@ -119,11 +119,11 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's object first, then further keys; numbers to four places."""
-        return {one.name: plain(getattr(self, one.name)) for one in fields(self)}
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
 
     def row(self) -> dict[str, Any]:
         """One row of a manifest: the contract's numbers without the pack's name, calibration, fixed specificities."""
-        names = [one.name for one in fields(self)]
+        names = [field.name for field in fields(self)]
         made = {name: getattr(self, name) for name in names[1 : names.index("at_specificity")]}
         for one in self.at_specificity:
             key = f"sensitivity_at_{one.specificity:.0%}".rstrip("%")
@@ -144,7 +144,7 @@ def plain(value: Any) -> Any:
     if hasattr(value, "as_dict"):
         return plain(value.as_dict())
     if isinstance(value, (Subgroup, FixedSpecificity)):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
 
@@ -162,7 +162,7 @@ def probabilities(predictions: Predictions, spec: FindingPart) -> NDArray[np.flo
 def probabilities_of(logits: NDArray[np.float64], spec: FindingPart) -> NDArray[np.float64]:
     """(N,) logits of a finding → its calibrated probabilities."""
     fit = calibration_of(spec)
-    return np.array([classify.calibrate(float(one), fit) for one in logits])
+    return np.array([classify.calibrate(float(logit), fit) for logit in logits])
 
 
 def threshold_logit(spec: FindingPart) -> float:
@@ -220,7 +220,9 @@ def evaluation(
         brier=meant.brier,
         brier_ci=meant.brier_ci,
         reliability=meant.bins,
-        at_specificity=tuple(at_specificity(labels, scores, patients, one) for one in FIXED_SPECIFICITIES),
+        at_specificity=tuple(
+            at_specificity(labels, scores, patients, fixed_specificity) for fixed_specificity in FIXED_SPECIFICITIES
+        ),
         decision_curve=decision.curve(
             labels, at_clinic(scores, prevalence.shift(labels)), patients, prevalence=prevalence.clinic
         ),
@@ -230,7 +232,7 @@ def evaluation(
         coverage=selective.curve(labels, predictions.logits - threshold_logit(spec), patients),
     )
     if given is not None:
-        made = replace(made, **of_given(labels, scores, spec.threshold, patients, given))
+        made = replace(made, **measure_given(labels, scores, spec.threshold, patients, given))
     if lesions is None:
         return made
     return replace(
@@ -268,7 +270,7 @@ def wrong_at(
     return {"wrong": float(wrong.mean()) if len(wrong) else None, "wrong_ci": intervals.rate_interval(wrong, patients)}
 
 
-def undefined(labels: NDArray[np.int64]) -> dict[str, str]:
+def list_undefined(labels: NDArray[np.int64]) -> dict[str, str]:
     """Why films of one class, or none at all, give no AUC, sensitivity, specificity or error: measure → sentence."""
     if not len(labels):
         return dict.fromkeys(("auc", "sensitivity", "specificity", "wrong"), NO_FILM)
@@ -277,7 +279,7 @@ def undefined(labels: NDArray[np.int64]) -> dict[str, str]:
     return {} if labels.any() else dict.fromkeys(("auc", "sensitivity"), NO_POSITIVE)
 
 
-def of_given(
+def measure_given(
     labels: NDArray[np.int64],
     scores: NDArray[np.float64],
     threshold: float,
@@ -362,13 +364,13 @@ def against(original: Predictions, other: Predictions, spec: FindingPart, gate: 
     cut = threshold_logit(spec)
     before, after = original.logits >= cut, other.logits >= cut
     try:
-        verdicts = judged(original, other, cut, gate or Gate())
+        verdicts = judge(original, other, cut, gate or Gate())
         area = paired.auc(original.labels, original.logits, other.logits, original.patients)
         delong = paired.delong(original.labels, original.logits, other.logits)
         sensitivity = paired.sensitivity(original.labels, before, after, original.patients)
     except ValueError as error:
         raise DataUnreadable("--against", str(error)) from error
-    lost, won = paired.lost_and_won(original.labels, before, after)
+    lost, won = paired.count_lost_and_won(original.labels, before, after)
     return {
         "auc_difference": area.as_list(),
         "auc_difference_delong": delong.as_list(),

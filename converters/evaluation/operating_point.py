@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from converters.data.predictions import Predictions
 from converters.evaluation import metrics, reference, threshold
-from converters.evaluation.out_of_fold import ORIGINAL, as_predictions, held_back, original_outputs, predictions_path
+from converters.evaluation.out_of_fold import ORIGINAL, as_predictions, hold_back, original_outputs, predictions_path
 from converters.failures import GateFailed, RecipeInvalid
 from converters.nets import foreign
 from converters.nets.pair import Pair
@@ -46,7 +46,7 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
         pooled.append(original_outputs(run, fold))
         answered.append(task.answers(pooled[-1], steps.final(run, fold).biases))
     outputs = {name: np.concatenate([one[name] for one in pooled]) for name in task.outputs}
-    answers, films = np.concatenate(answered), held_back(run)
+    answers, films = np.concatenate(answered), hold_back(run)
     original = as_predictions(films, task.scores(answers))
     if not task.reads_labels:  # a number may well lie between 0 and 1
         foreign.refuse_probabilities(recipe, original.logits)
@@ -54,7 +54,7 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     area = intervals.auc(original.labels, original.logits) or 0.0
     if area < recipe.gate.auc_at_least:
         raise GateFailed("calibrate", f"out-of-fold AUC {area:.4f} is below the recipe's {recipe.gate.auc_at_least}")
-    beside = reference.gated(run, original)
+    beside = reference.check_gates(run, original)
     point = task.operating_point(recipe, original, answers, task.truth(films, answers), outputs)
     if recipe.abstain.error is not None:
         beside["abstain"] = abstaining(original, point, recipe.abstain.error)
@@ -63,12 +63,12 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
         beside["usual_scores"] = threshold.usual_scores(original.labels, odds, recipe.cost.prevalence)
     whole = steps.final(run, run.dataset.division.shipped)
     if isinstance(whole, Pair):
-        beside["weights"] = [round(float(one), 4) for one in whole.weights]
+        beside["weights"] = [round(float(weight), 4) for weight in whole.weights]
     results = {
         **point,
         "prevalence": round(float(original.labels.mean()), 4),
         "bias": round(float(whole.biases[0]), 6),
-        "biases": [round(float(one), 6) for one in whole.biases],
+        "biases": [round(float(bias), 6) for bias in whole.biases],
         "auc": round(area, 4),
         **beside,
     }
@@ -85,7 +85,7 @@ def abstaining(original: Predictions, point: Mapping[str, Any], error: float) ->
     """The manifest's ``abstain``, from the predictions that froze ``point``."""
     scores, labels, patients, cut = _scores(original, point), original.labels, original.patients, point["threshold"]
     low, high = conformal.limits(labels, scores, error, cut)
-    given = conformal.given_at_home(labels, scores, patients, error, cut)
+    given = conformal.measure_given_at_home(labels, scores, patients, error, cut)
     share = intervals.rate_interval(given, patients)
     rest = selective.point(labels, scores >= cut, patients, given)
     return AbstentionRange.model_validate(
@@ -102,13 +102,13 @@ def abstaining(original: Predictions, point: Mapping[str, Any], error: float) ->
     ).model_dump(mode="json")
 
 
-def given_at_home(run: RecipeRun, original: Predictions) -> NDArray[np.bool_] | None:
+def measure_given_at_home(run: RecipeRun, original: Predictions) -> NDArray[np.bool_] | None:
     """(N,): which of the held-back films get a number; ``None`` where the recipe withholds none."""
     error, point = run.recipe.abstain.error, run.ledger.read("calibrate")
     if error is None:
         return None
     scores = _scores(original, point)
-    return conformal.given_at_home(original.labels, scores, original.patients, error, point["threshold"])
+    return conformal.measure_given_at_home(original.labels, scores, original.patients, error, point["threshold"])
 
 
 def _scores(original: Predictions, point: Mapping[str, Any]) -> NDArray[np.float64]:

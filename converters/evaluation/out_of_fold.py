@@ -42,7 +42,7 @@ def original_outputs(run: RecipeRun, fold: Fold) -> Outputs:
     return fitting.outputs(steps.final(run, fold), run.array(run.films(fold.held)), run.task.outputs)
 
 
-def held_back(run: RecipeRun) -> FilmSet:
+def hold_back(run: RecipeRun) -> FilmSet:
     """The films of all folds, each held back from one, in the order of the predictions."""
     folds = [run.films(fold.held) for fold in run.dataset.division.folds]
-    return replace(run.dataset.films, films=tuple(film for one in folds for film in one.films))
+    return replace(run.dataset.films, films=tuple(film for fold in folds for film in fold.films))

@@ -44,7 +44,7 @@ def made_of(run: RecipeRun) -> dict[str, Any]:
     return {"reference": [wanted.model_dump(mode="json"), digest_of(path) if path.is_file() else ""]}
 
 
-def gated(run: RecipeRun, box: Predictions) -> dict[str, Any]:
+def check_gates(run: RecipeRun, box: Predictions) -> dict[str, Any]:
     """The agreement as the account of the step keeps it; empty without a reference.
 
     ``box`` is what the network says of the box's input. Raises :class:`~converters.failures.GateFailed`, or a
@@ -55,7 +55,7 @@ def gated(run: RecipeRun, box: Predictions) -> dict[str, Any]:
         return {}
     films = run.films(box.names).films
     by_name = {film.name: film for film in films}
-    home, allowed = scored(wanted, run.near, [by_name[name] for name in box.names]), run.recipe.gate.auc_loss
+    home, allowed = score(wanted, run.near, [by_name[name] for name in box.names]), run.recipe.gate.auc_loss
     change = paired.auc(box.labels, home, box.logits, box.patients)  # patients resampled
     at_home, in_box = (intervals.auc(box.labels, scores) or 0.0 for scores in (home, box.logits))
     said = (
@@ -82,11 +82,11 @@ def gated(run: RecipeRun, box: Predictions) -> dict[str, Any]:
     return {"reference": agreement.model_dump(mode="json")}
 
 
-def scored(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.float64]:
+def score(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.float64]:
     """(N,) scores of ``films``, in their order. Raises a :class:`~converters.failures.ConverterError`."""
     if wanted.scores is not None:
         return _of_table(near / wanted.scores, films)
-    function: Callable[[str], Any] = foreign.imported(near, str(wanted.function), "reference.function")
+    function: Callable[[str], Any] = foreign.import_module(near, str(wanted.function), "reference.function")
     scores = np.empty(len(films))
     with foreign.importable(near), console.show_progress("reference: read") as advance:
         for place, film in enumerate(films):

@@ -26,7 +26,7 @@ def truths(films: FilmSet, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(N, …) masks at a map's grid. Raises :class:`DataUnreadable` for a film without an outline."""
     masks = []
     for film in films.films:
-        mask = film.outlined()
+        mask = film.outline()
         if mask is None:
             raise DataUnreadable(film.name, "it has no outline")
         masks.append(mask if mask.shape == shape else resize(mask.astype(np.float32), shape) > 0.5)
@@ -38,7 +38,7 @@ def dices(cells: Cells, truth: NDArray[np.bool_], cut: float) -> NDArray[np.floa
     return np.array([lesions.dice(one >= cut, other) for one, other in zip(cells, truth, strict=True)])
 
 
-def stretched(cells: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def stretch(cells: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """(h, w) cells at a film's own (H, W), likewise of a volume."""
     return resize(cells, shape)
 

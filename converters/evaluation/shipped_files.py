@@ -49,7 +49,7 @@ class Shipped:
     @classmethod
     def of(cls, run: RecipeRun) -> Self:
         """Ask PyTorch about :func:`drawn` films."""
-        net, films = steps.final(run, run.dataset.division.shipped), run.films(drawn(run))
+        net, films = steps.final(run, run.dataset.division.shipped), run.films(draw(run))
         pixels = run.array(films)
         outputs = fitting.outputs(net, pixels, run.task.outputs)
         scores = run.task.scores(run.task.answers(outputs, net.biases))
@@ -81,7 +81,7 @@ class Shipped:
         form = register.get(key[0])
         share = [] if form.static else [gates.int8_share(form.int8_layers(path), self.gate.int8_at_least)]
         shares = [replace(one, gate="shipped int8 share", said=f"as shipped, {one.said}") for one in share]
-        return [self._moved(answers), *shares, called]
+        return [self._move(answers), *shares, called]
 
     def _answers(self, outputs: Outputs) -> Answers:
         return self.task.answers(outputs, self.net.biases)
@@ -89,14 +89,14 @@ class Shipped:
     def _predictions(self, answers: Answers) -> Predictions:
         return replace(self.original, logits=self.task.scores(answers))
 
-    def _moved(self, answers: Answers) -> GateResult:
-        value, margin = ptq_search.moved(self._answers(self.outputs), answers), ptq_search.MOST_MOVED
+    def _move(self, answers: Answers) -> GateResult:
+        value, margin = ptq_search.move(self._answers(self.outputs), answers), ptq_search.MOST_MOVED
         said = f"as shipped, logits move by {value:.3f} of their spread on {len(self.films)} films, allowed {margin:g}"
         outcome = GateOutcome.PASSED if value <= margin else GateOutcome.REFUSED
         return GateResult("shipped logits", outcome, value, margin, said)
 
 
-def drawn(run: RecipeRun) -> list[str]:
+def draw(run: RecipeRun) -> list[str]:
     """The names of films outside the test part, as many as are asked; those that set INT8 ranges come last. Films of
     sets with a head of their own judge nothing."""
     division = run.dataset.division

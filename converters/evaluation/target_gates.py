@@ -20,7 +20,7 @@ from converters.statistics.agreement import quadratic_kappa
 from converters.tasks.kinds import Grades, Kind
 
 
-def judged(kind: Kind, baseline: Baseline, answers: NDArray[Any]) -> list[GateResult]:
+def judge(kind: Kind, baseline: Baseline, answers: NDArray[Any]) -> list[GateResult]:
     """Another file's ``answers`` (N, C) beside the original's."""
     assert baseline.truth is not None
     made = []
@@ -29,7 +29,7 @@ def judged(kind: Kind, baseline: Baseline, answers: NDArray[Any]) -> list[GateRe
         point, labels = baseline.point["findings"][k], shows[:, k]
         cut = (odds(point["threshold"]) - point["intercept"]) / point["slope"]
         one = replace(baseline.original, labels=labels, logits=before[:, k])
-        for verdict in gates.judged(one, replace(one, logits=after[:, k]), cut, baseline.gate):
+        for verdict in gates.judge(one, replace(one, logits=after[:, k]), cut, baseline.gate):
             said = f"{kind.names[k]}: {verdict.said}"
             made.append(replace(verdict, gate=f"{verdict.gate} of {kind.names[k]}", said=said))
     if isinstance(kind, Grades):
@@ -51,7 +51,7 @@ def _kappa(kind: Grades, baseline: Baseline, answers: NDArray[Any]) -> GateResul
 
     value, margin = change(None), -baseline.gate.kappa_loss
     resamples = intervals.resamples(baseline.original.labels, baseline.original.patients)
-    drawn = intervals.limits(change(one) for one in resamples)
+    drawn = intervals.limits(change(resample) for resample in resamples)
     change_of, low, high = (float("nan"),) * 3 if value is None or drawn is None else (value, *drawn)
     said = f"kappa of the grades changes by {change_of:+.4f} ({low:+.4f} to {high:+.4f}), allowed {margin:+g}"
     return verdict_of("kappa", change_of, low, margin, said)

@@ -12,7 +12,7 @@ from converters.tasks.kinds import Grades, Kind
 from firmware_app.packs.tasks.interface import Section
 
 
-def of(
+def measure(
     kind: Kind, section: Section, box_scores: NDArray[np.float64], targets: NDArray[np.float64], patients: Sequence[str]
 ) -> tuple[Statistic, ...]:
     """AUC, sensitivity and specificity of every finding against all other films, the macro AUC, the agreement of grades

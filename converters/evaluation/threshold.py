@@ -32,7 +32,7 @@ def by_rule(recipe: Recipe, labels: NDArray[np.int64], scores: NDArray[np.float6
     return float(sigmoid(np.array(odds(at_clinic) + shift))), rule
 
 
-def calibrated(recipe: Recipe, labels: NDArray[np.int64], logits: NDArray[np.float64]) -> dict[str, Any]:
+def calibrate(recipe: Recipe, labels: NDArray[np.int64], logits: NDArray[np.float64]) -> dict[str, Any]:
     """Platt's calibration of one finding and its threshold by the recipe's rule.
 
     Raises :class:`~converters.failures.GateFailed` without films of both labels, or where a logit means nothing.
@@ -63,7 +63,7 @@ def usual_scores(labels: NDArray[np.int64], log_odds: NDArray[np.float64], preva
     ).model_dump(mode="json")
 
 
-def fitted(given: NDArray[np.float64], truth: NDArray[np.float64]) -> list[float]:
+def fit(given: NDArray[np.float64], truth: NDArray[np.float64]) -> list[float]:
     """(offset, scale) by least squares: ``truth`` is nearest to ``offset + scale · given``.
 
     Raises :class:`~converters.failures.GateFailed` where a larger output does not mean a larger number.

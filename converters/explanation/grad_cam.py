@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from converters.data.datasets import Film
-from converters.data.preprocessing import rounded
+from converters.data.preprocessing import round_to_bytes
 from converters.data.recipe_data import labels_of
 from converters.data.splits import Fold
 from converters.evaluation import operating_point
@@ -78,26 +78,26 @@ def maps_step(run: RecipeRun) -> dict[str, Any]:
         results: dict[str, Any] = {"artefacts": [], "left_out": "the network has no class activation map of films"}
         run.ledger.done("maps", mark, results, [])
         return results
-    films = run.films(chosen(run))
+    films = run.films(choose(run))
     seen = run.array(films)
     wanted = grad_cam(net, seen)
     folder, entries = model_files.floats(run, shipped), []
     for runtime, precision in model_files.present(run):
         path = folder / NAMES[runtime, precision]
         cells = artefacts.outputs(path, runtime, run.spec, seen, (MAP,))[MAP][:, 0].astype(np.float64)
-        entries.append({"runtime": runtime, "precision": precision, **compared(wanted, cells)})
+        entries.append({"runtime": runtime, "precision": precision, **compare(wanted, cells)})
     results = {
         "films": len(films.films),
         "positives": int(labels_of(films).sum()),
         "artefacts": entries,
-        **covered(run, films.films[:COVERED_FILMS], net),
+        **measure_coverage(run, films.films[:COVERED_FILMS], net),
         "pointing": pointing(run),
     }
     run.ledger.done("maps", mark, results, [])
     return results
 
 
-def chosen(run: RecipeRun) -> list[str]:
+def choose(run: RecipeRun) -> list[str]:
     """Up to :data:`FILMS` films outside the test part, every other one positive as far as there are enough of each.
 
     Films that set the ranges of the INT8 files are left out, as long as others are there: on those a file may follow
@@ -108,10 +108,10 @@ def chosen(run: RecipeRun) -> list[str]:
     held = run.films(division.part("val")).films
     order = np.random.default_rng(run.recipe.seed).permutation(len(held))
     ordered = sorted((held[int(index)] for index in order), key=lambda film: film.name in setting)
-    return [film.name for film in alternated(ordered)[:FILMS]]
+    return [film.name for film in alternate(ordered)[:FILMS]]
 
 
-def alternated(films: Sequence[Film]) -> list[Film]:
+def alternate(films: Sequence[Film]) -> list[Film]:
     """Positive and negative films in turns, each kind in its order; what is left of one kind comes last."""
     positive, negative = ([film for film in films if film.label == label] for label in (1, 0))
     both = min(len(positive), len(negative))
@@ -156,7 +156,7 @@ def last_layer(net: CamNet) -> nn.Module | None:
     return inner.get_submodule(named) if isinstance(inner, nn.Module) and named else None
 
 
-def compared(wanted: Maps, given: Maps) -> dict[str, Any]:
+def compare(wanted: Maps, given: Maps) -> dict[str, Any]:
     """Both forms of Grad-CAM against a file's maps: ``every_cell``, and ``evidence`` with both cut off below 0."""
     return {
         "every_cell": asdict(agreement(wanted, given)),
@@ -181,17 +181,17 @@ def agreement(wanted: Maps, given: Maps) -> Agreement:
     return Agreement(len(values), flat, *(round(value, 4) for value in numbers))
 
 
-def covered(run: RecipeRun, films: Sequence[Film], net: CamNet) -> dict[str, Any]:
+def measure_coverage(run: RecipeRun, films: Sequence[Film], net: CamNet) -> dict[str, Any]:
     """One file's map compared with occlusion and LIME on a few films, and an artificial image to show them."""
     key = shown_file(model_files.present(run))
     finding = operating_point.finding_of(run)
     assert isinstance(finding, FindingSpec)  # a task with an activation map has these
     session = registry.get_runtime(key[0]).load(model_files.floats(run, run.dataset.division.shipped) / NAMES[key])
     model = occlusion.Model(session, run.spec, finding, MAP)
-    frame = drawn(run, model)
-    seen = rounded(to_model_input(frame, run.spec))
+    frame = draw(run, model)
+    seen = round_to_bytes(to_model_input(frame, run.spec))
     shown = {**occlusion.example(model, frame), "gradcam": np.round(grad_cam(net, seen[np.newaxis])[0], 6).tolist()}
-    correlations = occlusion.compared(model, films)
+    correlations = occlusion.compare(model, films)
     return {"covered": {"runtime": key[0], "precision": key[1], **correlations}, "examples": [shown]}
 
 
@@ -200,7 +200,7 @@ def shown_file(keys: Sequence[Key]) -> Key:
     return next((key for key in keys if key[1] == "int8"), keys[0])
 
 
-def drawn(run: RecipeRun, model: occlusion.Model) -> NDArray[np.float32]:
+def draw(run: RecipeRun, model: occlusion.Model) -> NDArray[np.float32]:
     """Of a few films drawn by code, (H, W) greys, the one with the highest score; it shows no patient."""
     body = operating_point.words_of(run).drawn_as
     frames = [phantom.film(body, OPACITIES, run.recipe.seed + index).astype(np.float32) for index in range(PHANTOMS)]
@@ -215,7 +215,7 @@ def pointing(run: RecipeRun) -> dict[str, Any] | None:
     """
     hits, areas, patients = [], [], []
     for fold in run.dataset.division.folds:
-        for hit, area, patient in pointed(run, fold):
+        for hit, area, patient in point(run, fold):
             hits.append(hit)
             areas.append(area)
             patients.append(patient)
@@ -232,7 +232,7 @@ def pointing(run: RecipeRun) -> dict[str, Any] | None:
     }
 
 
-def pointed(run: RecipeRun, fold: Fold) -> Iterator[tuple[bool, float, str]]:
+def point(run: RecipeRun, fold: Fold) -> Iterator[tuple[bool, float, str]]:
     """Of every positive held-back film of a fold with an outline: whether it is hit, the outline's share, and whose."""
     outlined = [film.name for film in run.films(fold.held).films if film.label and film.mask is not None]
     if not outlined:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converters.data.datasets import Film
-from converters.data.preprocessing import rounded
+from converters.data.preprocessing import round_to_bytes
 from converters.statistics.intervals import midranks
 from firmware_app.imaging.model_input import InputSpec, squash, to_model_input
 from firmware_app.packs.runtimes.interface import Session
@@ -107,7 +107,7 @@ class Model:
         return np.asarray(cells, dtype=np.float32)
 
 
-def compared(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dict[str, Any]:
+def compare(model: Model, films: Sequence[Film], samples: int = SAMPLES) -> dict[str, Any]:
     """Rank correlation of the activation map with occlusion and with LIME over ``films``, by the method's name.
 
     A film with a flat map is left out.  Median with the 5th and 95th percentile.
@@ -132,7 +132,7 @@ def example(model: Model, frame: NDArray[np.float32]) -> dict[str, Any]:
     """
     seen = to_model_input(frame, model.spec)
     picture = io.BytesIO()
-    Image.fromarray(rounded(seen)).save(picture, "PNG", optimize=True)
+    Image.fromarray(round_to_bytes(seen)).save(picture, "PNG", optimize=True)
     grids = {"map": model.map(seen), "occlusion": occlusion(seen, model.logit), "lime": lime(seen, model.logit)}
     maps = {name: np.round(np.asarray(grid, dtype=np.float64), 4).tolist() for name, grid in grids.items()}
     return {"film": base64.b64encode(picture.getvalue()).decode(), **maps}

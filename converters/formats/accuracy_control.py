@@ -26,13 +26,13 @@ RANKED = 24
 """Films on which a file is compared, and on which operators are ranked."""
 
 
-def moved(wanted: NDArray[Any], given: NDArray[Any], spread: float | None = None) -> float:
+def move(wanted: NDArray[Any], given: NDArray[Any], spread: float | None = None) -> float:
     """Root-mean-square change of answers, in spreads of the wanted ones or in the ``spread`` that is given."""
     scale = float(wanted.std()) if spread is None else spread
     return float(np.sqrt(np.mean((given - wanted) ** 2)) / max(scale, 1e-9))
 
 
-def quantized(
+def quantize(
     model: Any,
     films: Films,
     answers: Answers,
@@ -58,7 +58,7 @@ def quantized(
         asked = opened(prepared)
         pairs = [(wanted, answers(asked(film))) for film, wanted in some]
         wanted, given = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-        return 1.0 - moved(wanted, given, spread)  # NNCF divides by that of the float file
+        return 1.0 - move(wanted, given, spread)  # NNCF divides by that of the float file
 
     parameters = settings.pop("advanced_parameters", None)
     return nncf.quantize_with_accuracy_control(

@@ -29,16 +29,16 @@ Key = tuple[str, str]
 """(runtime, precision)."""
 
 
-def _named(*, static: bool) -> dict[Key, str]:
-    formats = [one for one in register.known().values() if one.static is static]
+def _name(*, static: bool) -> dict[Key, str]:
+    formats = [one for one in register.list_formats().values() if one.static is static]
     return {(one.runtime, precision): name for one in formats for precision, name in one.files.items()}
 
 
 SOURCE: Key = ("onnxruntime", "fp32")
-NAMES: dict[Key, str] = _named(static=False)
+NAMES: dict[Key, str] = _name(static=False)
 """Every file there can be; OpenVINO reads the float file of ONNX Runtime."""
 
-EXTRAS: dict[Key, str] = _named(static=True)
+EXTRAS: dict[Key, str] = _name(static=True)
 """Files for machines that are not here, with ``[export] static``; they are judged in another runtime."""
 
 ROUNDS = 5
@@ -47,7 +47,7 @@ THREADS = 2
 """How candidates for an INT8 file are timed beside the float one: processes of each, inferences of a process."""
 
 
-def wanted(recipe: Recipe) -> list[Key]:
+def list_wanted(recipe: Recipe) -> list[Key]:
     """The files that a recipe asks for, the source first."""
     runtimes = recipe.export.runtimes
     asked = [key for key in NAMES if (not runtimes or key[0] in runtimes) and key[1] in recipe.export.precisions]
@@ -64,7 +64,7 @@ def extras(recipe: Recipe) -> list[Key]:
     """The files for other machines that a recipe asks for."""
     if not recipe.export.static:
         return []
-    return [key for key in EXTRAS if key[1] == "fp32" or (asked_in(key[0]), key[1]) in wanted(recipe)]
+    return [key for key in EXTRAS if key[1] == "fp32" or (asked_in(key[0]), key[1]) in list_wanted(recipe)]
 
 
 def name_of(key: Key) -> str:
@@ -74,7 +74,7 @@ def name_of(key: Key) -> str:
 
 def asked_in(runtime: str) -> str:
     """The runtime in which a file is asked here."""
-    known = register.known().get(runtime)
+    known = register.list_formats().get(runtime)
     return runtime if known is None else known.asked_in
 
 
@@ -100,7 +100,7 @@ def export(
     module = NamedOutputsOnly(net) if finished is None else None
     given = FloatNetwork(module, noise(spec), spec.name, net.outputs, source)
     made: list[Path] = []
-    for one in register.known().values():
+    for one in register.list_formats().values():
         asked = [name for name in one.files if (static if one.static else (one.runtime, name) in keys)]
         if not asked and one.runtime != SOURCE[0]:
             continue
@@ -170,7 +170,9 @@ class Rounded:
     def make(self, folder: Path, method: str) -> Path:
         """See :class:`converters.quantizing.ptq_search.Candidates`; each fold has a folder of its name."""
         for source, films in zip(self.floats, self.films, strict=True):
-            rounded(self.form.runtime, source, folder / source.name, films=films, method=method, answers=self.answers)
+            list_rounded(
+                self.form.runtime, source, folder / source.name, films=films, method=method, answers=self.answers
+            )
         return folder
 
     def layers(self, folder: Path) -> tuple[int, int]:
@@ -186,15 +188,15 @@ class Rounded:
             return []
         runtime, plain = self.form.asked_in, self.floats[0] / NAMES[float_file(self.form.asked_in)]
         paths = [plain, *map(self._first, folders)]
-        asked = [timing.of_file(runtime, one, self.spec, THREADS) for one in paths]
-        rounds = [[median(timing.timed_apart(one, TIMES)) for one in asked] for _ in range(ROUNDS)]
+        asked = [timing.time_file(runtime, path, self.spec, THREADS) for path in paths]
+        rounds = [[median(timing.measure_time_apart(one, TIMES)) for one in asked] for _ in range(ROUNDS)]
         return [median(times[0] / times[1 + place] for times in rounds) for place in range(len(folders))]
 
     def _first(self, folder: Path) -> Path:
         return folder / self.floats[0].name / name_of((self.form.runtime, "int8"))
 
 
-def rounded(runtime: str, floats: Path, folder: Path, films: Films, method: str, answers: Answers) -> list[Path]:
+def list_rounded(runtime: str, floats: Path, folder: Path, films: Films, method: str, answers: Answers) -> list[Path]:
     """Make one runtime's INT8 file from the float files in ``floats``; returns its files.
 
     Raises :class:`~converters.failures.ToolFailed`, also where no layer is in INT8: it would be so by name only.
@@ -212,4 +214,4 @@ def outputs(
     """(N, H, W) uint8 → what a file gives, (N, …) of each name, film by film, by the box's own runtime module."""
     session = registry.get_runtime(runtime).load(path)
     answers = [session.infer({spec.name: inputs(film[np.newaxis])}) for film in films]
-    return {name: np.concatenate([one[name] for one in answers]) for name in names}
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in names}

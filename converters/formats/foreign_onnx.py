@@ -41,7 +41,7 @@ SHAPING = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Dropout", 
 Size = tuple[int | None, ...]
 
 
-def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Sequence[int] | None = None) -> Path:
+def adapt(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Sequence[int] | None = None) -> Path:
     """Write ``source``, adapted, as ``path``.
 
     ``keep`` are the channels of its output that make the map's, in this order; ``None``: the recipe's one finding.
@@ -59,7 +59,7 @@ def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Seq
     out, rank, channels = _output(model, wanted, source)
     size = _size(given[0])
     _refuse_other_input(source, given[0], size, spec, wanted)
-    last = None if wanted.answer is not None else _uncovered(model, out, rank)
+    last = None if wanted.answer is not None else _find_uncovered(model, out, rank)
     if last is not None:
         print(
             f"{source.name}: its output {out} ends in {last}; what stands before that is taken, as logits",
@@ -70,7 +70,7 @@ def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Seq
         raise RecipeInvalid(str(source), f"its output {out} ends in a Sigmoid, and the recipe says softmax")
     shares = wanted.softmax or last in ("Softmax", "LogSoftmax")
     if channels is None or (last is None and wanted.answer is None):
-        shown = _asked(source, given[0].name, out, (1, wanted.colours, *spec.shape))
+        shown = _ask(source, given[0].name, out, (1, wanted.colours, *spec.shape))
         channels = channels or shown.shape[1]
         if wanted.answer is None and channels > 1 and sums_to_one(shown):
             raise RecipeInvalid(str(source), f"of its output {out}, {channels} channels sum to 1. {PROBABILITIES}")
@@ -134,13 +134,13 @@ def sums_to_one(answer: np.ndarray[Any, Any]) -> bool:
     return bool((answer >= 0.0).all()) and bool((np.abs(answer.sum(axis=1) - 1.0) < 1e-4).all())
 
 
-def _asked(source: Path, given: str, out: str, size: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def _ask(source: Path, given: str, out: str, size: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """What the file itself gives for a film of noise."""
     film = np.random.default_rng(0).random(size, dtype=np.float32)
     return registry.get_runtime("onnxruntime").load(source).infer({given: film})[out]
 
 
-def _uncovered(model: onnx.ModelProto, out: str, rank: int) -> str | None:
+def _find_uncovered(model: onnx.ModelProto, out: str, rank: int) -> str | None:
     """Make the sigmoid, or softmax over the channels, that ``out`` ends in pass on what it is given.
 
     Returns its operator; ``None`` where there is none, or something else in the graph reads it too.
@@ -281,8 +281,11 @@ def _logit(
 
 def _size(value: onnx.ValueInfoProto) -> Size:
     dimensions = value.type.tensor_type.shape.dim
-    return tuple(int(one.dim_value) if one.HasField("dim_value") and one.dim_value > 0 else None for one in dimensions)
+    return tuple(
+        int(dimension.dim_value) if dimension.HasField("dim_value") and dimension.dim_value > 0 else None
+        for dimension in dimensions
+    )
 
 
 def _names(values: Sequence[onnx.ValueInfoProto]) -> str:
-    return ", ".join(one.name for one in values) or "none"
+    return ", ".join(value.name for value in values) or "none"

@@ -27,7 +27,7 @@ def export_step(run: RecipeRun) -> dict[str, Any]:
     lost: dict[Key, str] = {}
     for fold in run.trained_folds:
         net, ships = steps.final(run, fold), fold == run.dataset.division.shipped
-        static, keys = recipe.export.static and ships, artefacts.wanted(recipe)
+        static, keys = recipe.export.static and ships, artefacts.list_wanted(recipe)
         made += artefacts.export(net, run.spec, floats(run, fold), keys, static=static, refused=lost)
     if not recipe.export.static:  # those of an earlier recipe
         for name in artefacts.EXTRAS.values():
@@ -58,7 +58,7 @@ def present(run: RecipeRun) -> list[Key]:
     """The files of the shipped network that could be made; an INT8 one of an earlier search is not."""
     folder, searched = floats(run, run.dataset.division.shipped), run.ledger.read("quantize")
     lost = {("int8", runtime) for runtime, search in searched.items() if search["chosen"] is None}
-    made = [key for key in artefacts.wanted(run.recipe) if (folder / NAMES[key]).is_file()]
+    made = [key for key in artefacts.list_wanted(run.recipe) if (folder / NAMES[key]).is_file()]
     return [(runtime, precision) for runtime, precision in made if (precision, runtime) not in lost]
 
 
@@ -77,10 +77,10 @@ def calibration_films(run: RecipeRun, fold: Fold) -> NDArray[np.float32]:
 
 def calibration_names(run: RecipeRun, fold: Fold) -> list[str]:
     """The names of :func:`calibration_films`."""
-    return drawn(run.dataset.of_finding(fold.train), run.recipe)
+    return draw(run.dataset.of_finding(fold.train), run.recipe)
 
 
-def drawn(names: Sequence[str], recipe: Recipe) -> list[str]:
+def draw(names: Sequence[str], recipe: Recipe) -> list[str]:
     """As many of the names as the recipe has calibration films, always the same."""
     order = np.random.default_rng(recipe.seed).permutation(len(names))[: recipe.quantize.films]
     return [names[int(index)] for index in order]

@@ -107,17 +107,17 @@ def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> lis
 def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
     """See :class:`converters.formats.interface.Format`: by ONNX Runtime, under accuracy control by NNCF."""
     if method in CONTROLS:
-        _controlled(source, path, films, method, answers)
+        _control_accuracy(source, path, films, method, answers)
     else:
         quantize_static_qdq(source, path, films, method)
-    return _recentred(source, path, films)
+    return _recentre(source, path, films)
 
 
-def _recentred(source: Path, path: Path, films: Films) -> Path:
+def _recentre(source: Path, path: Path, films: Films) -> Path:
     """With :mod:`converters.formats.recentring` behind the maps of ``path``."""
     model = onnx.load(str(path))
     try:
-        found = recentring.corrections(_opened(onnx.load(str(source))), _opened(model), films)
+        found = recentring.corrections(_open_file(onnx.load(str(source))), _open_file(model), films)
     except library_errors(onnxruntime) as error:
         raise ToolFailed("ONNX Runtime", "run the quantized file", first_line(error)) from error
     for output in model.graph.output:
@@ -188,7 +188,7 @@ def end_layers(model: onnx.ModelProto) -> list[str]:
     return first + last
 
 
-def _controlled(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
+def _control_accuracy(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
     """By NNCF, with one range an activation."""
     openvino_ir.library()  # without its telemetry, which NNCF shares
     import nncf
@@ -200,12 +200,12 @@ def _controlled(source: Path, path: Path, films: Films, method: str, answers: An
     )
     with writing(path) as part, quiet():
         try:
-            quantized = accuracy_control.quantized(
+            quantized = accuracy_control.quantize(
                 onnx.load(str(source)),
                 films,
                 answers,
                 method=method,
-                opened=_opened,
+                opened=_open_file,
                 feed=lambda film: {name: film},
                 preset=nncf.QuantizationPreset.MIXED,
                 fast_bias_correction=True,
@@ -217,9 +217,9 @@ def _controlled(source: Path, path: Path, films: Films, method: str, answers: An
     return path
 
 
-def _opened(model: onnx.ModelProto) -> accuracy_control.Asked:
+def _open_file(model: onnx.ModelProto) -> accuracy_control.Asked:
     session = InferenceSession(model.SerializeToString(), exact_options(), providers=["CPUExecutionProvider"])
-    names, name = [one.name for one in session.get_outputs()], session.get_inputs()[0].name
+    names, name = [output.name for output in session.get_outputs()], session.get_inputs()[0].name
     return lambda film: dict(zip(names, session.run(names, {name: film}), strict=True))
 
 

@@ -33,7 +33,7 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 def export(source: Path, path: Path, *, half: bool) -> Path:
     """Convert the ONNX file ``source`` to ``path`` (``.xml``); ``half`` stores weights in 16 bits."""
     try:
-        model = folded(source)
+        model = fold(source)
     except RuntimeError as error:
         raise ToolFailed("OpenVINO", f"read {source.name}", first_line(error)) from error
     return _save(model, path, half=half)
@@ -65,26 +65,26 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
     }
     with quiet(), kept_signal_stack():
         try:
-            model = folded(source)
+            model = fold(source)
             if npu:
                 model.reshape([1, *list(model.input().partial_shape)[1:]])
             if method in CONTROLS:
-                quantized = accuracy_control.quantized(
-                    model, films, answers, method=method, opened=_opened, feed=lambda film: film, **settings
+                quantized = accuracy_control.quantize(
+                    model, films, answers, method=method, opened=_open_file, feed=lambda film: film, **settings
                 )
             else:
                 fed = nncf.Dataset([film[np.newaxis] for film in films])
                 quantized = nncf.quantize(model, fed, subset_size=len(films), **settings)
-            quantized = _recentred(quantized, folded(source), films)
+            quantized = _recentre(quantized, fold(source), films)
         except (RuntimeError, ValueError, nncf.ValidationError) as error:
             raise ToolFailed("NNCF", "quantize the network", first_line(error)) from error
     return _save(quantized, path, half=True)
 
 
-def _recentred(quantized: Any, plain: Any, films: Films) -> Any:
+def _recentre(quantized: Any, plain: Any, films: Films) -> Any:
     """``quantized`` with :mod:`converters.formats.recentring` behind its maps."""
     operations = library().opset13
-    found = recentring.corrections(_opened(plain), _opened(quantized), films)
+    found = recentring.corrections(_open_file(plain), _open_file(quantized), films)
     for result in quantized.get_results():
         source = result.input_value(0)
         if source.get_any_name() not in found:
@@ -99,18 +99,18 @@ def _recentred(quantized: Any, plain: Any, films: Films) -> Any:
     return quantized
 
 
-def _opened(model: Any) -> accuracy_control.Asked:
+def _open_file(model: Any) -> accuracy_control.Asked:
     """``model``: one of OpenVINO's, compiled or not."""
     compiled = model if hasattr(model, "create_infer_request") else shared_core().compile_model(model, "CPU", EXACT)
 
-    def asked(film: Films) -> dict[str, NDArray[np.float32]]:
+    def ask(film: Films) -> dict[str, NDArray[np.float32]]:
         given = compiled(film)
         return {output.get_any_name(): given[output] for output in compiled.outputs}
 
-    return asked
+    return ask
 
 
-def folded(source: Path) -> Any:
+def fold(source: Path) -> Any:
     """The model of an ONNX file or IR with its constant parts computed.
 
     `Core.read_model` leaves the shapes of depthwise weights to be computed from ``ShapeOf``; NNCF then takes their

@@ -42,4 +42,4 @@ def _means(asked: Asked, films: Films) -> dict[str, NDArray[np.float64]]:
     """Output → (N, C): the mean of each channel of each map for each film."""
     each = [{name: values for name, values in asked(film[np.newaxis]).items() if values.ndim > 2} for film in films]
     means = [{name: values.mean(axis=tuple(range(2, values.ndim))) for name, values in one.items()} for one in each]
-    return {name: np.concatenate([one[name] for one in means]).astype(np.float64) for name in each[0]}
+    return {name: np.concatenate([mean[name] for mean in means]).astype(np.float64) for name in each[0]}

@@ -14,7 +14,7 @@ OWN: Final = ("onnx_file", "openvino_ir", "tflite_file", "npu_file", "tensorrt_f
 
 
 @cache
-def known() -> Mapping[str, Format]:
+def list_formats() -> Mapping[str, Format]:
     """Runtime → its format: ours first, then the others by name; a name of ours is not taken over."""
     own = [import_module(f"converters.formats.{name}") for name in OWN]
     others = [point.load() for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)]
@@ -27,6 +27,6 @@ def known() -> Mapping[str, Format]:
 def get(runtime: str) -> Format:
     """The format of a runtime; raises :class:`LookupError` for one that has none."""
     try:
-        return known()[runtime]
+        return list_formats()[runtime]
     except KeyError as error:
-        raise LookupError(f"no file format for {runtime}; known are {', '.join(known())}") from error
+        raise LookupError(f"no file format for {runtime}; known are {', '.join(list_formats())}") from error

@@ -104,7 +104,7 @@ def halve(source: Path, path: Path) -> Path:
             ),
         )
 
-    return _quantized(source, path, recipe, None)
+    return _quantize(source, path, recipe, None)
 
 
 def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> list[Path]:
@@ -124,9 +124,9 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
     The library passes 3-D convolutions by.
     """
     if method in CONTROLS:
-        return _controlled(source, path, films, method, answers)
+        return _control_accuracy(source, path, films, method, answers)
     if method == FLOAT_ENDS:
-        return _recentred(source, _rounded(source, path, films, LAYERS, end_layers(source)), films)
+        return _recentre(source, _rounded(source, path, films, LAYERS, end_layers(source)), films)
     return _rounded(source, path, films, method)
 
 
@@ -142,7 +142,7 @@ def _rounded(
             every = qtyping.TFLOperationName.ALL_SUPPORTED
             quantizer.update_quantization_recipe(re.escape(name), every, algorithm_key="no_quantize")
 
-    return _quantized(source, path, recipe, None if method == "dynamic" else films, ranges)
+    return _quantize(source, path, recipe, None if method == "dynamic" else films, ranges)
 
 
 def _recipe(quantizer: Any, method: str) -> None:
@@ -159,12 +159,12 @@ def _recipe(quantizer: Any, method: str) -> None:
         quantizer.add_static_config(".*", one, activation_num_bits=8, weight_num_bits=8)
 
 
-def _recentred(source: Path, path: Path, films: Films) -> Path:
+def _recentre(source: Path, path: Path, films: Films) -> Path:
     """With :mod:`converters.formats.recentring` in the last layers of ``path``, which are in float."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 
-    found = recentring.corrections(_opened(source), _opened(path), films)
+    found = recentring.corrections(_open_file(source), _open_file(path), films)
     every, graph, model = _operators(path)
     for output in model.signatureDefs[0].outputs:
         if (name := output.name.decode()) not in found:
@@ -172,9 +172,9 @@ def _recentred(source: Path, path: Path, films: Films) -> Path:
         factor, summand = found[name]
         kind, last = _maker(every, output.tensorIndex)
         constants = [graph.tensors[index] for index in last.inputs[1:3]]
-        if kind != "CONV_2D" or any(one.type != schema.TensorType.FLOAT32 for one in constants):
+        if kind != "CONV_2D" or any(constant.type != schema.TensorType.FLOAT32 for constant in constants):
             continue
-        weights, biases = (model.buffers[one.buffer] for one in constants)
+        weights, biases = (model.buffers[constant.buffer] for constant in constants)
         scaled = np.frombuffer(weights.data, np.float32).reshape(len(factor), -1) * factor[:, np.newaxis]
         shifted = np.frombuffer(biases.data, np.float32) * factor + summand
         weights.data, biases.data = (np.frombuffer(one.tobytes(), np.uint8) for one in (scaled, shifted))
@@ -193,12 +193,12 @@ def _maker(every: Sequence[tuple[str, Any]], tensor: int) -> tuple[str, Any]:
     raise ToolFailed("AI Edge Quantizer", "find the layers of an output", "nothing computes it")
 
 
-def _opened(path: Path) -> accuracy_control.Asked:
+def _open_file(path: Path) -> accuracy_control.Asked:
     session, name = litert.load(path), _input(path)
     return lambda film: session.infer({name: film})
 
 
-def _controlled(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
+def _control_accuracy(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
     """The method ``layers`` under accuracy control, which the library has not: layers stay in float, worst first.
 
     A layer is as bad as the answers come nearer to the float ones when it alone stays in float.
@@ -211,16 +211,16 @@ def _controlled(source: Path, path: Path, films: Films, method: str, answers: An
         ranges = _ranges(source, whole.get_quantization_recipe(), films)
     seen = films[: accuracy_control.RANKED]
 
-    def asked(file: Path) -> NDArray[Any]:
+    def ask(file: Path) -> NDArray[Any]:
         session = litert.load(file)
         name = _input(file)
         return np.concatenate([answers(session.infer({name: film[np.newaxis]})) for film in seen])
 
-    wanted = asked(source)
+    wanted = ask(source)
 
     def away(spared: Sequence[str]) -> float:
-        return accuracy_control.moved(
-            wanted, asked(_rounded(source, path, films, method=LAYERS, spared=spared, ranges=ranges))
+        return accuracy_control.move(
+            wanted, ask(_rounded(source, path, films, method=LAYERS, spared=spared, ranges=ranges))
         )
 
     names = [name for name, _ in _layers(source)]
@@ -280,8 +280,8 @@ def _operators(path: Path) -> tuple[list[tuple[str, Any]], Any, Any]:
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     model = flatbuffer_utils.read_model(path)
     (graph, *_) = model.subgraphs
-    codes = [names.get(one.builtinCode, "") for one in model.operatorCodes]
-    return [(codes[one.opcodeIndex], one) for one in graph.operators], graph, model
+    codes = [names.get(operatorcode.builtinCode, "") for operatorcode in model.operatorCodes]
+    return [(codes[operator.opcodeIndex], operator) for operator in graph.operators], graph, model
 
 
 def _input(path: Path) -> str:
@@ -292,7 +292,7 @@ def _input(path: Path) -> str:
     return name
 
 
-def _quantized(source: Path, path: Path, recipe: Any, films: Films | None, ranges: Any = None) -> Path:
+def _quantize(source: Path, path: Path, recipe: Any, films: Films | None, ranges: Any = None) -> Path:
     from ai_edge_quantizer import quantizer as library
 
     with writing(path) as part, quiet():

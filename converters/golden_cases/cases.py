@@ -41,16 +41,18 @@ def tolerance(precision: Precision, apart: float) -> float:
 
 def frames(pack: Pack) -> list[NDArray[np.float32]]:
     """The frame of every golden case that can be asked here."""
-    known = (case for case in pack.manifest.golden if case.reference is None or located(case.reference) is not None)
+    known = (case for case in pack.manifest.golden if case.reference is None or locate(case.reference) is not None)
     return [frame_of(pack, case) for case in known]
 
 
 def refer(references: Sequence[ReferenceImage]) -> list[GoldenCase]:
     """Entries for public files, not yet filled (see :func:`update_references`)."""
-    return [GoldenCase(kind="reference", reference=one, expected={}, tolerance=TOLERANCE) for one in references]
+    return [
+        GoldenCase(kind="reference", reference=reference, expected={}, tolerance=TOLERANCE) for reference in references
+    ]
 
 
-def filled(pack: Pack) -> tuple[GoldenCase, ...]:
+def fill(pack: Pack) -> tuple[GoldenCase, ...]:
     """The golden cases of a pack, with an answer to every reference whose package is installed.
 
     Needs the box's decoder for them. Raises :class:`DataUnreadable` when a referred file is not the one that was meant.
@@ -58,7 +60,7 @@ def filled(pack: Pack) -> tuple[GoldenCase, ...]:
     judge = AllRuntimes(pack)
     return tuple(
         case
-        if case.reference is None or located(case.reference) is None
+        if case.reference is None or locate(case.reference) is None
         else case.model_copy(update={"expected": judge.expected(frame_of(pack, case))})
         for case in pack.manifest.golden
     )
@@ -72,9 +74,9 @@ def update_references(folder: Path) -> int:
     pack = Pack.load(folder)
     asked = [case.reference for case in pack.manifest.golden if case.reference is not None]
     for reference in asked:
-        if located(reference) is None:
+        if locate(reference) is None:
             raise DataUnreadable(reference.package, "the package is not installed (pip install it)")
-    write_manifest(folder, pack.manifest.model_copy(update={"golden": filled(pack)}))
+    write_manifest(folder, pack.manifest.model_copy(update={"golden": fill(pack)}))
     return len(asked)
 
 
@@ -86,7 +88,7 @@ def check(pack: Pack) -> list[str]:
     judge = AllRuntimes(pack)
     wrong: list[str] = []
     for golden in pack.manifest.golden:
-        if golden.reference is not None and (not golden.expected or located(golden.reference) is None):
+        if golden.reference is not None and (not golden.expected or locate(golden.reference) is None):
             continue
         frame = frame_of(pack, golden)
         name = golden.path or (golden.reference.file if golden.reference else "")
@@ -107,7 +109,7 @@ def frame_of(pack: Pack, golden: GoldenCase) -> NDArray[np.float32]:
     spec = pack.manifest.input
     if golden.reference is None:
         return read_picture(pack.folder / str(golden.path), spec)[0]
-    path = located(golden.reference)
+    path = locate(golden.reference)
     if path is None:
         raise DataUnreadable(golden.reference.package, "the package is not installed (pip install it)")
     if file_sha256(path) != golden.reference.sha256:
@@ -121,7 +123,7 @@ def frame_of(pack: Pack, golden: GoldenCase) -> NDArray[np.float32]:
     return np.asarray((frame - black) * np.float32(255.0 / max(white - black, 1e-6)), dtype=np.float32)
 
 
-def located(reference: ReferenceImage) -> Path | None:
+def locate(reference: ReferenceImage) -> Path | None:
     """Where the referred file is installed; ``None`` without its package."""
     try:
         path = Path(str(distribution(reference.package).locate_file(reference.file)))

@@ -52,7 +52,7 @@ class GoldenResults:
         return refused
 
 
-def judged(pack: Pack, original: Original) -> GoldenResults:
+def judge(pack: Pack, original: Original) -> GoldenResults:
     """Ask every file about every golden case that can be asked here."""
     judge = AllRuntimes(pack)
     seen: dict[str, Differences] = {}
@@ -80,7 +80,7 @@ def _verdicts(file: Artefact, seen: Differences, parity_of: str) -> list[GateRes
     return [golden, *([parity] if parity else [])]
 
 
-def without_refused(pack: Pack, results: GoldenResults) -> Manifest:
+def drop_refused(pack: Pack, results: GoldenResults) -> Manifest:
     """The manifest with measured tolerances; refused files, and what stands beside them, are taken out of the folder.
 
     Raises :class:`GateFailed` when the float ONNX file itself is refused.
@@ -91,28 +91,30 @@ def without_refused(pack: Pack, results: GoldenResults) -> Manifest:
     if artefacts.SOURCE in lost:
         raise GateFailed("golden", f"the float ONNX file itself was refused: {lost[artefacts.SOURCE]}")
     kept = []
-    for one in manifest.artefacts:
-        if (one.runtime, one.precision) not in lost:
-            worst = results.seen.get(one.path)
-            room = None if worst is None else cases.tolerance(one.precision, worst.probability)
-            kept.append(one.model_copy(update={"golden_tolerance": room}))
+    for artefact in manifest.artefacts:
+        if (artefact.runtime, artefact.precision) not in lost:
+            worst = results.seen.get(artefact.path)
+            room = None if worst is None else cases.tolerance(artefact.precision, worst.probability)
+            kept.append(artefact.model_copy(update={"golden_tolerance": room}))
             continue
-        for name, _ in one.promised:
+        for name, _ in artefact.promised:
             (pack.folder / name).unlink()
     said = {(one.runtime, one.precision): [each.said for each in results.verdicts.get(one.path, ())] for one in kept}
     passed = tuple(
-        one.model_copy(update={"said": "; ".join((one.said, *said.get((one.runtime, one.precision), ())))})
-        for one in manifest.gates
-        if (one.runtime, one.precision) not in lost
+        gate.model_copy(update={"said": "; ".join((gate.said, *said.get((gate.runtime, gate.precision), ())))})
+        for gate in manifest.gates
+        if (gate.runtime, gate.precision) not in lost
     )
     refused = (
-        RefusedArtefact(runtime=one.runtime, precision=one.precision, why=lost[one.runtime, one.precision])
-        for one in manifest.artefacts
-        if (one.runtime, one.precision) in lost
+        RefusedArtefact(
+            runtime=artefact.runtime, precision=artefact.precision, why=lost[artefact.runtime, artefact.precision]
+        )
+        for artefact in manifest.artefacts
+        if (artefact.runtime, artefact.precision) in lost
     )
     typical = manifest.typicality
     if typical is not None:
-        limits = tuple(one for one in typical.limits if (one.runtime, one.precision) not in lost)
+        limits = tuple(limit for limit in typical.limits if (limit.runtime, limit.precision) not in lost)
         typical = typical.model_copy(update={"limits": limits})
     return manifest.model_copy(
         update={

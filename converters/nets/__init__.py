@@ -20,4 +20,4 @@ def build(name: str, plan: dict[str, Any] | None = None, findings: int = 1, drop
 
     Raises :class:`KeyError` naming the networks there are.
     """
-    return single.chosen(_KNOWN, name, plan, findings, dropout)
+    return single.choose_network(_KNOWN, name, plan, findings, dropout)

@@ -71,7 +71,7 @@ class Foreign(CamNet):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`converters.nets.CamNet`; without ``[net] features`` the features are the map's means."""
-        answer, seen = self.asked(x)
+        answer, seen = self.ask(x)
         if seen is not None:
             kernel = self._weight().reshape(-1, seen.shape[1], *(1,) * (seen.ndim - 2))
             convolution = functional.conv2d if seen.ndim == 4 else functional.conv3d
@@ -80,7 +80,7 @@ class Foreign(CamNet):
         cells = cells.reshape(*cells.shape[:2], *(1,) * (x.ndim - 2)) if cells.ndim == 2 else cells
         return cells, cells.flatten(2).mean(dim=2)
 
-    def asked(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def ask(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The module's own answer, and what its ``features`` submodule gave on the way."""
         kept: list[Tensor] = []
         hook = None
@@ -232,10 +232,10 @@ def with_map(
     Raises :class:`~converters.failures.RecipeInvalid` where it gives none.
     """
     if not isinstance(given, Path):
-        return _checked(Foreign(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec, logits=logits)
+        return _check(Foreign(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec, logits=logits)
     if not made.is_file():
-        foreign_onnx.adapted(given, made, spec, recipe, keep)
-    return _checked(Finished(made, spec, outlines, len(keep or (0,))), recipe, spec)
+        foreign_onnx.adapt(given, made, spec, recipe, keep)
+    return _check(Finished(made, spec, outlines, len(keep or (0,))), recipe, spec)
 
 
 def word(recipe: Recipe, near: Path) -> str:
@@ -252,7 +252,7 @@ def word(recipe: Recipe, near: Path) -> str:
     return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
 
 
-def imported(near: Path, named: str, key: str) -> Any:
+def import_module(near: Path, named: str, key: str) -> Any:
     """What ``named``, ``package.module:function``, stands for; ``key`` of the recipe names it.
 
     Raises :class:`~converters.failures.RecipeInvalid`.
@@ -278,7 +278,7 @@ def _module(recipe: Recipe, near: Path, channels: int) -> tuple[nn.Module, Net]:
             update={"features": known.features, "classifier": known.classifier}
         )
     with importable(near):
-        made = imported(near, str(recipe.net.build), "net.build")()
+        made = import_module(near, str(recipe.net.build), "net.build")()
     if not isinstance(made, nn.Module):
         what = f"gives a {type(made).__name__}, not a torch.nn.Module"
         raise RecipeInvalid(recipe.pack, f"net.build: {recipe.net.build} {what}")
@@ -288,7 +288,7 @@ def _module(recipe: Recipe, near: Path, channels: int) -> tuple[nn.Module, Net]:
     return made, net
 
 
-def _checked(net: CamNet, recipe: Recipe, spec: InputSpec, *, logits: bool = True) -> CamNet:
+def _check(net: CamNet, recipe: Recipe, spec: InputSpec, *, logits: bool = True) -> CamNet:
     """``net`` itself, once it has given a map of the right form for a film of noise."""
     size = (1, spec.channels, *spec.shape)
     film = torch.rand(size, generator=torch.Generator().manual_seed(0))
@@ -357,7 +357,7 @@ def refuse_probabilities(recipe: Recipe, logits: NDArray[np.float64]) -> None:
 
 def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
     with torch.no_grad():
-        wanted = net._finding(net.asked(film)[0]).flatten()
+        wanted = net._finding(net.ask(film)[0]).flatten()
         given = net.logits(film)[0]
     if len(wanted) != len(given) or not bool(((given - wanted).abs() <= NEAR * wanted.abs().clamp_min(1.0)).all()):
         shown = ", ".join(f"{float(one):.5f}" for one in given), ", ".join(f"{float(one):.5f}" for one in wanted)

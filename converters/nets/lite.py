@@ -73,10 +73,10 @@ PLANS: Mapping[str, dict[str, Any]] = {"lite0": plan_of(STAGES, 1280), "lite0-cu
 
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """One of ``inputs`` channels to ``outputs``, normalised."""
-    return normalised(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
+    return normalise(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
 
 
-def normalised(convolution: nn.Conv2d) -> nn.Sequential:
+def normalise(convolution: nn.Conv2d) -> nn.Sequential:
     """A convolution without bias and its batch normalisation."""
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels, eps=BATCH_NORM_EPS, momentum=0.05))
 
@@ -96,7 +96,7 @@ class InvertedResidual(nn.Module):  # type: ignore[misc]
         centre = bool(block["centre"])
         self.pad = nn.ZeroPad2d((near, near + 1, near, near + 1)) if centre else None
         padding = 0 if centre else kernel // 2
-        self.depthwise = normalised(DepthwiseConv2d(inner, kernel, int(block["stride"]), padding))
+        self.depthwise = normalise(DepthwiseConv2d(inner, kernel, int(block["stride"]), padding))
         self.project = conv_norm(inner, int(block["channels"]), 1)
         self.activation = nn.ReLU6()
         self.residual = bool(block["residual"])

@@ -36,16 +36,16 @@ class Pair(CamNet):
         super().__init__()
         self.name, self.plan = name, plan
         self.members = nn.ModuleList(
-            single.chosen(single.KNOWN, one["name"], one["plan"], 1, dropout) for one in plan["members"]
+            single.choose_network(single.KNOWN, one["name"], one["plan"], 1, dropout) for one in plan["members"]
         )
         self.mixing = nn.Conv2d(2, 3, 1).requires_grad_(False)
         self.register_buffer("weights", torch.full((2,), 0.5))
         self.register_buffer("bias", torch.zeros(3))
 
     @classmethod
-    def of(cls, members: Sequence[CamNet]) -> Self:
+    def join(cls, members: Sequence[CamNet]) -> Self:
         """Two trained networks, uncalibrated and of equal weight, in evaluation mode."""
-        plan = {"members": [{"name": one.name, "plan": one.read_plan()} for one in members]}
+        plan = {"members": [{"name": member.name, "plan": member.read_plan()} for member in members]}
         pair = cls(NAME, plan)
         for mine, given in zip(pair.members, members, strict=True):
             mine.load_state_dict(given.first_channels(1).state_dict())
@@ -55,7 +55,7 @@ class Pair(CamNet):
     def mix(self, slopes: NDArray[np.float64], intercepts: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
         """Calibrate the members' own logits with ``slopes`` and ``intercepts``, and pool them with ``weights``, (2,)
         each; what was set before is forgotten."""
-        odds = slopes * np.array([float(one.bias.detach()[0]) for one in self.members]) + intercepts
+        odds = slopes * np.array([float(member.bias.detach()[0]) for member in self.members]) + intercepts
         rows = np.stack([weights * slopes, np.array([slopes[0], 0.0]), np.array([0.0, slopes[1]])])
         with torch.no_grad():
             self.mixing.weight.copy_(torch.from_numpy(rows)[:, :, None, None])
@@ -65,7 +65,7 @@ class Pair(CamNet):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`converters.nets.CamNet`."""
-        maps, features = zip(*(one(x) for one in self.members), strict=True)
+        maps, features = zip(*(member(x) for member in self.members), strict=True)
         finest = max((one.shape[2:] for one in maps), key=lambda shape: shape[0])
         laid = [one if one.shape[2:] == finest else functional.interpolate(one, finest, mode="nearest") for one in maps]
         return self.mixing(torch.cat(laid, dim=1)), torch.cat(features, dim=1)

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from converters.nets.cam_net import CamNet
 from converters.nets.depthwise import DepthwiseConv2d
-from converters.nets.lite import STAGES, InvertedResidual, conv_norm, normalised, plan_of
+from converters.nets.lite import STAGES, InvertedResidual, conv_norm, normalise, plan_of
 
 LEVELS = (2, 4, 10, 14)
 """After how many blocks strides 4, 8, 16 and 32 end: the last block of stages 2, 3, 5 and 6, counted from 0."""
@@ -44,7 +44,7 @@ class Separable(nn.Sequential):  # type: ignore[misc]
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
-            normalised(DepthwiseConv2d(inputs, 3, 1, 1)), nn.ReLU6(), conv_norm(inputs, outputs, 1), nn.ReLU6()
+            normalise(DepthwiseConv2d(inputs, 3, 1, 1)), nn.ReLU6(), conv_norm(inputs, outputs, 1), nn.ReLU6()
         )
 
 

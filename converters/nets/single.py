@@ -17,7 +17,9 @@ KNOWN: Final[tuple[Known, ...]] = (
 )
 
 
-def chosen(known: Iterable[Known], name: str, plan: dict[str, Any] | None, findings: int, dropout: float) -> CamNet:
+def choose_network(
+    known: Iterable[Known], name: str, plan: dict[str, Any] | None, findings: int, dropout: float
+) -> CamNet:
     """The network of ``known`` that is called ``name``; see :func:`converters.nets.build`."""
     every = tuple(known)
     for plans, kind in every:

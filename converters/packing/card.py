@@ -50,7 +50,7 @@ def text(manifest: Manifest) -> str:
     parts = [
         f"# {manifest.title.en} · {manifest.title.zh}",
         f"`{manifest.name}` {manifest.version}. {card_notes.NOT_DIAGNOSTIC}",
-        *_elsewhere(manifest),
+        *_describe_external(manifest),
         "## Weak points",
         *(f"- {point.en}\n  {point.zh}" for point in weak_points.points(manifest)),
         "## Not for",
@@ -64,12 +64,12 @@ def text(manifest: Manifest) -> str:
         *_looks(manifest),
         _table(
             ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity"),
-            (_measured(row) for row in manifest.measured if not row.unseen),
+            (_measure(row) for row in manifest.measured if not row.unseen),
         ),
         card_notes.HOW_PRINTED_ELSEWHERE if elsewhere else card_notes.HOW_PRINTED,
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
-        *_passed(fields["measured"], manifest.typicality),
-        *_abstained(manifest.measured, manifest.abstain),
+        *_list_passed(fields["measured"], manifest.typicality),
+        *_describe_abstention(manifest.measured, manifest.abstain),
         *_gates(fields.get("gates") or (), fields.get("refused") or ()),
         *_reference(manifest.reference),
         *_statistics(manifest.measured),
@@ -92,17 +92,17 @@ def text(manifest: Manifest) -> str:
             ("file", "runtime", "precision", "opset", "bytes", "sha256"),
             (
                 (
-                    f"`{one.path}`",
-                    one.runtime,
-                    one.precision,
-                    str(one.opset or "–"),
-                    f"{one.bytes:,}",
-                    f"`{one.sha256[:16]}…`",
+                    f"`{artefact.path}`",
+                    artefact.runtime,
+                    artefact.precision,
+                    str(artefact.opset or "–"),
+                    f"{artefact.bytes:,}",
+                    f"`{artefact.sha256[:16]}…`",
                 )
-                for one in manifest.artefacts
+                for artefact in manifest.artefacts
             ),
         ),
-        *_made(manifest.made_by),
+        *_describe_steps(manifest.made_by),
         "## Golden cases",
         card_notes.WHAT_GOLDEN,
         _table(
@@ -122,7 +122,7 @@ def _licence(of_weights: str | None) -> Iterable[str]:
         yield note.format(licence=manifest_types.format_licence(of_weights), spdx=of_weights)
 
 
-def _elsewhere(manifest: Manifest) -> Iterable[str]:
+def _describe_external(manifest: Manifest) -> Iterable[str]:
     """Other places before home, or one sentence that nobody tried it there."""
     yield "## Elsewhere"
     yield "\n\n".join(pair("elsewhere_how" if manifest.measured_elsewhere else "elsewhere_nobody"))
@@ -162,7 +162,7 @@ def _looks(manifest: Manifest) -> Iterable[str]:
         yield card_notes.HOW_OFTEN.format(films=part.films, digest=part.sha256[:16], times=times)
 
 
-def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -> Iterable[str]:
+def _list_passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -> Iterable[str]:
     shown = [row for row in rows if row.get("passed") is not None or row.get("unfit")]
     if shown:
         yield "## Films that get a number"
@@ -185,7 +185,7 @@ def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -
         )
 
 
-def _abstained(rows: Sequence[Measurement], abstain: AbstentionRange | None) -> Iterable[str]:
+def _describe_abstention(rows: Sequence[Measurement], abstain: AbstentionRange | None) -> Iterable[str]:
     """What the limits cost and gain: the share with a number, and of all films and of these the share that is wrong."""
     if abstain is None:
         return
@@ -225,7 +225,7 @@ def _reference(agreement: ReferenceAgreement | None) -> Iterable[str]:
 
 def _statistics(rows: Sequence[Measurement]) -> Iterable[str]:
     """What is measured beside the first finding: the others, all together, grades, a number."""
-    shown = [(row, one) for row in rows for one in row.statistics]
+    shown = [(row, statistic) for row in rows for statistic in row.statistics]
     if shown:
         yield "## Every finding, and all together"
         yield card_notes.HOW_STATISTICS
@@ -238,7 +238,7 @@ def _statistics(rows: Sequence[Measurement]) -> Iterable[str]:
         )
 
 
-def _made(steps: Mapping[str, str]) -> Iterable[str]:
+def _describe_steps(steps: Mapping[str, str]) -> Iterable[str]:
     if len(set(steps.values())) > 1:
         yield card_notes.HOW_MADE
         yield _table(
@@ -279,7 +279,7 @@ def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, An
         yield card_notes.HOW_GATED
         yield _table(
             ("runtime", "precision", "verdict", "measured"),
-            ((one["runtime"], one["precision"], one["outcome"], one["said"]) for one in gates),
+            ((gate["runtime"], gate["precision"], gate["outcome"], gate["said"]) for gate in gates),
         )
     if refused:
         yield "## Refused"
@@ -365,7 +365,7 @@ def _decision(manifest: Manifest) -> str:
     return words.rstrip()
 
 
-def _measured(row: Measurement) -> tuple[str, ...]:
+def _measure(row: Measurement) -> tuple[str, ...]:
     return (
         row.runtime,
         row.precision,

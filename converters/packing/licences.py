@@ -18,7 +18,7 @@ _RESTRICTED: Final = re.compile(
 )
 
 
-def of_weights(said: str | None, sources: Iterable[tuple[str, str]], *, brought: bool = False) -> str | None:
+def find_weights_licence(said: str | None, sources: Iterable[tuple[str, str]], *, brought: bool = False) -> str | None:
     """``said``, or without it what follows from the ``sources``, (name, licence) each; ``None`` of weights that were
     ``brought`` and of which nothing is said.
 

@@ -13,7 +13,7 @@ from converters.data.predictions import Predictions
 from converters.elsewhere import rows
 from converters.elsewhere.sets import External
 from converters.evaluation import operating_point, out_of_fold
-from converters.evaluation.evaluate import evaluate, usual_precision, where
+from converters.evaluation.evaluate import evaluate, select_where, usual_precision
 from converters.evaluation.metrics import Evaluation, evaluation
 from converters.failures import NoOtherPlace
 from converters.formats import artefacts
@@ -74,7 +74,7 @@ def measure(run: RecipeRun, pack: Pack) -> list[Measurement]:
     The held-back films come last, for comparison: they chose the threshold, so it flatters there.
     """
     test = run.dataset.part("test")
-    held = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    held = {(artefact.runtime, artefact.precision) for artefact in pack.manifest.artefacts}
     keys = [key for key in artefacts.NAMES if key in held]
     here = registry.list_available_runtimes()
     rows = [_row(run, pack, test, "test", key) for key in keys if key[0] in here]
@@ -82,12 +82,12 @@ def measure(run: RecipeRun, pack: Pack) -> list[Measurement]:
         rows.append(_row(run, pack, test, "test", ("openvino", "fp32")))
     for name, value in sorted({trait for film in test.films for trait in film.traits}):
         condition = f"{name}={value}"
-        part = where(test, condition)
+        part = select_where(test, condition)
         rows.append(_row(run, pack, part, split=f"test[{condition}]", key=artefacts.SOURCE, condition=condition))
     pooled = Predictions.load(out_of_fold.predictions_path(run, out_of_fold.ORIGINAL))
     split = "val" if len(run.dataset.division.folds) == 1 else "out-of-fold"
     original = out_of_fold.FOREIGN_ONNX if run.recipe.net.onnx else out_of_fold.ORIGINAL
-    finding, given = pack.manifest.section.findings[0], operating_point.given_at_home(run, pooled)
+    finding, given = pack.manifest.section.findings[0], operating_point.measure_given_at_home(run, pooled)
     result = evaluation(pooled, finding, pack.name, *original, split, given=given)
     return [*rows, as_row(result, run_command(run)), *unseen(run, pack)]
 
@@ -116,7 +116,7 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measurement]:
             )
 
 
-def elsewhere(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
+def list_external(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
     """Rows of the recipe's ``[[elsewhere]]``, by the file that ``evaluate`` takes unsaid; a line for each that cannot
     be: it is not there, or all its films are the recipe's own."""
     cited = {one.name: one for one in operating_point.words_of(run).elsewhere}
@@ -137,13 +137,13 @@ def elsewhere(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
         if whose is not None:
             away = replace(away, licence=whose.licence, citation=whose.citation)
         try:
-            made += rows.measured(pack, run.dataset.films, [away], *key, printed)
+            made += rows.measure(pack, run.dataset.films, [away], *key, printed)
         except NoOtherPlace as error:
             print(f"{pack.name}: {error}", file=sys.stderr, flush=True)
     return made
 
 
-def looked_at(run: RecipeRun, pack: Pack) -> FrozenTestSet:
+def look_at(run: RecipeRun, pack: Pack) -> FrozenTestSet:
     """Note this use of the test part; returns how many there were."""
     lists = splits.lists_of(run.near)
     times = frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)

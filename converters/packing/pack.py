@@ -31,7 +31,7 @@ from converters.synthetic_images import golden_images
 from converters.tasks.interface import Outputs
 from converters.training import leave_out, steps
 from converters.training.steps import RecipeRun
-from converters.workflow.atomic import put
+from converters.workflow.atomic import put_in_place
 from firmware_app.packs import pack_folder
 from firmware_app.packs.errors import PackError
 from firmware_app.packs.evidence import GoldenCase
@@ -68,7 +68,7 @@ def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
     made_of = {"describe": _words_digest(run), **steps.tables(run.recipe, "elsewhere"), "there": there}
     mark = run.ledger.fingerprint(made_of, before, run.digest)
     known = run.ledger.results("pack", mark)
-    if known is not None and _whole(out / name):
+    if known is not None and _is_complete(out / name):
         return known
     parts = out / ".making"
     try:
@@ -76,7 +76,7 @@ def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
         maker = Maker(run, parts / name)
         maker.folder.mkdir(parents=True)
         results = assemble(maker)
-        put(maker.folder, out / name)
+        put_in_place(maker.folder, out / name)
     except OSError as error:
         raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
     finally:
@@ -90,7 +90,7 @@ def assemble(maker: Maker) -> dict[str, Any]:
     """Fill the folder: files, manifest, golden cases, measurements, card, report, bill, sums."""
     run, folder = maker.run, maker.folder
     report_step(run)
-    keys = gate_step.passed(run)
+    keys = gate_step.list_passed(run)
     if artefacts.SOURCE not in keys:
         why = next(
             one["why"]
@@ -98,32 +98,32 @@ def assemble(maker: Maker) -> dict[str, Any]:
             if (one["runtime"], one["precision"]) == artefacts.SOURCE
         )
         raise GateFailed("pack", f"the float ONNX file itself was refused: {why}")
-    pack = maker.keep(pack_manifest.described(run, folder))
-    cases = (*drawn(maker, pack), *golden.refer(operating_point.words_of(run).references))
+    pack = maker.keep(pack_manifest.describe(run, folder))
+    cases = (*draw_golden_cases(maker, pack), *golden.refer(operating_point.words_of(run).references))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": cases}))
-    pack = maker.keep(pack.manifest.model_copy(update={"golden": golden.filled(pack)}))
-    judged = gate.judged(pack, eager(run))
+    pack = maker.keep(pack.manifest.model_copy(update={"golden": golden.fill(pack)}))
+    judged = gate.judge(pack, eager(run))
     refused = judged.refusals(pack.manifest.artefacts)
-    pack = maker.keep(gate.without_refused(pack, judged))
+    pack = maker.keep(gate.drop_refused(pack, judged))
     if refused:  # the report in the work folder was written before
         report_step(run, refused)
-    part = measurement.looked_at(run, pack)  # first: an interrupted measurement counts as a use too
+    part = measurement.look_at(run, pack)  # first: an interrupted measurement counts as a use too
     rows = tuple(measurement.measure(run, pack))
-    away = tuple(measurement.elsewhere(run, pack))
+    away = tuple(measurement.list_external(run, pack))
     made_by = run.ledger.made_by((*run.learnt, *AFTER))
     more = {"measured": rows, "measured_elsewhere": away, "test_part": part, "made_by": made_by}
     pack = maker.keep(pack.manifest.model_copy(update=more))
     card.write(folder)
     points, head = weak_points.points(pack.manifest), elsewhere_section.section(pack.manifest)
-    written_report(run, folder / REPORT, refused, with_films=False, points=points, elsewhere=head)
+    write_report(run, folder / REPORT, refused, with_films=False, points=points, elsewhere=head)
     sbom.write(folder / sbom.NAME)
     pack.verify()
     pack_folder.write_sums(folder)
     files = pack.manifest.artefacts
-    return {"files": [one.path for one in files], "tolerance": {one.path: one.golden_tolerance for one in files}}
+    return {"files": [file.path for file in files], "tolerance": {file.path: file.golden_tolerance for file in files}}
 
 
-def drawn(maker: Maker, pack: Pack) -> list[GoldenCase]:
+def draw_golden_cases(maker: Maker, pack: Pack) -> list[GoldenCase]:
     """The golden images, drawn in the likeness of the films that teach the finding; of a clinic's films nothing is
     published."""
     run, fed = maker.run, set(maker.run.dataset.feedback)
@@ -152,13 +152,13 @@ def report_step(run: RecipeRun, refused: Refusals | None = None) -> dict[str, An
     mark = run.ledger.fingerprint({"describe": _words_digest(run)}, before, run.digest)
     if not refused and (known := run.ledger.results("report", mark)) is not None:
         return known
-    path = written_report(run, run.work / REPORT, refused or {}, with_films=True)
+    path = write_report(run, run.work / REPORT, refused or {}, with_films=True)
     results = {"bytes": path.stat().st_size}
     run.ledger.done("report", mark, results, [path])
     return results
 
 
-def written_report(
+def write_report(
     run: RecipeRun,
     path: Path,
     refused: Refusals,
@@ -171,7 +171,7 @@ def written_report(
     films under their maps; a pack, which is handed on, holds no film of the data set. ``points``, ``elsewhere``: the
     weak points and the section on other places of the finished pack, as its card has them."""
     words, division = operating_point.words_of(run), run.dataset.division
-    keys = [out_of_fold.ORIGINAL, *(key for key in gate_step.passed(run) if key not in refused)]
+    keys = [out_of_fold.ORIGINAL, *(key for key in gate_step.list_passed(run) if key not in refused)]
     predictions = {key: Predictions.load(out_of_fold.predictions_path(run, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
     subject = report.Subject(
@@ -192,7 +192,7 @@ def written_report(
     return report.write(path, subject, predictions, accounts if with_films else replace(accounts, examples=()))
 
 
-def _whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         Pack.load(folder).verify()
     except PackError:

@@ -31,13 +31,13 @@ from firmware_app.packs.typicality import TYPICALITY_FILE as TYPICALITY
 UNMEASURED = 1.0
 
 
-def described(run: RecipeRun, folder: Path) -> Manifest:
+def describe(run: RecipeRun, folder: Path) -> Manifest:
     """Copy the model files that the gates let through into ``folder``; returns the manifest of what ships."""
     words, point, dataset = operating_point.words_of(run), run.ledger.read("calibrate"), run.dataset
-    keys, judged, mapped = gate_step.passed(run), run.ledger.read("gates")["artefacts"], run.ledger.read("maps")
+    keys, judged, mapped = gate_step.list_passed(run), run.ledger.read("gates")["artefacts"], run.ledger.read("maps")
     made = model_files.floats(run, dataset.division.shipped)
     learnt = dataset.films.only(dataset.of_finding(dataset.division.shipped.train))
-    files = (*(described_file(made / NAMES[key], key, folder) for key in keys), *extra_files(run, made, folder))
+    files = (*(describe_file(made / NAMES[key], key, folder) for key in keys), *extra_files(run, made, folder))
     outputs = steps.final(run, dataset.division.shipped).outputs
     features = FEATURES if FEATURES in outputs else None
     weak = (*words.weak_points, *run.task.weak_points(point))
@@ -54,7 +54,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         training_prevalence=round(float(labels_of(learnt).mean()), 4),
         calibration_prevalence=point["prevalence"],
         artefacts=files,
-        data=(*(counted(source, dataset) for source in words.data), *fed_back(dataset)),
+        data=(*(count(source, dataset) for source in words.data), *list_fed_back(dataset)),
         measured=(),
         intended_use=words.intended_use,
         not_for=words.not_for,
@@ -67,7 +67,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"),
         speed=tuple(_speeds(run)),
-        maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
+        maps=tuple(measure_agreement(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
         pointing=PointingAccuracy.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
         reference=ReferenceAgreement.model_validate(point["reference"]) if "reference" in point else None,
         typicality=typical_file(run, folder),
@@ -82,7 +82,7 @@ def licence_of(run: RecipeRun, words: PackWords) -> str | None:
     """
     sources = [(source.name, source.licence) for source in words.data] + list(_began_from(run))
     try:
-        return licences.of_weights(words.weights_licence, sources, brought=run.recipe.net.is_foreign)
+        return licences.find_weights_licence(words.weights_licence, sources, brought=run.recipe.net.is_foreign)
     except ValueError as error:
         raise RecipeInvalid(run.recipe.describe, str(error)) from error
 
@@ -92,18 +92,20 @@ def _began_from(run: RecipeRun) -> Iterable[tuple[str, str]]:
     start = "" if run.recipe.distill is None else run.recipe.distill.start
     if start.startswith(train.OTHER_PACK):
         name = start.removeprefix(train.OTHER_PACK)
-        yield name, str(_told(run.work.parents[1] / name / MANIFEST_FILE).get("weights_licence") or "")
+        yield name, str(_read_labels(run.work.parents[1] / name / MANIFEST_FILE).get("weights_licence") or "")
     elif start.startswith(train.PRETRAINED):
-        for source in _told((run.near / start.removeprefix(train.PRETRAINED)).with_suffix(".json")).get("sources", ()):
+        for source in _read_labels((run.near / start.removeprefix(train.PRETRAINED)).with_suffix(".json")).get(
+            "sources", ()
+        ):
             yield source["name"], source["licence"]
 
 
-def _told(path: Path) -> dict[str, Any]:
+def _read_labels(path: Path) -> dict[str, Any]:
     """What a JSON file tells; nothing where there is none."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def described_file(source: Path, key: Key, folder: Path) -> Artefact:
+def describe_file(source: Path, key: Key, folder: Path) -> Artefact:
     """Copy a model file and its companion files into ``folder``; returns its entry."""
     for path in artefacts.files_of(source):
         copyfile(path, folder / path.name)
@@ -137,7 +139,7 @@ def one_at_a_time(made: Path) -> bool:
 
 def typical_file(run: RecipeRun, folder: Path) -> TypicalityFile | None:
     """Copy the model of the training films, if there is one; returns its entry, with the limits of what ships."""
-    fit, keys = run.ledger.read("typicality"), gate_step.passed(run)
+    fit, keys = run.ledger.read("typicality"), gate_step.list_passed(run)
     limits = [one for one in fit["limits"] if (one["runtime"], one["precision"]) in keys]
     if not limits:
         return None
@@ -158,13 +160,13 @@ def typical_file(run: RecipeRun, folder: Path) -> TypicalityFile | None:
 
 def extra_files(run: RecipeRun, made: Path, folder: Path) -> Iterable[Artefact]:
     """The files for an NPU and for TensorRT, where the recipe asks and the gates allow; a float one is plain ONNX."""
-    for key in gate_step.passed_extras(run):
+    for key in gate_step.list_passed_extras(run):
         runtime = key[0] if key[1] == "int8" else artefacts.SOURCE[0]
-        file = described_file(made / artefacts.EXTRAS[key], (runtime, key[1]), folder)
+        file = describe_file(made / artefacts.EXTRAS[key], (runtime, key[1]), folder)
         yield file.model_copy(update={"batch": 1, "golden_tolerance": None})
 
 
-def counted(source: Source, dataset: RecipeData) -> DataSource:
+def count(source: Source, dataset: RecipeData) -> DataSource:
     """A data source with its numbers; those of the recipe's own data are counted here."""
     films = [film for film in dataset.films.films if film.name not in dataset.feedback]
     numbers = (len(films), len({film.patient for film in films}))
@@ -179,7 +181,7 @@ def counted(source: Source, dataset: RecipeData) -> DataSource:
     )
 
 
-def fed_back(dataset: RecipeData) -> Iterable[DataSource]:
+def list_fed_back(dataset: RecipeData) -> Iterable[DataSource]:
     """What came back from clinics, as a data source, where something did."""
     films = [film for film in dataset.films.films if film.name in dataset.feedback]
     if films:
@@ -202,7 +204,7 @@ def _refusal(entry: dict[str, Any]) -> RefusedArtefact:
     return RefusedArtefact(runtime=entry["runtime"], precision=entry["precision"], why=entry["why"])
 
 
-def agreed(entry: Mapping[str, Any]) -> MapAgreement:
+def measure_agreement(entry: Mapping[str, Any]) -> MapAgreement:
     """How the map of a file agrees, from an entry of the step ``maps``."""
     every, evidence = entry["every_cell"], entry["evidence"]
     return MapAgreement(

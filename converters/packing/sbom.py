@@ -16,7 +16,9 @@ NAME = "sbom.json"
 
 def write(path: Path) -> Path:
     """Write the bill of this Python's packages: name, version and package URL, by name; nothing of the machine."""
-    installed = {normal(one.name): one.version for one in distributions() if one.name}
+    installed = {
+        normal(distribution.name): distribution.version for distribution in distributions() if distribution.name
+    }
     components = [library(name, version) for name, version in sorted(installed.items())]
     python = {"type": "platform", "name": "python", "version": platform.python_version()}
     return write_bill(path, [python, *components])

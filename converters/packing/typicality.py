@@ -27,15 +27,15 @@ def typicality_step(run: RecipeRun) -> dict[str, Any]:
         nothing: dict[str, Any] = {"passes": PASSES, "films": 0, "components": 0, "limits": []}
         run.ledger.done("typicality", mark, nothing, [])
         return nothing
-    films = run.films(typicality_model.drawn(shipped.train, run.recipe.seed))
+    films = run.films(typicality_model.draw(shipped.train, run.recipe.seed))
     names, pixels = [film.name for film in films.films], run.array(films)
     groups, varied = [run.dataset.group_of[name] for name in names], run.recipe.typicality.other_clinics
     if varied:
-        more = typicality_model.varied(pixels, names, run.spec, run.recipe.seed)
+        more = typicality_model.vary(pixels, names, run.spec, run.recipe.seed)
         pixels, groups = np.concatenate([pixels, more]), groups + groups
     features_by_file = {key: features(run, shipped, key, pixels) for key in model_files.present(run)}
     wider = unseen(run)
-    model, limits = typicality_model.judged(features_by_file, groups, run.recipe.seed, wider)
+    model, limits = typicality_model.judge(features_by_file, groups, run.recipe.seed, wider)
     path = model.save(run.work / TYPICALITY_FILE)
     results = {
         "passes": PASSES,
@@ -43,7 +43,7 @@ def typicality_step(run: RecipeRun) -> dict[str, Any]:
         "components": len(model.variances),
         "unseen": round(wider, 4),
         "varied": varied,
-        "limits": [one.model_dump(mode="json") for one in limits],
+        "limits": [limit.model_dump(mode="json") for limit in limits],
     }
     run.ledger.done("typicality", mark, results, [path])
     return results
@@ -57,12 +57,12 @@ def unseen(run: RecipeRun) -> float:
     """
     factors = []
     for fold in run.dataset.division.folds:
-        films = run.films(typicality_model.drawn(fold.train, run.recipe.seed))
-        held = run.films(typicality_model.drawn(fold.held, run.recipe.seed))
+        films = run.films(typicality_model.draw(fold.train, run.recipe.seed))
+        held = run.films(typicality_model.draw(fold.held, run.recipe.seed))
         learnt = [features(run, fold, SOURCE, run.array(films))]
-        model, groups = typicality_model.fitted(learnt), [run.dataset.group_of[film.name] for film in films.films]
-        inside = typicality_model.held_out(learnt, learnt, groups, run.recipe.seed)[0]
-        away = [model.distance(one) for one in features(run, fold, SOURCE, run.array(held))]
+        model, groups = typicality_model.fit(learnt), [run.dataset.group_of[film.name] for film in films.films]
+        inside = typicality_model.hold_out(learnt, learnt, groups, run.recipe.seed)[0]
+        away = [model.distance(feature) for feature in features(run, fold, SOURCE, run.array(held))]
         factors.append(float(np.quantile(away, PASSES) / np.quantile(inside, PASSES)))
     return max(1.0, float(np.mean(factors)))
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.preprocessing import inputs, rounded
+from converters.data.preprocessing import inputs, round_to_bytes
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import DistanceLimit
 from firmware_app.packs.runtimes.interface import Session
@@ -42,13 +42,13 @@ PARTS = 5
 MOST_FILMS = 2000
 
 
-def drawn(names: Sequence[str], seed: int) -> list[str]:
+def draw(names: Sequence[str], seed: int) -> list[str]:
     """At most :data:`MOST_FILMS` of the names, always the same."""
     order = np.random.default_rng(seed).permutation(len(names))[:MOST_FILMS]
     return [names[int(index)] for index in sorted(order)]
 
 
-def varied(pixels: NDArray[np.uint8], names: Sequence[str], spec: InputSpec, seed: int) -> NDArray[np.uint8]:
+def vary(pixels: NDArray[np.uint8], names: Sequence[str], spec: InputSpec, seed: int) -> NDArray[np.uint8]:
     """(N, H, W) films ready for a model → the same, each as another clinic's machine might give it.
 
     They are varied at the model's size and stretched again, as the box would. Noise and JPEG blocks, which a large film
@@ -59,8 +59,8 @@ def varied(pixels: NDArray[np.uint8], names: Sequence[str], spec: InputSpec, see
     again = replace(spec, crop="frame" if spec.crop == "frame" else "whole", despeckle="none", resize="squash")
     out = np.empty_like(pixels)
     for index, (film, name) in enumerate(zip(pixels, names, strict=True)):
-        grey = acquisition_shift.varied(film.astype(np.float32) / np.float32(255.0), seed, name)
-        out[index] = rounded(to_model_input(grey, again, ends=(0.0, 1.0)))
+        grey = acquisition_shift.vary(film.astype(np.float32) / np.float32(255.0), seed, name)
+        out[index] = round_to_bytes(to_model_input(grey, again, ends=(0.0, 1.0)))
     return out
 
 
@@ -70,19 +70,19 @@ def features(session: Session, spec: InputSpec, output: str, films: NDArray[np.u
     return np.concatenate([one[output].reshape(1, -1) for one in given])
 
 
-def judged(
+def judge(
     features_by_file: Mapping[Key, Features], groups: Sequence[str], seed: int, wider: float
 ) -> tuple[TypicalityModel, tuple[DistanceLimit, ...]]:
     """The model of what all files say of the films of ``groups``, and each file's limit, ``wider`` by this factor."""
     learnt = list(features_by_file.values())
     limits = []
-    for key, away in zip(features_by_file, held_out(learnt, learnt, groups, seed), strict=True):
+    for key, away in zip(features_by_file, hold_out(learnt, learnt, groups, seed), strict=True):
         limit = wider * float(np.quantile(away, PASSES))
         limits.append(DistanceLimit.model_validate({"runtime": key[0], "precision": key[1], "limit": round(limit, 4)}))
-    return fitted(learnt), tuple(limits)
+    return fit(learnt), tuple(limits)
 
 
-def fitted(features_by_file: Sequence[Features]) -> TypicalityModel:
+def fit(features_by_file: Sequence[Features]) -> TypicalityModel:
     """The model of the features, (N, F) of each file, of the N films that a network learnt from."""
     values = np.concatenate(features_by_file).astype(np.float64)
     mean, spread = values.mean(axis=0), values.std(axis=0)
@@ -112,7 +112,7 @@ def _spread(away: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     return np.maximum(variances[::-1][:most], 0.0), directions.T[::-1][:most]
 
 
-def held_out(
+def hold_out(
     learnt: Sequence[Features], asked: Sequence[Features], groups: Sequence[str], seed: int
 ) -> list[NDArray[np.float64]]:
     """(N,) distances for each of ``found``, by models fitted to ``learnt`` without the films of the same part.
@@ -125,7 +125,7 @@ def held_out(
     parts = np.array([part_of[group] for group in groups])
     out = [np.empty(len(one)) for one in asked]
     for part in sorted(set(parts.tolist())):
-        model = fitted([one[parts != part] for one in learnt])
+        model = fit([one[parts != part] for one in learnt])
         for away, one in zip(out, asked, strict=True):
             away[parts == part] = [model.distance(features) for features in one[parts == part]]
     return out

@@ -40,7 +40,7 @@ def rate(value: float | None, interval: Sequence[float] | None) -> str:
     return "–" if value is None or interval is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 
-def _whole(rows: Iterable[Measurement]) -> list[Measurement]:
+def _select_whole(rows: Iterable[Measurement]) -> list[Measurement]:
     """Rows of all films of a part; neither groups nor sources that were left out."""
     return [row for row in rows if "[" not in row.split]
 
@@ -55,12 +55,12 @@ def _worst(
 
 def _rates(rows: Sequence[Measurement]) -> Iterable[tuple[str, str]]:
     """Missed positives and false positives, each from the row with the lowest rate."""
-    if (missing := _worst(_whole(rows), lambda row: row.sensitivity)) and missing[0] < 1.0:
+    if (missing := _worst(_select_whole(rows), lambda row: row.sensitivity)) and missing[0] < 1.0:
         value, row = missing
         missed = row.positives - round(value * row.positives)
         shown = f"{rate(value, row.sensitivity_ci)} [{row.split}]"
         yield pair("weak_sensitivity", missed=missed, positives=row.positives, value=shown)
-    if (calling := _worst(_whole(rows), lambda row: row.specificity)) and calling[0] < LITTLE_SPECIFICITY:
+    if (calling := _worst(_select_whole(rows), lambda row: row.specificity)) and calling[0] < LITTLE_SPECIFICITY:
         value, row = calling
         negatives = row.n - row.positives
         shown = f"{rate(value, row.specificity_ci)} [{row.split}]"
@@ -68,7 +68,7 @@ def _rates(rows: Sequence[Measurement]) -> Iterable[tuple[str, str]]:
 
 
 def _few(rows: Sequence[Measurement]) -> Iterable[tuple[str, str]]:
-    positives = min((row.positives for row in _whole(rows) if row.positives), default=0)
+    positives = min((row.positives for row in _select_whole(rows) if row.positives), default=0)
     if 0 < positives < FEW_POSITIVES:
         yield pair("weak_few", positives=positives, missed=f"{min(100.0, 300.0 / positives):.1f}")
 
@@ -109,7 +109,7 @@ def _strange(rows: Iterable[Measurement]) -> Iterable[tuple[str, str]]:
 
 
 def _off(rows: Iterable[Measurement]) -> Iterable[tuple[str, str]]:
-    worst = _worst(_whole(rows), lambda row: None if row.ece is None else -row.ece)
+    worst = _worst(_select_whole(rows), lambda row: None if row.ece is None else -row.ece)
     if worst and -worst[0] > MISCALIBRATED:
         yield pair("weak_ece", ece=f"{rate(worst[1].ece, worst[1].ece_ci)} [{worst[1].split}]")
 
@@ -120,7 +120,7 @@ def _recut(manifest: Manifest) -> Iterable[tuple[str, str]]:
 
 
 def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    count = sum(one["outcome"] == "inconclusive" for one in gates)
+    count = sum(gate["outcome"] == "inconclusive" for gate in gates)
     if count:
         yield (
             (
@@ -132,7 +132,7 @@ def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
 
 
 def _without_int8(manifest: Manifest, refused: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    held = {one.runtime for one in manifest.artefacts if one.precision == "int8"}
+    held = {artefact.runtime for artefact in manifest.artefacts if artefact.precision == "int8"}
     wanted = dict.fromkeys(one["runtime"] for one in refused if one["precision"] == "int8")
     yield from (pair("weak_int8", runtime=runtime) for runtime in wanted if runtime not in held)
 

@@ -81,8 +81,8 @@ class PackWords(WordsTable):
         return self.findings or ((self.finding,) if self.finding is not None else ())
 
     @model_validator(mode="after")
-    def _licensed(self) -> Self:
-        licences.of_weights(self.weights_licence, [(one.name, one.licence) for one in self.data])
+    def _check_licence(self) -> Self:
+        licences.find_weights_licence(self.weights_licence, [(one.name, one.licence) for one in self.data])
         return self
 
     @model_validator(mode="after")

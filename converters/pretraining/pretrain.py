@@ -19,13 +19,13 @@ from torch.nn import functional
 
 from converters.data import datasets, film_digests, merged_sets, readers, recipe_data, splits
 from converters.data.datasets import FilmSet
-from converters.data.preprocessing import inputs, prepared
+from converters.data.preprocessing import inputs, prepare
 from converters.failures import RecipeInvalid
 from converters.nets import CamNet, build
 from converters.nets.lite import Lite, imagenet_weights, load_imagenet
 from converters.recipe_tables import Pretraining
 from converters.training import checkpoint, fitting, teacher_inference
-from converters.training.augment import augmented
+from converters.training.augment import augment
 from converters.training.checkpoint import Checkpoint
 from converters.training.teacher_inference import Opinion
 from converters.workflow.atomic import write_json
@@ -71,14 +71,14 @@ def pretrain(plan: Pretraining, data: Path, out: Path, lists: Path = splits.LIST
     A stopped fit goes on after its last whole epoch. ``lists``: the folder of frozen test lists. Raises
     :class:`~converters.failures.RecipeInvalid` and :class:`~converters.failures.DataUnreadable`.
     """
-    films, kept_out = opened(plan, data, lists)
+    films, kept_out = open_images(plan, data, lists)
     torch.manual_seed(plan.seed)
     try:
         net = build(plan.net, dropout=plan.fit.dropout)
     except KeyError as error:
         raise RecipeInvalid(str(out), f"net: {error.args[0]}") from error
     words = {film.name: film_digests.word(film) for film in films.films}
-    seen = prepared(films, InputSpec("film", plan.size, plan.size))
+    seen = prepare(films, InputSpec("film", plan.size, plan.size))
     content = hashlib.sha256(repr(sorted(words.items())).encode()).hexdigest()
     run = fitting.Run(out.with_suffix(".fit.pt"), f"pretrain {plan.net}", fitting.identity(plan), plan.seed, content)
     none = fitting.Films(seen, seen[:0], np.zeros(0, dtype=np.int64), scores=lambda _net, _films: np.zeros(0))
@@ -88,11 +88,11 @@ def pretrain(plan: Pretraining, data: Path, out: Path, lists: Path = splits.LIST
     return out
 
 
-def opened(plan: Pretraining, data: Path, lists: Path) -> tuple[FilmSet, int]:
+def open_images(plan: Pretraining, data: Path, lists: Path) -> tuple[FilmSet, int]:
     """The films of all sources, without those that judge a pack of ``lists``, and how many those are."""
-    sets = {one.name: _films(data / one.path) for one in plan.sources}
-    every = merged_sets.merged(FilmSet("pretraining", "", ()), sets)
-    group_of, _ = recipe_data.grouped(every)
+    sets = {source.name: _films(data / source.path) for source in plan.sources}
+    every = merged_sets.merge(FilmSet("pretraining", "", ()), sets)
+    group_of, _ = recipe_data.group(every)
     frozen = {name for path in sorted(lists.glob("*.test.txt")) for name in splits.names_in(path)}
     test = {group_of[film.name] for film in every.films if film.name.partition("/")[2] in frozen}
     kept = tuple(film for film in every.films if group_of[film.name] not in test)
@@ -110,7 +110,7 @@ def objective(net: CamNet, seen: NDArray[np.uint8], plan: Pretraining) -> Seen:
     chosen = seen[np.sort(np.random.default_rng(plan.seed).permutation(len(seen))[:MEASURED])]
     rng = torch.Generator().manual_seed(plan.seed)
     batches = [torch.from_numpy(inputs(chosen[start : start + BATCH])) for start in range(0, len(chosen), BATCH)]
-    features = torch.cat([teacher(augmented(batch, plan.fit.change, rng))[1].cpu() for batch in batches])
+    features = torch.cat([teacher(augment(batch, plan.fit.change, rng))[1].cpu() for batch in batches])
     deviation = features.std(dim=0)
     with torch.no_grad():
         width = net.copy().eval()(example)[1].shape[1]
@@ -123,8 +123,8 @@ def origin(plan: Pretraining, films: FilmSet, kept_out: int) -> dict[str, Any]:
     """Where the weights come from: sources with licence and films, the teacher, the settings of the fit."""
     names = [film.name.partition("/")[0] for film in films.films]
     sources: Sequence[dict[str, Any]] = [
-        {"name": one.name, "licence": one.licence, "citation": one.citation, "films": names.count(one.name)}
-        for one in plan.sources
+        {"name": source.name, "licence": source.licence, "citation": source.citation, "films": names.count(source.name)}
+        for source in plan.sources
     ]
     return {
         "net": plan.net,
@@ -139,4 +139,4 @@ def origin(plan: Pretraining, films: FilmSet, kept_out: int) -> dict[str, Any]:
 
 def _films(path: Path) -> FilmSet:
     """The films of a folder as its reader tells their patients (of NIH's form adults alone), or of an ``.npz``."""
-    return datasets.any_films(path) if path.is_file() else readers.opened(path, None)
+    return datasets.any_films(path) if path.is_file() else readers.open_set(path, None)

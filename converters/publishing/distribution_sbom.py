@@ -94,7 +94,9 @@ class _Read(Distribution):
         raise NotImplementedError
 
 
-def needed(top: Package, extras: frozenset[str], there: Mapping[str, Package]) -> dict[str, tuple[Package, list[str]]]:
+def list_needed(
+    top: Package, extras: frozenset[str], there: Mapping[str, Package]
+) -> dict[str, tuple[Package, list[str]]]:
     """Every package that *top* needs, itself included, by name -> (it, the names that it needs).
 
     Raises `importlib.metadata.PackageNotFoundError` when one is neither *there* nor installed.
@@ -110,8 +112,8 @@ def needed(top: Package, extras: frozenset[str], there: Mapping[str, Package]) -
         package = top if name == sbom.normal(top.about.name) else there.get(name)
         package = package or Package(Distribution.from_name(name))
         requirements = package.needs(asked[name])
-        arrows[name] = package, sorted({sbom.normal(one.name) for one in requirements})
-        waiting += [(sbom.normal(one.name), frozenset(one.extras)) for one in requirements]
+        arrows[name] = package, sorted({sbom.normal(requirement.name) for requirement in requirements})
+        waiting += [(sbom.normal(requirement.name), frozenset(requirement.extras)) for requirement in requirements]
     return dict(sorted(arrows.items()))
 
 
@@ -119,7 +121,7 @@ def write(folder: Path, extras: frozenset[str]) -> Path:
     """Write the bill of the wheel of ours in *folder*.  The time in it is SOURCE_DATE_EPOCH's."""
     there = wheels(folder)
     top = there[OURS]
-    tree = needed(top, extras, there)
+    tree = list_needed(top, extras, there)
     made = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC)
     return sbom.write_bill(
         folder / f"lantern_box-{top.about.version}.cdx.json",

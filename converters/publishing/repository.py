@@ -25,7 +25,7 @@ def publish(
     already are. Raises a :class:`~converters.failures.ConverterError` or a
     :class:`~firmware_app.core.errors.PackError`; the repository is then as it was.
     """
-    offered = described(pack) if pack is not None else None
+    offered = describe(pack) if pack is not None else None
     with signed_state.publication(folder, RepositoryIndex(), keys, passphrase) as publication:
         index = _with(publication.state.index, offered)
         if offered is not None and pack is not None:
@@ -34,7 +34,7 @@ def publish(
         return publication.sign(index, _targets(index), days)
 
 
-def described(folder: Path) -> PackOffer:
+def describe(folder: Path) -> PackOffer:
     """A pack folder as an offer, after it was compared with its manifest and its SHA256SUMS."""
     pack = Pack.load(folder.resolve())
     pack.verify()
@@ -59,10 +59,10 @@ def described(folder: Path) -> PackOffer:
 def _with(index: RepositoryIndex, offer: PackOffer | None) -> RepositoryIndex:
     if offer is None:
         return index
-    same = [one for one in index.packs if (one.name, one.version) == (offer.name, offer.version)]
+    same = [pack for pack in index.packs if (pack.name, pack.version) == (offer.name, offer.version)]
     if same and same[0].files != offer.files:
         raise AlreadyPublished(offer.name, offer.version)
-    others = [one for one in index.packs if one not in same]
+    others = [pack for pack in index.packs if pack not in same]
     packs = sorted([*others, offer], key=lambda one: (one.name, parse_version(one.version)))
     return index.model_copy(update={"packs": tuple(packs)})
 

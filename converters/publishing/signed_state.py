@@ -52,7 +52,7 @@ class Publication(Generic[IndexModel]):
 
     def put(self, source: Path, target: str, digest: str) -> None:
         """Copy the file that *target* names."""
-        path = self.folder / TARGETS_FOLDER / _hashed(target, digest)
+        path = self.folder / TARGETS_FOLDER / _hash_file(target, digest)
         with writing(path) as part:
             shutil.copyfile(source, part)
         _sync(path.parent)
@@ -63,22 +63,20 @@ class Publication(Generic[IndexModel]):
         metadata = folder / METADATA_FOLDER
         content = index.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
         entry = TargetFile.from_data(INDEX_FILE, content, ["sha256"])
-        _write(folder / TARGETS_FOLDER / _hashed(INDEX_FILE, entry.hashes["sha256"]), content)
+        _write(folder / TARGETS_FOLDER / _hash_file(INDEX_FILE, entry.hashes["sha256"]), content)
         number = state.number + 1
-        data = _signed(
-            Targets(number, expires=expires, targets={INDEX_FILE: entry, **targets}), self.signers["targets"]
-        )
+        data = _sign(Targets(number, expires=expires, targets={INDEX_FILE: entry, **targets}), self.signers["targets"])
         _write(metadata / f"{number}.targets.json", data)
         snapshot = Snapshot(
             number, expires=expires, meta={"targets.json": MetaFile.from_data(number, data, ["sha256"])}
         )
-        data = _signed(snapshot, self.signers["snapshot"])
+        data = _sign(snapshot, self.signers["snapshot"])
         _write(metadata / f"{number}.snapshot.json", data)
         timestamp = Timestamp(number, expires=expires, snapshot_meta=MetaFile.from_data(number, data, ["sha256"]))
         _write(metadata / f"{state.root.signed.version}.root.json", state.root.to_bytes())
         for kept in (folder / TARGETS_FOLDER, metadata, folder):
             _sync(kept)
-        _write(metadata / TIMESTAMP, _signed(timestamp, self.signers["timestamp"]))
+        _write(metadata / TIMESTAMP, _sign(timestamp, self.signers["timestamp"]))
         _sync(metadata)
         return State(state.root, number, expires, index)
 
@@ -110,16 +108,16 @@ def read(folder: Path, keys: Path, empty: IndexModel) -> State[IndexModel]:
         return State(tuf_keys.root_of(keys / tuf_keys.ROOT_FILE), 0, _expiry(0), empty)
     root = tuf_keys.root_of(max(metadata.glob("*.root.json"), key=lambda path: int(path.name.split(".")[0])))
     try:
-        timestamp = _checked(root, "timestamp", (metadata / TIMESTAMP).read_bytes())
+        timestamp = _check(root, "timestamp", (metadata / TIMESTAMP).read_bytes())
         data = (metadata / f"{timestamp.snapshot_meta.version}.snapshot.json").read_bytes()
         timestamp.snapshot_meta.verify_length_and_hashes(data)
-        snapshot = _checked(root, "snapshot", data)
+        snapshot = _check(root, "snapshot", data)
         meta = snapshot.meta["targets.json"]
         data = (metadata / f"{meta.version}.targets.json").read_bytes()
         meta.verify_length_and_hashes(data)
-        targets = _checked(root, "targets", data)
+        targets = _check(root, "targets", data)
         listed = targets.targets[INDEX_FILE]
-        data = (folder / TARGETS_FOLDER / _hashed(INDEX_FILE, listed.hashes["sha256"])).read_bytes()
+        data = (folder / TARGETS_FOLDER / _hash_file(INDEX_FILE, listed.hashes["sha256"])).read_bytes()
         listed.verify_length_and_hashes(data)
         return State(root, timestamp.version, timestamp.expires, type(empty).model_validate_json(data))
     except FileNotFoundError as error:
@@ -130,19 +128,19 @@ def read(folder: Path, keys: Path, empty: IndexModel) -> State[IndexModel]:
         raise RepositoryUnusable(str(folder), str(error).splitlines()[0]) from error
 
 
-def _checked(root: Metadata[Root], role: str, data: bytes) -> Any:
+def _check(root: Metadata[Root], role: str, data: bytes) -> Any:
     metadata: Metadata[Any] = Metadata.from_bytes(data)
     root.verify_delegate(role, metadata)
     return metadata.signed
 
 
-def _signed(signed: Targets | Snapshot | Timestamp, signer: CryptoSigner) -> bytes:
+def _sign(signed: Targets | Snapshot | Timestamp, signer: CryptoSigner) -> bytes:
     made: Metadata[Any] = Metadata(signed)
     made.sign(signer)
     return made.to_bytes()
 
 
-def _hashed(target: str, digest: str) -> str:
+def _hash_file(target: str, digest: str) -> str:
     """Where a target lies (TUF 7.2, consistent snapshots): its digest stands before its file name."""
     folder, slash, name = target.rpartition("/")
     return f"{folder}{slash}{digest}.{name}"

@@ -47,14 +47,14 @@ def publish(
     Boxes that were named before stay in; with a *ring* of None nobody who has it not yet gets it any more.
     Raises a :class:`~converters.failures.ConverterError`; the repository is then as it was.
     """
-    offered = described(file) if file is not None else None
+    offered = describe(file) if file is not None else None
     with signed_state.publication(folder, SoftwareIndex(), keys, passphrase) as publication:
         index = publication.state.index
         if offered is not None and file is not None:
             same = [one for one in index.software if one.target == offered.target]
             if same and same[0].sha256 != offered.sha256:
                 raise AlreadyPublished(offered.machine, offered.version)
-            index = _replaced(index, offered)
+            index = _replace(index, offered)
             publication.put(file, offered.target, offered.sha256)
             version = offered.version
         if all(one.version != version for one in index.software):
@@ -64,7 +64,7 @@ def publish(
         return publication.sign(index, _targets(index), days)
 
 
-def described(file: Path) -> SoftwareOffer:
+def describe(file: Path) -> SoftwareOffer:
     """A file as an offer; its name says version and kind of machine.  Raises `RepositoryUnusable`."""
     for pattern, machine, magic, what in _KINDS:
         if found := pattern.fullmatch(file.name):
@@ -86,7 +86,7 @@ def described(file: Path) -> SoftwareOffer:
     raise RepositoryUnusable(str(file), "it is called neither lantern-VERSION.raucb nor lantern-box_VERSION_ARCH.deb")
 
 
-def _replaced(index: SoftwareIndex, offered: SoftwareOffer) -> SoftwareIndex:
+def _replace(index: SoftwareIndex, offered: SoftwareOffer) -> SoftwareIndex:
     others = [one for one in index.software if one.target != offered.target]
     before = next((one.ring for one in index.software if one.target == offered.target), Ring())
     return index.model_copy(update={"software": (*others, offered.model_copy(update={"ring": before}))})
@@ -148,7 +148,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Publish, and say what is offered to whom now."""
     passphrase = tuf_keys.passphrase_of(options.passphrase_file)
-    version = described(options.file).version if options.file else options.version
+    version = describe(options.file).version if options.file else options.version
     boxes = tuple(hide_box_id(version, box) if options.hide else box for box in options.box)
     try:
         ring = Ring(boxes=boxes, percent=options.ring) if options.ring != _NOBODY else None

@@ -20,7 +20,7 @@ from converters.evaluation import gates
 from converters.evaluation.gates import GateOutcome, GateResult, worst
 from converters.failures import ToolFailed
 from converters.formats.accuracy_control import MOST_MOVED as MOST_MOVED
-from converters.formats.accuracy_control import moved as moved
+from converters.formats.accuracy_control import move as move
 from converters.formats.interface import CONTROLS
 from converters.recipe_tables import Gate
 
@@ -92,9 +92,9 @@ class Candidate:
             said.insert(0, f"logits move by {self.moved:.3f} of their spread, allowed {MOST_MOVED}")
         return "; ".join(said)
 
-    def timed(self, ratio: float, at_least: float) -> "Candidate":
+    def measure_time(self, ratio: float, at_least: float) -> "Candidate":
         """With its speed, and the gate of it."""
-        return replace(self, times_as_fast=ratio, verdicts=(*self.verdicts, gates.speed(ratio, at_least)))
+        return replace(self, times_as_fast=ratio, verdicts=(*self.verdicts, gates.gate_speed(ratio, at_least)))
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -121,7 +121,7 @@ class Search:
         return {"chosen": chosen, "tried": [one.as_dict() for one in self.tried]}
 
 
-def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
+def join(first: dict[str, Any], again: Search) -> dict[str, Any]:
     """The record of a search without result, and of the second one after QAT."""
     more = again.as_dict()
     tried = [*first["tried"], *({**one, "qat": True} for one in more["tried"])]
@@ -161,16 +161,16 @@ def search(
             fresh.append(
                 Candidate(
                     method=method,
-                    moved=moved(wanted, rounded),
+                    moved=move(wanted, rounded),
                     verdicts=tuple(verdicts),
                     logits=rounded,
                     path=path,
                     layers=layers,
                 )
             )
-        tried += _timed(made_by, fresh, gate.speed_at_least)
+        tried += _measure_time(made_by, fresh, gate.speed_at_least)
         for one in tried[len(tried) - len(fresh) :]:
-            print(f"  {folder.name} INT8, {_told(one)}", file=sys.stderr, flush=True)
+            print(f"  {folder.name} INT8, {_describe(one)}", file=sys.stderr, flush=True)
         if any(one.passed for one in tried):
             break
     if failed is not None and not tried:
@@ -193,14 +193,14 @@ def fastest(passed: Sequence[Candidate]) -> Candidate | None:
     return min((one for one in passed if (one.times_as_fast or 0.0) >= AS_FAST * best), key=lambda one: one.moved)
 
 
-def _timed(made_by: Candidates, fresh: Sequence[Candidate], at_least: float) -> list[Candidate]:
+def _measure_time(made_by: Candidates, fresh: Sequence[Candidate], at_least: float) -> list[Candidate]:
     """Those of ``fresh`` that passed with their speed: it is measured only of files that may be taken."""
     good = [one for one in fresh if one.passed]
     ratios = dict(zip((one.path for one in good), made_by.times_as_fast([one.path for one in good]), strict=False))
-    return [one.timed(ratios[one.path], at_least) if one.path in ratios else one for one in fresh]
+    return [one.measure_time(ratios[one.path], at_least) if one.path in ratios else one for one in fresh]
 
 
-def _told(one: Candidate) -> str:
+def _describe(one: Candidate) -> str:
     """A line of the log."""
     layers = f"{one.layers[0]} of {one.layers[1]} convolutions and products in INT8"
     speed = "" if one.times_as_fast is None else f", {one.times_as_fast:.2f} times as fast as the float file"

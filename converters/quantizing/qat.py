@@ -35,7 +35,7 @@ WARMUP = 10
 RANGE_FILMS = 64
 
 
-def rounded(net: CamNet, films: NDArray[np.float32]) -> CamNet:
+def round_weights(net: CamNet, films: NDArray[np.float32]) -> CamNet:
     """A copy of ``net`` that rounds, with ranges from ``films`` (N, 1, H, W).
 
     Normalisation keeps its statistics, which the runtimes fold into the weights as they are, and nothing is dropped
@@ -107,7 +107,7 @@ def fine_tuned(run: RecipeRun, fold: Fold) -> CamNet:
         label_weight=0.0,
         hint_weight=0.0,
     )
-    net, films = rounded(original, calibration_films(run, fold)[:RANGE_FILMS]), run.films(fold.train)
+    net, films = round_weights(original, calibration_films(run, fold)[:RANGE_FILMS]), run.films(fold.train)
     word = steps.word_of_final(run, fold) if run.learnt else ""
     kept = run.fit_run(STAGE, fold, plan, word, tools("quantize"))
     tuned = fitting.fit(net, run.seen(fold), _objective(run, films, net, original, plan), plan, kept)
@@ -118,14 +118,14 @@ def _objective(run: RecipeRun, films: FilmSet, net: CamNet, original: CamNet, pl
     if not _follows(run):
         return run.task.objective(run, films, run.task.targets(run, films), net)
     aim, labelled = targets.of_student(targets.targets(films, run.recipe.data.own_heads), 0)
-    return distill.taught(
+    return distill.teach(
         net, [original.copy()], aim, labelled=labelled, plan=plan, smoothing=Train(), example=steps.shop_example(run)
     )
 
 
 def float_files(run: RecipeRun) -> dict[str, Path]:
     """Fold → the folder of the float files of its fine-tuned network; every network is fine-tuned first."""
-    folders, keys = {}, artefacts.wanted(run.recipe)
+    folders, keys = {}, artefacts.list_wanted(run.recipe)
     for fold in run.trained_folds:
         folders[fold.name] = run.work / STAGE / fold.name
         static = run.recipe.export.static and fold == run.dataset.division.shipped

@@ -12,7 +12,7 @@ from converters.data.predictions import Predictions
 from converters.evaluation.baseline import Baseline
 from converters.evaluation.metrics import threshold_logit
 from converters.evaluation.operating_point import finding_of
-from converters.evaluation.out_of_fold import ORIGINAL, held_back, original_outputs, predictions_path
+from converters.evaluation.out_of_fold import ORIGINAL, hold_back, original_outputs, predictions_path
 from converters.failures import ToolFailed
 from converters.formats import artefacts
 from converters.formats.model_files import calibration_films, floats, fold_answers, not_made
@@ -35,17 +35,17 @@ def quantize_step(run: RecipeRun) -> dict[str, Any]:
     tuned: dict[str, Path] = {}
     searches: dict[str, Any] = {}
     made: list[Path] = []
-    for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
+    for key in (*artefacts.list_wanted(recipe), *artefacts.extras(recipe)):
         runtime = key[0]
         if key[1] != "int8" or key in lost:
             continue
         try:
-            search, sources = searched(run, runtime, baseline, plain), plain
+            search, sources = run_search(run, runtime, baseline, plain), plain
             searches[runtime] = search.as_dict()
             if search.chosen is None and qat.possible(run):
                 tuned = sources = tuned or qat.float_files(run)
-                search = searched(run, runtime, baseline, tuned)
-                searches[runtime] = ptq_search.joined(searches[runtime], search)
+                search = run_search(run, runtime, baseline, tuned)
+                searches[runtime] = ptq_search.join(searches[runtime], search)
             if search.chosen is not None:
                 made.append(baseline.predictions(search.chosen.logits).save(predictions_path(run, key)))
                 made += shipped_int8(run, runtime, search.chosen, sources[division.shipped.name])
@@ -57,12 +57,12 @@ def quantize_step(run: RecipeRun) -> dict[str, Any]:
     return searches
 
 
-def searched(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mapping[str, Path]) -> ptq_search.Search:
+def run_search(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mapping[str, Path]) -> ptq_search.Search:
     """Search the INT8 file of one runtime; ``sources`` are the folders of the float files of each fold."""
     folds, key = run.dataset.division.folds, (runtime, "int8")
     calibration = [calibration_films(run, fold) for fold in folds]
     found = [sources[fold.name] for fold in folds]
-    rounded = artefacts.Rounded(runtime, run.spec, found, calibration, unbiased(run))
+    rounded = artefacts.Rounded(runtime, run.spec, found, calibration, remove_bias(run))
     tries = run.work / "tries" / runtime
     shutil.rmtree(tries, ignore_errors=True)
 
@@ -85,12 +85,12 @@ def shipped_int8(run: RecipeRun, runtime: str, chosen: ptq_search.Candidate, sou
     """The INT8 files of the network that ships, made as the chosen one was, from the float files in ``source``."""
     shipped = run.dataset.division.shipped
     films = calibration_films(run, shipped)
-    return artefacts.rounded(
-        runtime, source, floats(run, shipped), films=films, method=chosen.method, answers=unbiased(run)
+    return artefacts.list_rounded(
+        runtime, source, floats(run, shipped), films=films, method=chosen.method, answers=remove_bias(run)
     )
 
 
-def unbiased(run: RecipeRun) -> Callable[[Outputs], Answers]:
+def remove_bias(run: RecipeRun) -> Callable[[Outputs], Answers]:
     """The task's answers without what the host adds: it moves none of them towards another."""
     channels = len(steps.final(run, run.dataset.division.shipped).biases)
     return partial(run.task.answers, biases=np.zeros(channels))
@@ -103,7 +103,7 @@ def baseline_of(run: RecipeRun) -> Baseline:
     answers = np.concatenate(
         [run.task.answers(original_outputs(run, fold), steps.final(run, fold).biases) for fold in folds]
     )
-    cut, truth = threshold_logit(finding_of(run)), run.task.truth(held_back(run), answers)
+    cut, truth = threshold_logit(finding_of(run)), run.task.truth(hold_back(run), answers)
     return Baseline(
         task=run.task,
         original=original,

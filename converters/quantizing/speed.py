@@ -32,19 +32,19 @@ def speed_step(run: RecipeRun) -> dict[str, Any]:
     mark = run.ledger.fingerprint(steps.tables(run.recipe), ("quantize",), run.digest)
     if (known := run.ledger.results("speed", mark)) is not None:
         return known
-    rows = timed([*files(run), *networks(run)], f"{run.recipe.pack} speed: timed")
+    rows = measure_time([*files(run), *networks(run)], f"{run.recipe.pack} speed: timed")
     results = {"machine": machine(), "threads": THREADS, "rows": rows}
     run.ledger.done("speed", mark, results, [])
     return results
 
 
-def timed(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
+def measure_time(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
     """A row for each of ``asked``: its key, name and bytes, and the milliseconds of one film."""
     times: list[list[float]] = [[] for _ in asked]
     with console.show_progress(said) as advance:
         for _ in range(ROUNDS):
             for (*_, request), own in zip(asked, times, strict=True):
-                own += timing.timed_apart(request, TIMES)
+                own += timing.measure_time_apart(request, TIMES)
                 advance(sum(map(len, times)) // TIMES, ROUNDS * len(asked))
     rows = []
     for ((runtime, precision), name, size, _), own in zip(asked, times, strict=True):
@@ -63,9 +63,9 @@ def timed(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
     return rows
 
 
-def asked(key: Key, path: Path, spec: InputSpec, size: int) -> Asked:
+def build_call(key: Key, path: Path, spec: InputSpec, size: int) -> Asked:
     """To time a model file of ``size`` bytes."""
-    return key, path.name, size, timing.of_file(key[0], path, spec, THREADS)
+    return key, path.name, size, timing.time_file(key[0], path, spec, THREADS)
 
 
 def files(run: RecipeRun) -> Iterator[Asked]:
@@ -74,7 +74,7 @@ def files(run: RecipeRun) -> Iterator[Asked]:
     for key in present(run):
         path = folder / NAMES[key]
         size = sum(one.stat().st_size for one in artefacts.files_of(path))
-        yield asked(key, path, run.spec, size)
+        yield build_call(key, path, run.spec, size)
 
 
 def networks(run: RecipeRun) -> Iterator[Asked]:
@@ -84,7 +84,7 @@ def networks(run: RecipeRun) -> Iterator[Asked]:
         return
 
     def request(checkpoint: Path | None) -> dict[str, Any]:
-        return timing.of_network(recipe.model_dump_json(), run.near, run.work, checkpoint, THREADS)
+        return timing.time_network(recipe.model_dump_json(), run.near, run.work, checkpoint, THREADS)
 
     net = steps.final(run, division.shipped)
     kept = steps.path_of_final(run, division.shipped) if run.learnt else None

@@ -28,7 +28,7 @@ Film = NDArray[np.float32]
 Ask = Callable[[], object]
 
 
-def of_file(runtime: str, path: Path, spec: InputSpec, threads: int) -> dict[str, Any]:
+def time_file(runtime: str, path: Path, spec: InputSpec, threads: int) -> dict[str, Any]:
     """To time a model file whose input is ``spec``."""
     return {
         "runtime": runtime,
@@ -40,7 +40,7 @@ def of_file(runtime: str, path: Path, spec: InputSpec, threads: int) -> dict[str
     }
 
 
-def of_network(recipe: str, near: Path, work: Path, checkpoint: Path | None, threads: int) -> dict[str, Any]:
+def time_network(recipe: str, near: Path, work: Path, checkpoint: Path | None, threads: int) -> dict[str, Any]:
     """To time a network in PyTorch: ``recipe`` as JSON, and its weights where they are kept in a checkpoint."""
     weights = None if checkpoint is None else str(checkpoint)
     return {
@@ -53,7 +53,7 @@ def of_network(recipe: str, near: Path, work: Path, checkpoint: Path | None, thr
     }
 
 
-def timed_apart(request: Mapping[str, Any], times: int) -> list[float]:
+def measure_time_apart(request: Mapping[str, Any], times: int) -> list[float]:
     """Milliseconds of each of ``times`` inferences in a new process. Raises :class:`ToolFailed`."""
     command = [sys.executable, "-m", "converters.quantizing.timing"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
@@ -67,7 +67,7 @@ def timed_apart(request: Mapping[str, Any], times: int) -> list[float]:
     return values
 
 
-def timed(ask: Ask, times: int) -> list[float]:
+def measure_time(ask: Ask, times: int) -> list[float]:
     """Milliseconds of each of ``times`` calls, after some that do not count."""
     for _ in range(WARM_UPS):
         ask()
@@ -111,7 +111,7 @@ def main() -> None:
     else:
         film = noise(job["shape"], job["channels"])
         ask = file_asked(job["runtime"], Path(job["path"]), job["name"], film, job["threads"])
-    print(json.dumps(timed(ask, job["times"])))
+    print(json.dumps(measure_time(ask, job["times"])))
 
 
 def _network(job: Mapping[str, Any]) -> Ask:
@@ -127,7 +127,7 @@ def _network(job: Mapping[str, Any]) -> Ask:
         if path:
             checkpoint.fill(net, checkpoint.load(path).state, path)
     else:
-        net = train.restored(path)
+        net = train.restore(path)
     return network_asked(net, noise(spec.shape, spec.channels), job["threads"])
 
 

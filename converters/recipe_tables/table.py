@@ -7,13 +7,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from firmware_app.packs.runtimes import registry
 
 
-def _installed(runtime: str) -> str:
+def _find_installed(runtime: str) -> str:
     if runtime not in registry.list_runtimes():
         raise ValueError(f"the runtimes that are installed are {', '.join(registry.list_runtimes())}")
     return runtime
 
 
-RuntimeName = Annotated[str, AfterValidator(_installed)]
+RuntimeName = Annotated[str, AfterValidator(_find_installed)]
 
 Share = Field(ge=0.0, le=1.0)
 

@@ -124,7 +124,7 @@ class Pretraining(Table):
 
     @model_validator(mode="after")
     def _names_of_their_own(self) -> Self:
-        if len({one.name for one in self.sources}) < len(self.sources):
+        if len({source.name for source in self.sources}) < len(self.sources):
             raise ValueError("two sources have the same name")
         return self
 

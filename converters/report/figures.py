@@ -163,7 +163,7 @@ def coverage(places: Sequence[Place]) -> str:
     """A curve for each place: which share of the films gets a number, and which share of these is wrong."""
     drawn, axes = _axes(pair("share_given"), pair("share_wrong"))
     for (name, curve), colour in zip(places, cycle(COLOURS), strict=False):
-        across, up = [one.given for one in curve.points], [one.wrong for one in curve.points]
+        across, up = [point.given for point in curve.points], [point.wrong for point in curve.points]
         axes.plot(across, up, color=colour, label=place_name(name)[0])
     axes.set(xlim=(0.0, 1.0), ylim=(0.0, max(0.05, axes.get_ylim()[1])))
     axes.legend(loc="lower right")
@@ -200,13 +200,13 @@ def pruning(accounts: Accounts) -> str:
 
 
 @_style
-def explained(accounts: Accounts) -> Sequence[str]:
+def explain(accounts: Accounts) -> Sequence[str]:
     """Each example film, plain and under each of its maps: the positive cells in red, on the map's own scale."""
     return [
-        _heat(one["film"], one.get(name) if name != "film" else None, pair(name))
-        for one in accounts.examples
+        _heat(example["film"], example.get(name) if name != "film" else None, pair(name))
+        for example in accounts.examples
         for name in ("film", "gradcam", "map", "occlusion", "lime")
-        if name in one
+        if name in example
     ]
 
 

@@ -45,10 +45,10 @@ class Subject:
 
 def write(path: Path, subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts) -> Path:
     """Write the report to ``path``, whole or not at all."""
-    return write_text(path, rendered(subject, predictions, accounts, datetime.now(UTC).date().isoformat()))
+    return write_text(path, render(subject, predictions, accounts, datetime.now(UTC).date().isoformat()))
 
 
-def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts, day: str) -> str:
+def render(subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts, day: str) -> str:
     """The page as HTML.
 
     ``predictions`` are those of each file on the same films, and hold that of ``subject.main``; ``day`` is shown as
@@ -72,7 +72,7 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
             day=day,
             main=main,
             rows=rows,
-            weak_points=weak_section.listed(subject.points) or list(_weak(subject, main, accounts)),
+            weak_points=weak_section.list_items(subject.points) or list(_weak(subject, main, accounts)),
             refusals=list(_refusals(accounts)),
             judged={(one.runtime, one.precision): one.outcome for one in accounts.judged},
             timed={(one.runtime, one.precision): one for one in accounts.timed},
@@ -88,7 +88,7 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
                 "decision": figures.decision(main),
                 "pruning": figures.pruning(accounts),
                 "coverage": figures.coverage(places) if places else "",
-                "explained": figures.explained(accounts),
+                "explained": figures.explain(accounts),
             },
         )
     )
@@ -96,7 +96,7 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
 
 def _coverage(places: Sequence[figures.Place]) -> list[tuple[float, list[Point]]]:
     """For each share of films with a number: the nearest point of each place's curve."""
-    shares = sorted({round(one.given, 1) for _, curve in places for one in curve.points}, reverse=True)
+    shares = sorted({round(point.given, 1) for _, curve in places for point in curve.points}, reverse=True)
     return [
         (share, [min(curve.points, key=lambda one: abs(one.given - share)) for _, curve in places]) for share in shares
     ]
@@ -104,7 +104,7 @@ def _coverage(places: Sequence[figures.Place]) -> list[tuple[float, list[Point]]
 
 def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterator[Markup]:
     """The weak points that people wrote, then those that follow from the numbers."""
-    yield from (both(one.en, one.zh) for one in subject.weak_points)
+    yield from (both(weak_point.en, weak_point.zh) for weak_point in subject.weak_points)
     if main.sensitivity is not None and main.sensitivity < 1.0:
         missed = main.positives - round(main.sensitivity * main.positives)
         value = rate(main.sensitivity, main.sensitivity_ci)
@@ -116,7 +116,7 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterator[Ma
         yield say("weak_specificity", called=called, negatives=negatives, value=value)
     if 0 < main.positives < FEW_POSITIVES:
         yield say("weak_few", positives=main.positives, missed=f"{min(100.0, 300.0 / main.positives):.1f}")
-    groups = [one for one in main.subgroups if one.sensitivity is not None]
+    groups = [subgroup for subgroup in main.subgroups if subgroup.sensitivity is not None]
     if groups:
         worst = groups[0]
         yield say(
@@ -176,7 +176,7 @@ def _verdict(gate: GateResult) -> Markup:
     return say("gate_other", gate=gate.gate, measured=f"{gate.measured:.4g}", margin=f"{gate.margin:g}")
 
 
-def requantized(searches: Sequence[Quantized], refused: Mapping[str, str], before: str, day: str) -> str:
+def requantize(searches: Sequence[Quantized], refused: Mapping[str, str], before: str, day: str) -> str:
     """A section on INT8 files that were made anew after the page was written; ``refused``: runtime → why, or nothing.
 
     ``before`` is the version whose files all other sections tell of.

@@ -29,7 +29,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
     )
     made.globals |= {"catalogue": CATALOGUE, "both": both, "say": say}
-    made.globals |= {"number": number, "rate": rate, "stacked": stacked}
+    made.globals |= {"number": number, "rate": rate, "stacked": stack}
     return made
 
 
@@ -41,7 +41,7 @@ def rate(value: float | None, interval: Interval | None) -> str:
     return "–" if value is None or interval is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 
-def stacked(value: float | None, interval: Interval | None) -> Markup:
+def stack(value: float | None, interval: Interval | None) -> Markup:
     """A number with its interval below it."""
     if value is None or interval is None:
         return Markup("–")

@@ -260,13 +260,13 @@ class Accounts:
     def refusing(self, later: Mapping[tuple[str, str], Sequence[GateResult]]) -> Self:
         """With files that are refused, by (runtime, precision), after the step ``gate`` had let them through."""
 
-        def judged(one: FileGates) -> FileGates:
+        def judge(one: FileGates) -> FileGates:
             against = later.get((one.runtime, one.precision))
             if not against:
                 return one
             return replace(one, outcome=GateOutcome.REFUSED, gates=(*one.gates, *against))
 
-        return replace(self, judged=tuple(judged(one) for one in self.judged))
+        return replace(self, judged=tuple(judge(one) for one in self.judged))
 
     @classmethod
     def read(cls, work: Path) -> Self:

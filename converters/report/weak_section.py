@@ -30,9 +30,9 @@ def section(items: Iterable[str]) -> str:
     return str(rendering.part("weak", list(items)))
 
 
-def listed(points: Iterable[LocalisedText]) -> list[Markup]:
+def list_items(points: Iterable[LocalisedText]) -> list[Markup]:
     """Weak points as HTML."""
-    return [both(one.en, one.zh) for one in points]
+    return [both(point.en, point.zh) for point in points]
 
 
 def rewrite(folder: Path, title: LocalisedText, points: Sequence[LocalisedText], elsewhere: str) -> None:
@@ -43,7 +43,7 @@ def rewrite(folder: Path, title: LocalisedText, points: Sequence[LocalisedText],
     fresh = (
         (_TITLE, f"<title>{escape(f'{title.en} · {title.zh}')}</title>"),
         (_HEADING, f"<h1>{both(title.en, title.zh)}</h1>"),
-        (_SECTION, f"{elsewhere}\n{section(listed(points))}"),
+        (_SECTION, f"{elsewhere}\n{section(list_items(points))}"),
     )
     path = folder / NAME
     if path.is_file():

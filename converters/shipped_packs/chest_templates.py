@@ -44,8 +44,8 @@ def main() -> int:
         "--out", type=Path, default=Path(quality_measures.__file__).with_name(quality_measures.TEMPLATES_FILE)
     )
     options = parser.parse_args()
-    groups = [[one.read() for one in films if is_learnt_from(one.patient)] for films in sets(options.data)]
-    learnt(groups).save(options.out)
+    groups = [[film.read() for film in films if is_learnt_from(film.patient)] for films in sets(options.data)]
+    learn(groups).save(options.out)
     print(f"{options.out.name}: learnt from {' and '.join(str(len(group)) for group in groups)} films")
     return 0
 
@@ -61,11 +61,11 @@ def is_learnt_from(patient: str) -> bool:
     return zlib.crc32(patient.encode()) % 2 == 0
 
 
-def learnt(groups: Sequence[Sequence[Grey]]) -> quality_measures.ChestTemplates:
+def learn(groups: Sequence[Sequence[Grey]]) -> quality_measures.ChestTemplates:
     """The templates of *groups* of films, each group with an average film of its own."""
     frames = [frame for group in groups for frame in group]
     whole = np.stack([ReducedFrame.at(frame).thumbnail for frame in frames])
-    cut = np.stack([_cut(frames, whole, side) for side in SIDES])
+    cut = np.stack([_crop(frames, whole, side) for side in SIDES])
     kinds = np.split(whole, np.cumsum([len(group) for group in groups])[:-1])
     means = np.stack([kind.mean(axis=0).reshape(-1) for kind in kinds])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
@@ -95,7 +95,7 @@ def _upright(whole: Matrix) -> Matrix:
     return weights
 
 
-def _cut(frames: Sequence[Grey], whole: Matrix, side: str) -> Matrix:
+def _crop(frames: Sequence[Grey], whole: Matrix, side: str) -> Matrix:
     """Weights and constant of a logistic regression of films without a share of *side* against whole ones."""
     lacking = [
         ReducedFrame.at(without(frame, side, SHARES[at % len(SHARES)])).thumbnail for at, frame in enumerate(frames)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from converters.data import frozen_test_log, splits
 from converters.data.datasets import FilmSet
-from converters.data.preprocessing import prepared
+from converters.data.preprocessing import prepare
 from converters.data.recipe_data import RecipeData, input_spec, open_recipe_data
 from converters.elsewhere import rows as elsewhere
 from converters.evaluation import evaluate
@@ -42,7 +42,7 @@ from converters.packing.typicality_model import PASSES, Features, Key
 from converters.recipe import Recipe, load_recipe
 from converters.report import weak_section
 from converters.workflow import ledger
-from converters.workflow.atomic import put
+from converters.workflow.atomic import put_in_place
 from firmware_app.core import console
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs import pack_folder
@@ -66,7 +66,7 @@ class Refit:
     lists: Path
 
     @classmethod
-    def of(cls, folder: Path, recipe: Path, data: Path) -> "Refit":
+    def open(cls, folder: Path, recipe: Path, data: Path) -> "Refit":
         """Open all three; :class:`RecipeInvalid` or :class:`DataUnreadable` where they do not belong together."""
         pack, wanted = Pack.load(folder), load_recipe(recipe)
         pack.verify()
@@ -100,7 +100,7 @@ class Refit:
     @cached_property
     def films(self) -> FilmSet:
         """The films that the model is fitted to."""
-        films = self.dataset.films.only(typicality_model.drawn(self.dataset.division.shipped.train, self.recipe.seed))
+        films = self.dataset.films.only(typicality_model.draw(self.dataset.division.shipped.train, self.recipe.seed))
         if len(films.films) != self.old.films:
             detail = f"the pack's limits were set on {self.old.films} films, and here there are {len(films.films)}"
             raise DataUnreadable(films.name, detail)
@@ -114,18 +114,18 @@ class Refit:
     @cached_property
     def before(self) -> dict[Key, Features]:
         """The same of the films as the pack read them before."""
-        return self._said(prepared(self.films, self.pack.manifest.input)) if self.recropped else self.plain
+        return self._said(prepare(self.films, self.pack.manifest.input)) if self.recropped else self.plain
 
-    def fitted(self) -> tuple[TypicalityModel, TypicalityFile]:
+    def fit(self) -> tuple[TypicalityModel, TypicalityFile]:
         """The model, and its entry in the manifest but for the file's size and digest."""
         features, groups, wider = self.plain, self._groups, self.unseen()
         varied = self.recipe.typicality.other_clinics
         if varied:
             names = [film.name for film in self.films.films]
-            more = self._said(typicality_model.varied(self._pixels, names, self.spec, self.recipe.seed))
+            more = self._said(typicality_model.vary(self._pixels, names, self.spec, self.recipe.seed))
             features = {key: np.concatenate([features[key], more[key]]) for key in features}
             groups = groups + groups
-        model, limits = typicality_model.judged(features, groups, self.recipe.seed, wider)
+        model, limits = typicality_model.judge(features, groups, self.recipe.seed, wider)
         fresh = {"passes": PASSES, "films": len(self.films.films), "varied": varied, "unseen": round(wider, 4)}
         return model, self.old.model_copy(update={**fresh, "limits": limits})
 
@@ -133,7 +133,7 @@ class Refit:
         """How much wider the pack's limits are for films that its network has not learnt from."""
         if self.old.unseen is not None:
             return self.old.unseen
-        _, bare = typicality_model.judged(self.before, self._groups, self.recipe.seed, 1.0)
+        _, bare = typicality_model.judge(self.before, self._groups, self.recipe.seed, 1.0)
         return factor(self.old.limits, bare, str(self.pack.folder))
 
     def recut(self) -> CropChange | None:
@@ -151,7 +151,7 @@ class Refit:
                 advance(done, len(rest))
         return CropChange(was=was.crop, films=len(rest), other=other) if was != self.spec else None
 
-    def measured(self, made: Pack, data: Sequence[Measurement], *, anew: bool = False) -> tuple[Measurement, ...]:
+    def measure(self, made: Pack, data: Sequence[Measurement], *, anew: bool = False) -> tuple[Measurement, ...]:
         """The rows of the manifest, with the films that get a number from ``made`` counted anew.
 
         With another crop, or ``anew``, the rows of the test part are new as a whole.
@@ -165,7 +165,7 @@ class Refit:
                 rows.append(row)
                 continue
             condition = row.split.partition("[")[2].removesuffix("]")
-            films = evaluate.where(test, condition) if condition else test
+            films = evaluate.select_where(test, condition) if condition else test
             with console.show_progress(f"{made.name} {row.precision} {row.runtime}: read") as advance:
                 result, _ = evaluate.evaluate(
                     made, films, row.split, runtime=row.runtime, precision=row.precision, tick=advance
@@ -176,7 +176,7 @@ class Refit:
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
-        return prepared(self.films, self.spec)
+        return prepare(self.films, self.spec)
 
     @property
     def _groups(self) -> list[str]:
@@ -184,7 +184,7 @@ class Refit:
 
     def _said(self, pixels: NDArray[np.uint8]) -> dict[Key, Features]:
         manifest, features = self.pack.manifest, dict[Key, Features]()
-        for key in ((one.runtime, one.precision) for one in self.old.limits):
+        for key in ((limit.runtime, limit.precision) for limit in self.old.limits):
             print(f"{self.pack.name}: asking {key[0]} {key[1]}", file=sys.stderr, flush=True)
             session = registry.get_runtime(key[0]).load(self.pack.artefact(*key))
             features[key] = typicality_model.features(session, manifest.input, manifest.output.features or "", pixels)
@@ -206,7 +206,7 @@ def factor(old: Sequence[DistanceLimit], bare: Sequence[DistanceLimit], source: 
     return max(1.0, float(np.mean(factors)))
 
 
-def refitted(refit: Refit, out: Path) -> Path:
+def refit_pack(refit: Refit, out: Path) -> Path:
     """Make ``out/<pack>``, which may be where the pack stands; returns its folder. Raises :class:`OutputUnwritable`."""
     name = refit.pack.name
     try:
@@ -214,14 +214,14 @@ def refitted(refit: Refit, out: Path) -> Path:
         with TemporaryDirectory(prefix=".making-", dir=out) as parts:  # two packs may be made at once
             folder = Path(shutil.copytree(refit.pack.folder, Path(parts, name)))
             _write(refit, folder)
-            put(folder, out / name)
+            put_in_place(folder, out / name)
     except OSError as error:
         raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
     return out / name
 
 
 def _write(refit: Refit, folder: Path) -> None:
-    model, entry = refit.fitted()
+    model, entry = refit.fit()
     path = model.save(folder / entry.path)
     entry = entry.model_copy(update={"sha256": file_sha256(path), "bytes": path.stat().st_size})
     was = refit.pack.manifest
@@ -229,17 +229,17 @@ def _write(refit: Refit, folder: Path) -> None:
     manifest = was.model_copy(update={"version": refit.recipe.version, "typicality": entry, "made_by": made_by})
     day = time.strftime("%Y-%m-%d", time.gmtime())
     if refit.recropped:
-        manifest = _recropped(refit, folder, manifest, day)
+        manifest = _recrop(refit, folder, manifest, day)
     cases.write_manifest(folder, manifest)
-    rows = refit.measured(Pack.load(folder), was.measured)
-    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.forgotten(manifest)}))
+    rows = refit.measure(Pack.load(folder), was.measured)
+    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.keep_forgotten(manifest)}))
     weak_section.renumber(folder, refit.recipe.version, day)
     card.rewrite(folder)
     Pack.load(folder).verify()
     pack_folder.write_sums(folder)
 
 
-def _recropped(refit: Refit, folder: Path, manifest: Manifest, day: str) -> Manifest:
+def _recrop(refit: Refit, folder: Path, manifest: Manifest, day: str) -> Manifest:
     """The manifest with the new crop and the look at the test part that it costs.
 
     Raises :class:`GateFailed` where a golden image would be read otherwise: its answer was pinned with the old crop.
@@ -256,6 +256,6 @@ def _recropped(refit: Refit, folder: Path, manifest: Manifest, day: str) -> Mani
 
 def command(options: argparse.Namespace) -> int:
     """``lantern-convert familiar`` ; prints the folder and returns the exit status."""
-    refit = Refit.of(options.pack.resolve(), options.recipe, options.data)
-    print(refitted(refit, options.out.resolve()))
+    refit = Refit.open(options.pack.resolve(), options.recipe, options.data)
+    print(refit_pack(refit, options.out.resolve()))
     return 0

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from converters import tasks
 from converters.data import frozen_test_log
-from converters.data.preprocessing import prepared
+from converters.data.preprocessing import prepare
 from converters.elsewhere import rows as elsewhere
 from converters.evaluation import evaluate, gates
 from converters.evaluation.baseline import Baseline
@@ -48,7 +48,7 @@ from converters.shipped_packs.refit import Refit
 from converters.tasks.classify import MAP
 from converters.tasks.interface import Outputs
 from converters.workflow import ledger
-from converters.workflow.atomic import put
+from converters.workflow.atomic import put_in_place
 from firmware_app.core import console
 from firmware_app.packs import pack_folder
 from firmware_app.packs.errors import InferenceFailed
@@ -88,7 +88,7 @@ class Made:
             return self.why_not
         if self.search.chosen is None:
             return min(self.search.tried, key=lambda one: one.moved).why_not
-        return "; ".join(one.said for one in self.verdicts if one.outcome is GateOutcome.REFUSED)
+        return "; ".join(verdict.said for verdict in self.verdicts if verdict.outcome is GateOutcome.REFUSED)
 
     @property
     def account(self) -> dict[str, Any]:
@@ -109,9 +109,9 @@ class Requantizing:
     @property
     def runtimes(self) -> list[str]:
         """The runtimes for which an INT8 file can be made of what the pack holds."""
-        held = {one.path for one in self.pack.manifest.artefacts}
-        wanted = artefacts.wanted(self.refit.recipe)
-        known = [one for one in register.known().values() if not one.static and (one.runtime, INT8) in wanted]
+        held = {artefact.path for artefact in self.pack.manifest.artefacts}
+        wanted = artefacts.list_wanted(self.refit.recipe)
+        known = [one for one in register.list_formats().values() if not one.static and (one.runtime, INT8) in wanted]
         return [
             one.runtime for one in known if one.int8_from in held and one.runtime in registry.list_available_runtimes()
         ]
@@ -124,12 +124,12 @@ class Requantizing:
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
         """(N, H, W): those films, ready for the model."""
-        return prepared(self.refit.dataset.films.only(self.names), self.pack.manifest.input)
+        return prepare(self.refit.dataset.films.only(self.names), self.pack.manifest.input)
 
     @cached_property
     def calibration(self) -> NDArray[np.float32]:
         """(N, 1, H, W): the films that set ranges, drawn as the recipe's own step draws them."""
-        drawn = model_files.drawn(self.names, self.refit.recipe)
+        drawn = model_files.draw(self.names, self.refit.recipe)
         place = {name: index for index, name in enumerate(self.names)}
         chosen = self.pixels[[place[name] for name in drawn]]
         return chosen[:, np.newaxis].astype(np.float32) / np.float32(255.0)
@@ -156,7 +156,7 @@ class Requantizing:
         biases = np.array([getattr(self.pack.manifest.section.findings[0], "bias", 0.0)])
         return partial(tasks.get(self.pack.manifest.task).answers, biases=biases)
 
-    def made(self, runtime: str, folder: Path) -> Made:
+    def quantize(self, runtime: str, folder: Path) -> Made:
         """Search the INT8 file of a runtime, and put the one that passes into ``folder``."""
         recipe = self.refit.recipe
         rounded = artefacts.Rounded(
@@ -192,7 +192,7 @@ class Requantizing:
             return chosen.verdicts, None
         order = np.random.default_rng(self.refit.recipe.seed).permutation(len(self.names))[: grad_cam.FILMS]
         cells = artefacts.outputs(path, runtime, self.pack.manifest.input, self.pixels[order], (MAP,))[MAP]
-        agreed = grad_cam.compared(*(one[:, 0].astype(np.float64) for one in (self.original[MAP][order], cells)))
+        agreed = grad_cam.compare(*(one[:, 0].astype(np.float64) for one in (self.original[MAP][order], cells)))
         explained = gates.explanation(agreed["every_cell"]["mean"], self.refit.recipe.gate)
         return (*chosen.verdicts, explained), agreed
 
@@ -201,7 +201,7 @@ class Requantizing:
         return artefacts.outputs(path, runtime, self.pack.manifest.input, self.pixels, names)
 
 
-def requantized(work: Requantizing, out: Path) -> Path:
+def requantize(work: Requantizing, out: Path) -> Path:
     """Make ``out/<pack>``, which may be where the pack stands; returns its folder. Raises :class:`OutputUnwritable`."""
     name = work.pack.name
     try:
@@ -209,7 +209,7 @@ def requantized(work: Requantizing, out: Path) -> Path:
         with TemporaryDirectory(prefix=".making-", dir=out) as parts:
             folder = Path(shutil.copytree(work.pack.folder, Path(parts, name)))
             _write(work, folder)
-            put(folder, out / name)
+            put_in_place(folder, out / name)
     except OSError as error:
         raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
     return out / name
@@ -218,14 +218,14 @@ def requantized(work: Requantizing, out: Path) -> Path:
 def _write(work: Requantizing, folder: Path) -> None:
     was, refit = work.pack.manifest, work.refit
     wider = refit.unseen() if was.typicality is not None else 1.0  # measured on the files that are replaced now
-    old = [one for one in was.artefacts if one.precision == INT8 and (one.runtime, INT8) in NAMES]
+    old = [artefact for artefact in was.artefacts if artefact.precision == INT8 and (artefact.runtime, INT8) in NAMES]
     for file in old:
         for name, _ in file.promised:
             (folder / name).unlink()
-    found = [work.made(runtime, folder) for runtime in work.runtimes]
+    found = [work.quantize(runtime, folder) for runtime in work.runtimes]
     new = {one.key: one for one in found if one.taken}
     fresh = [pack_manifest.entry(folder / NAMES[key], key, folder) for key in new]
-    kept = [one for one in was.artefacts if one not in old]
+    kept = [artefact for artefact in was.artefacts if artefact not in old]
     code = ledger.code()
     manifest = was.model_copy(
         update={
@@ -233,32 +233,32 @@ def _write(work: Requantizing, folder: Path) -> None:
             "artefacts": _in_order((*kept, *fresh)),
             "gates": tuple(_verdict(one) for one in new.values()),
             "refused": (),
-            "maps": tuple(_agreed(one) for one in new.values() if one.agreed is not None),
+            "maps": tuple(_measure_agreement(one) for one in new.values() if one.agreed is not None),
             "typicality": _limits(was, set(new)),
             "made_by": {**was.made_by, "quantize": code, "typicality": code, "speed": code, "gates": code},
         }
     )
     cases.write_manifest(folder, manifest)
     manifest = _golden(work, Pack.load(folder), was, found)
-    manifest = _familiar(replace(refit, pack=_kept(folder, manifest)), wider, folder)
-    manifest = manifest.model_copy(update={"speed": tuple(_speeds(_kept(folder, manifest)))})
+    manifest = _familiar(replace(refit, pack=_read_pack(folder, manifest)), wider, folder)
+    manifest = manifest.model_copy(update={"speed": tuple(_speeds(_read_pack(folder, manifest)))})
     day = time.strftime("%Y-%m-%d", time.gmtime())
     if manifest.test_part is not None:
         # First: an interrupted measurement counts as a use too.
         times = frozen_test_log.note(manifest, day, refit.lists)
         part = manifest.test_part.model_copy(update={"looks": times})
         manifest = manifest.model_copy(update={"test_part": part})
-    rows = _measured(work, _kept(folder, manifest))
-    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.forgotten(manifest)}))
+    rows = _measure(work, _read_pack(folder, manifest))
+    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.keep_forgotten(manifest)}))
     weak_section.renumber(folder, refit.recipe.version, day)
     searches = [Quantized.from_dict(one.runtime, one.account) for one in found]
-    weak_section.add(folder, page.requantized(searches, {one.runtime: one.refusal for one in found}, was.version, day))
+    weak_section.add(folder, page.requantize(searches, {one.runtime: one.refusal for one in found}, was.version, day))
     card.rewrite(folder)
     Pack.load(folder).verify()
     pack_folder.write_sums(folder)
 
 
-def _kept(folder: Path, manifest: Manifest) -> Pack:
+def _read_pack(folder: Path, manifest: Manifest) -> Pack:
     cases.write_manifest(folder, manifest)
     return Pack.load(folder)
 
@@ -271,14 +271,14 @@ def _golden(work: Requantizing, pack: Pack, was: Manifest, found: Sequence[Made]
         given = registry.get_runtime(SOURCE[0]).load(pack.artefact(*SOURCE)).infer({pack.manifest.input.name: film})
         return {name: values for name, values in given.items() if name != output}
 
-    judged = gate.judged(pack, original)
-    manifest = gate.without_refused(pack, judged)
-    before = {one.path: one for one in was.artefacts if one.precision != INT8}
+    judged = gate.judge(pack, original)
+    manifest = gate.drop_refused(pack, judged)
+    before = {artefact.path: artefact for artefact in was.artefacts if artefact.precision != INT8}
     gone = [RefusedArtefact(runtime=one.runtime, precision=INT8, why=one.refusal) for one in found if not one.taken]
     floats = [one for one in was.gates if one.precision != INT8 or (one.runtime, INT8) not in NAMES]
     return manifest.model_copy(
         update={
-            "artefacts": tuple(before.get(one.path, one) for one in manifest.artefacts),
+            "artefacts": tuple(before.get(artefact.path, artefact) for artefact in manifest.artefacts),
             "gates": _in_order((*floats, *manifest.gates)),
             "maps": _in_order((*(one for one in was.maps if one.precision != INT8), *manifest.maps)),
             "refused": (*(one for one in was.refused if one.precision != INT8), *gone, *manifest.refused),
@@ -296,7 +296,7 @@ def _limits(was: Manifest, fresh: set[Key]) -> Any:
     """The entry of the familiarity model with a limit for every file of the new pack, still to be set."""
     if was.typicality is None:
         return None
-    known: dict[FileKey, DistanceLimit] = {(one.runtime, one.precision): one for one in was.typicality.limits}
+    known: dict[FileKey, DistanceLimit] = {(limit.runtime, limit.precision): limit for limit in was.typicality.limits}
     anywhere = next(iter(known.values()))
     keys = [key for key in NAMES if key in fresh or (key[1] != INT8 and key in known)]
     limits = tuple(
@@ -312,7 +312,7 @@ def _familiar(refit: Refit, wider: float, folder: Path) -> Manifest:
     if manifest.typicality is None:
         return manifest
     noted = manifest.model_copy(update={"typicality": manifest.typicality.model_copy(update={"unseen": wider})})
-    model, entry = replace(refit, pack=_kept(folder, noted)).fitted()
+    model, entry = replace(refit, pack=_read_pack(folder, noted)).fit()
     path = model.save(folder / entry.path)
     entry = entry.model_copy(update={"sha256": file_sha256(path), "bytes": path.stat().st_size})
     return noted.model_copy(update={"typicality": entry})
@@ -321,12 +321,12 @@ def _familiar(refit: Refit, wider: float, folder: Path) -> Manifest:
 def _speeds(pack: Pack) -> list[InferenceSpeed]:
     """The time of each file of the new pack, in turns; the networks in PyTorch are not at hand."""
     manifest, found = pack.manifest, []
-    for one in manifest.artefacts:
-        key = (one.runtime, one.precision)
+    for artefact in manifest.artefacts:
+        key = (artefact.runtime, artefact.precision)
         if key in NAMES:
-            size = one.bytes + sum(file.bytes for file in one.files)
-            found.append(speed.asked(key, pack.folder / one.path, manifest.input, size))
-    rows = speed.timed(found, f"{pack.name}: timed")
+            size = artefact.bytes + sum(file.bytes for file in artefact.files)
+            found.append(speed.build_call(key, pack.folder / artefact.path, manifest.input, size))
+    rows = speed.measure_time(found, f"{pack.name}: timed")
     return [
         InferenceSpeed(
             runtime=row["runtime"],
@@ -341,13 +341,13 @@ def _speeds(pack: Pack) -> list[InferenceSpeed]:
     ]
 
 
-def _measured(work: Requantizing, made: Pack) -> tuple[Measurement, ...]:
+def _measure(work: Requantizing, made: Pack) -> tuple[Measurement, ...]:
     """The rows of the test part anew, file by file, with those of new files; other rows as they were."""
     old, test = work.pack.manifest.measured, work.refit.dataset.part("test")
     like = next((row for row in old if (row.split, row.runtime, row.precision) == ("test", *SOURCE)), None)
     rows: list[Measurement] = []
     if like is not None:
-        held = {(one.runtime, one.precision) for one in made.manifest.artefacts}
+        held = {(artefact.runtime, artefact.precision) for artefact in made.manifest.artefacts}
         read = [key for key in NAMES if key in held]
         read += [key for row in old if row.split == "test" and (key := (row.runtime, row.precision)) not in NAMES]
         for runtime, precision in dict.fromkeys(read):
@@ -356,25 +356,25 @@ def _measured(work: Requantizing, made: Pack) -> tuple[Measurement, ...]:
             words = like.command.replace(f"--runtime {SOURCE[0]}", f"--runtime {runtime}")
             rows.append(as_row(result, words.replace(f"--precision {SOURCE[1]}", f"--precision {precision}")))
     rest = [row for row in old if row.split != "test"]
-    return (*rows, *replace(work.refit, pack=made).measured(made, rest, anew=True))
+    return (*rows, *replace(work.refit, pack=made).measure(made, rest, anew=True))
 
 
 def _verdict(made: Made) -> GateVerdict:
-    said = "; ".join(one.said for one in made.verdicts)
-    outcome = gates.gravest({one.outcome for one in made.verdicts})
+    said = "; ".join(verdict.said for verdict in made.verdicts)
+    outcome = gates.gravest({verdict.outcome for verdict in made.verdicts})
     return GateVerdict.model_validate(
         {"runtime": made.runtime, "precision": INT8, "outcome": outcome.value, "said": WHERE + said}
     )
 
 
-def _agreed(made: Made) -> MapAgreement:
+def _measure_agreement(made: Made) -> MapAgreement:
     assert made.agreed is not None
-    return pack_manifest.agreed({"runtime": made.runtime, "precision": INT8, **made.agreed})
+    return pack_manifest.measure_agreement({"runtime": made.runtime, "precision": INT8, **made.agreed})
 
 
 def command(options: argparse.Namespace) -> int:
     """``lantern-convert requantize`` with the options of ``familiar``; prints the folder; the exit status."""
-    work = Requantizing(Refit.of(options.pack.resolve(), options.recipe, options.data))
+    work = Requantizing(Refit.open(options.pack.resolve(), options.recipe, options.data))
     if work.refit.recropped:
         raise RecipeInvalid(str(options.recipe), "input: the crop is changed by `lantern-convert familiar`")
     if len(work.pack.manifest.findings) > 1 or getattr(work.pack.manifest.output, "biases", None):
@@ -382,5 +382,5 @@ def command(options: argparse.Namespace) -> int:
     if not work.runtimes:
         raise RecipeInvalid(str(options.recipe), "[export]: it asks for no INT8 file that can be made of this pack")
     print(f"{work.pack.name}: {len(work.names)} films", file=sys.stderr, flush=True)
-    print(requantized(work, options.out.resolve()))
+    print(requantize(work, options.out.resolve()))
     return 0

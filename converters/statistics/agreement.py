@@ -39,7 +39,7 @@ def macro_auc(
     known = [area for area in areas if area is not None]
     if not known or len(known) < len(areas):
         return None, None
-    ranked = [intervals.Ranked.of(labels[:, k], scores[:, k]) for k in range(labels.shape[1])]
+    ranked = [intervals.Ranked.rank(labels[:, k], scores[:, k]) for k in range(labels.shape[1])]
 
     def drawn(weights: NDArray[np.int64]) -> float | None:
         each = [area for area in (one.auc(weights) for one in ranked) if area is not None]

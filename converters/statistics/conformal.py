@@ -37,12 +37,12 @@ def _quantile(ordered: NDArray[np.float64], error: float) -> float:
     return float(ordered[place - 1]) if place else 0.0
 
 
-def given(scores: NDArray[np.float64], low: float, high: float) -> NDArray[np.bool_]:
+def is_given(scores: NDArray[np.float64], low: float, high: float) -> NDArray[np.bool_]:
     """(N,): which films get a number."""
     return (scores < low) | (scores > high)
 
 
-def given_at_home(
+def measure_given_at_home(
     labels: NDArray[np.int64],
     scores: NDArray[np.float64],
     patients: Sequence[str],
@@ -59,5 +59,5 @@ def given_at_home(
     for part in sorted(set(parts.tolist())):
         own = parts == part
         low, high = limits(labels[~own], scores[~own], error, threshold)
-        out[own] = given(scores[own], low, high)
+        out[own] = is_given(scores[own], low, high)
     return out

@@ -47,7 +47,7 @@ def auc_interval(
     """
     if auc(labels, scores) is None:
         return None
-    ranked = Ranked.of(labels, scores)
+    ranked = Ranked.rank(labels, scores)
     return limits(ranked.auc(weights) for weights in resamples(labels, groups, seed))
 
 
@@ -82,7 +82,7 @@ class Ranked:
     place: NDArray[np.int64]
 
     @classmethod
-    def of(cls, labels: NDArray[np.int64], scores: NDArray[np.float64]) -> "Ranked":
+    def rank(cls, labels: NDArray[np.int64], scores: NDArray[np.float64]) -> "Ranked":
         """Rank ``scores``; films of one score share their place."""
         return cls(labels, np.unique(scores, return_inverse=True)[1])
 

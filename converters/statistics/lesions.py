@@ -42,7 +42,7 @@ class Marks:
     """The Dice of the organ's outline, of a film that has one."""
 
 
-def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> Marks:
+def mark(probability: NDArray[np.float32], truth: Mask, threshold: float) -> Marks:
     """The marks of one film or volume: components of ``probability`` ≥ ``threshold`` against those of ``truth``."""
     mask, true = probability >= threshold, truth.astype(bool)
     marks, n_marks = label_components(mask)
@@ -94,18 +94,18 @@ class LesionResults:
         }
 
 
-def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> LesionResults:
+def measure_lesions(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> LesionResults:
     """Pool films.  Dice is the mean over films that hold a lesion.  Raises :class:`ValueError` without any film."""
     if not films:
         raise ValueError("there are no films")
-    with_lesion = np.array([bool(one.hits) for one in films])
-    outlined = all(one.dice is not None for one in films)
-    score = np.array([one.dice or 0.0 for one in films])
-    hits = np.array([sum(value > 0.0 for value in one.hits) for one in films])
-    lesions = np.array([len(one.hits) for one in films])
-    free, clean = ~with_lesion, np.array([not one.hits and not one.false for one in films])
-    held = np.array([one.organ is not None for one in films])
-    organ = np.array([one.organ or 0.0 for one in films])
+    with_lesion = np.array([bool(film.hits) for film in films])
+    outlined = all(film.dice is not None for film in films)
+    score = np.array([film.dice or 0.0 for film in films])
+    hits = np.array([sum(value > 0.0 for value in film.hits) for film in films])
+    lesions = np.array([len(film.hits) for film in films])
+    free, clean = ~with_lesion, np.array([not film.hits and not film.false for film in films])
+    held = np.array([film.organ is not None for film in films])
+    organ = np.array([film.organ or 0.0 for film in films])
     dices, rates, kept, organs = [], [], [], []
     for weights in resamples(with_lesion.astype(np.int64), patients, seed):
         counted = weights * with_lesion
@@ -118,7 +118,7 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Les
         dice_ci=limits(dices),
         lesions=Rate(int(hits.sum()), int(lesions.sum())),
         lesions_ci=limits(rates),
-        false_per_film=sum(len(one.false) for one in films) / len(films),
+        false_per_film=sum(len(film.false) for film in films) / len(films),
         froc=froc(films),
         clean=Rate(int(clean.sum()), int(free.sum())),
         clean_ci=limits(kept),
@@ -129,8 +129,8 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Les
 
 def froc(films: Sequence[Marks], rates: Sequence[float] = FROC_RATES) -> tuple[tuple[float, float | None], ...]:
     """(false marks a film, share of lesions hit) at each of ``rates``: the best score cut that keeps within it."""
-    best = np.array([value for one in films for value in one.hits])
-    stray = [value for one in films for value in one.false]
+    best = np.array([value for film in films for value in film.hits])
+    stray = [value for film in films for value in film.false]
     points: list[tuple[float, float | None]] = []
     for rate in rates:
         cut = cut_at(stray, len(films), rate)

@@ -41,7 +41,7 @@ def auc(
     """
     if not (np.isfinite(original).all() and np.isfinite(other).all()):
         return Difference(math.nan, math.nan, math.nan)
-    before, after = Ranked.of(labels, original), Ranked.of(labels, other)
+    before, after = Ranked.rank(labels, original), Ranked.rank(labels, other)
 
     def change(weights: NDArray[np.int64]) -> float | None:
         first, second = before.auc(weights), after.auc(weights)
@@ -75,7 +75,9 @@ def delong(labels: NDArray[np.int64], original: NDArray[np.float64], other: NDAr
     return Difference(value, value - Z95 * error, value + Z95 * error)
 
 
-def lost_and_won(labels: NDArray[np.int64], original: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
+def count_lost_and_won(
+    labels: NDArray[np.int64], original: NDArray[np.bool_], other: NDArray[np.bool_]
+) -> tuple[int, int]:
     """(positives only the original calls, positives only the other calls)."""
     positive = labels == 1
     return int((positive & original & ~other).sum()), int((positive & ~original & other).sum())

@@ -49,21 +49,21 @@ RANGE = (0.1, 99.9)
 """Percentiles that are taken for black and white: single dead pixels are no part of the grey range."""
 
 
-def varied(film: Grey, seed: int, name: str) -> Grey:
+def vary(film: Grey, seed: int, name: str) -> Grey:
     """The film with some of the variations, always the same for a seed and a film's name."""
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     film = unit(film)
     if rng.random() < CHANCE:
         across, down = rng.uniform(-SHIFT, SHIFT, 2)
-        film = moved(film, rng.uniform(-DEGREES, DEGREES), float(across), float(down), 1.0 + rng.uniform(-ZOOM, ZOOM))
+        film = move(film, rng.uniform(-DEGREES, DEGREES), float(across), float(down), 1.0 + rng.uniform(-ZOOM, ZOOM))
     if rng.random() < CHANCE:
-        film = contrasted(graded(film, _around_one(rng)), _around_one(rng))
+        film = change_contrast(change_gradient(film, _around_one(rng)), _around_one(rng))
     if rng.random() < CHANCE:
-        film = softened(film, rng.uniform(0.0, BLUR)) if rng.random() < 0.5 else edged(film, rng.uniform(0.0, EDGE))
+        film = soften(film, rng.uniform(0.0, BLUR)) if rng.random() < 0.5 else add_edge(film, rng.uniform(0.0, EDGE))
     if rng.random() < CHANCE:
         film = noisy(film, rng.uniform(0.0, NOISE), rng)
     if rng.random() < FRAMED:
-        film = framed(film, _sides(rng), BLACK if rng.random() < 0.5 else WHITE)
+        film = frame(film, _sides(rng), BLACK if rng.random() < 0.5 else WHITE)
     if rng.random() < CHANCE:
         film = stored(film, int(rng.integers(WORST_QUALITY, BEST_QUALITY + 1)))
     return film
@@ -75,7 +75,7 @@ def unit(grey: Grey) -> Grey:
     return stretch(grey, float(low), float(high))
 
 
-def moved(film: Grey, degrees: float, across: float = 0.0, down: float = 0.0, zoom: float = 1.0) -> Grey:
+def move(film: Grey, degrees: float, across: float = 0.0, down: float = 0.0, zoom: float = 1.0) -> Grey:
     """Turned about its middle, shifted by shares of its sides and enlarged; its outermost greys go on beyond it."""
     height, width = film.shape
     angle = np.deg2rad(degrees)
@@ -91,18 +91,18 @@ def moved(film: Grey, degrees: float, across: float = 0.0, down: float = 0.0, zo
     return _within(np.asarray(framed, np.float32))
 
 
-def graded(film: Grey, gamma: float) -> Grey:
+def change_gradient(film: Grey, gamma: float) -> Grey:
     """Another gamma."""
     return np.asarray(film**gamma, np.float32)
 
 
-def contrasted(film: Grey, contrast: float) -> Grey:
+def change_contrast(film: Grey, contrast: float) -> Grey:
     """The middle greys this much steeper (above 1) or flatter, black and white as they are: an S-shaped curve."""
     curve = film * film * (3.0 - 2.0 * film)  # its slope in the middle is 1.5
     return _within(film + 2.0 * (contrast - 1.0) * (curve - film))
 
 
-def softened(film: Grey, sigma: float) -> Grey:
+def soften(film: Grey, sigma: float) -> Grey:
     """Blurred by a Gaussian of this standard deviation, a share of the film's longer side."""
     pixels = sigma * max(film.shape)
     reach = max(1, int(np.ceil(3.0 * pixels)))
@@ -115,9 +115,9 @@ def softened(film: Grey, sigma: float) -> Grey:
     return film
 
 
-def edged(film: Grey, amount: float) -> Grey:
+def add_edge(film: Grey, amount: float) -> Grey:
     """What a blur of :data:`BLUR` takes away, added again this many times: an unsharp mask."""
-    return _within(film + amount * (film - softened(film, BLUR)))
+    return _within(film + amount * (film - soften(film, BLUR)))
 
 
 def noisy(film: Grey, sigma: float, rng: np.random.Generator) -> Grey:
@@ -125,7 +125,7 @@ def noisy(film: Grey, sigma: float, rng: np.random.Generator) -> Grey:
     return _within(film + sigma * rng.standard_normal(film.shape))
 
 
-def framed(film: Grey, sides: Sequence[float], grey: float) -> Grey:
+def frame(film: Grey, sides: Sequence[float], grey: float) -> Grey:
     """A frame of one grey laid over it: shares of the height or width that left, top, right and bottom lose."""
     out = film.copy()
     height, width = film.shape

@@ -65,12 +65,12 @@ def basis(films: NDArray[np.uint8], labels: NDArray[np.int64], seed: int) -> Bas
     )
 
 
-def drawn(basis: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw(basis: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random amounts (K,) of the components for a label."""
     return basis.centre[label] + basis.spread[label] * rng.standard_normal(len(basis.components))
 
 
-def changed(
+def change(
     amounts: NDArray[np.float64], basis: Basis, label: int, length: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Amounts a random step away, ``length`` spreads in each component, still within :data:`WIDEST` of the mean."""
@@ -79,7 +79,7 @@ def changed(
     return np.clip(step, basis.centre[label] - room, basis.centre[label] + room)
 
 
-def rendered(basis: Basis, amounts: NDArray[np.float64]) -> NDArray[np.uint8]:
+def render(basis: Basis, amounts: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The film (512, 512) uint8 of these amounts, its edges raised as film processing does (unsharp mask)."""
     film = (basis.mean + amounts @ basis.components).reshape(BASIS_PX, BASIS_PX)
     grey = Image.fromarray(np.clip(film, 0.0, 1.0).astype(np.float32))

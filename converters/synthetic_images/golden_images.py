@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converters.data.datasets import FilmSet
-from converters.data.preprocessing import prepared
+from converters.data.preprocessing import prepare
 from converters.data.recipe_data import labels_of
 from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.golden_cases.cases import FOLDER, TOLERANCE
@@ -52,10 +52,10 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
     if pack.manifest.input.depth is not None:
         return made
     basis = eigenfilms.basis(
-        prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)), labels_of(train), seed
+        prepare(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)), labels_of(train), seed
     )
     near = eigenfilms.neighbourhood(
-        prepared(train, InputSpec("near", eigenfilms.DISTANCE_PX, eigenfilms.DISTANCE_PX)), patients
+        prepare(train, InputSpec("near", eigenfilms.DISTANCE_PX, eigenfilms.DISTANCE_PX)), patients
     )
     for label, word in ((0, "negative"), (1, "positive")):
         for number in range(1, PER_LABEL + 1):
@@ -85,21 +85,21 @@ def _sample(
         return unsure, judge.strangeness(frame), max(0.0, FAR - near.distance(film))
 
     amounts = min(
-        (eigenfilms.drawn(basis, label, rng) for _ in range(DRAWS)),
-        key=lambda one: sum(lack(eigenfilms.rendered(basis, one))),
+        (eigenfilms.draw(basis, label, rng) for _ in range(DRAWS)),
+        key=lambda one: sum(lack(eigenfilms.render(basis, one))),
     )
-    lacking = lack(eigenfilms.rendered(basis, amounts))
+    lacking = lack(eigenfilms.render(basis, amounts))
     kept: NDArray[np.uint8] | None = None
     step = eigenfilms.FIRST_STEP
     for _ in range(STEPS):
-        film = eigenfilms.rendered(basis, amounts)
+        film = eigenfilms.render(basis, amounts)
         clear = lacking[0] < abs(sure - finding.threshold) / 2.0
         if clear and lacking[2] == 0.0 and judge.discord(film.astype(np.float32)) <= 1.0:
             kept = film
             if sum(lacking) == 0.0:
                 break
-        tried = eigenfilms.changed(amounts, basis, label, step, rng)
-        now = lack(eigenfilms.rendered(basis, tried))
+        tried = eigenfilms.change(amounts, basis, label, step, rng)
+        now = lack(eigenfilms.render(basis, tried))
         better = sum(now) <= sum(lacking)
         step *= LONGER if better else SHORTER
         if better:
@@ -111,7 +111,7 @@ def _phantom(judge: AllRuntimes, body: phantom.Body, opacities: int, path: str, 
     """The first drawn film on which the runtimes agree, or the one on which they come nearest to that."""
     spec = judge.pack.manifest.input
 
-    def drawn(number: int) -> NDArray[np.uint8]:
+    def draw(number: int) -> NDArray[np.uint8]:
         if body == "volume":
             return phantom.volume(opacities, number, spec.shape).reshape(-1, spec.shape[-1])
         film = phantom.film(body, opacities, number)
@@ -121,9 +121,9 @@ def _phantom(judge: AllRuntimes, body: phantom.Body, opacities: int, path: str, 
             film = np.stack([film, film // 2, film // 4], axis=-1)
         return film
 
-    best, least = drawn(seed), np.inf
+    best, least = draw(seed), np.inf
     for attempt in range(PHANTOM_TRIES):
-        film = drawn(seed + attempt)
+        film = draw(seed + attempt)
         discord = judge.discord(film.astype(np.float32))
         if discord < least:
             best, least = film, discord

@@ -25,7 +25,7 @@ OWN: Final[Mapping[str, str]] = {
 
 
 @cache
-def known() -> Mapping[str, str]:
+def list_tasks() -> Mapping[str, str]:
     """Key → where the task is: our own, then the others that are installed, by name."""
     others = {point.name: point.value for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
     return {**others, **OWN}
@@ -34,9 +34,9 @@ def known() -> Mapping[str, str]:
 @cache
 def get(key: str) -> Task:
     """The task called ``key``; raises :class:`LookupError` for an unknown name or a module that cannot be imported."""
-    place = known().get(key)
+    place = list_tasks().get(key)
     if place is None:
-        raise LookupError(f"there is no task {key}; known are {', '.join(known())}")
+        raise LookupError(f"there is no task {key}; known are {', '.join(list_tasks())}")
     module, _, name = place.partition(":")
     try:
         task = getattr(import_module(module), name)

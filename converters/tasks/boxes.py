@@ -105,8 +105,8 @@ class Boxes(Task):
         """The cut with the best F1 of boxes."""
         assert truth is not None
         chances = [float(one) for one in threshold.sigmoid(CUTS)]
-        best = max(chances, key=lambda cut: f1(counted(answers, truth, cut)))
-        if not f1(counted(answers, truth, best)):
+        best = max(chances, key=lambda cut: f1(count(answers, truth, cut)))
+        if not f1(count(answers, truth, best)):
             raise GateFailed("calibrate", "not one of the boxes of the held-back films is found at any threshold")
         held = int(original.labels.sum())
         return {"threshold": round(best, 4), "rule": f"the best F1 of boxes on {held} held-back films with a lesion"}
@@ -115,7 +115,7 @@ class Boxes(Task):
         """How much the F1 of boxes changes, in the place of the Dice of outlines."""
         assert baseline.truth is not None
         cut = float(threshold.sigmoid(np.array(baseline.threshold)))
-        before, after = (counted(one, baseline.truth, cut) for one in (baseline.answers, answers))
+        before, after = (count(one, baseline.truth, cut) for one in (baseline.answers, answers))
         value, margin = f1(after) - f1(before), -baseline.gate.dice_loss
         drawn = intervals.limits(
             f1(after * weights[:, None]) - f1(before * weights[:, None])
@@ -151,7 +151,7 @@ class Boxes(Task):
             return None
         spec = section.findings[0]
         found = boxes.decode_boxes(outputs[section.output.map][0], spec.bias, spec.calibration, spec.threshold)
-        return matched(found, fractions(film))
+        return match_marks(found, fractions(film))
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
         """Beside the boxes."""
@@ -170,7 +170,7 @@ def fractions(film: Film) -> Found:
         if any(min(box) < 0.0 or max(box) > 1.0 for box in made):
             raise DataUnreadable(film.name, f"one of its boxes does not lie in its {columns} × {rows} pixels")
         return made
-    mask = film.outlined()
+    mask = film.outline()
     if mask is None:
         raise DataUnreadable(film.name, "it has no boxes and no outline")
     numbers, count = label_components(mask)
@@ -183,7 +183,7 @@ def fractions(film: Film) -> Found:
     return tuple(found)
 
 
-def matched(found: list[boxes.ScoredBox], true: Found) -> Marks:
+def match_marks(found: list[boxes.ScoredBox], true: Found) -> Marks:
     """The boxes of one film against the true ones, which they hit from the overlap of lesions on."""
     hit = [[boxes.box_overlap(one[:4], box) >= LEAST_OVERLAP for one in found] for box in true]
     best = tuple(max((one[4] for one, on in zip(found, row, strict=True) if on), default=0.0) for row in hit)
@@ -191,11 +191,11 @@ def matched(found: list[boxes.ScoredBox], true: Found) -> Marks:
     return Marks(best, stray, None)
 
 
-def counted(answers: Answers, truth: NDArray[Any], cut: float) -> NDArray[np.int64]:
+def count(answers: Answers, truth: NDArray[Any], cut: float) -> NDArray[np.int64]:
     """(N, 3): lesions found, lesions missed and false boxes of each film at ``cut``, a probability."""
     rows = []
     for cells, true in zip(answers, truth, strict=True):
-        marks = matched(boxes.decode_boxes(cells, 0.0, OWN, cut), true)
+        marks = match_marks(boxes.decode_boxes(cells, 0.0, OWN, cut), true)
         found = sum(score > 0.0 for score in marks.hits)
         rows.append((found, len(marks.hits) - found, len(marks.false)))
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
@@ -226,10 +226,10 @@ class BoxLoss:
         import torch
         from torch.nn import functional
 
-        films, found = self.changed(films, index)
+        films, found = self.change_films(films, index)
         cells = net(films)[0].float()
         odds, sides = cells[:, 0] + net.bias[0], cells[:, 1:]
-        aim = [aimed(one, cells.shape[2:]) for one in found]
+        aim = [aim(one, cells.shape[2:]) for one in found]
         middles, wanted, inside = (torch.from_numpy(np.stack(one)).to(cells.device) for one in zip(*aim, strict=True))
         each = functional.binary_cross_entropy_with_logits(odds, middles, reduction="none")
         focused = (1.0 - torch.exp(-each)) ** 2 * each * torch.where(middles > 0.0, self.miss, 1.0)
@@ -237,19 +237,19 @@ class BoxLoss:
         off = (functional.l1_loss(sides, wanted, reduction="none").mean(dim=1) * inside).flatten(1).sum(dim=1)
         return focused.flatten(1).sum(dim=1) / lesions + off / inside.flatten(1).sum(dim=1).clamp_min(1.0)
 
-    def changed(self, films: Tensor, index: NDArray[np.int64]) -> tuple[Tensor, list[Found]]:
+    def change_films(self, films: Tensor, index: NDArray[np.int64]) -> tuple[Tensor, list[Found]]:
         """(B, C, H, W) films and the boxes of rows ``index``, moved together."""
         import torch
 
-        from converters.training.augment import Affine, regreyed
+        from converters.training.augment import Affine, regrey
 
         rng = torch.default_generator
-        affine = Affine.drawn(len(films), self.change, rng)
+        affine = Affine.draw(len(films), self.change, rng)
         found = affine.boxes([self.found[film] for film in index])
-        return regreyed(affine.films(films.cpu()), self.change, rng).to(films.device), found
+        return regrey(affine.films(films.cpu()), self.change, rng).to(films.device), found
 
 
-def aimed(found: Found, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def aim(found: Found, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """A film's boxes at the map's grid (h, w): 1 where a middle lies; (4, h, w) distances in cells; 1 where they count.
 
     They count in the middle's cell and its neighbours, so that a peak one cell off still has its sides.

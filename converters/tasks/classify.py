@@ -132,7 +132,7 @@ class Classify(Task):
         """Whether the data set's own words are read."""
         return self.kind is not None
 
-    def aimed(self, films: FilmSet) -> FilmSet:
+    def aim(self, films: FilmSet) -> FilmSet:
         """The kind's numbers of each film's word; its label is whether it shows the first finding."""
         if self.kind is None:
             return films
@@ -161,7 +161,7 @@ class Classify(Task):
             return film_targets.costly(films, run.recipe)
         every = numbers_of(run.films(run.trained_learn_from))  # of all films: the folds' networks speak in one unit
         spread = (float(every[:, 0].mean()), max(float(every[:, 0].std()), 1e-6))
-        return self.kind.learnt(numbers_of(films), spread)
+        return self.kind.learn(numbers_of(films), spread)
 
     def channels(self, recipe: Recipe, targets: Any) -> int:
         """Those that ship, and one for each set that has a head of its own."""
@@ -174,7 +174,7 @@ class Classify(Task):
         plan, volumes = run.recipe.train, run.spec.depth is not None
         assert plan is not None
         if self.kind is None and plan.loss is None and not volumes:
-            return train.LabelLoss(targets, plan, domain_alignment.beside(plan, films, net, run.spec))
+            return train.LabelLoss(targets, plan, domain_alignment.plan_alignment(plan, films, net, run.spec))
         loss = losses.get(plan.loss or (self.kind.loss if self.kind else "bce"))
         if self.kind is None:
             return losses.Values(loss, targets.main[:, None], targets.weights, plan, volumes)
@@ -209,7 +209,7 @@ class Classify(Task):
 
         if self.kind is None or baseline.truth is None:
             return []
-        return target_gates.judged(self.kind, baseline, answers)
+        return target_gates.judge(self.kind, baseline, answers)
 
     def operating_point(
         self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
@@ -221,16 +221,16 @@ class Classify(Task):
         logits = original.logits[:, np.newaxis] if self.kind is None else self.kind.logits(answers)
         each = []
         for k in range(shows.shape[1]):
-            point = threshold.calibrated(recipe, shows[:, k], logits[:, k])
+            point = threshold.calibrate(recipe, shows[:, k], logits[:, k])
             if allowed is not None:
                 called = threshold.sigmoid(point["slope"] * logits[:, k] + point["intercept"]) >= point["threshold"]
-                point["marks"] = weak_labels.chosen(cells[:, k], logits[:, k], shows[:, k], called, allowed)
+                point["marks"] = weak_labels.choose(cells[:, k], logits[:, k], shows[:, k], called, allowed)
             each.append(point)
         if self.kind is None:
             two = {"members": two_networks.disagreement(recipe, original, each[0], cells)} if recipe.net.members else {}
-            return {**each[0], **two, **drawn(cells, original.labels)}
-        more = {"scale": threshold.fitted(logits[:, 0], _known(truth)[:, 0])} if self.kind.name == "number" else {}
-        return {**each[0], "findings": each, **more, **drawn(cells, original.labels)}
+            return {**each[0], **two, **draw(cells, original.labels)}
+        more = {"scale": threshold.fit(logits[:, 0], _known(truth)[:, 0])} if self.kind.name == "number" else {}
+        return {**each[0], "findings": each, **more, **draw(cells, original.labels)}
 
     def output(self, point: Mapping[str, Any], features: str | None) -> classify.Output:
         """The map's name and scale."""
@@ -267,7 +267,7 @@ class Classify(Task):
             measure = ValueScale(unit=words[0].unit, at_least=kind.at_least, scale=scale, offset=offset)
             channel = kind.channel if isinstance(kind, Grades) else 0
             return (_finding(point, words[0], channel, point["biases"][channel], measure),)
-        known = {one.code: one for one in words}
+        known = {word.code: word for word in words}
         codes = [kinds.code_of(name) for name in kind.names[: kind.findings]]
         if set(codes) != set(known):
             raise ValueError(f"the words are of the findings {', '.join(known)}, the labels are {', '.join(codes)}")
@@ -295,8 +295,8 @@ class Classify(Task):
 
         if self.kind is None or not all(film.target for film in films.films):
             return ()
-        patients = [one.patient for one in films.films]
-        return target_measures.of(self.kind, section, box_scores, numbers_of(films), patients)
+        patients = [film.patient for film in films.films]
+        return target_measures.measure(self.kind, section, box_scores, numbers_of(films), patients)
 
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
         """The candidate boxes of the first finding against the film's outlines, which were not learnt from."""
@@ -304,7 +304,7 @@ class Classify(Task):
         if spec.marks is None:
             return None
         shown = classify.make_findings(activation, section.findings, section.output)[0].positive
-        return weak_labels.judged(classify.finding_evidence(activation, spec) if shown else None, spec.marks, film)
+        return weak_labels.judge(classify.finding_evidence(activation, spec) if shown else None, spec.marks, film)
 
     parity_of = "logit"
 
@@ -332,7 +332,7 @@ class Classify(Task):
         if (measure := section.findings[0].measure) is not None and section.output.kind == "number":
             said.append(f"The number is {measure.offset:g} + {measure.scale:g} · logit, in {measure.unit.en}.")
         if (two := getattr(section.output, "members", None)) is not None:
-            said.append(two_networks.told(two))
+            said.append(two_networks.describe(two))
         marked = (one for one in section.findings if isinstance(one, FindingSpec))
         said += [_marking(one.code, one.marks) for one in marked if one.marks is not None]
         return " ".join(one for one in said if one)
@@ -392,7 +392,7 @@ def _finding(
     )
 
 
-def drawn(cells: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:
+def draw(cells: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:
     """From which cell value, in logits, a map (N, C, …) is drawn at full strength; and whether it is a single cell."""
     peaks = cells[labels == 1, 0].reshape(-1, cells[0, 0].size).max(axis=1)
     scale = {"full_scale": round(max(float(np.percentile(peaks, FULL_SCALE_PERCENTILE)), 1e-3), 3)}

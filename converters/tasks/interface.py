@@ -99,7 +99,7 @@ class Task(ABC):
         """The task as a manifest has it; see :meth:`of`."""
         return self
 
-    def aimed(self, films: FilmSet) -> FilmSet:
+    def aim(self, films: FilmSet) -> FilmSet:
         """``films`` with ``target`` and ``label`` made of what the data set says of each (:attr:`Film.said`).
 
         Raises :class:`~converters.failures.DataUnreadable` for a label that the task does not know.

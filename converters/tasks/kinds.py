@@ -86,7 +86,7 @@ class Kind(ABC):
         """(N, T) → (N, K) 0 or 1: which findings each film shows."""
 
     @abstractmethod
-    def learnt(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
+    def learn(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
         """(N, T) → (N, C): what each channel is to become; ``spread`` is (mean, deviation) of a measured number."""
 
     def logits(self, answers: NDArray[Any]) -> NDArray[np.float64]:
@@ -116,7 +116,7 @@ class Labels(Kind):
     def shows(self, targets: Targets) -> NDArray[np.int64]:
         return targets.astype(np.int64)
 
-    def learnt(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
+    def learn(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
         return targets.astype(np.float32)
 
 
@@ -136,7 +136,7 @@ class Classes(Kind):
     def shows(self, targets: Targets) -> NDArray[np.int64]:
         return np.asarray(targets == np.arange(self.findings), dtype=np.int64)
 
-    def learnt(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
+    def learn(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
         return np.asarray(targets == np.arange(self.channels), dtype=np.float32)
 
     def logits(self, answers: NDArray[Any]) -> NDArray[np.float64]:
@@ -167,7 +167,7 @@ class Grades(Kind):
     def shows(self, targets: Targets) -> NDArray[np.int64]:
         return (targets >= self.at_least).astype(np.int64)
 
-    def learnt(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
+    def learn(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
         return np.asarray(targets > np.arange(self.channels), dtype=np.float32)
 
     def logits(self, answers: NDArray[Any]) -> NDArray[np.float64]:
@@ -202,7 +202,7 @@ class Number(Kind):
     def shows(self, targets: Targets) -> NDArray[np.int64]:
         return (targets >= self.at_least).astype(np.int64)
 
-    def learnt(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
+    def learn(self, targets: Targets, spread: tuple[float, float]) -> NDArray[np.float32]:
         return np.asarray((targets - spread[0]) / spread[1], dtype=np.float32)
 
 
@@ -212,7 +212,7 @@ def of_settings(wanted: Settings, channel: int) -> Kind | None:
     Raises :class:`ValueError` for settings that contradict each other.
     """
     few = (wanted.kind in ("labels", "classes"), bool(wanted.labels))
-    if few[0] != few[1] or len({one.casefold() for one in wanted.labels}) != len(wanted.labels):
+    if few[0] != few[1] or len({label.casefold() for label in wanted.labels}) != len(wanted.labels):
         raise ValueError("[classify] labels name each label or class once, for kind labels and classes alone")
     if (wanted.kind in ("grades", "number")) != (wanted.at_least is not None):
         raise ValueError("[classify] at_least says from which grade or number on the finding is meant, and only that")

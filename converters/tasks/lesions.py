@@ -24,8 +24,8 @@ from converters.failures import DataUnreadable, GateFailed, RecipeInvalid
 from converters.recipe_tables import Table
 from converters.statistics import intervals
 from converters.statistics.agreement import Statistic
-from converters.statistics.lesions import LEAST_OVERLAP, LesionResults, Marks, dice, found
-from converters.tasks.classify import drawn
+from converters.statistics.lesions import LEAST_OVERLAP, LesionResults, Marks, dice, measure_lesions
+from converters.tasks.classify import draw
 from converters.tasks.interface import Answers, Judged, Outputs, Task
 from firmware_app.imaging.model_input import resize
 from firmware_app.imaging.pixel_operations import label_components
@@ -140,7 +140,7 @@ class Lesions(Task):
         from converters.training.lesion_loss import LesionTargets
 
         masks = masks_of(films, run.spec.shape, self.organ)
-        known = np.array([self.organ is not None and bool(one[-1].any()) for one in masks], dtype=np.bool_)
+        known = np.array([self.organ is not None and bool(mask[-1].any()) for mask in masks], dtype=np.bool_)
         return LesionTargets(masks.astype(np.uint8), targets.costly(films, run.recipe), known)
 
     def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
@@ -197,8 +197,8 @@ class Lesions(Task):
         share, detect = cuts(films, truth, allowed)
         rule = f"the lowest with at most {allowed:g} false marks an image on {len(films)} held-back images"
         point = {
-            **threshold.calibrated(recipe, original.labels, original.logits),
-            **drawn(outputs["map"], original.labels),
+            **threshold.calibrate(recipe, original.labels, original.logits),
+            **draw(outputs["map"], original.labels),
         }
         each = self._each(films, original, outputs, detect, point)
         return {**point, "cut": share, "lesion": {"threshold": detect, "rule": rule}, "each": each}
@@ -211,11 +211,11 @@ class Lesions(Task):
         share, detect = cuts(rows, self.truth(home.films, answers), recipe.settings.false_per_image)
         marks = []
         for film, row in zip(away.films.films, self.answers(away.outputs, away.biases), strict=True):
-            truth = film.outlined()
+            truth = film.outline()
             assert truth is not None  # masks_of refuses such a film
-            organ = film.outlined(self.organ) if self.organ else None
-            marks.append(marked(self.parts(row), truth, share, detect, organ))
-        return found(marks, [film.patient for film in away.films.films])
+            organ = film.outline(self.organ) if self.organ else None
+            marks.append(mark(self.parts(row), truth, share, detect, organ))
+        return measure_lesions(marks, [film.patient for film in away.films.films])
 
     def _each(
         self, films: Sequence[Parts], original: Predictions, outputs: Outputs, detect: float, point: Mapping[str, Any]
@@ -241,13 +241,13 @@ class Lesions(Task):
         assert baseline.truth is not None
         cut, detect = baseline.point["cut"], baseline.point["lesion"]["threshold"]
         before, after = (
-            [marked(self.parts(row), true[0], cut, detect) for row, true in zip(rows, baseline.truth, strict=True)]
+            [mark(self.parts(row), true[0], cut, detect) for row, true in zip(rows, baseline.truth, strict=True)]
             for rows in (baseline.answers, answers)
         )
         held = np.array([bool(one.hits) for one in before], dtype=np.int64)
         patients, margin = baseline.original.patients, baseline.gate.dice_loss
-        dices = [np.array([one.dice for one in films], dtype=np.float64) for films in (before, after)]
-        found = [np.array([sum(hit > 0.0 for hit in one.hits) for one in films]) for films in (before, after)]
+        dices = [np.array([film.dice for film in films], dtype=np.float64) for films in (before, after)]
+        found = [np.array([sum(hit > 0.0 for hit in film.hits) for film in films]) for films in (before, after)]
         count = np.array([len(one.hits) for one in before])
         lost = float((found[1] - found[0]).sum() / count.sum())
         drawn_ = [
@@ -322,8 +322,8 @@ class Lesions(Task):
 
     def statistics(self, section: Section, box_scores: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
         """The AUC of the film's finding among films with a lesion alone, where they are outlined."""
-        outlines = [film.outlined() for film in films.films]
-        held = np.array([one is not None and bool(one.any()) for one in outlines])
+        outlines = [film.outline() for film in films.films]
+        held = np.array([outline is not None and bool(outline.any()) for outline in outlines])
         labels = np.array([film.label for film in films.films], dtype=np.int64)[held]
         if not len(labels) or labels.all() or not labels.any():
             return ()
@@ -333,14 +333,14 @@ class Lesions(Task):
 
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
         """What the box marks, against the film's outlines at its own size."""
-        truth = film.outlined()
+        truth = film.outline()
         if truth is None:
             return None
         output = section.output
         shown = classify.finding_logit(outputs[output.map][0], section.findings[1])
         parts = Parts(shown, outputs[output.boxes][0], outputs[output.points][0], outputs[output.outline][0])
-        organ = film.outlined(self.organ) if self.organ else None
-        return marked(parts, truth, output.cut, section.findings[1].threshold, organ)
+        organ = film.outline(self.organ) if self.organ else None
+        return mark(parts, truth, output.cut, section.findings[1].threshold, organ)
 
     def decision(self, section: Section) -> str:
         """The formula of the film's finding, and what marks a lesion."""
@@ -376,22 +376,22 @@ def masks_of(films: FilmSet, shape: tuple[int, ...], organ: str | None) -> NDArr
     """
     made = []
     for film in films.films:
-        lesion = film.outlined()
+        lesion = film.outline()
         if lesion is None:
             raise DataUnreadable(film.name, "it has no outline")
-        parts = [lesion] if organ is None else [lesion, film.outlined(organ)]
+        parts = [lesion] if organ is None else [lesion, film.outline(organ)]
         made.append(
             np.stack(
                 [
-                    np.zeros(shape, dtype=np.bool_) if one is None else resize(one.astype(np.float32), shape) > 0.5
-                    for one in parts
+                    np.zeros(shape, dtype=np.bool_) if part is None else resize(part.astype(np.float32), shape) > 0.5
+                    for part in parts
                 ]
             )
         )
     return np.stack(made)
 
 
-def marked(
+def mark(
     parts: Parts, truth: NDArray[np.bool_], cut: float, detect: float, organ: NDArray[np.bool_] | None = None
 ) -> Marks:
     """The detections from the score ``detect`` on, with what the outline has in their boxes, against ``truth`` (H, W).
@@ -399,7 +399,7 @@ def marked(
     A detection without any cell of the outline counts as its box.
     """
     shape, chances = truth.shape, parts.chances
-    shown = [one for one in parts.candidates if one.score >= detect]
+    shown = [candidate for candidate in parts.candidates if candidate.score >= detect]
     outline = chances[0] if chances.shape[1:] == shape else resize(chances[0].astype(np.float32), shape).astype(float)
     masks = [lesions.covered_cells(one, outline, cut) for one in shown]
     numbers, count = label_components(truth)
@@ -424,9 +424,9 @@ def cuts(films: Sequence[Parts], truth: NDArray[np.bool_], false_per_image: floa
 
     Raises :class:`~converters.failures.GateFailed` where no lesion is found there.
     """
-    cut = segmentation.best_cut(np.stack([one.outline[0] for one in films]), truth[:, 0])
+    cut = segmentation.best_cut(np.stack([film.outline[0] for film in films]), truth[:, 0])
     share = round(float(threshold.sigmoid(np.array(cut))), 4)
-    marks = [marked(one, true[0], share, 0.0) for one, true in zip(films, truth, strict=True)]
+    marks = [mark(one, true[0], share, 0.0) for one, true in zip(films, truth, strict=True)]
     return share, detection_threshold(marks, false_per_image)
 
 

@@ -15,7 +15,7 @@ from converters.evaluation import segmentation, threshold
 from converters.recipe_tables import Table
 from converters.statistics import lesions
 from converters.statistics.lesions import Marks
-from converters.tasks.classify import MAP, Classify, drawn
+from converters.tasks.classify import MAP, Classify, draw
 from converters.tasks.interface import Answers, Outputs, Task
 from firmware_app.packs.tasks import segment
 from firmware_app.packs.tasks.interface import Frame, Section
@@ -103,7 +103,7 @@ class Segment(Classify):
             "intercept": 0.0,
             "threshold": round(cut, 4),
             "rule": f"the best mean Dice on {held} held-back films with a lesion",
-            **drawn(outputs[MAP], original.labels),
+            **draw(outputs[MAP], original.labels),
         }
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
@@ -120,12 +120,12 @@ class Segment(Classify):
 
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
         """The map's probabilities, stretched to the film's own size, against its outline."""
-        truth, finding = film.outlined(), section.findings[0]
+        truth, finding = film.outline(), section.findings[0]
         if truth is None:
             return None
         cells = outputs[section.output.map][0][finding.channel] + finding.bias
         chances = threshold.sigmoid(finding.calibration.slope * cells + finding.calibration.intercept)
-        return lesions.marked(segmentation.stretched(chances.astype(np.float32), truth.shape), truth, finding.threshold)
+        return lesions.mark(segmentation.stretch(chances.astype(np.float32), truth.shape), truth, finding.threshold)
 
 
 task = Segment()

@@ -29,7 +29,7 @@ LEAST: Final = 1e-12
 Odds = NDArray[np.float64]
 
 
-def calibrated(labels: NDArray[np.int64], odds: Odds, names: Sequence[str]) -> tuple[Odds, Odds]:
+def calibrate(labels: NDArray[np.int64], odds: Odds, names: Sequence[str]) -> tuple[Odds, Odds]:
     """Slopes and intercepts, (2,) each, of the members' logits (N, 2).
 
     Raises :class:`~converters.failures.GateFailed` for a member that has learnt nothing.
@@ -41,7 +41,7 @@ def calibrated(labels: NDArray[np.int64], odds: Odds, names: Sequence[str]) -> t
     return fits[:, 0], fits[:, 1]
 
 
-def weighed(labels: NDArray[np.int64], odds: Odds) -> Odds:
+def weigh(labels: NDArray[np.int64], odds: Odds) -> Odds:
     """The weights (2,) of calibrated log odds (N, 2) with the least log loss, of equal ones those nearest to a half."""
 
     def loss(share: float) -> tuple[float, float]:
@@ -60,7 +60,7 @@ def disagreement(
 
     ``cells`` (N, 3, h, w) are the maps of films that neither had seen; ``point`` is the pooled finding's.
     """
-    apart = np.array([classify.network_distance(one, OWN) for one in cells])
+    apart = np.array([classify.network_distance(cell, OWN) for cell in cells])
     allowed = int(recipe.abstain.disagreement * len(apart) + 1e-9)
     limit = min(1.0, float(np.ceil(np.sort(apart)[::-1][allowed] * 1e6) / 1e6))
     given, patients = apart <= limit, np.array(original.patients)
@@ -80,7 +80,7 @@ def disagreement(
     }
 
 
-def told(two: NetworkPair) -> str:
+def describe(two: NetworkPair) -> str:
     """The pool in words, for the card."""
     shares = " and ".join(f"{name} {weight:g}" for name, weight in zip(two.networks, two.weights, strict=True))
     return (

@@ -27,7 +27,7 @@ REACH: Final = 0.5
 """A place's cells have at least this share of the picture's strongest cell."""
 
 
-def chosen(
+def choose(
     cells: NDArray[np.float32],
     logits: NDArray[np.float64],
     labels: NDArray[np.int64],
@@ -50,7 +50,7 @@ def chosen(
     calibration = Calibration(kind="platt", slope=round(slope, 6), intercept=round(intercept, 6))
     every = MarksSpec(calibration=calibration, threshold=0.0, threshold_rule="none", reach=REACH)
     scores = [
-        [one[4] for one in classify.find_candidate_boxes(film, every)] if is_shown else []
+        [candidate_box[4] for candidate_box in classify.find_candidate_boxes(film, every)] if is_shown else []
         for film, is_shown in zip(evidence, shown, strict=True)
     ]
     stray = [score for film, label in zip(scores, labels, strict=True) if not label for score in film]
@@ -62,13 +62,13 @@ def chosen(
     return every.model_copy(update={"threshold": cut, "threshold_rule": rule}).model_dump(mode="json")
 
 
-def judged(evidence: NDArray[np.float64] | None, marks: MarksSpec, film: Film) -> Marks | None:
+def judge(evidence: NDArray[np.float64] | None, marks: MarksSpec, film: Film) -> Marks | None:
     """The candidate boxes of a film against its lesions; ``None`` where it has no outlines.
 
     ``evidence`` (h, w) are the finding's cells, ``None`` where the finding is negative.
     """
     if film.boxes is None and film.mask is None:
         return None
-    return boxes.matched(
+    return boxes.match_marks(
         [] if evidence is None else classify.find_candidate_boxes(evidence, marks), boxes.fractions(film)
     )

@@ -25,9 +25,9 @@ LEAST_LEFT: Final = 0.25
 """A box of which less than this share of the area is left inside the film is dropped."""
 
 
-def augmented(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
+def augment(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     """A changed copy of ``films``, same shape and range."""
-    return regreyed(Affine.drawn(len(films), change, rng).films(films), change, rng)
+    return regrey(Affine.draw(len(films), change, rng).films(films), change, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Affine:
     """(N,) that of each border."""
 
     @classmethod
-    def drawn(cls, count: int, change: Changes, rng: torch.Generator) -> Self:
+    def draw(cls, count: int, change: Changes, rng: torch.Generator) -> Self:
         """One for each of ``count`` films, as far as the recipe says."""
         angle = torch.deg2rad(uniform(count, -change.rotation, change.rotation, rng)).flatten()
         zoom = uniform(count, 1.0 - change.zoom_in, 1.0 + change.zoom_out, rng).flatten()
@@ -58,9 +58,9 @@ class Affine:
         matrix[:, 1, 1] = angle.cos() * zoom / uneven
         room = change.shift + (1.0 - zoom).clamp(min=0.0) * 0.7
         matrix[:, :, 2] = (torch.rand(count, 2, generator=rng) * 2.0 - 1.0) * room[:, None] * 1.4
-        return cls(matrix)._framed(*machine_marks.frames(count, change.borders, rng)) if change.borders else cls(matrix)
+        return cls(matrix)._frame(*machine_marks.frames(count, change.borders, rng)) if change.borders else cls(matrix)
 
-    def _framed(self, frame: Tensor, grey: Tensor) -> Self:
+    def _frame(self, frame: Tensor, grey: Tensor) -> Self:
         """The same within a border: first the film into its frame, then as before."""
         size, middle = frame[:, 2:] - frame[:, :2], frame[:, 2:] + frame[:, :2] - 1.0
         turned = self.matrix[:, :, :2] / size[:, None]
@@ -69,21 +69,21 @@ class Affine:
 
     def films(self, films: Tensor) -> Tensor:
         """(N, C, H, W), moved, with their borders."""
-        return self._moved(films, self.grey)
+        return self._move(films, self.grey)
 
     def planes(self, planes: Tensor) -> Tensor:
         """(N, C, H, W) of what is told of each pixel, moved; a border tells nothing (0)."""
-        return self._moved(planes, None)
+        return self._move(planes, None)
 
-    def _moved(self, films: Tensor, grey: Tensor | None) -> Tensor:
+    def _move(self, films: Tensor, grey: Tensor | None) -> Tensor:
         grid = functional.affine_grid(self.matrix, list(films.shape), align_corners=False)
         moved = functional.grid_sample(films, grid, align_corners=False)
         if self.frame is None:
             return moved
         around = torch.zeros(len(films), 1, 1, 1) if grey is None else grey[:, None, None, None]
-        return torch.where(self._shown(films.shape[-2], films.shape[-1]), moved, around.to(moved.dtype))
+        return torch.where(self._show(films.shape[-2], films.shape[-1]), moved, around.to(moved.dtype))
 
-    def _shown(self, height: int, width: int) -> Tensor:
+    def _show(self, height: int, width: int) -> Tensor:
         """(N, 1, H, W): the pixels whose middle lies in the frame."""
         assert self.frame is not None
         x0, y0, x1, y1 = (side[:, None] for side in self.frame.T)
@@ -123,26 +123,26 @@ def _around(box: Corners, turned: Tensor, shift: Tensor, frame: Tensor) -> Corne
     return float(first[0]), float(first[1]), float(last[0]), float(last[1])
 
 
-def regreyed(films: Tensor, change: Changes, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
+def regrey(films: Tensor, change: Changes, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
     """A copy of ``films`` with other greys: nothing in them moves.  Marks keep off what is ``spared``, (N, 1, H, W)."""
     if change.letters:
-        films = machine_marks.lettered(films, change.letters, rng, spared)
+        films = machine_marks.add_letters(films, change.letters, rng, spared)
     if change.icons:
-        films = machine_marks.pictured(films, change.icons, rng, spared)
-    films = exposed(films, change, rng)
+        films = machine_marks.add_picture(films, change.icons, rng, spared)
+    films = change_exposure(films, change, rng)
     if change.window:
-        films = machine_marks.windowed(films, change.window, rng)
+        films = machine_marks.window(films, change.window, rng)
     if change.local_contrast:
-        films = machine_marks.equalised(films, change.local_contrast, rng)
-    films = restretched(films, rng)
-    films = blurred(films, change.blur, rng)
+        films = machine_marks.equalise(films, change.local_contrast, rng)
+    films = restretch(films, rng)
+    films = blur(films, change.blur, rng)
     if change.resolution:
-        films = machine_marks.resampled(films, change.resolution, rng)
+        films = machine_marks.resample(films, change.resolution, rng)
     if change.sharpness:
-        films = machine_marks.sharpened(films, change.sharpness, rng)
-    films = compressed(films, change.jpeg, rng)
+        films = machine_marks.sharpen(films, change.sharpness, rng)
+    films = compress(films, change.jpeg, rng)
     films = films + torch.randn(films.shape, generator=rng) * uniform(len(films), 0.0, change.noise, rng)
-    return erased(films.clamp(0.0, 1.0), change.erase, rng)
+    return erase(films.clamp(0.0, 1.0), change.erase, rng)
 
 
 def uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor:
@@ -150,7 +150,7 @@ def uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor
     return torch.rand(count, 1, 1, 1, generator=rng) * (high - low) + low
 
 
-def exposed(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
+def change_exposure(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     """Another gamma and another contrast, as another tube voltage or look-up table would give."""
     gamma = torch.exp(torch.randn(len(films), 1, 1, 1, generator=rng) * change.gamma).clamp(0.45, 2.2)
     films = films.clamp(0.0, 1.0) ** gamma
@@ -158,7 +158,7 @@ def exposed(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     return films + (curve - films) * uniform(len(films), -0.5, 1.0, rng)
 
 
-def restretched(films: Tensor, rng: torch.Generator) -> Tensor:
+def restretch(films: Tensor, rng: torch.Generator) -> Tensor:
     """The box's percentile stretch after the change of frame and exposure, its percentiles jittered."""
     seen = films[:, :, ::4, ::4].flatten(1)
     ordered, _ = seen.sort(dim=1)
@@ -170,7 +170,7 @@ def restretched(films: Tensor, rng: torch.Generator) -> Tensor:
     return ((films - low) / (high - low).clamp(min=1e-3)).clamp(0.0, 1.0)
 
 
-def blurred(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
+def blur(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     """With ``chance`` the whole batch loses resolution: down to 35 to 90 % and back, as small old detectors do."""
     if float(torch.rand(1, generator=rng)) >= chance:
         return films
@@ -184,7 +184,7 @@ def blurred(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     return torch.where(chosen, back, films)
 
 
-def compressed(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
+def compress(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     """JPEG-like noise: cosine coefficients of 8 x 8 blocks rounded to a random step, coarser at high frequency."""
     count, channels, height, width = films.shape
     grid = torch.arange(JPEG_BLOCK, dtype=torch.float32)
@@ -201,7 +201,7 @@ def compressed(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     return torch.where(chosen, back, films)
 
 
-def erased(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
+def erase(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     """Cover one random rectangle of some films with a flat grey: tubes, letters and buttons are not evidence."""
     films = films.clone()
     height, width = films.shape[-2:]

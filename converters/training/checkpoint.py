@@ -93,7 +93,7 @@ def _content(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "GLOBAL" in str(error):
-            raise CheckpointHasCode(str(path), _named_global(str(error))) from error
+            raise CheckpointHasCode(str(path), _find_global(str(error))) from error
         if path.read_bytes()[1:2] in PLAIN_PICKLES:
             raise CheckpointHasCode(str(path), "a plain pickle, which may hold anything") from error
         raise CheckpointUnreadable(str(path), "it is cut off or no checkpoint at all") from error
@@ -121,7 +121,7 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
         raise CheckpointUnreadable(str(path), "it is cut off or no safetensors file") from error
 
 
-def _named_global(message: str) -> str:
+def _find_global(message: str) -> str:
     """The name that the unpickler refused, out of its message."""
     _, _, rest = message.partition("GLOBAL ")
     return rest.split()[0].strip("'\"`.,") if rest.split() else "a Python object"

@@ -33,7 +33,7 @@ class Lesions:
         return np.flatnonzero(self.masks.any(axis=(1, 2)))
 
 
-def outlined(films: FilmSet, spec: InputSpec, count: int) -> Lesions:
+def outline(films: FilmSet, spec: InputSpec, count: int) -> Lesions:
     """The outlines of ``films``, in their order, as they lie in the input; the rest of ``count`` films has none.
 
     Raises :class:`~converters.failures.DataUnreadable` where no film at all has one.
@@ -49,7 +49,7 @@ def outlined(films: FilmSet, spec: InputSpec, count: int) -> Lesions:
     return lesions
 
 
-def pasted(
+def paste(
     films: Tensor,
     index: NDArray[np.int64],
     seen: NDArray[np.uint8],
@@ -69,30 +69,30 @@ def pasted(
         if draw[0] >= chance or donor == row:
             continue
         patch = torch.from_numpy(seen[donor]).float() / 255.0
-        out[place, 0] = blended(films[place, 0], patch, torch.from_numpy(lesions.masks[donor]), (draw[2], draw[3]))
+        out[place, 0] = blend(films[place, 0], patch, torch.from_numpy(lesions.masks[donor]), (draw[2], draw[3]))
         if lesions.positive[donor] and not lesions.positive[row]:
             labelled_as[place] = donor
     return out, labelled_as
 
 
-def blended(film: Tensor, donor: Tensor, mask: Tensor, where: tuple[float, float]) -> Tensor:
+def blend(film: Tensor, donor: Tensor, mask: Tensor, where: tuple[float, float]) -> Tensor:
     """``film`` (H, W) with the lesion ``mask`` of ``donor``; ``where``: how far down and right it lands, as shares."""
-    soft = feathered(mask)
-    shift = [_moved(soft.amax(dim=1 - side) > 0.0, share) for side, share in enumerate(where)]
+    soft = feather(mask)
+    shift = [_move(soft.amax(dim=1 - side) > 0.0, share) for side, share in enumerate(where)]
     soft, donor, mask = (torch.roll(one, shift, dims=(0, 1)) for one in (soft, donor, mask))
     ring = (soft > 0.0) & ~mask
     lift = film[ring].mean() - donor[ring].mean() if bool(ring.any()) else 0.0
     return torch.lerp(film, (donor + lift).clamp(0.0, 1.0), soft)
 
 
-def feathered(mask: Tensor) -> Tensor:
+def feather(mask: Tensor) -> Tensor:
     """(H, W) 1 inside the outline, falling to 0 around it: the lesion's own edge is evidence and is kept."""
     reach = max(1, round(len(mask) * FEATHER))
     wide = functional.max_pool2d(mask[None].float(), 2 * reach + 1, 1, reach)
     return functional.avg_pool2d(wide, 2 * reach + 1, 1, reach)[0].clamp(0.0, 1.0)
 
 
-def _moved(taken: Tensor, share: float) -> int:
+def _move(taken: Tensor, share: float) -> int:
     """How far to move what is ``taken`` of one side so that it starts at ``share`` of the room there is."""
     first, last = int(taken.nonzero()[0]), int(taken.nonzero()[-1])
     return int(share * (len(taken) - (last - first))) - first

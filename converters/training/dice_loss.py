@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from converters.nets import CamNet
 from converters.recipe_tables import Changes
-from converters.training.augment import Affine, regreyed
+from converters.training.augment import Affine, regrey
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class DiceLoss:
 
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """See :class:`converters.training.fitting.Objective`."""
-        films, truth = self.changed(films, torch.from_numpy(self.masks[index]).float().to(films.device))
+        films, truth = self.change_films(films, torch.from_numpy(self.masks[index]).float().to(films.device))
         cells = net(films)[0][:, 0].float() + net.bias[0]
         if cells.shape != truth.shape:
             pool = functional.adaptive_max_pool2d if truth.ndim == 3 else functional.adaptive_max_pool3d
@@ -41,20 +41,20 @@ class DiceLoss:
         overlap = (2.0 * (chance * truth).sum(dim=1) + 1.0) / (chance.sum(dim=1) + truth.sum(dim=1) + 1.0)
         return each.flatten(1).mean(dim=1) + 1.0 - overlap
 
-    def changed(self, films: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def change_films(self, films: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1, …) films or volumes and their (B, …) masks, moved together."""
         if truth.ndim == 3:
             rng, there = torch.default_generator, films.device
-            affine = Affine.drawn(len(films), self.change, rng)
+            affine = Affine.draw(len(films), self.change, rng)
             films, truth = affine.films(films.cpu()), affine.masks(truth.cpu())
-            return regreyed(films, self.change, rng).to(there), truth.to(there)
+            return regrey(films, self.change, rng).to(there), truth.to(there)
         for axis in range(1, truth.ndim):
             if float(torch.rand(())) < self.change.flip:
                 films, truth = films.flip(axis + 1), truth.flip(axis)
-        return bent(films, self.change), truth
+        return bend(films, self.change), truth
 
 
-def bent(films: Tensor, change: Changes) -> Tensor:
+def bend(films: Tensor, change: Changes) -> Tensor:
     """(B, 1, …) in [0, 1] with another gamma and noise, as far as the recipe says."""
     bend = torch.empty(len(films), *(1,) * (films.ndim - 1)).uniform_(-change.gamma, change.gamma).exp()
     noise = change.noise * float(torch.rand(())) * torch.randn_like(films)

@@ -62,7 +62,7 @@ class Taught:
         return losses
 
 
-def taught(
+def teach(
     student: CamNet,
     teachers: Sequence[CamNet],
     targets: Targets,

@@ -40,7 +40,7 @@ class Alignment(nn.Module):  # type: ignore[misc]
         super().__init__()
         names = sorted(set(sources))
         self.kind = kind
-        self.source = torch.tensor([names.index(one) for one in sources])
+        self.source = torch.tensor([names.index(source) for source in sources])
         self.judge = nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, len(names)))
 
     def forward(self, features: Tensor, index: NDArray[np.int64]) -> Tensor:
@@ -52,7 +52,7 @@ class Alignment(nn.Module):  # type: ignore[misc]
         return coral(features, source).expand(len(features))
 
 
-def beside(plan: Train, films: FilmSet, net: CamNet, spec: InputSpec) -> Alignment | None:
+def plan_alignment(plan: Train, films: FilmSet, net: CamNet, spec: InputSpec) -> Alignment | None:
     """The term that a recipe asks for; ``None`` without one."""
     if plan.alignment == "none":
         return None

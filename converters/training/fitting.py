@@ -33,9 +33,9 @@ from converters.nets import CamNet
 from converters.recipe_tables import Fit
 from converters.statistics import intervals
 from converters.training import checkpoint
-from converters.training.augment import augmented
+from converters.training.augment import augment
 from converters.training.checkpoint import Checkpoint
-from converters.training.copy_paste import Lesions, pasted
+from converters.training.copy_paste import Lesions, paste
 from converters.training.even_draws import Shares
 from converters.workflow.device import device, machine
 
@@ -130,7 +130,7 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
                 state.keep(place)
                 raise KeyboardInterrupt
             place.epoch, place.before = place.epoch + 1, place.losses.copy()
-            area = intervals.auc(films.labels, (films.scores or predicted)(average, films.judged))
+            area = intervals.auc(films.labels, (films.scores or predict)(average, films.judged))
             state.keep(place, area)
             state.ship(place.epoch, area)
             left = (time.monotonic() - began) / (place.done(plan) - first) * (1.0 - place.done(plan))
@@ -275,12 +275,12 @@ class _Batches(Dataset[tuple[Tensor, NDArray[np.int64]]]):  # type: ignore[misc]
         index = self.order[number * plan.batch : (number + 1) * plan.batch]
         seen, told_of = torch.from_numpy(inputs(self.films.seen[index])), index
         if self.films.lesions is not None:
-            seen, told_of = pasted(
+            seen, told_of = paste(
                 seen, index, self.films.seen, lesions=self.films.lesions, chance=plan.change.paste, rng=rng
             )
         if self.epoch < plan.early_epochs:
             seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
-        return (augmented(seen, plan.change, rng) if self.changed else seen), told_of
+        return (augment(seen, plan.change, rng) if self.changed else seen), told_of
 
 
 def _epoch(
@@ -302,7 +302,7 @@ def _epoch(
     if films.even is not None:
         order = films.even.order(seed_of(run.seed, place.epoch))
     else:
-        order = drawn(len(films.seen), place.before, hard if place.epoch else 0.0, rng)
+        order = draw(len(films.seen), place.before, hard if place.epoch else 0.0, rng)
     batches = _Batches(
         films=films, plan=plan, seed=run.seed, epoch=place.epoch, order=order, changed=not objective.changes_films
     )
@@ -310,12 +310,12 @@ def _epoch(
     net.train()
     began = reported = time.monotonic()
     first = place.batch
-    for number, (seen, told_of) in zip(range(first, len(batches)), _loaded(batches, first), strict=True):
+    for number, (seen, told_of) in zip(range(first, len(batches)), _load(batches, first), strict=True):
         step = place.epoch * len(batches) + number
         torch.manual_seed(seed_of(run.seed, place.epoch, number, len(batches)))  # of dropout and of the objective
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(plan, step, plan.epochs * len(batches))
-        each = objective(net, (seen if objective.changes_films else laid_out(seen)).to(device()), told_of)
+        each = objective(net, (seen if objective.changes_films else lay_out(seen)).to(device()), told_of)
         place.losses[batches.order[number * plan.batch :][: len(each)]] = each.detach().double().cpu().numpy()
         loss = each.mean()
         if not bool(torch.isfinite(loss)):
@@ -340,7 +340,7 @@ def _epoch(
     return mean
 
 
-def _loaded(batches: _Batches, first: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+def _load(batches: _Batches, first: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
     """The batches from ``first`` on, made by this process or by data workers."""
     numbers = range(first, len(batches))
     workers = machine().workers
@@ -373,7 +373,7 @@ def seed_of(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def drawn(count: int, losses: NDArray[np.float64], hard: float, rng: torch.Generator) -> NDArray[np.int64]:
+def draw(count: int, losses: NDArray[np.float64], hard: float, rng: torch.Generator) -> NDArray[np.int64]:
     """The order of one epoch: every film once, and a share ``hard`` of them replaced by those of largest loss."""
     order = torch.randperm(count, generator=rng).numpy().astype(np.int64)
     again = round(hard * count)
@@ -405,12 +405,12 @@ def blend(average: nn.Module, net: nn.Module, keep: float) -> None:
                 value.copy_(current[name])
 
 
-def laid_out(films: Tensor) -> Tensor:
+def lay_out(films: Tensor) -> Tensor:
     """Films with their channels last in memory, which convolutions want; volumes as they are."""
     return films.contiguous(memory_format=torch.channels_last) if films.ndim == 4 else films
 
 
-def predicted(net: CamNet, films: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float64]:
+def predict(net: CamNet, films: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float64]:
     """(N, H, W) uint8 → (N,) float64 logits of the first finding, without augmentation."""
     return over(net, films, lambda one, seen: one.logits(seen)[:, 0], batch)
 
@@ -419,13 +419,13 @@ def over(
     net: CamNet, films: NDArray[np.uint8], ask: Callable[[CamNet, Tensor], Tensor], batch: int = 64
 ) -> NDArray[np.float64]:
     """What ``ask`` gives for every film, in evaluation mode and without gradients."""
-    parts = [one[0] for one in _asked(net, films, lambda own, seen: (ask(own, seen),), batch)]
+    parts = [one[0] for one in _ask(net, films, lambda own, seen: (ask(own, seen),), batch)]
     return np.asarray(torch.cat(parts).double().numpy(), dtype=np.float64)
 
 
 def outputs(net: CamNet, films: NDArray[np.uint8], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """(N, H, W) uint8 → the network's outputs of these names, (N, …), in PyTorch."""
-    parts = list(_asked(net, films, lambda one, seen: one(seen)))
+    parts = list(_ask(net, films, lambda one, seen: one(seen)))
     places = [net.outputs.index(name) for name in names]
     return {
         name: np.asarray(torch.cat([part[place] for part in parts]).float().numpy(), dtype=np.float32)
@@ -433,7 +433,7 @@ def outputs(net: CamNet, films: NDArray[np.uint8], names: Sequence[str]) -> dict
     }
 
 
-def _asked(
+def _ask(
     net: CamNet, films: NDArray[np.uint8], ask: Callable[[CamNet, Tensor], tuple[Tensor, ...]], batch: int = 64
 ) -> Iterator[tuple[Tensor, ...]]:
     net.eval()
@@ -442,5 +442,5 @@ def _asked(
     for start in range(0, len(films), batch):
         seen = torch.from_numpy(inputs(films[start : start + batch]))
         with torch.no_grad():
-            answer = ask(net, laid_out(seen).to(there))
+            answer = ask(net, lay_out(seen).to(there))
         yield tuple(one.cpu() for one in answer)

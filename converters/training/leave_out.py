@@ -24,7 +24,7 @@ from converters.nets import CamNet
 from converters.statistics import conformal, intervals, selective
 from converters.tasks.interface import Judged
 from converters.training import fitting, steps
-from converters.workflow.recipe_run import RecipeRun, begun
+from converters.workflow.recipe_run import RecipeRun, begin
 
 STEP = "leave_out"
 STAGE = "unseen"
@@ -44,22 +44,22 @@ def leave_out_step(run: RecipeRun) -> dict[str, Any]:
     if trait is None or recipe.train is None:
         (run.work / f"{STEP}.json").unlink(missing_ok=True)  # of an earlier recipe
         return {}
-    folds = left_out(run, trait)
+    folds = leave_out(run, trait)
     trained_from = {
         **steps.tables(recipe, "train", "net", "cost", "operating_point", "input", *abstains(recipe)),
-        **begun(run, "train"),
+        **begin(run, "train"),
     }
     tables = {**trained_from, STEP: repr(list(folds.items()))}
     mark = run.ledger.fingerprint(tables, (), run.digest)
     if (known := run.ledger.results(STEP, mark)) is not None:
         return known
-    sources = [{"value": value, **judged(run, one)} for value, one in folds.items()]
+    sources = [{"value": value, **judge(run, one)} for value, one in folds.items()]
     results = {"trait": trait, "sources": sources}
-    run.ledger.done(STEP, mark, results, [run.path(STAGE, one.fold) for one in folds.values()])
+    run.ledger.done(STEP, mark, results, [run.path(STAGE, fold.fold) for fold in folds.values()])
     return results
 
 
-def left_out(run: RecipeRun, trait: str) -> Mapping[str, LeftOut]:
+def leave_out(run: RecipeRun, trait: str) -> Mapping[str, LeftOut]:
     """Value of the trait → the fold without it.
 
     A clinic's feedback is learnt from in all of them, and judges none.  A set with a head of its own judges none
@@ -95,9 +95,9 @@ def left_out(run: RecipeRun, trait: str) -> Mapping[str, LeftOut]:
     return folds
 
 
-def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
+def judge(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
     """Fit without a source, and judge on it; ``why`` says of each number that is missing why it is."""
-    net = steps.trained(run, one.fold, STAGE, list(one.fold.train))
+    net = steps.train_network(run, one.fold, STAGE, list(one.fold.train))
     films, kept = run.films(one.fold.held), run.films(one.kept)
     labels, logits = labels_of(films), np.asarray(run.scores(net, run.array(films)))
     marks, no_marks = lesions(run, net, films, kept)
@@ -107,10 +107,10 @@ def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
         "auc_ci": intervals.auc_interval(labels, logits, patients),
         **dict.fromkeys(("threshold", "sensitivity", "sensitivity_ci", "specificity", "specificity_ci")),
     }
-    why = metrics.undefined(labels)
+    why = metrics.list_undefined(labels)
     known, judges = labels_of(kept), np.asarray(run.scores(net, run.array(kept)))
     try:
-        point = threshold.calibrated(run.recipe, known, judges)
+        point = threshold.calibrate(run.recipe, known, judges)
     except GateFailed as error:
         why = dict.fromkeys(("sensitivity", "specificity"), str(error)) | why
     else:
@@ -124,8 +124,8 @@ def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
             "coverage": selective.curve(labels, odds - threshold.odds(cut), patients),
         }
         if level is not None:
-            given = conformal.given(scores, *conformal.limits(known, threshold.sigmoid(of_kept), level, cut))
-            numbers |= metrics.of_given(labels, scores, cut, patients, given)
+            given = conformal.is_given(scores, *conformal.limits(known, threshold.sigmoid(of_kept), level, cut))
+            numbers |= metrics.measure_given(labels, scores, cut, patients, given)
     return {
         "n": len(labels),
         "positives": int(labels.sum()),

@@ -23,8 +23,8 @@ from torch.nn import functional
 from converters.nets import CamNet
 from converters.nets.pyramid import Learning, Pyramid
 from converters.recipe_tables import Changes
-from converters.training.augment import Affine, regreyed
-from converters.training.targets import Targets, balanced
+from converters.training.augment import Affine, regrey
+from converters.training.targets import Targets, balance
 from converters.workflow.device import in_sixteen_bits
 from firmware_app.imaging.lesion_outlines import measure_outline, trace_outline
 from firmware_app.imaging.pixel_operations import label_components
@@ -51,12 +51,12 @@ class LesionTargets:
     @cached_property
     def any_lesion(self) -> NDArray[np.float32]:
         """(N,): 1 where a film has a lesion."""
-        return np.array([one[0].any() for one in self.masks], dtype=np.float32)
+        return np.array([mask[0].any() for mask in self.masks], dtype=np.float32)
 
     @cached_property
     def any_weights(self) -> NDArray[np.float32]:
         """(N,): both kinds of films weigh the same."""
-        return balanced(self.any_lesion.astype(np.int64))
+        return balance(self.any_lesion.astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class LesionLoss:
         """See :class:`converters.training.fitting.Objective`."""
         assert isinstance(net, Pyramid)
         there = films.device
-        films, masks = self.changed(films, index)
+        films, masks = self.change_films(films, index)
         with in_sixteen_bits():
             given = net.learning(films.to(there).contiguous(memory_format=torch.channels_last))
         return (
@@ -93,16 +93,16 @@ class LesionLoss:
             + self._picture(given.map, net.bias, index)
         )
 
-    def changed(self, films: Tensor, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def change_films(self, films: Tensor, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """(B, 1, H, W) films and the (B, L, H, W) masks of rows ``index``, moved together."""
         rng = torch.default_generator
-        affine = Affine.drawn(len(films), self.change, rng)
+        affine = Affine.draw(len(films), self.change, rng)
         masks = torch.from_numpy(self.targets.masks[index]).float()
         if masks.shape[2:] != films.shape[2:]:
             masks = functional.interpolate(masks, films.shape[2:], mode="area")
         moved = affine.planes(masks)
         near = functional.max_pool2d(moved[:, :1], 2 * MARGIN + 1, 1, MARGIN) > 0.0
-        return regreyed(affine.films(films.cpu()), self.change, rng, near), moved
+        return regrey(affine.films(films.cpu()), self.change, rng, near), moved
 
     def _outlines(self, given: Learning, masks: Tensor, index: NDArray[np.int64]) -> Tensor:
         known = torch.ones(masks.shape[:2], device=masks.device)
@@ -116,8 +116,8 @@ class LesionLoss:
     def _detections(self, given: Learning, masks: Tensor) -> Tensor:
         here = given.boxes.device
         shapes = given.boxes.shape[2:], given.points.shape[2:]
-        aims = [aimed(one, *shapes) for one in lesion_pieces(masks[:, 0], given.outline.shape[2:])]
-        boxes, points = (_stacked([aim[kind] for aim in aims], here) for kind in (0, 1))
+        aims = [aim(lesion_piece, *shapes) for lesion_piece in lesion_pieces(masks[:, 0], given.outline.shape[2:])]
+        boxes, points = (_stack([aim[kind] for aim in aims], here) for kind in (0, 1))
         ordinary = _focal(given.boxes[:, 0].float(), boxes[0], self.miss) + _far(given.boxes[:, 1:].float(), *boxes[1:])
         axes = functional.smooth_l1_loss(given.points[:, 1:].float(), points[1], reduction="none").mean(dim=1)
         small = _focal(given.points[:, 0].float(), points[0], self.miss) + _mean_at(axes, points[2])
@@ -172,7 +172,7 @@ def _mean_at(values: Tensor, counts: Tensor) -> Tensor:
     return (values * counts).flatten(1).sum(dim=1) / counts.flatten(1).sum(dim=1).clamp_min(1.0)
 
 
-def _stacked(aims: Sequence[Aim], where: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _stack(aims: Sequence[Aim], where: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     parts = ([one.middles for one in aims], [one.sizes for one in aims], [one.counts for one in aims])
     middles, sizes, counts = (torch.from_numpy(np.stack(part)).to(where) for part in parts)
     return middles, sizes, counts
@@ -182,13 +182,13 @@ def lesion_pieces(masks: Tensor, shape: tuple[int, int]) -> list[list[NDArray[np
     """(B, H, W) moved masks → the connected lesions of each at the grid (h, w) of the outline."""
     cells = functional.adaptive_avg_pool2d(masks[:, None], shape)[:, 0].numpy() >= 0.5
     pieces = []
-    for one in cells:
-        numbers, count = label_components(one)
+    for cell in cells:
+        numbers, count = label_components(cell)
         pieces.append([numbers == n for n in range(1, count + 1) if int((numbers == n).sum()) >= LEAST_CELLS])
     return pieces
 
 
-def aimed(lesions: Sequence[NDArray[np.bool_]], coarse: tuple[int, int], fine: tuple[int, int]) -> tuple[Aim, Aim]:
+def aim(lesions: Sequence[NDArray[np.bool_]], coarse: tuple[int, int], fine: tuple[int, int]) -> tuple[Aim, Aim]:
     """Lesions of one film, masks at the grid ``fine`` → the aims of the boxes at ``coarse`` and of the points at it."""
     boxes, points, scale = _empty(coarse, 4), _empty(fine, 2), coarse[0] / fine[0]
     for mask in lesions:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from converters.nets import CamNet
 from converters.recipe_tables import Changes, Train
 from converters.tasks import kinds
-from converters.training.dice_loss import bent
+from converters.training.dice_loss import bend
 from converters.workflow.device import in_sixteen_bits
 
 Function = Callable[[Tensor, Tensor], Tensor]
@@ -100,7 +100,7 @@ class Values:
     def __call__(self, net: CamNet, films: Tensor, index: NDArray[np.int64]) -> Tensor:
         """See :class:`converters.training.fitting.Objective`."""
         if self.volumes:
-            films = varied(films, self.plan.change)
+            films = vary(films, self.plan.change)
         with in_sixteen_bits():
             maps = net(films)[0]
         outputs = maps.float().flatten(2).mean(dim=2) + net.bias
@@ -108,9 +108,9 @@ class Values:
         return self.loss(outputs, targets) * torch.from_numpy(self.weights[index]).to(outputs.device)
 
 
-def varied(films: Tensor, change: Changes) -> Tensor:
+def vary(films: Tensor, change: Changes) -> Tensor:
     """(B, 1, D, H, W) volumes, mirrored along each axis and bent as far as the recipe says."""
     for axis in (2, 3, 4):
         if float(torch.rand(())) < change.flip:
             films = films.flip(axis)
-    return bent(films, change)
+    return bend(films, change)

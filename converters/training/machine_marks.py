@@ -26,14 +26,14 @@ TRIES: Final = 4
 """How often another place is looked for where a drawn mark would touch what is spared."""
 
 
-def windowed(films: Tensor, most: float, rng: torch.Generator) -> Tensor:
+def window(films: Tensor, most: float, rng: torch.Generator) -> Tensor:
     """Greys clipped at both ends of the range by up to ``most`` of it, as a window narrower than the film does."""
     low = _uniform(len(films), 0.0, most, rng) * _uniform(len(films), 0.0, 1.0, rng)
     high = 1.0 - _uniform(len(films), 0.0, most, rng) * _uniform(len(films), 0.0, 1.0, rng)
     return ((films - low) / (high - low).clamp(min=0.1)).clamp(0.0, 1.0)
 
 
-def equalised(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
+def equalise(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
     """Some films with their local contrast evened out, as machines do by themselves: each place less its surroundings'
     mean, over their spread (like CLAHE, Zuiderveld 1994), blended with the film."""
     side = 2 * int(torch.randint(1, 5, (1,), generator=rng)) + 1
@@ -41,28 +41,28 @@ def equalised(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
     spread = (square - mean * mean).clamp(min=0.0).sqrt()
     flat = (0.5 + (films - mean) / (spread + LEAST_SPREAD) * USUAL_SPREAD).clamp(0.0, 1.0)
     blended = films + (flat - films) * _uniform(len(films), 0.2, 0.8, rng)
-    return torch.where(_chosen(len(films), share, rng), blended, films)
+    return torch.where(_choose(len(films), share, rng), blended, films)
 
 
-def resampled(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
+def resample(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
     """Some films down to 20 to 80 % of their side and back, with steps, smoothly or with overshoot, one way a batch."""
     factor = 0.2 + 0.6 * float(torch.rand(1, generator=rng))
     there, back = (MODES[int(torch.randint(0, len(MODES), (1,), generator=rng))] for _ in range(2))
     height, width = films.shape[-2:]
-    small = _resized(films, (max(1, int(height * factor)), max(1, int(width * factor))), there)
-    again = _resized(small, (height, width), back).clamp(0.0, 1.0)
-    return torch.where(_chosen(len(films), share, rng), again, films)
+    small = _resize(films, (max(1, int(height * factor)), max(1, int(width * factor))), there)
+    again = _resize(small, (height, width), back).clamp(0.0, 1.0)
+    return torch.where(_choose(len(films), share, rng), again, films)
 
 
-def sharpened(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
+def sharpen(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
     """Some films blurred (Gaussian) or sharpened (unsharp masking), at one scale a batch."""
     sigma = films.shape[-1] * (0.002 + 0.008 * float(torch.rand(1, generator=rng)))
     amount = _uniform(len(films), -1.0, 1.5, rng)
     changed = (films + (films - _gaussian(films, sigma)) * amount).clamp(0.0, 1.0)
-    return torch.where(_chosen(len(films), share, rng), changed, films)
+    return torch.where(_choose(len(films), share, rng), changed, films)
 
 
-def lettered(films: Tensor, share: float, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
+def add_letters(films: Tensor, share: float, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
     """Some films with letters or digits burned in near their edge: white, or dark on a white plate."""
     films = films.clone()
     for number, film in enumerate(films):
@@ -70,7 +70,9 @@ def lettered(films: Tensor, share: float, rng: torch.Generator, spared: Tensor |
         if draw[0] >= share:
             continue
         text = WORDS[int(draw[1] * len(WORDS))] if draw[2] < 0.7 else str(int(draw[1] * 10 ** (1 + int(draw[2] * 8))))
-        mark = torch.from_numpy(_printed(text, max(6, int(film.shape[-2] * (0.04 + 0.06 * draw[3]))), film.shape[-2:]))
+        mark = torch.from_numpy(
+            _print_text(text, max(6, int(film.shape[-2] * (0.04 + 0.06 * draw[3]))), film.shape[-2:])
+        )
         height, width = mark.shape
         down, along = (film.shape[-2] - height), (film.shape[-1] - width)
         top = int(down * (0.25 * draw[4] if draw[5] < 0.5 else 1.0 - 0.25 * draw[4]))
@@ -83,7 +85,7 @@ def lettered(films: Tensor, share: float, rng: torch.Generator, spared: Tensor |
     return films
 
 
-def pictured(films: Tensor, share: float, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
+def add_picture(films: Tensor, share: float, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
     """Some films with one to three marks of an ultrasound machine: body markers, calipers, rulers."""
     films = films.clone()
     for number, film in enumerate(films):
@@ -152,7 +154,7 @@ def frames(count: int, share: float, rng: torch.Generator) -> tuple[Tensor, Tens
     return frame, (torch.rand(count, generator=rng) < 0.3).float()
 
 
-def _printed(text: str, size: int, most: torch.Size) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _print_text(text: str, size: int, most: torch.Size) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """(h, w) in [0, 1]: ``text`` as a picture, ``size`` pixels high or less, no larger than ``most``."""
     font = ImageFont.load_default(size=size)
     x0, y0, x1, y1 = font.getbbox(text)
@@ -170,7 +172,7 @@ def _surroundings(films: Tensor, side: int) -> Tensor:
     return functional.interpolate(smooth, (height, width), mode="bilinear", align_corners=False)
 
 
-def _resized(films: Tensor, size: tuple[int, int], mode: Mode) -> Tensor:
+def _resize(films: Tensor, size: tuple[int, int], mode: Mode) -> Tensor:
     return functional.interpolate(films, size, mode=mode, align_corners=None if mode == "nearest" else False)
 
 
@@ -184,7 +186,7 @@ def _gaussian(films: Tensor, sigma: float) -> Tensor:
     return flat[:, 0].reshape(films.shape)
 
 
-def _chosen(count: int, share: float, rng: torch.Generator) -> Tensor:
+def _choose(count: int, share: float, rng: torch.Generator) -> Tensor:
     return torch.rand(count, 1, 1, 1, generator=rng) < share
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from converters.data.recipe_data import labels_of
 from converters.nets.pair import Pair
 from converters.tasks.classify import MAP
-from converters.tasks.two_networks import OWN, calibrated, weighed
+from converters.tasks.two_networks import OWN, calibrate, weigh
 from converters.training import checkpoint, fitting, train
 from converters.training.checkpoint import Checkpoint
 from converters.workflow.recipe_run import RecipeRun
@@ -22,8 +22,8 @@ def mix(run: RecipeRun, stage: str) -> None:
     folds = run.dataset.division.folds
     odds = np.concatenate([_own(pair_of(run, stage, fold.name), run, fold.held) for fold in folds])
     labels = np.concatenate([labels_of(run.films(fold.held)) for fold in folds])
-    slopes, intercepts = calibrated(labels, odds, run.recipe.net.members)
-    weights = weighed(labels, odds * slopes + intercepts)
+    slopes, intercepts = calibrate(labels, odds, run.recipe.net.members)
+    weights = weigh(labels, odds * slopes + intercepts)
     for fold in run.trained_folds:
         pair = pair_of(run, stage, fold.name)
         pair.mix(slopes, intercepts, weights)
@@ -38,7 +38,7 @@ def keep(pair: Pair, run: RecipeRun, stage: str, fold: str) -> None:
 
 def pair_of(run: RecipeRun, stage: str, fold: str) -> Pair:
     """The pair of a fold."""
-    net = train.restored(run.work / f"{stage}.{fold}.pt")
+    net = train.restore(run.work / f"{stage}.{fold}.pt")
     assert isinstance(net, Pair)
     return net
 

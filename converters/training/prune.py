@@ -67,13 +67,13 @@ def prune(
     for step in range(plan.steps):
         share = (step + 1) / plan.steps
         if plan.keep is not None:
-            now = narrowed(now, whole * (1.0 - share * (1.0 - plan.keep)), plan.round_to, example)
+            now = narrow(now, whole * (1.0 - share * (1.0 - plan.keep)), plan.round_to, example)
         else:
             taken = latency_ms(now)
             if taken <= float(plan.latency_ms or 0.0):
                 break
             wanted = (float(plan.latency_ms or 0.0) / taken) ** (1.0 / (plan.steps - step))
-            now = narrowed(now, multiplications(now, example) * wanted, plan.round_to, example)
+            now = narrow(now, multiplications(now, example) * wanted, plan.round_to, example)
         now = recover(now, step)
     last = widths(now)
     layers = tuple(Layer(name, before, last[name]) for name, before in first.items())
@@ -82,7 +82,7 @@ def prune(
     return Pruned(now, layers, left, left / whole, measured)
 
 
-def narrowed(net: CamNet, most: float, round_to: int, example: Tensor) -> CamNet:
+def narrow(net: CamNet, most: float, round_to: int, example: Tensor) -> CamNet:
     """A copy of ``net`` with at most ``most`` multiplications."""
     import torch_pruning
 

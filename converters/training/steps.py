@@ -24,7 +24,7 @@ from converters.training import checkpoint, distill, fitting, pairing, prune, ta
 from converters.training.checkpoint import Checkpoint
 from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun as RecipeRun
-from converters.workflow.recipe_run import begun, noted
+from converters.workflow.recipe_run import begin, write_names
 from converters.workflow.recipe_run import tables as tables
 from firmware_app.packs.runtimes import registry
 
@@ -37,31 +37,31 @@ def train_step(run: RecipeRun) -> dict[str, Any]:
     has_teacher = recipe.net.teacher is not None
     folds = run.dataset.division.folds if has_teacher else run.trained_folds
     stage = "teacher" if has_teacher else "student"
-    made_of = {**tables(recipe, "train", "net", "cost", "input"), **begun(run, "train")}
+    made_of = {**tables(recipe, "train", "net", "cost", "input"), **begin(run, "train")}
     mark = run.ledger.fingerprint(made_of, (), run.digest)
-    noted(run)
+    write_names(run)
     if (known := run.ledger.results("train", mark)) is not None:
         return known
     accounts: dict[str, Any] = {}
     for fold in folds:
-        accounts[fold.name] = _account(trained(run, fold, stage), run, fold)
+        accounts[fold.name] = _account(train_network(run, fold, stage), run, fold)
     if recipe.net.members:
         pairing.mix(run, stage)
     run.ledger.done("train", mark, accounts, [run.path(stage, fold) for fold in folds])
     return accounts
 
 
-def trained(run: RecipeRun, fold: Fold, stage: str, *made_from: object) -> CamNet:
+def train_network(run: RecipeRun, fold: Fold, stage: str, *made_from: object) -> CamNet:
     """The network of ``[train]``, fitted to the films of a fold and kept as that of ``stage``; of a pair not mixed."""
     members = run.recipe.net.members
     if not members:
-        return _fitted(run, fold, stage, run.recipe.net.teacher or run.recipe.net.student, *made_from)
-    pair = Pair.of([_fitted(run, fold, f"{stage}-{name}", name, *made_from) for name in members])
+        return _fit(run, fold, stage, run.recipe.net.teacher or run.recipe.net.student, *made_from)
+    pair = Pair.join([_fit(run, fold, f"{stage}-{name}", name, *made_from) for name in members])
     pairing.keep(pair, run, stage, fold.name)
     return pair
 
 
-def _fitted(run: RecipeRun, fold: Fold, stage: str, name: str | None, *made_from: object) -> CamNet:
+def _fit(run: RecipeRun, fold: Fold, stage: str, name: str | None, *made_from: object) -> CamNet:
     recipe, plan, films = run.recipe, run.recipe.train, run.films(fold.train)
     assert plan is not None
     aim = run.task.targets(run, films)
@@ -69,7 +69,7 @@ def _fitted(run: RecipeRun, fold: Fold, stage: str, name: str | None, *made_from
     net = own(run) if name is None else train.beginning(recipe, name, channels, run.near)
     net.outlines = run.task.outlines
     objective = run.task.objective(run, films, aim, net)
-    kept = run.fit_run(stage, fold, plan, channels, *made_from, begun=begun(run, "train"))
+    kept = run.fit_run(stage, fold, plan, channels, *made_from, begun=begin(run, "train"))
     return fitting.fit(net, run.seen(fold, plan=plan), objective, plan, kept)
 
 
@@ -79,15 +79,15 @@ def distill_step(run: RecipeRun) -> dict[str, Any]:
     if plan is None:
         return {}
     assert recipe.train is not None
-    first = begun(run, "distill")
+    first = begin(run, "distill")
     mark = run.ledger.fingerprint({**tables(recipe, "distill"), **first}, ("train",), run.digest)
-    noted(run)
+    write_names(run)
     if (known := run.ledger.results("distill", mark)) is not None:
         return known
     accounts: dict[str, Any] = {}
     for fold in run.trained_folds:
-        extra = run.extra.of(fold)
-        student, objective = _taught(run, fold, len(extra))
+        extra = run.extra.pixels_of(fold)
+        student, objective = _teach(run, fold, len(extra))
         kept = run.fit_run("student", fold, plan, [_word(path) for path in _teachers(run, fold)], begun=first)
         fitted = fitting.fit(student, run.seen(fold, extra, plan), objective, plan, kept)
         accounts[fold.name] = _account(fitted, run, fold)
@@ -100,13 +100,13 @@ def prune_step(run: RecipeRun) -> dict[str, Any]:
     recipe, plan = run.recipe, run.recipe.prune
     if plan is None:
         return {}
-    first = begun(run, "distill")
+    first = begin(run, "distill")
     mark = run.ledger.fingerprint({**tables(recipe, "prune"), **first}, run.learnt[:-1], run.digest)
     if (known := run.ledger.results("prune", mark)) is not None:
         return known
     accounts: dict[str, Any] = {}
     for fold in run.trained_folds:
-        student, extra = train.restored(run.path("student", fold)), run.extra.of(fold)
+        student, extra = train.restore(run.path("student", fold)), run.extra.pixels_of(fold)
 
         def recover(net: CamNet, step: int, fold: Fold = fold, extra: NDArray[np.uint8] = extra) -> CamNet:
             last = step == plan.steps - 1
@@ -114,7 +114,7 @@ def prune_step(run: RecipeRun) -> dict[str, Any]:
             if not epochs:
                 return net
             own = plan.model_copy(update={"epochs": epochs})
-            _, objective = _taught(run, fold, len(extra), student=net)
+            _, objective = _teach(run, fold, len(extra), student=net)
             kept = run.fit_run(f"pruned{step}", fold, own, net.plan, _word(run.path("student", fold)), begun=first)
             return fitting.fit(net, run.seen(fold, extra, own), objective, own, kept)
 
@@ -128,7 +128,7 @@ def prune_step(run: RecipeRun) -> dict[str, Any]:
 def final(run: RecipeRun, fold: Fold) -> CamNet:
     """The network of a fold after the last of the steps that change it."""
     if not run.recipe.net.is_foreign:
-        net = train.restored(run.path("pruned" if run.recipe.prune else "student", fold), run.task.shipped)
+        net = train.restore(run.path("pruned" if run.recipe.prune else "student", fold), run.task.shipped)
         net.outlines = run.task.outlines
         return net
     net = own(run)
@@ -162,7 +162,7 @@ def shop_example(run: RecipeRun) -> torch.Tensor:
     return torch.rand(size, generator=torch.Generator().manual_seed(0))
 
 
-def _taught(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = None) -> tuple[CamNet, fitting.Objective]:
+def _teach(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = None) -> tuple[CamNet, fitting.Objective]:
     """A student and what it learns: from its fold's teachers, or, where there are none, from itself before pruning."""
     recipe = run.recipe
     assert recipe.train is not None
@@ -172,15 +172,15 @@ def _taught(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = Non
     if student is None:
         is_foreign = recipe.net.is_foreign
         student = own(run) if is_foreign else train.beginning_of_student(recipe, plan, run.work.parent, run.near)
-    teachers = [train.restored(path) for path in _teachers(run, fold)]
-    return student, distill.taught(
+    teachers = [train.restore(path) for path in _teachers(run, fold)]
+    return student, distill.teach(
         student, teachers, aim, labelled=labelled, plan=plan, smoothing=recipe.train, example=shop_example(run)
     )
 
 
 def teacher(run: RecipeRun, fold: Fold) -> CamNet:
     """The teacher of a fold."""
-    return train.restored(run.path("teacher", fold))
+    return train.restore(run.path("teacher", fold))
 
 
 def latency_ms(run: RecipeRun, net: CamNet, runtime: str) -> float:

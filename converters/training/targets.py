@@ -38,7 +38,7 @@ def targets(films: FilmSet, own_heads: tuple[str, ...] = ()) -> Targets:
     """Targets of training films; the weights make both labels of a channel count the same."""
     labels = np.array([film.label for film in films.films], dtype=np.int64)
     channel = channels_of(films, own_heads)
-    return Targets(labels.astype(np.float32), balanced(labels, channel), channel)
+    return Targets(labels.astype(np.float32), balance(labels, channel), channel)
 
 
 def costly(films: FilmSet, recipe: Recipe) -> Targets:
@@ -75,7 +75,7 @@ def cost_weights(
     return np.asarray(moved / moved.mean(), dtype=np.float32)
 
 
-def balanced(labels: NDArray[np.int64], group: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+def balance(labels: NDArray[np.int64], group: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
     """(N,) weights, mean 1: each group keeps its share of the films, and inside it both labels weigh the same.
 
     No film weighs more than :data:`HEAVIEST`: a handful of rare films must not be learnt by heart.

@@ -71,7 +71,7 @@ def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
     """
     plan = recipe.train
     assert plan is not None
-    net = made(recipe, name, channels, plan.dropout)
+    net = build_network(recipe, name, channels, plan.dropout)
     if plan.start == "imagenet" and (has_published(net) or not recipe.net.members):  # of a pair one may have none
         load_published(recipe, net)
     elif plan.start not in ("imagenet", "random"):
@@ -94,7 +94,7 @@ def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path, near: Path)
     Raises :class:`~converters.failures.CheckpointUnreadable` when what it begins from was not made yet.
     """
     assert recipe.net.student is not None
-    net = made(recipe, recipe.net.student, 1, plan.dropout)
+    net = build_network(recipe, recipe.net.student, 1, plan.dropout)
     path = start_of_student(plan, packs, near)
     if path is not None and plan.start.startswith(PRETRAINED):
         _fill_trunk(net, path)
@@ -127,7 +127,7 @@ def load_published(recipe: Recipe, net: CamNet) -> None:
     load_imagenet(net, imagenet_weights())
 
 
-def made(recipe: Recipe, name: str, channels: int, dropout: float) -> CamNet:
+def build_network(recipe: Recipe, name: str, channels: int, dropout: float) -> CamNet:
     """:func:`converters.nets.build`; raises :class:`~converters.failures.RecipeInvalid` for an unknown name."""
     torch.manual_seed(recipe.seed)  # of the layers that begin at random, whatever was made before
     try:
@@ -136,7 +136,7 @@ def made(recipe: Recipe, name: str, channels: int, dropout: float) -> CamNet:
         raise RecipeInvalid(recipe.pack, f"net: {error.args[0]}") from error
 
 
-def restored(path: Path, channels: int = 1) -> CamNet:
+def restore(path: Path, channels: int = 1) -> CamNet:
     """The network of one of our checkpoints, in evaluation mode, without the heads of other sets."""
     saved = checkpoint.load(path)
     net = build(saved.net, saved.plan, findings=len(saved.state["bias"]))

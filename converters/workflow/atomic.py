@@ -55,7 +55,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> Path:
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def put(fresh: Path, place: Path) -> None:
+def put_in_place(fresh: Path, place: Path) -> None:
     """Give the finished folder ``fresh`` the name ``place``.  What stood there is set aside first and removed last.
 
     After a failure, which is an :class:`OSError`, it stands at its place again as it was; whoever is killed between the

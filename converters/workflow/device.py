@@ -42,7 +42,7 @@ def using(choice: str, workers: int = 0) -> Iterator[Machine]:
 
     Raises :class:`~converters.failures.DeviceAbsent`.
     """
-    token = _MACHINE.set(Machine(_found(choice), workers))
+    token = _MACHINE.set(Machine(_find(choice), workers))
     try:
         yield _MACHINE.get()
     finally:
@@ -51,7 +51,7 @@ def using(choice: str, workers: int = 0) -> Iterator[Machine]:
 
 def machine() -> Machine:
     """What :func:`using` was told; ``auto`` without workers outside of it."""
-    return _MACHINE.get(None) or Machine(_found("auto"))
+    return _MACHINE.get(None) or Machine(_find("auto"))
 
 
 def device() -> torch.device:
@@ -86,7 +86,7 @@ def _malloc(options: Mapping[int, int]) -> None:
         glibc.malloc_trim(0)
 
 
-def _found(choice: str) -> torch.device:
+def _find(choice: str) -> torch.device:
     there = torch.cuda.is_available()
     if choice == "cuda" and not there:
         raise DeviceAbsent(choice, torch.__version__)

@@ -105,7 +105,7 @@ class Ledger:
         if not entry:
             _say(step, "not done yet")
             return None
-        why = made_of.differences(entry, step) or self._damaged(entry)
+        why = made_of.differences(entry, step) or self._find_damage(entry)
         if why:
             _say(step, f"done again: {'; '.join(why)}")
             return None
@@ -123,7 +123,7 @@ class Ledger:
         entry = self._entry(step)
         return _sha256(json.dumps([entry["results"], entry["files"]], sort_keys=True)) if entry else ""
 
-    def _damaged(self, entry: Mapping[str, Any]) -> list[str]:
+    def _find_damage(self, entry: Mapping[str, Any]) -> list[str]:
         """The step's files that are gone or not as it left them, in words."""
         return [
             f"{name} is not as it was"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converters import tasks
 from converters.data import datasets, film_digests, splits, unlabelled
-from converters.data.preprocessing import prepared, rounded
+from converters.data.preprocessing import prepare, round_to_bytes
 from converters.data.recipe_data import RecipeData, input_spec, labels_of, open_recipe_data
 from converters.data.splits import Fold
 from converters.nets import CamNet, foreign
@@ -22,7 +22,7 @@ from converters.recipe import Recipe
 from converters.recipe_tables import Fit
 from converters.tasks.interface import Task
 from converters.training import checkpoint, even_draws, fitting, train
-from converters.training.copy_paste import outlined
+from converters.training.copy_paste import outline
 from converters.workflow.ledger import Ledger, digest_of, tools
 from firmware_app.imaging.model_input import InputSpec
 
@@ -62,7 +62,7 @@ class RecipeRun:
     @cached_property
     def extra(self) -> unlabelled.Unlabelled:
         """The films that only a teacher labels."""
-        return unlabelled.opened(self.recipe, self.data, self.dataset, self.spec)
+        return unlabelled.open_unlabelled(self.recipe, self.data, self.dataset, self.spec)
 
     @cached_property
     def spec(self) -> InputSpec:
@@ -74,7 +74,7 @@ class RecipeRun:
         """Every film outside the test part, ready for training, by name; read once, which takes its time."""
         names = self.dataset.division.part("train") + self.dataset.division.part("val")
         films = self.dataset.films.only(tuple(dict.fromkeys(names)))
-        return dict(zip((film.name for film in films.films), prepared(films, self.spec), strict=True))
+        return dict(zip((film.name for film in films.films), prepare(films, self.spec), strict=True))
 
     @cached_property
     def digest(self) -> str:
@@ -88,7 +88,7 @@ class RecipeRun:
         names = sorted({*self.dataset.division.part("train"), *self.dataset.division.part("val")})
         places = np.linspace(0, len(names) - 1, min(SHOWN, len(names))).astype(int)
         films = {film.name: film for film in self.dataset.films.films}
-        every = b"".join(rounded(films[names[place]].tensor(self.spec)).tobytes() for place in places)
+        every = b"".join(round_to_bytes(films[names[place]].tensor(self.spec)).tobytes() for place in places)
         return hashlib.sha256(every).hexdigest()
 
     @cached_property
@@ -132,7 +132,7 @@ class RecipeRun:
         seen = seen if more is None or not len(more) else np.concatenate([seen, more])
         lesions = None
         if plan is not None and plan.change.paste:
-            lesions = outlined(learnt, self.spec, len(seen))
+            lesions = outline(learnt, self.spec, len(seen))
         even = even_draws.of_recipe(learnt, self.recipe)
         return fitting.Films(
             seen=seen,
@@ -146,7 +146,7 @@ class RecipeRun:
     def scores(self, net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float64]:
         """(N,) scores of the first finding, as the task makes them of the network's outputs."""
         if self.task.outlines:  # the same, without keeping a cell for every voxel
-            return fitting.predicted(net, films)
+            return fitting.predict(net, films)
         outputs = fitting.outputs(net, films, self.task.outputs)
         return np.asarray(self.task.scores(self.task.answers(outputs, net.biases)), dtype=np.float64)
 
@@ -167,7 +167,7 @@ class RecipeRun:
         return fitting.Run(self.path(stage, fold), name, word, seed, content)
 
 
-def begun(run: RecipeRun, step: str) -> dict[str, str]:
+def begin(run: RecipeRun, step: str) -> dict[str, str]:
     """One word for each thing outside the recipe that a step's fits begin from: a checkpoint, unlabelled films."""
     recipe, digests = run.recipe, dict[str, str]()
     if step == "train" and recipe.train is not None and recipe.train.start not in ("imagenet", "random"):
@@ -181,7 +181,7 @@ def begun(run: RecipeRun, step: str) -> dict[str, str]:
     return digests
 
 
-def noted(run: RecipeRun) -> None:
+def write_names(run: RecipeRun) -> None:
     """Note which films are learnt from; raises :class:`~converters.failures.SplitLeaks` when a pack that the student
     begins from has learnt from one that judges here."""
     films, division = run.dataset.films.films, run.dataset.division
@@ -195,7 +195,7 @@ def noted(run: RecipeRun) -> None:
         film_digests.refuse_known(unlabelled_films, {name: words[name] for name in division.test})
         learns |= unlabelled_films
     elif path is not None and path.is_file():
-        known = film_digests.learnt(path.parent)
+        known = film_digests.learn(path.parent)
         if known is None:
             line = f"{run.recipe.pack}: {path.parent.name} does not say which films it learnt from; some may judge here"
             print(line, file=sys.stderr, flush=True)

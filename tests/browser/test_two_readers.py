@@ -114,7 +114,7 @@ def test_two_read_blind_and_a_third_settles_before_films_are_given(
     someone.picture("feedback")
     someone.press("#feedback button.main")
     (made,) = someone.until(lambda: list(tmp_path.glob("*.lnf")))
-    (film,) = feedback.unsealed(made, feedback.private_key(engineer / feedback.PRIVATE))
+    (film,) = feedback.unseal(made, feedback.private_key(engineer / feedback.PRIVATE))
     assert film.label in "01"
     someone.screen(360, 740, 2)
     for path in (page, f"{reviewed.url}/feedback"):

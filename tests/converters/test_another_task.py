@@ -70,7 +70,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(ROOT))))
-    for known in (tasks.known, tasks.get, registry.list_task_modules):
+    for known in (tasks.list_tasks, tasks.get, registry.list_task_modules):
         known.cache_clear()
     return folder
 

@@ -65,9 +65,9 @@ def test_a_square_its_mask_and_its_box_lie_in_one_place_after_a_change(change: d
     films = torch.from_numpy(square).float().expand(FILMS, 1, SIDE, SIDE)
     masks = np.broadcast_to(square.astype(np.uint8), (FILMS, SIDE, SIDE))
     torch.manual_seed(7)
-    outlined, moved = DiceLoss(masks, 1.0, changes).changed(films, torch.from_numpy(masks.copy()).float())
+    outlined, moved = DiceLoss(masks, 1.0, changes).change_films(films, torch.from_numpy(masks.copy()).float())
     torch.manual_seed(7)
-    boxed, boxes = BoxLoss(((SQUARE,),) * FILMS, 1.0, changes).changed(films, np.arange(FILMS))
+    boxed, boxes = BoxLoss(((SQUARE,),) * FILMS, 1.0, changes).change_films(films, np.arange(FILMS))
     assert outlined.equal(boxed)
     for film, mask, found in zip(outlined[:, 0].numpy(), moved.numpy() > 0.5, boxes, strict=True):
         assert overlap(film > 0.5, mask) > 0.9
@@ -92,12 +92,12 @@ def test_a_box_that_leaves_the_film_is_cut_and_dropped_where_little_is_left(shif
 def test_augmented_films_keep_their_shape_and_range(channels: int) -> None:
     import torch
 
-    from converters.training.augment import augmented
+    from converters.training.augment import augment
 
     films = torch.rand(6, channels, 64, 64)
     rng = torch.Generator().manual_seed(0)
     for _ in range(5):
-        changed = augmented(films, Changes(flip=0.5), rng)
+        changed = augment(films, Changes(flip=0.5), rng)
         assert changed.shape == films.shape
         assert 0.0 <= float(changed.min()) <= float(changed.max()) <= 1.0
         assert not torch.equal(changed, films)

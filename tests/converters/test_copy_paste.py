@@ -24,7 +24,7 @@ def pasted(rows: list[int], chance: float = 1.0, positive: np.ndarray[Any, Any] 
     import torch
 
     from converters.training.copy_paste import Lesions
-    from converters.training.copy_paste import pasted as paste
+    from converters.training.copy_paste import paste as paste
 
     index = np.array(rows, dtype=np.int64)
     films = torch.from_numpy(SEEN[index]).float().unsqueeze(1) / 255.0
@@ -45,21 +45,21 @@ def test_a_benign_film_with_a_malignant_lesion_takes_its_donors_target_and_no_ot
 def test_the_lesion_comes_whole_with_a_soft_edge_and_nothing_else_of_its_film() -> None:
     import torch
 
-    from converters.training.copy_paste import blended, feathered
+    from converters.training.copy_paste import blend, feather
 
     donor = torch.full((SIDE, SIDE), 0.3)
     mask = torch.from_numpy(MASKS[2])
     donor[mask] = 0.9
     film = torch.full((SIDE, SIDE), 0.5)
     for where in ((0.0, 0.0), (0.99, 0.99), (0.4, 0.7)):
-        out = blended(film, donor, mask, where)
+        out = blend(film, donor, mask, where)
         # Its surroundings were 0.2 darker than here, so all of it is lifted by that, and nothing around it shows.
         assert int(((out - 1.0).abs() < 0.02).sum()) == int(mask.sum())
         changed = (out - film).abs() > 1e-4
         rows, columns = (changed.any(dim=side).nonzero() for side in (1, 0))
         assert int(rows.max() - rows.min()) == 11
         assert int(columns.max() - columns.min()) == 13
-    soft = feathered(mask)
+    soft = feather(mask)
     assert bool((soft[mask] == 1.0).all())
     assert int(((soft > 0.0) & (soft < 1.0)).sum()) > 0
 

@@ -35,12 +35,12 @@ def learnt(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float,
     import torch
 
     from converters.data.datasets import image_folder
-    from converters.data.preprocessing import prepared
+    from converters.data.preprocessing import prepare
     from firmware_app.imaging.model_input import InputSpec
 
     torch.manual_seed(0)
     every = image_folder(films, "disc")
-    every_film = prepared(every, InputSpec("film", 64, 64, greys=greys))
+    every_film = prepare(every, InputSpec("film", 64, 64, greys=greys))
     seen = torch.from_numpy(every_film).float().unsqueeze(1).repeat(1, 3, 1, 1) / 255.0
     seen = (seen - torch.tensor(mean).reshape(1, 3, 1, 1)) / torch.tensor(std).reshape(1, 3, 1, 1)
     labels = torch.tensor([film.label for film in every.films])

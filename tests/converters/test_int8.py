@@ -101,8 +101,8 @@ def test_a_file_whose_depthwise_convolutions_stay_in_float_is_refused_with_the_s
     torch.manual_seed(0)
     folder, films = exported(build("lite0-cut"), tmp_path / "fold0"), discs(4)
     monkeypatch.setattr(onnx_file, "quantize_static_qdq", in_ranges_a_channel)
-    monkeypatch.setattr(onnx_file, "_recentred", lambda _source, path, _films: path)  # it cannot run such a file
-    monkeypatch.setattr(openvino_ir, "folded", shared_core().read_model)
+    monkeypatch.setattr(onnx_file, "_recentre", lambda _source, path, _films: path)  # it cannot run such a file
+    monkeypatch.setattr(openvino_ir, "fold", shared_core().read_model)
     files = artefacts.Rounded(runtime, InputSpec("film", SIDE, SIDE), [folder], [films], logits)
     near = np.arange(4.0)
     found = ptq_search.search(files, tmp_path / "tries", near, lambda _: near, lambda _: [], Gate(), control=False)

@@ -17,7 +17,7 @@ from tests.converters.test_training import with_sources
 def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_path: Path, fresh_lists: Path) -> None:
     from converters.packing.measurement import unseen
     from converters.recipe import load_recipe
-    from converters.training.leave_out import left_out
+    from converters.training.leave_out import leave_out
     from converters.training.steps import RecipeRun
 
     data = with_sources(films, tmp_path / "films")
@@ -29,7 +29,7 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     told = json.loads((work / "leave_out.json").read_text())["results"]
     run = RecipeRun(load_recipe(recipe), tmp_path, data, work)
     source_of = {film.name: dict(film.traits)["source"] for film in run.dataset.films.films}
-    folds, test = left_out(run, "source"), set(run.dataset.division.test)
+    folds, test = leave_out(run, "source"), set(run.dataset.division.test)
     assert [one["value"] for one in told["sources"]] == list(folds) == ["new", "old"]
     for one, (value, left) in zip(told["sources"], folds.items(), strict=True):
         fold, kept = left.fold, left.kept

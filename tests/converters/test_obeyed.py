@@ -50,7 +50,7 @@ def saved(path: Path, ending: tuple[tuple[str, dict[str, Any]], ...] = (), chann
 
 def answered(source: Path, wanted: Recipe, film: np.ndarray[Any, Any] = FILM, channels: int = 1) -> float:
     spec = InputSpec("film", 8, 8, channels=3 if channels == 3 else 1)
-    made = foreign_onnx.adapted(source, source.with_suffix(".made.onnx"), spec, wanted)
+    made = foreign_onnx.adapt(source, source.with_suffix(".made.onnx"), spec, wanted)
     given = registry.get_runtime("onnxruntime").load(made).infer({"film": film})["map"]
     return float(given.reshape(-1)[0])
 

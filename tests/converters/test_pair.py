@@ -11,9 +11,9 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from converters import cli
 from converters.data import datasets
-from converters.data.preprocessing import prepared
+from converters.data.preprocessing import prepare
 from converters.training import fitting
-from converters.training.train import restored
+from converters.training.train import restore
 from firmware_app.packs.pack_folder import Pack
 from tests import films as dicom
 from tests.converters.conftest import ONE_FOLD, on_a_box, write_recipe
@@ -40,8 +40,8 @@ def test_two_networks_become_a_signed_pack_that_marks_a_place_and_says_where_the
     assert "two networks" in (pack.folder / "CARD.md").read_text("utf-8")
 
     held = datasets.image_folder(films, "disc")
-    net = restored(tmp_path / "out" / "work" / "toy-disc" / "student.fold0.pt")
-    cells = fitting.outputs(net, prepared(held, pack.manifest.input), ("map",))["map"].mean(axis=(2, 3))
+    net = restore(tmp_path / "out" / "work" / "toy-disc" / "student.fold0.pt")
+    cells = fitting.outputs(net, prepare(held, pack.manifest.input), ("map",))["map"].mean(axis=(2, 3))
     pooled = cells[:, 0] + net.biases[0]
     assert pooled == pytest.approx(cells[:, 1:] @ np.array(two.weights), abs=1e-3)
 

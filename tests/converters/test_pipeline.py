@@ -114,10 +114,10 @@ def test_the_sets_of_other_places_lead_the_card_and_one_that_is_absent_is_named(
 def test_a_float_file_answers_as_the_network_it_was_made_from(chain: Path) -> None:
     import torch
 
-    from converters.training.train import restored
+    from converters.training.train import restore
 
     work = chain / "out" / "work" / "toy-disc"
-    net = restored(work / "pruned.fold0.pt")
+    net = restore(work / "pruned.fold0.pt")
     film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
     with torch.no_grad():
         maps, features = net(torch.from_numpy(film))

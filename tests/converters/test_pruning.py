@@ -19,7 +19,7 @@ def test_pruning_reaches_its_target_and_the_plan_rebuilds_the_net(name: str, kee
 
     from converters.nets import build, multiplications
     from converters.training import checkpoint, prune
-    from converters.training.train import restored
+    from converters.training.train import restore
 
     torch.manual_seed(0)
     net, example = build(name), torch.rand(2, 1, 64, 64)
@@ -29,7 +29,7 @@ def test_pruning_reaches_its_target_and_the_plan_rebuilds_the_net(name: str, kee
     assert all(layer.after % 8 == 0 for layer in made.layers if layer.name != "cam")
     path = tmp_path / "pruned.pt"
     checkpoint.save(path, checkpoint.Checkpoint(made.net.name, made.net.plan, made.net.state_dict()))
-    assert prune.same_answer(restored(path), made.net, example) == 0.0
+    assert prune.same_answer(restore(path), made.net, example) == 0.0
 
 
 def test_pruning_to_a_latency_stops_when_it_is_reached() -> None:

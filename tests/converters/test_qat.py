@@ -17,7 +17,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
     from torch import nn
 
     from converters.nets.foreign import Foreign
-    from converters.quantizing.qat import rounded
+    from converters.quantizing.qat import round_weights
     from converters.recipe_tables import Input, Net
 
     torch.manual_seed(seed)
@@ -29,7 +29,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
     brought = Foreign(
         nn.Sequential(first, nn.ReLU(), second), Net(build="made.here:net", random=True), Input(size=16), outlines=False
     )
-    net = rounded(brought, films.numpy())
+    net = round_weights(brought, films.numpy())
 
     def away(asked: Any) -> Any:
         return (asked(films)[0] - wanted).square().mean() / wanted.var()
@@ -63,14 +63,14 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
         assert cli.main([step, *command]) == 0
     work = tmp_path / "out" / "work" / "toy-disc"
     weights = digest_of(work / "student.fold0.pt")
-    genuine, asked = ptq_search.moved, []
+    genuine, asked = ptq_search.move, []
 
     def far_at_first(wanted: object, found: object) -> float:
         """The plain files are taken to be far away; what is made from fine-tuned weights is judged truly."""
         asked.append(genuine(wanted, found))  # type: ignore[arg-type]
         return 9.0 if len(asked) <= len(onnx_file.methods) else 0.01
 
-    monkeypatch.setattr(ptq_search, "moved", far_at_first)
+    monkeypatch.setattr(ptq_search, "move", far_at_first)
     assert cli.main(["quantize", *command]) == 0
     (found,) = Accounts.read(work).quantized
     assert [(one.method, one.qat) for one in found.tried] == [

@@ -96,7 +96,7 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
 
     folder = tmp_path / "golden"
     go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "report")
-    work, genuine, seen = folder / "out" / "work" / "toy-disc", gate.judged, []
+    work, genuine, seen = folder / "out" / "work" / "toy-disc", gate.judge, []
 
     def judged(made: Pack, original: gate.Original) -> gate.GoldenResults:
         """The INT8 file is damaged between the drawing of the golden cases and their judgement."""
@@ -104,7 +104,7 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
         seen.append(genuine(made, original))
         return seen[-1]
 
-    monkeypatch.setattr(gate, "judged", judged)
+    monkeypatch.setattr(gate, "judge", judged)
     assert "expected probability" not in (work / "report.html").read_text(encoding="utf-8")
     go_on(exported, films, folder, "pack")
     made = Pack.load(folder / "out" / "toy-disc")
@@ -130,7 +130,7 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
     run = steps.RecipeRun(load_recipe(folder / "toy-disc.toml"), folder, films, work)
     shift(made.folder / "model.fp32.onnx", 4.0)
     with pytest.raises(GateFailed, match="the float ONNX file itself"):
-        gate.without_refused(made, genuine(made, pack.eager(run)))
+        gate.drop_refused(made, genuine(made, pack.eager(run)))
 
 
 def test_a_model_below_the_recipes_floor_ends_the_run_before_any_file_is_made(

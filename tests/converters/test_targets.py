@@ -233,7 +233,7 @@ def test_a_number_is_measured_in_its_own_unit(tmp_path: Path) -> None:
     pack = followed(tmp_path, data, words_of("wide", unit="px"), head=head, epochs=14, loss='loss = "l1"')
     assert numbers(pack)["mae", ""] < 6.0, "guessing the mean is 8 px off"
     assert "absolute error" in next(one.said for one in pack.manifest.gates)
-    shown = evaluate.predict(pack, evaluate.chosen_films(pack, data, None, None)[0], "onnxruntime", "fp32")
+    shown = evaluate.predict(pack, evaluate.choose_films(pack, data, None, None)[0], "onnxruntime", "fp32")
     assert shown.labels.tolist() == [
         int(float(row.split(",")[1]) >= 24.0) for row in (data / "labels.csv").read_text().splitlines()[1:]
     ]

@@ -85,13 +85,13 @@ def test_a_set_with_its_own_head_shapes_the_features_and_is_in_no_pack(
     recipe.write_text(recipe.read_text() + "weight = 0.5\n")
     assert replace(run, recipe=load_recipe(recipe)).digest != run.digest  # it is fitted again
     own = run.dataset.own_heads
-    for value, left in leave_out.left_out(run, "site").items():
+    for value, left in leave_out.leave_out(run, "site").items():
         assert value in SOURCES
         assert own <= set(left.fold.train)
         assert own.isdisjoint(left.fold.held + left.kept)
     held = run.films(fold.held)
     for stage in ("teacher", "student"):
-        net = train.restored(run.path(stage, fold))
+        net = train.restore(run.path(stage, fold))
         area = intervals.auc(np.array([film.label for film in held.films]), run.scores(net, run.array(held)))
         assert area is not None
         assert area > 0.7, stage
@@ -131,7 +131,7 @@ def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path)
 
     work = tmp_path / "out" / "work" / "toy-disc"
     run = steps.RecipeRun(load_recipe(tmp_path / "toy-disc.toml"), tmp_path, films, work)
-    extra = run.extra.of(run.dataset.division.shipped)
+    extra = run.extra.pixels_of(run.dataset.division.shipped)
     assert len(extra) == round(len(run.dataset.division.shipped.train) / 3)
     assert (run.work / "student.fold0.pt").is_file()
 

@@ -80,11 +80,11 @@ class ToyBoxes(Task):
         )
 
     def marks(self, section: Any, outputs: Outputs, film: Film) -> lesions.Marks | None:
-        truth = film.outlined()
+        truth = film.outline()
         if truth is None:
             return None
         chances = threshold.sigmoid(outputs[section.output.mask][0, 0]).astype(np.float32)
-        return lesions.marked(segmentation.stretched(chances, truth.shape), truth, 0.5)
+        return lesions.mark(segmentation.stretch(chances, truth.shape), truth, 0.5)
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
         return recorded["findings"].get(code) if recorded else None

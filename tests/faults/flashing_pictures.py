@@ -76,7 +76,7 @@ def _walk(box: FlashedBox, person: Person, host: str, code: str) -> None:
     for selector, text in (("code", code), ("name", "陈医生"), ("password", PASSWORD), ("again", PASSWORD)):
         person.type(f"main [name={selector}]", text)
     person.send()
-    samples.send([one for one in samples.drawn() if "child" in one.title][:1], box.dicom)
+    samples.send([one for one in samples.draw() if "child" in one.title][:1], box.dicom)
     end = time.monotonic() + 900
     while time.monotonic() < end and not person.all("a.row:not(.unread)"):
         person.driver.get(f"{url}/")

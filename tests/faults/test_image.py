@@ -82,7 +82,7 @@ def test_a_flashed_box_answers_is_set_up_keeps_a_film_through_a_hard_stop_and_re
 ) -> None:
     with switch_on("first") as box:
         _report("first start until C-ECHO is answered", box.answers_echo())
-        samples.send(samples.drawn()[:1], box.dicom)
+        samples.send(samples.draw()[:1], box.dicom)
         box.cut()
     with switch_on("second") as box:
         box.wait("opened by the machine's chip")
@@ -100,7 +100,7 @@ def test_a_flashed_box_answers_is_set_up_keeps_a_film_through_a_hard_stop_and_re
 
 
 def test_sticks_of_four_kinds_are_read_when_they_are_plugged_in(switch_on: Switch, work: Path) -> None:
-    film = samples.drawn()[0]
+    film = samples.draw()[0]
     with switch_on("sticks") as box:
         box.answers_echo()
         page = Page(box)

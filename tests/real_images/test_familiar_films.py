@@ -31,9 +31,9 @@ def noisy(film: Grey) -> Grey:
 
 
 MILD: Final[dict[str, Callable[[Grey], Grey]]] = {
-    "black border of 2 %": lambda film: acquisition_shift.framed(film, [0.02] * 4, acquisition_shift.BLACK),
+    "black border of 2 %": lambda film: acquisition_shift.frame(film, [0.02] * 4, acquisition_shift.BLACK),
     "noise of 1 %": noisy,
-    "gamma 1.15": lambda film: acquisition_shift.graded(film, 1.15),
+    "gamma 1.15": lambda film: acquisition_shift.change_gradient(film, 1.15),
     "JPEG 70": lambda film: acquisition_shift.stored(film, 70),
 }
 """What another clinic's machine might give of a film, (H, W) from 0 to 1."""

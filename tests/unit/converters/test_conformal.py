@@ -43,7 +43,7 @@ def test_of_too_few_films_of_a_class_it_is_never_excluded() -> None:
     labels, scores = np.array([1, 1, 1] + [0] * 50), np.linspace(0.9, 0.1, 53)
     low, high = conformal.limits(labels, scores, 0.1, 0.5)
     assert low == 0.0
-    assert not conformal.given(np.array([0.0, 0.2]), low, high).any()
+    assert not conformal.is_given(np.array([0.0, 0.2]), low, high).any()
     assert high < 1.0
 
 
@@ -52,5 +52,5 @@ def test_films_at_home_are_judged_by_limits_that_have_not_seen_them() -> None:
     scores = np.where(labels == 1, 0.8, 0.2)
     scores[0] = 0.05  # one patient's film lies beyond all others
     patients = [str(index) for index in range(40)]
-    assert conformal.given_at_home(labels, scores, patients, 0.1, 0.5)[0]
-    assert not conformal.given_at_home(labels, scores, ["one"] * 40, 0.1, 0.5).any()
+    assert conformal.measure_given_at_home(labels, scores, patients, 0.1, 0.5)[0]
+    assert not conformal.measure_given_at_home(labels, scores, ["one"] * 40, 0.1, 0.5).any()

@@ -138,7 +138,7 @@ def test_a_patient_or_a_copy_of_home_judges_nothing_elsewhere(
     ],
 )
 def test_a_set_is_named_by_its_folder_its_part_and_a_name(text: str, expected: External) -> None:
-    assert External.of(text) == expected
+    assert External.parse(text) == expected
 
 
 def test_the_rows_stand_in_the_manifest_and_a_second_look_replaces_them(

@@ -177,7 +177,7 @@ def test_a_labels_file_names_classes_parts_patients_and_sites(
     assert isinstance(groups, list)
     assert {(one["trait"], one["value"], one["n"]) for one in groups} == {("site", "north", 6), ("site", "south", 6)}
     assert evaluated(capsys, str(pack), "--data", str(data), "--positive", "malignant", "--split", "val")["n"] == 4
-    assert len({film.patient for film in readers.labelled(data, "malignant").films}) == 6
+    assert len({film.patient for film in readers.read_labels(data, "malignant").films}) == 6
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_labels_file_names_classes_parts_patients_and_sites(
 def test_a_labels_file_that_is_wrong_is_refused_saying_how(tmp_path: Path, spoilt: str, why: str) -> None:
     (tmp_path / "labels.csv").write_text(spoilt)
     with pytest.raises(DataUnreadable, match=why):
-        readers.opened(tmp_path, "malignant")
+        readers.open_set(tmp_path, "malignant")
 
 
 def test_dicom_files_in_class_folders_are_read_and_their_patients_only_counted(
@@ -303,7 +303,7 @@ def test_one_class_alone_leaves_null_what_does_not_apply(pack: Path, folder: Pat
 def test_a_pack_that_outlines_is_measured_by_dice_and_lesions(pack: Path, tmp_path: Path) -> None:
     made = Pack.load(pack)
     outlining = Pack(made.folder, made.manifest.model_copy(update={"task": "segment"}))
-    films = readers.labelled(labelled_folder(tmp_path / "busi"), "malignant")
+    films = readers.read_labels(labelled_folder(tmp_path / "busi"), "malignant")
     row = evaluate.evaluate(outlining, films, "all", "onnxruntime", "fp32")[0].as_dict()
     assert row["dice"] > 0.8
     assert row["lesion_sensitivity"] == 1.0

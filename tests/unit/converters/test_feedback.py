@@ -77,7 +77,7 @@ GOOD = {"labels.csv": table(ROW), f"images/{1:016x}.png": png(1)}
 def test_what_is_sealed_comes_out_as_it_went_in(tmp_path: Path) -> None:
     films = [judged(1), judged(2, 0), judged(3, 1, bits=16)]
     path = written(tmp_path, films)
-    assert feedback.unsealed(path, KEY) == tuple(films)
+    assert feedback.unseal(path, KEY) == tuple(films)
     read = feedback.films_of(path, KEY, PACK).films
     assert [film.label for film in read] == [1, 0, 1]
     wanted = np.random.default_rng(3).integers(0, 2**16, (SIDE, SIDE))
@@ -88,7 +88,7 @@ def test_what_is_sealed_comes_out_as_it_went_in(tmp_path: Path) -> None:
 def test_another_key_does_not_open_it_and_says_which_would(tmp_path: Path) -> None:
     path = written(tmp_path, [judged(1)])
     with pytest.raises(FeedbackForAnother, match=feedback.key_id(KEY.public_key()).hex()):
-        feedback.unsealed(path, X25519PrivateKey.generate())
+        feedback.unseal(path, X25519PrivateKey.generate())
 
 
 def test_it_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
@@ -97,18 +97,18 @@ def test_it_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
     for length in (0, 3, feedback.HEAD - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(FeedbackForeign):
-            feedback.unsealed(path, KEY)
+            feedback.unseal(path, KEY)
     for length in (feedback.HEAD, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(FeedbackCutOff, match=f"{length} of {len(whole)} bytes"):
-            feedback.unsealed(path, KEY)
+            feedback.unseal(path, KEY)
 
 
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
     for content in (zipped(GOOD), b"%PDF-1.7", b"LNF1" + b"\xff" * 16 + b"x" * 99):
         (tmp_path / "other").write_bytes(content)
         with pytest.raises(FeedbackForeign):
-            feedback.unsealed(tmp_path / "other", KEY)
+            feedback.unseal(tmp_path / "other", KEY)
 
 
 def twice() -> bytes:
@@ -163,7 +163,7 @@ def test_what_the_form_has_no_place_for_is_refused_though_its_seal_is_good(
     tmp_path: Path, plain: Callable[[], bytes], why: str
 ) -> None:
     with pytest.raises(FeedbackMalformed, match=why):
-        feedback.unsealed(sealed_zip(tmp_path, plain()), KEY)
+        feedback.unseal(sealed_zip(tmp_path, plain()), KEY)
 
 
 def test_feedback_on_another_pack_is_refused(tmp_path: Path) -> None:

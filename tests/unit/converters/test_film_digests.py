@@ -67,7 +67,7 @@ def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
         drawn(tmp_path / "more" / f"other{index}.png", 300 + index)
     copied = tmp_path / "more" / "copy.png"
     copied.write_bytes((data / own.division.test[0]).read_bytes())
-    films = unlabelled.opened(RECIPE, data, own, SPEC)
+    films = unlabelled.open_unlabelled(RECIPE, data, own, SPEC)
     assert len(films.pixels) == 4
     assert "unlabelled/more/more/copy.png" not in films.words
     assert "1 unlabelled films left out" in capsys.readouterr().err
@@ -78,10 +78,10 @@ def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(
 ) -> None:
     words = {film.name: film_digests.word(film) for film in own.films.films}
     other = tmp_path / "work" / "other"
-    assert film_digests.learnt(other) is None
+    assert film_digests.learn(other) is None
     test = own.division.test[0]
     film_digests.note(other, {"elsewhere/renamed.png": words[test], "b": "unknown"})
-    known = film_digests.learnt(other)
+    known = film_digests.learn(other)
     assert known is not None
     with pytest.raises(SplitLeaks, match=r"renamed\.png") as refused:
         film_digests.refuse_known(known, {test: words[test]})

@@ -25,14 +25,14 @@ def changed(one: Predictions, logits: np.ndarray[tuple[int, ...], np.dtype[np.fl
 
 
 def verdict(name: str, one: Predictions, other: Predictions, gate: Gate | None = None) -> GateResult:
-    (gate_result,) = [made for made in gates.judged(one, other, THRESHOLD, gate or Gate()) if made.gate == name]
+    (gate_result,) = [made for made in gates.judge(one, other, THRESHOLD, gate or Gate()) if made.gate == name]
     return gate_result
 
 
 def test_a_faithful_file_passes_both_gates() -> None:
     one = original(6000, 3000)
     noise = np.random.default_rng(1).standard_normal(6000)
-    made = gates.judged(one, changed(one, one.logits + 0.02 * noise), THRESHOLD, Gate())
+    made = gates.judge(one, changed(one, one.logits + 0.02 * noise), THRESHOLD, Gate())
     assert [gate_result.outcome for gate_result in made] == [GateOutcome.PASSED, GateOutcome.PASSED]
     assert gates.worst(made) is GateOutcome.PASSED
 

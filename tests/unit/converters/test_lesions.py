@@ -55,14 +55,14 @@ def test_a_lesion_is_hit_by_a_mark_that_covers_it_and_not_by_a_speck_or_a_flood(
     chance = np.zeros((64, 64), dtype=np.float32)
     chance[disc(64, (21, 20), radius=5)] = 0.9
     chance[disc(64, (10, 55), radius=4)] = 0.7
-    marked = lesions.marked(chance, truth, 0.5)
+    marked = lesions.mark(chance, truth, 0.5)
     assert list(marked.hits) == pytest.approx([0.9, 0.0])
     assert list(marked.false) == pytest.approx([0.7])
     speck = np.zeros((64, 64), dtype=np.float32)
     speck[20, 20] = 1.0
-    assert lesions.marked(speck, truth, 0.5).hits == (0.0, 0.0)
+    assert lesions.mark(speck, truth, 0.5).hits == (0.0, 0.0)
     flood = np.ones((64, 64), dtype=np.float32)
-    assert lesions.marked(flood, truth, 0.5) == Marks((0.0, 0.0), (1.0,), lesions.dice(flood > 0, truth))
+    assert lesions.mark(flood, truth, 0.5) == Marks((0.0, 0.0), (1.0,), lesions.dice(flood > 0, truth))
 
 
 def test_the_froc_counts_hits_above_the_cut_that_keeps_false_marks_within_the_rate() -> None:
@@ -72,12 +72,12 @@ def test_the_froc_counts_hits_above_the_cut_that_keeps_false_marks_within_the_ra
 
 def test_films_are_pooled_with_intervals_and_empty_ones_do_not_flatter_dice() -> None:
     films = [Marks((0.9,), (), 0.8), Marks((0.0,), (0.6,), 0.2), Marks((), (), 1.0)]
-    pooled = lesions.found(films, ["a", "b", "c"])
+    pooled = lesions.measure_lesions(films, ["a", "b", "c"])
     assert pooled.dice == pytest.approx(0.5)
     assert (pooled.lesions.hits, pooled.lesions.n) == (1, 2)
     assert pooled.false_per_film == pytest.approx(1 / 3)
     assert pooled.lesions_ci == (0.0, 1.0)
-    healthy = lesions.found([Marks((), (), 1.0)], ["a"])
+    healthy = lesions.measure_lesions([Marks((), (), 1.0)], ["a"])
     assert (healthy.dice, healthy.dice_ci, healthy.lesions.value, healthy.lesions_ci) == (None, None, None, None)
     with pytest.raises(ValueError, match="films"):
-        lesions.found([], [])
+        lesions.measure_lesions([], [])

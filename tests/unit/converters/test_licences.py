@@ -15,10 +15,10 @@ FREE = (
 
 
 def test_weights_of_free_data_are_apache_unless_the_words_say_another() -> None:
-    assert licences.of_weights(None, FREE) == "Apache-2.0"
-    assert licences.of_weights("CC-BY-4.0", FREE) == "CC-BY-4.0"
-    assert licences.of_weights("CC-BY-NC-4.0", FREE) == "CC-BY-NC-4.0"
-    assert licences.of_weights(None, FREE, brought=True) is None
+    assert licences.find_weights_licence(None, FREE) == "Apache-2.0"
+    assert licences.find_weights_licence("CC-BY-4.0", FREE) == "CC-BY-4.0"
+    assert licences.find_weights_licence("CC-BY-NC-4.0", FREE) == "CC-BY-NC-4.0"
+    assert licences.find_weights_licence(None, FREE, brought=True) is None
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_weights_of_non_commercial_data_are_non_commercial_or_the_pack_is_not_ma
 ) -> None:
     data = (*FREE, ("restricted", licence))
     with pytest.raises(ValueError, match=r'“restricted” is non-commercial: write weights_licence = "CC-BY-NC-4.0"'):
-        licences.of_weights(said, data)
+        licences.find_weights_licence(said, data)
     with pytest.raises(ValueError, match="restricted"):
-        licences.of_weights(said, data, brought=True)
-    assert licences.of_weights("CC-BY-NC-4.0", data) == "CC-BY-NC-4.0"
+        licences.find_weights_licence(said, data, brought=True)
+    assert licences.find_weights_licence("CC-BY-NC-4.0", data) == "CC-BY-NC-4.0"

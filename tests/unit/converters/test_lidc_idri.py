@@ -42,9 +42,9 @@ def test_a_series_is_a_volume_in_hounsfield_units_with_the_nodule_where_half_of_
     whole: Reader = [(3, "TRUE", ROUND), (4, "TRUE", ROUND)]
     one_slice: Reader = [(3, "TRUE", ROUND)]
     series(tmp_path / "one" / "ct", whole, one_slice, [], [])
-    (film,) = readers.opened(tmp_path, "nodule").films
+    (film,) = readers.open_set(tmp_path, "nodule").films
     assert (film.name, film.label, film.patient) == ("one/ct", 1, "patient1")
-    voxels, mask = film.read(), film.outlined()
+    voxels, mask = film.read(), film.outline()
     assert mask is not None
     assert voxels.shape == mask.shape == (8, scans.ROWS, scans.COLUMNS)
     assert np.ptp(voxels) > 800
@@ -58,8 +58,8 @@ def test_a_hole_is_cut_out_and_a_single_point_is_no_nodule(tmp_path: Path) -> No
     hole = [(8, 8), (10, 8), (10, 10), (8, 10)]
     series(tmp_path / "hole", [(2, "FALSE", hole), (2, "TRUE", ROUND)])
     series(tmp_path / "small", [(2, "TRUE", [(9, 9)])], patient="B")
-    with_hole, small = readers.opened(tmp_path, "nodule").films
-    mask = with_hole.outlined()
+    with_hole, small = readers.open_set(tmp_path, "nodule").films
+    mask = with_hole.outline()
     assert mask is not None
     assert not mask[2, 9, 9]
     assert mask[2, 11, 9]

@@ -49,7 +49,7 @@ def test_a_map_that_tells_the_truth_agrees_with_occlusion(tmp_path: Path) -> Non
     manifest = pack.manifest
     session = registry.get_runtime("onnxruntime").load(pack.artefact("onnxruntime", "fp32"))
     model = occlusion.Model(session, manifest.input, manifest.section.findings[0], manifest.section.output.map)
-    agreement = occlusion.compared(model, films, samples=400)
+    agreement = occlusion.compare(model, films, samples=400)
     assert agreement["occlusion"]["films"] == 2
     assert agreement["occlusion"]["median"] > 0.9
     assert agreement["lime"]["median"] > 0.5

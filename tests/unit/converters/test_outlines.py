@@ -69,10 +69,10 @@ def test_volumes_are_read_with_their_masks_and_the_empty_ones_are_negative(tmp_p
     write(tmp_path, "b.npy", grey + 1.0, np.zeros_like(LESION))
     write(tmp_path, "c.npy", grey, LESION)
     (tmp_path / "labels.csv").write_text("file,patient,machine\na.npy,p1,X\nb.npy,p1,Y\n")
-    films = volume_sets.opened(tmp_path, "ball").films
+    films = volume_sets.open_volumes(tmp_path, "ball").films
     assert [(film.label, film.patient) for film in films] == [(1, "p1"), (0, "p1"), (1, "c")]
     assert films[0].read().shape == (8, 8, 8)
-    outlined = films[0].outlined()
+    outlined = films[0].outline()
     assert outlined is not None
     assert np.array_equal(outlined, LESION)
     assert volume_sets.copies(films) == [(0, 2)]
@@ -91,7 +91,7 @@ def test_volumes_are_read_with_their_masks_and_the_empty_ones_are_negative(tmp_p
 def test_a_volume_in_another_form_is_refused(tmp_path: Path, volume: object, mask: object, sentence: str) -> None:
     write(tmp_path, "a.npy", volume, mask)
     with pytest.raises(DataUnreadable, match=sentence):
-        volume_sets.opened(tmp_path, "ball")
+        volume_sets.open_volumes(tmp_path, "ball")
 
 
 def test_a_volume_becomes_a_tensor_with_its_depth() -> None:

@@ -88,7 +88,7 @@ def as_it_was(home: Path) -> Path:
     folder = toy_pack.write(home / "old", "toy-adult", "adult", 18, None)
     toy_pack.learns(folder, [picture(number) for number in range(COUNT)], 1.0)
     manifest = json.loads((folder / MANIFEST_FILE).read_text())
-    opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
+    opened = Refit.open(folder, home / "toy-adult.toml", home / "data")
     names = opened.dataset.division.shipped.train
     manifest["typicality"]["films"] = len(names)
     manifest["made_by"] = {"train": "a" * 64, "typicality": "a" * 64}
@@ -111,9 +111,9 @@ def as_it_was(home: Path) -> Path:
     }
     manifest["measured"] = [row, {**row, "split": "out-of-fold", "passed": None, "passed_ci": None}]
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
-    opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
+    opened = Refit.open(folder, home / "toy-adult.toml", home / "data")
     groups = [opened.dataset.group_of[film.name] for film in opened.films.films]
-    model, limits = typicality_model.judged(opened.plain, groups, 3, WIDER)
+    model, limits = typicality_model.judge(opened.plain, groups, 3, WIDER)
     path = model.save(folder / manifest["typicality"]["path"])
     manifest["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": file_sha256(path)}
     manifest["typicality"]["bytes"] = path.stat().st_size
@@ -134,7 +134,7 @@ def test_films_framed_by_another_clinics_machine_get_a_number_then_and_films_of_
         return float(np.mean([known.model.distance(one) > known.limit for one in features]))
 
     fresh = [acquisition_shift.unit(picture(number).astype(np.float32)) for number in range(1000, 1060)]
-    framed = [acquisition_shift.framed(film, [0.02] * 4, acquisition_shift.BLACK) for film in fresh]
+    framed = [acquisition_shift.frame(film, [0.02] * 4, acquisition_shift.BLACK) for film in fresh]
     strange = [1.0 - film for film in fresh]
     assert refused(place.old, framed) > 0.5
     assert refused(place.made, framed) < 0.2

@@ -223,7 +223,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(few_resamples: None) -> str:
-    return report.rendered(SUBJECT, PREDICTIONS, Accounts.from_dict(ACCOUNTS), "2026-11-21")
+    return report.render(SUBJECT, PREDICTIONS, Accounts.from_dict(ACCOUNTS), "2026-11-21")
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
 def test_without_accounts_there_is_still_a_report_and_a_class_without_films_breaks_nothing() -> None:
     one = made_up(40)
     only = Predictions(one.names, np.zeros(40, np.int64), one.patients, one.logits, one.traits)
-    html = report.rendered(SUBJECT, {SUBJECT.main: only}, Accounts(), "2026-11-21")
+    html = report.render(SUBJECT, {SUBJECT.main: only}, Accounts(), "2026-11-21")
     Page().feed(html)
     assert "Nothing was refused." in html
     assert not re.search(r"\bnan\b|\binf\b|None", html)

@@ -47,7 +47,7 @@ def recipe_with(folder: Path, *beside: str) -> Recipe:
 
 
 def test_films_of_hannover_keep_patients_together_and_say_their_view(tmp_path: Path) -> None:
-    films = readers.opened(hannover(tmp_path / "hannover"), "abnormal").films
+    films = readers.open_set(hannover(tmp_path / "hannover"), "abnormal").films
     assert [(film.name, film.patient, film.label) for film in films] == [
         ("aa.jpg", "p1", 1),
         ("bb.jpg", "p1", 1),
@@ -56,7 +56,7 @@ def test_films_of_hannover_keep_patients_together_and_say_their_view(tmp_path: P
     assert dict(films[1].traits) == {"view": "PA", "sex": "M"}
     (tmp_path / "hannover" / "images" / "cc.jpg").unlink()
     with pytest.raises(DataUnreadable, match=r"1 of its films are absent, the first is cc\.jpg"):
-        readers.opened(tmp_path / "hannover", "abnormal")
+        readers.open_set(tmp_path / "hannover", "abnormal")
 
 
 def test_the_mass_of_a_polygon_file_is_the_mask_and_none_is_an_empty_one(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_mass_of_a_polygon_file_is_the_mask_and_none_is_an_empty_one(tmp_pat
     for number, (name, parts) in enumerate(outlines.items()):
         draw(tmp_path / "images" / f"{name}.jpg", number)
         (tmp_path / "outlines" / f"{name}.json").write_text(json.dumps(parts))
-    sick, well = (film.outlined() for film in readers.labelled(tmp_path, "malignant").films)
+    sick, well = (film.outline() for film in readers.read_labels(tmp_path, "malignant").films)
     assert sick is not None
     assert well is not None
     assert np.argwhere(sick).min(axis=0).tolist() == [20, 10]
@@ -85,9 +85,9 @@ def test_a_broken_polygon_file_is_named(tmp_path: Path, text: str) -> None:
     draw(tmp_path / "images" / "a.jpg", 0)
     (tmp_path / "outlines").mkdir()
     (tmp_path / "outlines" / "a.json").write_text(text)
-    (film,) = readers.labelled(tmp_path, "malignant").films
+    (film,) = readers.read_labels(tmp_path, "malignant").films
     with pytest.raises(DataUnreadable, match=r"a\.json"):
-        film.outlined()
+        film.outline()
 
 
 def test_a_test_patient_is_not_learnt_from_in_another_size(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_each_set_is_a_source_and_its_patients_are_nobody_elsewhere(tmp_path: Pa
     assert sources == {"small", "hannover"}
     others = [film for film in films if film.name.startswith("hannover/")]
     assert next((film.name, film.patient) for film in others) == ("hannover/aa.jpg", "hannover/p1")
-    assert [film.name for film in films[:5]] == [film.name for film in readers.opened(own, "PNEUMONIA").films]
+    assert [film.name for film in films[:5]] == [film.name for film in readers.open_set(own, "PNEUMONIA").films]
 
 
 def many_findings(folder: Path) -> Path:

@@ -84,7 +84,7 @@ def test_the_card_says_what_the_manifest_says(pack: Pack) -> None:
 def test_a_golden_image_gets_the_expected_probability_everywhere(
     pack: Pack, case: GoldenCase, judges: dict[str, AllRuntimes]
 ) -> None:
-    if case.reference is not None and cases.located(case.reference) is None:
+    if case.reference is not None and cases.locate(case.reference) is None:
         pytest.skip(f"the package {case.reference.package} (extra demo) is not installed")
     judge = judges[pack.name]
     assert registry.DEFAULT in judge.runtimes

@@ -22,7 +22,7 @@ def folder_of(path: Path, dates: list[str], column: str = "date") -> Path:
 
 
 def slices_of(path: Path) -> list[str]:
-    return [dict(film.traits).get("slice", "none") for film in readers.labelled(path, "disc").films]
+    return [dict(film.traits).get("slice", "none") for film in readers.read_labels(path, "disc").films]
 
 
 @pytest.mark.parametrize(

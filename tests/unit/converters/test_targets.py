@@ -62,7 +62,7 @@ def test_labels_stand_together_and_a_word_that_the_recipe_leaves_out_counts_for_
 def test_each_channel_of_grades_learns_whether_the_grade_is_above_it() -> None:
     graded = kind(kind="grades", grades=4, at_least=2)
     targets = np.array([graded.target(word) for word in "0123"])
-    assert graded.learnt(targets, (0.0, 1.0)).tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert graded.learn(targets, (0.0, 1.0)).tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1]]
     assert graded.shows(targets).ravel().tolist() == [0, 0, 1, 1]
     assert graded.logits(np.array([[5.0, 1.5, -3.0]])).tolist() == [[1.5]]
 
@@ -79,7 +79,7 @@ def test_each_channel_of_grades_learns_whether_the_grade_is_above_it() -> None:
 def test_a_label_that_is_none_is_refused_with_the_films_name(wanted: dict[str, Any], word: str) -> None:
     films = FilmSet("toy", "", (Film("a.png", Path("a.png"), 0, "a", said=word),))
     with pytest.raises(DataUnreadable, match=r"a\.png"):
-        Classify(kind(**wanted)).aimed(films)
+        Classify(kind(**wanted)).aim(films)
 
 
 @pytest.mark.parametrize(
@@ -118,19 +118,19 @@ def test_boxes_stand_beside_the_films_or_around_their_outlines(tmp_path: Path) -
         Image.fromarray(np.zeros((20, 40), np.uint8)).save(tmp_path / "images" / name)
     (tmp_path / "labels.csv").write_text("file,class\na.png,disc\nb.png,clear\n")
     (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\na.png,4,5,12,10\na.png,20,0,40,20\n")
-    first, second = readers.labelled(tmp_path, "disc").films
+    first, second = readers.read_labels(tmp_path, "disc").films
     assert boxes.fractions(first) == ((0.1, 0.25, 0.3, 0.5), (0.5, 0.0, 1.0, 1.0))
     assert boxes.fractions(second) == ()
     (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\na.png,4,5,4,10\n")
     with pytest.raises(DataUnreadable, match="row 1"):
-        readers.labelled(tmp_path, "disc")
+        readers.read_labels(tmp_path, "disc")
     (tmp_path / "boxes.csv").unlink()
     (tmp_path / "masks").mkdir()
     mask = np.zeros((20, 40), np.uint8)
     mask[5:10, 4:12] = 255
     for name in ("a.png", "b.png"):
         Image.fromarray(mask if name == "a.png" else 0 * mask).save(tmp_path / "masks" / name)
-    first, second = readers.labelled(tmp_path, "disc").films
+    first, second = readers.read_labels(tmp_path, "disc").films
     assert boxes.fractions(first) == ((0.1, 0.25, 0.3, 0.5),)
     assert boxes.fractions(second) == ()
 
@@ -139,7 +139,7 @@ def test_what_a_network_is_to_learn_of_a_box_is_the_box_that_is_decoded() -> Non
     from firmware_app.packs.tasks import boxes as box
 
     wanted = (0.1, 0.2, 0.4, 0.5)
-    middles, sides, _ = boxes.aimed((wanted,), (8, 8))
+    middles, sides, _ = boxes.aim((wanted,), (8, 8))
     cells = np.concatenate([8.0 * middles[np.newaxis] - 4.0, sides]).astype(np.float32)
     (found,) = box.decode_boxes(cells, 0.0, boxes.OWN, 0.5)
     assert found[:4] == pytest.approx(wanted, abs=1e-6)

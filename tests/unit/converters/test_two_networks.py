@@ -54,13 +54,13 @@ def test_the_network_that_tells_more_weighs_more_and_one_that_has_learnt_nothing
     labels = (np.arange(400) % 2).astype(np.int64)
     shift = 2.0 * labels - 1.0
     odds = np.stack([shift * 1.5 + rng.normal(size=400), shift * 0.3 + rng.normal(size=400)], axis=1)
-    slopes, intercepts = two_networks.calibrated(labels, odds, ("good", "poor"))
-    weights = two_networks.weighed(labels, odds * slopes + intercepts)
+    slopes, intercepts = two_networks.calibrate(labels, odds, ("good", "poor"))
+    weights = two_networks.weigh(labels, odds * slopes + intercepts)
     assert weights.sum() == pytest.approx(1.0)
     assert weights[0] > 0.6
-    assert two_networks.weighed(labels, odds[:, [0, 0]]).tolist() == [0.5, 0.5]
+    assert two_networks.weigh(labels, odds[:, [0, 0]]).tolist() == [0.5, 0.5]
     with pytest.raises(GateFailed, match="poor"):
-        two_networks.calibrated(labels, odds * [1.0, -1.0], ("good", "poor"))
+        two_networks.calibrate(labels, odds * [1.0, -1.0], ("good", "poor"))
 
 
 def test_as_many_held_back_films_get_no_number_as_the_recipe_says_and_it_is_told_how_many_of_them_are_wrong(
@@ -82,7 +82,7 @@ def test_as_many_held_back_films_get_no_number_as_the_recipe_says_and_it_is_told
     assert members.wrong is not None
     assert members.wrong_apart is not None
     assert members.wrong_apart > 2 * members.wrong
-    assert "plain-small 0.5 and plain 0.5" in two_networks.told(members)
+    assert "plain-small 0.5 and plain 0.5" in two_networks.describe(members)
 
 
 RECIPE = """

@@ -21,7 +21,7 @@ def features(count: int, shifted: float = 0.0) -> Features:
 
 
 def test_a_film_that_differs_in_what_hardly_moves_in_training_is_found() -> None:
-    model = typicality_model.fitted([features(600)])
+    model = typicality_model.fit([features(600)])
     near = [model.distance(one) for one in features(200)]
     far = [model.distance(one) for one in features(200, shifted=1.2)]
     assert np.quantile(near, 0.95) < np.quantile(far, 0.05)
@@ -30,9 +30,9 @@ def test_a_film_that_differs_in_what_hardly_moves_in_training_is_found() -> None
 def test_a_limit_is_set_without_the_films_it_judges() -> None:
     exact = features(100)
     groups = [str(number // 2) for number in range(100)]
-    model = typicality_model.fitted([exact])
+    model = typicality_model.fit([exact])
     inside = np.mean([model.distance(one) for one in exact])
-    assert typicality_model.held_out([exact], [exact], groups, 1)[0].mean() > inside
+    assert typicality_model.hold_out([exact], [exact], groups, 1)[0].mean() > inside
 
 
 def test_a_film_is_varied_by_its_name_and_a_seed_alone_and_stays_ready_for_the_model() -> None:
@@ -44,8 +44,8 @@ def test_a_film_is_varied_by_its_name_and_a_seed_alone_and_stays_ready_for_the_m
         ]
     )
     names = [f"film{number}" for number in range(8)]
-    varied = typicality_model.varied(ready, names, spec, 1)
-    assert np.array_equal(varied[::-1], typicality_model.varied(ready[::-1], names[::-1], spec, 1))
-    assert not np.array_equal(varied, typicality_model.varied(ready, names, spec, 2))
+    varied = typicality_model.vary(ready, names, spec, 1)
+    assert np.array_equal(varied[::-1], typicality_model.vary(ready[::-1], names[::-1], spec, 1))
+    assert not np.array_equal(varied, typicality_model.vary(ready, names, spec, 2))
     assert (varied.shape, varied.dtype.name) == (ready.shape, "uint8")
     assert all(film.min() == 0 and film.max() == 255 for film in varied)  # stretched as the box does it

@@ -58,7 +58,7 @@ def test_a_film_leaves_only_with_consent_and_a_word_and_names_nobody(giving: Des
     answer = post(li, "/feedback", sure="on")
     path = tmp_path / "clinic.lnf"
     path.write_bytes(answer.data)
-    (film,) = reading.unsealed(path, OWN)
+    (film,) = reading.unseal(path, OWN)
     assert (film.label, film.pack, film.version, film.drawn) == ("1", "p", "1.0.0", (((5, 10), (55, 110)),))
     assert int(np.asarray(reading.FeedbackFilm("f", path, 0, "p", png=film.png).read()).mean()) == 777
     for secret in (SCRIPT, giving.case, giving.instance.reference):
@@ -68,7 +68,7 @@ def test_a_film_leaves_only_with_consent_and_a_word_and_names_nobody(giving: Des
     assert (entry.actor, entry.case, entry.details["films"]) == ("li", giving.case, 1)
     assert post(li, "/feedback", sure="on").status_code == 409  # it was given
     path.write_bytes(post(li, "/feedback", sure="on", again="on").data)
-    assert reading.unsealed(path, OWN) == (film,)  # under the same name
+    assert reading.unseal(path, OWN) == (film,)  # under the same name
     post(li, f"{page}/verdict", finding="pneumonia", verdict="disagree")
     assert '<dd id="due">1</dd>' in li.get("/feedback", headers=HTML).text  # another word makes it due again
     post(li, f"{page}/consent")
