@@ -100,15 +100,17 @@ def walk_data_set(
     wanted: Collection[int],
     sequences: Collection[int] = (),
     completing: Collection[int] = (),
+    *,
+    into: Walk | None = None,
+    most_items: int = ITEMS_KEPT,
 ) -> Walk:
     """Walk the data set in *data* from *start* to its end, and return where the *wanted* elements lie: those of the
     data set itself, and those in the items of *sequences*, also of one such sequence in another.
 
-
     *completing*: after one of these the data set may be complete, so that other bytes may follow it.
-    Raises `Truncated`, `Malformed` or `NestedTooDeep`.
+    Raises `Truncated`, `Malformed` or `NestedTooDeep`; *into* then holds what was read before.
     """
-    return _Walker(data, encoding, wanted, sequences, completing).run(start)
+    return _Walker(data, into or Walk(encoding), wanted, sequences, completing, most_items).run(start)
 
 
 class _Walker:
@@ -117,21 +119,22 @@ class _Walker:
     def __init__(
         self,
         data: Buffer,
-        encoding: Encoding,
+        walk: Walk,
         wanted: Collection[int],
         sequences: Collection[int],
         completing: Collection[int],
+        most_items: int,
     ) -> None:
         self.data = data
         self.end = len(data)
-        self.wanted, self.sequences, self.completing = wanted, sequences, completing
+        self.wanted, self.sequences, self.completing, self.most_items = wanted, sequences, completing, most_items
         self.complete = False
         self.begun = 0  # where the last top-level element begins, or what follows the data set
         self.padding = self.end  # where zeros begin that reach to the end
         self.passed = self.highest = 0  # the tag of the top-level element before it, and the highest before that
-        self.walk = Walk(encoding)
+        self.walk = walk
         self.stack: list[_Level] = []
-        self.level = _Level(is_sequence=False, limit=self.end, closed_by_limit=True, encoding=encoding, path=())
+        self.level = _Level(is_sequence=False, limit=self.end, closed_by_limit=True, encoding=walk.encoding, path=())
         self.count = 0
 
     def run(self, position: int) -> Walk:
@@ -266,7 +269,7 @@ class _Walker:
     def _followed(self, tag: int) -> tuple[tuple[int, ...] | None, Item | None]:
         """Path and item of a sequence that opens here; (None, None) where nobody asked for it."""
         is_asked = tag in self.sequences and not self.complete
-        if self.level.path is None or not is_asked or len(self.walk.items) >= ITEMS_KEPT:
+        if self.level.path is None or not is_asked or len(self.walk.items) >= self.most_items:
             return None, None
         return (*self.level.path, tag), self.level.item
 
@@ -333,35 +336,16 @@ class _Walker:
             raise Malformed(where=tag_name(tag))
         kept = self._kept(level)
         path = kept.path if kept is not None else None
-        if length == _UNDEFINED:
-            self._open(
-                _Level(
-                    is_sequence=False,
-                    limit=level.limit,
-                    closed_by_limit=False,
-                    encoding=level.encoding,
-                    path=path,
-                    item=kept,
-                )
-            )
-        else:
-            if position + length > level.limit:
-                raise self._short(level.limit, tag_name(_ITEM), position + length)
-            self._open(
-                _Level(
-                    is_sequence=False,
-                    limit=position + length,
-                    closed_by_limit=True,
-                    encoding=level.encoding,
-                    path=path,
-                    item=kept,
-                )
-            )
+        is_open_ended = length == _UNDEFINED
+        end = level.limit if is_open_ended else position + length
+        if end > level.limit:
+            raise self._short(level.limit, tag_name(_ITEM), end)
+        self._open(_Level(False, end, not is_open_ended, level.encoding, path, kept))
         return position
 
     def _kept(self, level: _Level) -> Item | None:
         """A new item of the sequence *level*, where it was asked for and there is room."""
-        if level.path is None or len(self.walk.items) >= ITEMS_KEPT:
+        if level.path is None or len(self.walk.items) >= self.most_items:
             return None
         item = Item(level.path, level.item)
         self.walk.items.append(item)

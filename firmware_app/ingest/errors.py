@@ -216,18 +216,6 @@ STICK_EMPTY = Refusal(
 )
 
 
-STICK_DAMAGED = Refusal(
-    StickError,
-    "stick.damaged",
-    N_(
-        "There may be images on the stick that the box cannot see: more of it is in use than its files take, so its "
-        "folders are damaged or its memory is worn out. What can be seen was copied, and its cases are marked as "
-        "incomplete. Copy the images from the machine again, onto another stick."
-    ),
-)
-"""More space is in use on the medium than the listed files take (`ingest.stick_space`)."""
-
-
 STICK_OVERFULL = Refusal(
     StickError,
     "stick.overfull",

@@ -32,9 +32,8 @@ from firmware_app.core.errors import LanternError, StoreError
 from firmware_app.core.records import Reason
 from firmware_app.dicom.errors import DirectoryRecord, IntakeError, NotKept, SpaceShort
 from firmware_app.dicom.storage import Outcome
-from firmware_app.ingest import stick_file_kinds, stick_files, stick_space
+from firmware_app.ingest import stick_file_kinds, stick_files
 from firmware_app.ingest.errors import (
-    STICK_DAMAGED,
     STICK_EMPTY,
     STICK_LISTS_MORE,
     STICK_NOT_ALL,
@@ -65,7 +64,6 @@ class StickCopier:
     ) -> None:
         """*word* is the mounter's description of the stick."""
         self._root, self._device, self._door, self._marks = root, word.device, door, marks
-        self._word = word
         self._tell, self._stop = tell, stop
         self._told = 0.0
         self._association: int | None = None
@@ -113,11 +111,6 @@ class StickCopier:
             self._advance()
         if listing.overfull:
             return Reason.of(STICK_OVERFULL(limit=stick_files.MOST_FILES, depth=stick_files.MOST_DEPTH))
-        has_lost = stick_space.has_lost(self._root, self._word.kind)
-        if not stick_files.is_there(self._root, self._device):  # then the sizes of its files could not all be asked for
-            raise STICK_PULLED()
-        if has_lost:
-            return Reason.of(STICK_DAMAGED())
         if self.status.refused:  # which case a refused image belongs to is unknown
             return Reason.of(STICK_NOT_ALL(count=self.status.refusals))
         usb_import.UsbImports(self._door.clinical.database).record_whole_stick(self.met, files.listed_more)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from struct import unpack_from
 from typing import Final
 
-from firmware_app.dicom.data_elements import LONG_VRS, SHORT_VRS
+from firmware_app.dicom.data_elements import EXPLICIT_LITTLE, Element
+from firmware_app.dicom.element_stream import Walk, walk_data_set
 from firmware_app.dicom.errors import IntakeError
 from firmware_app.ingest.errors import STICK_PULLED
 from firmware_app.ingest.input_files import close_quietly, open_regular_file, read_at, to_storable_text
@@ -105,15 +106,15 @@ def _list_below(folder: Path, parts: tuple[str, ...], result: SearchResult) -> I
 DICOMDIR_NAME: Final = "dicomdir"
 MOST_DICOMDIR_BYTES: Final = 16_000_000
 MOST_LISTS: Final = 32
-_MOST_NESTING: Final = 8
+_MOST_VALUE: Final = 1024
 
 _RECORDS: Final = 0x00041220  # Directory Record Sequence
 _TYPE: Final = 0x00041430  # Directory Record Type
 _IN_USE: Final = 0x00041410  # Record In-use Flag; 0: deleted but still in the list
 _FILE_ID: Final = 0x00041500  # Referenced File ID
 _STUDY: Final = 0x0020000D
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED: Final = 0xFFFFFFFF
+_RECORDS_BEGIN: Final = b"\x04\x00\x20\x12SQ\0\0"
+_UNDEFINED: Final = b"\xff\xff\xff\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,6 @@ class CopyOrder:
     lists: int
 
 
-class BrokenDirectory(Exception):
-    """The list cannot be read any further."""
-
-
 def order_files(files: Sequence[StickFile]) -> CopyOrder:
     """*files* with those first that a DICOMDIR among them lists, study by study."""
     first: dict[tuple[str, ...], StickFile] = {}
@@ -158,120 +155,34 @@ def order_files(files: Sequence[StickFile]) -> CopyOrder:
 
 def list_images(data: bytes) -> Iterator[ListedImage]:
     """The images that *data* lists, in its order; ends silently where the list is broken."""
-    study = ""
-    try:
-        for record in _records(data):
-            begin, end = record.get(_IN_USE, (0, 0))
-            if data[begin:end] == b"\0\0":
-                continue
-            kind = _text(data, record.get(_TYPE)).strip()
-            if kind == "PATIENT":
-                study = ""
-            elif kind == "STUDY":
-                study = _text(data, record.get(_STUDY)).strip(" \0")
-            name = _text(data, record.get(_FILE_ID)).strip(" \0")
-            if name:
-                yield ListedImage(tuple(part.strip() for part in name.split("\\")), study)
-    except BrokenDirectory:
+    start = data.find(_RECORDS_BEGIN)
+    if start < 0:
         return
-
-
-_Span = tuple[int, int]
-
-
-def _records(data: bytes) -> Iterator[dict[int, _Span]]:
-    """The plain elements of each item of the Directory Record Sequence."""
-    start = 132 if data[128:132] == b"DICM" else 0
-    for tag, begin, end in _elements(data, start, len(data)):
-        if tag == _RECORDS:
-            position = begin
-            while position < end:
-                tag, length = _item(data, position)
-                position += 8
-                if tag != _ITEM:
-                    return
-                record, position = _record(data, position, end if length == _UNDEFINED else position + length)
-                yield record
-
-
-def _record(data: bytes, position: int, end: int) -> tuple[dict[int, _Span], int]:
-    """The elements of one item and the start of the next; of a broken item the complete ones, and the data's end."""
-    elements: dict[int, _Span] = {}
-    try:
-        while position < end:
-            if data[position : position + 8] == b"\xfe\xff\x0d\xe0\0\0\0\0":
-                return elements, position + 8
-            tag, begin, stop, position = _element(data, position, 1)
-            elements[tag] = (begin, stop)
-    except BrokenDirectory:
-        return elements, len(data)
-    return elements, position
-
-
-def _elements(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    while position < end:
-        tag, begin, stop, after = _element(data, position, 0, to_the_end=True)
-        yield tag, begin, stop
-        position = after
-
-
-def _element(data: bytes, position: int, depth: int, to_the_end: bool = False) -> tuple[int, int, int, int]:
-    """Tag, begin and end of the value, and where the next element begins.
-
-    With *to_the_end* the Directory Record Sequence may be longer than the file, so that a cut list is still used.
-    """
-    if len(data) - position < 8:
-        raise BrokenDirectory
-    group, number, length = unpack_from("<HHL", data, position)
-    vr, value = data[position + 4 : position + 6], position + 8
-    tag = group << 16 | number
-    if tag == 0:  # zero padding
-        raise BrokenDirectory
-    if vr in SHORT_VRS:
-        (length,) = unpack_from("<H", data, position + 6)
-    elif vr in LONG_VRS:
-        if len(data) - position < 12:
-            raise BrokenDirectory
-        (length,), value = unpack_from("<L", data, value), value + 4
-    if to_the_end and tag == _RECORDS:
-        end = len(data) if length == _UNDEFINED else min(len(data), value + length)
-        return tag, value, end, end
-    if length == _UNDEFINED:
-        after = _after_sequence(data, value, depth)
-        return tag, value, after - 8, after
-    if value + length > len(data):
-        raise BrokenDirectory
-    return tag, value, value + length, value + length
-
-
-def _after_sequence(data: bytes, position: int, depth: int) -> int:
-    """The end of a sequence of undefined length that is skipped."""
-    if depth > _MOST_NESTING:
-        raise BrokenDirectory
-    while True:
-        tag, length = _item(data, position)
-        position += 8
-        if tag == _SEQUENCE_END:
-            return position
-        if tag != _ITEM:
-            raise BrokenDirectory
-        if length != _UNDEFINED:
-            position += length
+    # With an undefined length, a list that was cut is used as far as it goes.
+    data = _RECORDS_BEGIN + _UNDEFINED + data[start + 12 :]
+    walk = Walk(EXPLICIT_LITTLE)
+    with suppress(IntakeError):
+        wanted = (_TYPE, _IN_USE, _FILE_ID, _STUDY)
+        walk_data_set(data, 0, EXPLICIT_LITTLE, wanted, (_RECORDS,), into=walk, most_items=MOST_FILES)
+    study = ""
+    for record in walk.items:
+        in_use, kind, study_uid, name = (
+            _text(data, record.elements.get(tag)) for tag in (_IN_USE, _TYPE, _STUDY, _FILE_ID)
+        )
+        if in_use == "\0\0":
             continue
-        while data[position : position + 4] != b"\xfe\xff\x0d\xe0":
-            *_, position = _element(data, position, depth + 1)
-        position += 8
+        if kind.strip() == "PATIENT":
+            study = ""
+        elif kind.strip() == "STUDY":
+            study = study_uid.strip(" \0")
+        if name := name.strip(" \0"):
+            yield ListedImage(tuple(part.strip() for part in name.split("\\")), study)
 
 
-def _item(data: bytes, position: int) -> tuple[int, int]:
-    if len(data) - position < 8:
-        raise BrokenDirectory
-    group, number, length = unpack_from("<HHL", data, position)
-    return group << 16 | number, length
-
-
-def _text(data: bytes, span: _Span | None) -> str:
-    return "" if span is None else to_storable_text(os.fsdecode(data[span[0] : min(span[1], span[0] + 1024)]))
+def _text(data: bytes, element: Element | None) -> str:
+    if element is None:
+        return ""
+    return to_storable_text(os.fsdecode(data[element.start : element.start + min(element.length, _MOST_VALUE)]))
 
 
 def _read_dicomdir(path: Path) -> list[ListedImage]:
@@ -281,17 +192,11 @@ def _read_dicomdir(path: Path) -> list[ListedImage]:
     except IntakeError:
         return []
     try:
-        pieces, at = [], 0
-        while at < min(size, MOST_DICOMDIR_BYTES) and (
-            piece := read_at(descriptor, min(1 << 20, MOST_DICOMDIR_BYTES - at), at)
-        ):
-            pieces.append(piece)
-            at += len(piece)
+        return list(list_images(read_at(descriptor, min(size, MOST_DICOMDIR_BYTES), 0)))
     except IntakeError:
         return []
     finally:
         close_quietly(descriptor)
-    return list(list_images(b"".join(pieces)))
 
 
 def _comparable_path(parts: Sequence[str]) -> tuple[str, ...]:

@@ -15,10 +15,8 @@ import pytest
 
 from firmware_app.appliance.processes import importer
 from firmware_app.cases import usb_import
-from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.usb_import import StickStage
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -30,13 +28,10 @@ from firmware_app.uplink.outbox import Outbox
 from tests.faults import sticks
 from tests.faults.sticks import Stick, await_true, box, importing, stick
 from tests.objects import file_of, film, new_uid
-from tests.unit.web.test_viewer import Silent, post
-from web.app import create_app
 from web.blueprints import sticks as stick_pages
 
 FILES = 120
 SEEN = 20
-PASSWORD = "a lamp in the village"
 
 
 @pytest.fixture
@@ -117,35 +112,6 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     (case,) = clinical.cases()
     assert (case.incomplete, case.revision) == (None, 2)
     assert [brief.quality for brief in Outbox(clinical.database).waiting(9)] == ["stick.incomplete", "ok"]
-
-
-def test_an_incomplete_case_is_shown_as_one_and_stands_above_what_is_calm(tmp_path: Path, image: Path) -> None:
-    config, state, clinical = box(tmp_path / "state")
-    with stick(image, tmp_path / "usb") as plugged:
-        plugged.plug()
-        pulled_in_the_middle(config, state, plugged)
-    (tmp_path / "calm").mkdir()
-    sop = new_uid()
-    (tmp_path / "calm" / "A.DCM").write_bytes(file_of(film(sop_instance=sop), sop_instance=sop))
-    with stick(sticks.fat(tmp_path / "calm.img", tmp_path / "calm"), tmp_path / "usb") as plugged:
-        plugged.plug()
-        assert importing(config, plugged).stage is StickStage.DONE
-    read_all(clinical)
-    rows = Worklist(clinical).rows("open", 9)
-    assert [bool(one.incomplete) for one in rows] == [True, False]  # both routine, the calm one newer
-
-    accounts = Accounts(state.accounts_db)
-    accounts.create()
-    client = create_app(config, state, clinical, accounts, Silent(None)).test_client()
-    code = accounts.add("li", Role.DOCTOR)
-    assert post(client, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
-    client.post("/language", data={"language": "en"})
-    assert rows[0].incomplete is not None
-    sentence = {language: rows[0].incomplete.text(language) for language in ("en", "zh_CN")}
-    for path in (f"/case/{rows[0].case}", f"/case/{rows[0].case}/report"):
-        shown = client.get(path).get_data(as_text=True)
-        assert any(text in shown for text in sentence.values())
-    assert 'class="incomplete"' in client.get("/").get_data(as_text=True)
 
 
 def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_word(tmp_path: Path, image: Path) -> None:

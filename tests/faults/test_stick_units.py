@@ -112,35 +112,6 @@ def test_the_stick_is_mounted_where_nobody_else_sees_it(plugged: Plugged) -> Non
     assert set(line.split()[5].split(",")) >= {"ro", "nosuid", "nodev", "noexec", "nosymfollow"}
 
 
-def test_the_kernel_refuses_the_importer_every_write_to_the_stick(plugged: Plugged) -> None:
-    done = plugged.house.attempt(
-        plugged.importing,
-        """
-import errno, os
-from pathlib import Path
-from firmware_app.ingest import stick_handover as handover
-with handover.receive_stick(Path("/run/lantern/stick")) as handed:
-    handed.require_safe()
-    names = os.listdir(handed.root)
-    assert "IM0000" in names or "im0000" in names, names
-    name = next(one for one in names if one.lower() == "im0000")
-    assert os.pread(os.open(name, os.O_RDONLY, dir_fd=handed.root), 4, 128) == b"DICM"
-    def create(): os.open("NEW", os.O_WRONLY | os.O_CREAT, dir_fd=handed.root)
-    def change(): os.open(name, os.O_WRONLY, dir_fd=handed.root)
-    def remove(): os.unlink(name, dir_fd=handed.root)
-    def folder(): os.mkdir("NEW", dir_fd=handed.root)
-    for write in (create, change, remove, folder):
-        try:
-            write()
-        except OSError as error:
-            print(write.__name__, errno.errorcode[error.errno])
-        else:
-            print(write.__name__, "WRITTEN")
-""",
-    )
-    assert done.stdout.splitlines() == ["create EROFS", "change EROFS", "remove EROFS", "folder EROFS"], done.stderr
-
-
 TRY = """
 import ctypes, errno, os, socket
 libc = ctypes.CDLL(None, use_errno=True)
@@ -296,38 +267,3 @@ def test_every_disc_that_is_put_into_the_same_drive_is_copied(plugged: Plugged, 
         plugged.house.wait("the next disc to be copied", partial(drive.has_copied, before), 120)
         assert drive.receipts() == before + 1
     assert plugged.house.show(drive.mounting, "ActiveState") == "active"
-
-
-def test_the_importer_notices_lost_files_from_within_its_sandbox(plugged: Plugged, tmp_path: Path) -> None:
-    (tmp_path / "content" / "EXAM").mkdir(parents=True)
-    for name in ("content/FIRST", "content/EXAM/SECOND"):
-        sop = new_uid()
-        (tmp_path / name).write_bytes(file_of(film(sop_instance=sop, rows=256, columns=256), sop_instance=sop))
-    image = sticks.fat(tmp_path / "fat.img", tmp_path / "content")
-    data = bytearray(image.read_bytes())
-    block = data.index(b"SECOND  ") // 512 * 512
-    data[block : block + 512] = bytes(512)
-    image.write_bytes(data)
-    house = plugged.house
-    name = Path(house.loop(image)).name
-    plug_in(house, name)
-    house.wait("the damage to be told", lambda: plugged.status().get("reason"), 120)
-    status = plugged.status()
-    take_out(house, name)
-    house.wait("the stick to be let go", partial(_is_inactive, house, f"lantern-mount@{name}.service"), 60)
-    run("blockdev", "--setrw", f"/dev/{name}")
-    assert (status["stage"], status["new"], status["reason"]) == (
-        "unfinished",
-        1,
-        {"code": "stick.damaged", "details": {}},
-    )
-
-
-def test_a_stick_of_a_foreign_kind_is_refused_in_words(plugged: Plugged, tmp_path: Path) -> None:
-    house = plugged.house
-    (tmp_path / "content").mkdir()
-    name = Path(house.loop(sticks.linux(tmp_path / "ext4.img", tmp_path / "content"))).name
-    plug_in(house, name)
-    house.wait("the refusal", lambda: plugged.status().get("stage") == "refused", 60)
-    assert plugged.status()["reason"] == {"code": "stick.file_system", "details": {"kind": "ext4"}}
-    assert not os.path.ismount(f"/run/lantern/usb/{name}/files")

@@ -27,7 +27,7 @@ from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.errors import NotKept
-from firmware_app.ingest import stick_handover, stick_receipt, stick_space
+from firmware_app.ingest import stick_handover, stick_receipt
 from firmware_app.ingest.errors import STICK_STOPPED
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
@@ -93,7 +93,7 @@ def run(config: Config, handed: ReceivedStick, stop: threading.Event) -> StickSt
         if refusal is not None:
             ended = replace(begun, stage=StickStage.REFUSED, reason=refusal)
         else:
-            _offer_provisioning(config, state, handed.place, word)
+            _offer_provisioning(config, state, handed.place)
             ended, cases = _copy(config, state, handed.place, word=word, begun=begun, stop=stop)
         return _conclude(config, state, ended, cases)
 
@@ -113,14 +113,14 @@ def farewell(config: Config) -> None:
         usb_import.write_status(state, replace(status, taken_out=True))
 
 
-def _offer_provisioning(config: Config, state: StateDir, root: Path, word: Word) -> None:
+def _offer_provisioning(config: Config, state: StateDir, root: Path) -> None:
     """Offer the stick's provisioning files to a new box (docs/decisions/provisioning.md); other boxes ignore them."""
     if config.box.id == UNPROVISIONED and state.provision.is_dir():
         from firmware_app.appliance import first_start, provisioning_files
 
         try:
             shown = search_stick(root)
-            whole = not (shown.unread or shown.overfull) and stick_space.is_all_listed(root, word.kind)
+            whole = not (shown.unread or shown.overfull)
         except StickError:  # the stick was pulled; the copying reports it
             return
         for reason in provisioning_files.offer_from_stick(

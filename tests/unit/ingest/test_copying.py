@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import database_health
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest import stick_files, stick_space
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
 from firmware_app.ingest.stick_handover import Word
@@ -143,96 +141,12 @@ def test_a_damaged_database_is_let_go_of(bench: Bench) -> None:
     database_health.remove_damage_note(bench.state.clinical_db)
 
 
-def test_half_an_image_is_refused_and_nothing_beside_it_passes_for_whole(bench: Bench) -> None:
-    bench.put("a")
-    half = bench.put("b")
-    half.write_bytes(half.read_bytes()[:-20])
-    ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.truncated": 1})
-    assert ended.reason is not None
-    assert ended.reason.code == "stick.not_all"
-    assert bench.marked() == [True]
-
-
-def test_a_stick_that_holds_more_than_it_lists_leaves_its_cases_incomplete(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.put("a")
-    with monkeypatch.context() as damaged:
-        damaged.setattr(stick_space, "has_lost", lambda root, kind: True)
-        for _ in range(2):
-            ended = bench.copy()
-            assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.damaged")
-            assert bench.marked() == [True]
-    assert bench.copy().stage is StickStage.DONE  # the same image on a sound stick
-    assert bench.marked() == [False]
-
-
-def test_a_stick_pulled_while_its_space_is_compared_is_pulled_and_not_damaged(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.put("a")
-
-    def pulled(root: Path, kind: str) -> bool:
-        monkeypatch.setattr(stick_files, "is_there", lambda root, device: False)
-        return True
-
-    monkeypatch.setattr(stick_space, "has_lost", pulled)
-    ended = bench.copy()
-    assert (ended.stage, ended.new, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, 1, "stick.pulled")
-
-
 def test_what_is_passed_by_is_not_missed(bench: Bench) -> None:
     bench.put("a")
     (bench.root / "link").symlink_to("a")
     (bench.root / ".b").write_bytes(b"x")
     ended = bench.copy()
     assert (ended.stage, ended.passed_by) == (StickStage.DONE, 2)
-
-
-def test_half_a_picture_marks_those_beside_it_like_half_a_dicom_object(bench: Bench) -> None:
-    for name, shade in (("a.png", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.tif", 4)):
-        Image.new("L", (64, 64), shade).save(bench.root / name)
-    halves = [bench.root / name for name in ("a.png", "c.jpg", "d.tif")]
-    whole = [half.read_bytes() for half in halves]
-    for half, data in zip(halves, whole, strict=True):
-        half.write_bytes(data[:-30])
-    ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.truncated": 3})
-    assert ended.reason is not None
-    assert (ended.reason.code, ended.reason.details) == ("stick.not_all", {"count": 3})
-    assert bench.marked() == [True]
-    for half, data in zip(halves, whole, strict=True):
-        half.write_bytes(data)
-    ended = bench.copy()
-    assert (ended.stage, ended.new, ended.known) == (StickStage.DONE, 3, 1)
-    assert bench.marked() == [False] * 4
-
-
-def test_a_picture_that_is_too_large_or_gone_or_stopped_at_is_treated_as_any_other(bench: Bench) -> None:
-    Image.new("L", (64, 64), 1).save(bench.root / "a.png")
-    gone = bench.root / "b.png"
-    gone.write_bytes((bench.root / "a.png").read_bytes())
-    large = bench.root / "c.png"
-    large.write_bytes(gone.read_bytes())
-    os.truncate(large, 5_000_000)
-
-    def lose(status: StickStatus) -> None:
-        if status.stage is StickStage.COPYING:
-            gone.unlink(missing_ok=True)
-
-    ended = bench.copy(lose)
-    assert (ended.stage, ended.new, dict(ended.refused)) == (
-        StickStage.UNFINISHED,
-        1,
-        {"intake.too_large": 1, "intake.unreadable": 1},
-    )
-    assert bench.marked() == [True]
-    Image.new("L", (64, 64), 2).save(bench.root / "d.png")
-    stop = threading.Event()
-    stop.set()
-    assert (ended := bench.copy(stop=stop)).reason is not None
-    assert ended.reason.code == "stick.stopped"
 
 
 def test_an_image_of_which_only_the_name_is_left_is_missed_and_said_to_be_empty(bench: Bench) -> None:
@@ -264,22 +178,6 @@ def test_empty_files_that_are_marks_of_cameras_and_of_systems_are_no_images(benc
     assert bench.marked() == [False]
 
 
-def test_an_empty_file_that_the_dicomdir_names_is_missed_whatever_its_name(bench: Bench) -> None:
-    bench.put("0A7F")
-    (bench.root / "FE91").write_bytes(b"")
-    (bench.root / "OTHER").write_bytes(b"")
-    (bench.root / "DICOMDIR").write_bytes(dicomdir(*(record("IMAGE", file=name) for name in ("0A7F", "FE91"))))
-    ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.empty": 1})
-
-
-def test_an_empty_picture_is_missed_where_pictures_are_taken(bench: Bench) -> None:
-    Image.new("L", (64, 64), 7).save(bench.root / "film.png")
-    (bench.root / "lost.jpg").write_bytes(b"")
-    ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 1, {"intake.empty": 1})
-
-
 def test_a_packed_archive_may_hold_the_missing_images(bench: Bench) -> None:
     bench.put("a")
     (bench.root / "b.zip").write_bytes(b"PK\3\4" + bytes(100))
@@ -290,15 +188,6 @@ def test_a_packed_archive_may_hold_the_missing_images(bench: Bench) -> None:
     ended = bench.copy()
     assert (ended.stage, ended.known, dict(ended.refused)) == (StickStage.DONE, 1, {})
     assert bench.marked() == [False]
-
-
-def test_pictures_as_phones_store_them_are_refused_by_name_where_there_is_no_dicom(bench: Bench) -> None:
-    (bench.root / "IMG_0001.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(400))
-    ended = bench.copy()
-    assert (ended.stage, ended.new, dict(ended.refused)) == (StickStage.UNFINISHED, 0, {"intake.phone_picture": 1})
-    bench.put("a")
-    ended = bench.copy()
-    assert (ended.stage, ended.new, ended.passed_by, dict(ended.refused)) == (StickStage.DONE, 1, 1, {})
 
 
 def without_its_end(data: bytes) -> bytes:
@@ -327,13 +216,11 @@ def test_a_stick_of_which_every_image_is_damaged_or_refused_is_not_done(
     assert (ended.reason.code, ended.reason.details) == ("stick.not_all", {"count": 3})
 
 
-@pytest.mark.parametrize("form", ["DICOM/IM{:06d}", "B/I{:07d}", "B/i{:07d}", "B/1.2.840.{}", "DICOM/A long name {}"])
-@pytest.mark.parametrize("beside", ["nothing", "a good film in another folder"])
+@pytest.mark.parametrize("form", ["B/I{:07d}", "B/1.2.840.{}", "DICOM/A long name {}"])
 def test_a_folder_of_images_that_are_all_garbage_is_not_done_though_nothing_but_their_names_tells(
-    bench: Bench, form: str, beside: str
+    bench: Bench, form: str
 ) -> None:
-    if beside != "nothing":
-        bench.put("A/film")
+    bench.put("A/film")
     random_bytes = random.Random(5).randbytes
     for number in range(3):
         bench.put(form.format(number)).write_bytes(random_bytes(4000))
@@ -425,15 +312,3 @@ def test_pictures_are_taken_where_there_is_no_dicom_and_left_where_there_is(benc
     bench.put("z")
     ended = bench.copy()
     assert (ended.stage, ended.new, ended.passed_by) == (StickStage.DONE, 1, 3)
-
-
-def test_a_file_without_preamble_is_an_image_all_the_same(bench: Bench) -> None:
-    (bench.root / "bare").write_bytes(film())
-    assert bench.copy().new == 1
-
-
-def test_a_stick_with_nothing_on_it_opens_no_import(bench: Bench) -> None:
-    ended = bench.copy()
-    assert (ended.stage, ended.found, ended.reason) == (StickStage.EMPTY, 0, Reason("stick.empty", {"count": 0}))
-    (count,) = bench.clinical.database.connection.execute("SELECT COUNT(*) FROM associations").fetchone()
-    assert count == 0
