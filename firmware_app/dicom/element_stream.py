@@ -110,7 +110,7 @@ def walk_data_set(
     *completing*: after one of these the data set may be complete, so that other bytes may follow it.
     Raises `Truncated`, `Malformed` or `NestedTooDeep`; *into* then holds what was read before.
     """
-    return _Walker(data, into or Walk(encoding), wanted, sequences, completing, most_items).run(start)
+    return _Walker(data, into or Walk(encoding), wanted, sequences, completing, most_items=most_items).run(start)
 
 
 class _Walker:
@@ -340,7 +340,7 @@ class _Walker:
         end = level.limit if is_open_ended else position + length
         if end > level.limit:
             raise self._short(level.limit, tag_name(_ITEM), end)
-        self._open(_Level(False, end, not is_open_ended, level.encoding, path, kept))
+        self._open(_Level(False, end, not is_open_ended, level.encoding, path=path, item=kept))
         return position
 
     def _kept(self, level: _Level) -> Item | None:
