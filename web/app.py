@@ -17,7 +17,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.registration_entry import ACCESSION_PATTERN
 from firmware_app.cases.remarks import DoctorVerdict
 from firmware_app.cases.worklist import WorklistRow
-from firmware_app.core import clock
+from firmware_app.core import clock, run_status
 from firmware_app.core.language import N_, html_tag, translate, translate_plural
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -102,13 +102,14 @@ def create_app(
     )
     app.config.from_mapping(test_config or {})
     app.session_interface = _OverTls()
-    disk, intake = standing.Disk(config, state), standing.Intake(state)
+    disk = standing.Disk(config, state)
 
     def stands() -> object:
         trouble = disk.look(standing.PULSE_WRITE_S)
         code = trouble.code if trouble is not None else None
         told = [(one.pack, one.reason.code, one.back) for one in notices.of(clinical, config, Role.DOCTOR)]
-        return standing.reading(clinical, state), sticks.strip(state), code, intake.stopped(), told
+        deaf = not run_status.is_running(state, "gateway")
+        return standing.reading(clinical, state), sticks.strip(state), code, deaf, told
 
     pulse = Pulse(clinical, stands)
     boxes.install(
@@ -121,7 +122,6 @@ def create_app(
             pulse=pulse,
             checkup=checkup or Checkup(None),
             disk=disk,
-            intake=intake,
         ),
     )
     for name, converter in (
@@ -227,7 +227,7 @@ def _banner() -> dict[str, object]:
         "reading": standing.reading(box.clinical, box.state),
         "stick": sticks.strip(box.state),
         "disk": box.disk.look(),
-        "deaf": box.intake.stopped(),
+        "deaf": not run_status.is_running(box.state, "gateway"),
         "model_notices": notices.of(box.clinical, box.config, person.role),
     }
 

@@ -20,7 +20,7 @@ from firmware_app.core.state_dir import StateDir
 from web.checkup import Checkup
 from web.passwords import Passwords
 from web.pulse import Pulse
-from web.standing import Disk, Intake
+from web.standing import Disk
 from web.visits import Visits
 
 _KEY: Final = "lantern"
@@ -37,7 +37,6 @@ class Box:
     pulse: Pulse
     checkup: Checkup
     disk: Disk
-    intake: Intake
     passwords: Passwords = field(default_factory=Passwords)
 
     def __post_init__(self) -> None:

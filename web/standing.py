@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_app.appliance.checks import maintenance
-from firmware_app.appliance.supervisor import HeartbeatMonitor
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import clock, run_status
@@ -18,8 +17,6 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
 LATE_S: Final = 60.0
-SILENT_S: Final = 8.0
-"""A heart beats once a second; a busy machine may hold it up for some."""
 _WRITE_S: Final = 10.0
 PULSE_WRITE_S: Final = 60.0  # writing wears a disk out, and a page may be open day and night
 
@@ -63,16 +60,6 @@ class Disk:
             finally:
                 self._asking.release()
         return self._written
-
-
-class Intake:
-    """Whether images are taken in: the gateway runs, and its heart beats."""
-
-    def __init__(self, state: StateDir) -> None:
-        self._state, self._watch = state, HeartbeatMonitor(state, "gateway")
-
-    def stopped(self) -> bool:
-        return not run_status.is_running(self._state, "gateway") or self._watch.silent_s() > SILENT_S
 
 
 def trouble(disk: Disk, clinical: ClinicalDatabase, state: StateDir) -> list[str]:

@@ -15,7 +15,6 @@ If the ring is on another disk, ``backup/elsewhere`` names it, so that a rescue,
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -36,9 +35,9 @@ from firmware_app.appliance.errors import (
     BACKUP_NOT_WHOLE,
     BACKUP_UNDER_WAY,
 )
-from firmware_app.core import clock, database_health
+from firmware_app.core import clock, database_health, locks
 from firmware_app.core.database import Database
-from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
+from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory, sync_file
 
 log = logging.getLogger("lantern.store")
 
@@ -285,27 +284,13 @@ def _numbers(folder: Path) -> list[int]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BACKUP_UNDER_WAY(path=str(folder)) from None
+    with locks.hold_lock(folder / "lock") as alone:
+        if not alone:
+            raise BACKUP_UNDER_WAY(path=str(folder))
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
     path.chmod(0o660)
     sync_file(path)
-
-
-def sync_file(path: Path) -> None:
-    """Return only when the content of *path* is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -31,7 +31,7 @@ from firmware_app.cases.references import References
 from firmware_app.core import clock, database_health, disk, locks
 from firmware_app.core.database import may_use_schema
 from firmware_app.core.errors import STORE_DAMAGED, StoreTooNew
-from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
+from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory, sync_file
 from firmware_app.uplink.exchange import exchange_db
 
 log = logging.getLogger("lantern.store")
@@ -138,7 +138,7 @@ def _rescue(state: StateDir, database: Path, cause: str) -> RescueReport:
     for left in new.glob("fresh.db-*"):
         left.unlink()
     report.write(new)
-    backup_ring.sync_file(new / "fresh.db")
+    sync_file(new / "fresh.db")
     sync_directory(new)
     rescue_report.write_counter(database, report.number)
     new.rename(folder / str(report.number))

@@ -7,11 +7,9 @@ place in a ring itself (docs/decisions/software-channel.md).
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,8 +37,9 @@ from firmware_app.appliance.errors import (
 )
 from firmware_app.appliance.software_bundle import InstalledSystem, Later, is_later, newest_first
 from firmware_app.appliance.software_offers import SoftwareIndex, SoftwareOffer
+from firmware_app.core import locks
 from firmware_app.core.errors import LanternError
-from firmware_app.core.state_dir import StateDir, free_bytes
+from firmware_app.core.state_dir import StateDir, free_bytes, sync_file
 from firmware_app.packs import signed_folder
 from firmware_app.packs.signed_folder import RepositoryErrors, SignedFolder
 
@@ -159,9 +158,9 @@ def fetch_update(
         place = state.channel / _FETCHED
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        _sync(part)
+        sync_file(part)
         path = part.rename(place / offer.file)
-        _sync(place)
+        sync_file(place)
         return UpdateOffer(offer, None, repository.age_judged, path)
 
 
@@ -203,19 +202,15 @@ def _open_repository(state: StateDir, wish: UpdateRequest) -> Iterator[tuple[Sig
 @contextmanager
 def _locked(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock *name*; the kernel frees it when this process ends.  Raises `SoftwareBusy`."""
-    try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        lock = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SOFTWARE_FOLDER_UNUSABLE(path=str(folder), detail=error.strerror or str(error)) from error
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SoftwareBusy from None
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            alone = held.enter_context(locks.hold_lock(folder / name))
+        except OSError as error:
+            raise SOFTWARE_FOLDER_UNUSABLE(path=str(folder), detail=error.strerror or str(error)) from error
+        if not alone:
+            raise SoftwareBusy
         yield
-    finally:
-        os.close(lock)
 
 
 @contextmanager
@@ -227,11 +222,3 @@ def _explain_disk_errors(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SOFTWARE_DISK_FULL(missing_mb=1) from error
         raise SOFTWARE_FOLDER_UNUSABLE(path=str(folder), detail=error.strerror or str(error)) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -29,6 +29,7 @@ from typing import Any, Final, Literal
 
 from firmware_app.core import programs
 from firmware_app.core.programs import ProgramFailed
+from firmware_app.core.state_dir import sync_directory
 
 NAME: Final = "lantern-var"
 """Of the opened volume, and the label that its header has once it is ready."""
@@ -140,7 +141,7 @@ def erase_volume_keys(places: VolumePaths | None = None) -> None:
         _run("cryptsetup", "erase", "--batch-mode", where.device)
     for path in (where.made, where.key, where.recovery):
         path.unlink(missing_ok=True)
-    _sync(where.config)
+    sync_directory(where.config)
 
 
 def _confirmed(places: VolumePaths) -> bool:
@@ -275,7 +276,7 @@ def _forget_key(places: VolumePaths) -> None:
         _tell(f"the key beside the state's disk stays for now: {error}")
         return
     places.key.unlink()
-    _sync(places.config)
+    sync_directory(places.config)
 
 
 def _show_recovery(places: VolumePaths) -> None:
@@ -287,7 +288,7 @@ def _show_recovery(places: VolumePaths) -> None:
         places.screen.write_text(_UNSEEN.format(key=places.recovery.read_text("ascii").strip()) + "\n\n", "ascii")
         return
     places.recovery.unlink()
-    _sync(places.config)
+    sync_directory(places.config)
 
 
 def _is_new() -> bool:
@@ -337,15 +338,7 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(path.parent)
 
 
 def _tell(sentence: str) -> None:

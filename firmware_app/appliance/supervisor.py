@@ -1,35 +1,28 @@
-"""`lantern serve`: one small supervisor, the processes it keeps alive, and their heartbeats.
+"""`lantern serve`: one small supervisor and the processes it keeps alive.
 
 Each process is `lantern serve --only NAME`, so that systemd can start them without the supervisor.  The viewer is
 another package, which nothing here may import: it is started as ``python -m web.server``.
-
-Others see a process's heartbeat without a write to the disk: it holds a lock on one byte, and moves it on.  A stopped
-or hanging process still holds its lock file (`presence`), so that alone does not show that it lives.  The number of
-the locked byte counts its beats; an open-file-description lock (fcntl(2)) is gone when the process is.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import logging
 import os
 import signal
-import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from firmware_app.appliance import database_repair, rescue
 from firmware_app.appliance.provisioning_request import ProvisioningRunner
 from firmware_app.core import clock, database_health, notify, process, run_status
 from firmware_app.core.errors import LanternError
 from firmware_app.core.programs import SupervisedProcess
-from firmware_app.core.run_status import open_plain
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
 
@@ -102,13 +95,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
         state.prepare()
     clock.start_clock(state, name)
     with run_status.hold_process_lock(state, name):
-        heart = Heartbeat(state, name)
-
-        def must_end() -> bool:
-            heart.beat()
-            return database_health.has_any_damage_note(mine or state.databases)
-
-        stop = _stop_signal(must_end)
+        stop = _stop_signal(lambda: database_health.has_any_damage_note(mine))
         run_status.withdraw_announcement(state, name)  # the record of a killed predecessor
         for database in () if _is_supervised() else mine:  # the supervisor has checked before the start
             if database_repair.may_rebuild(state, database):
@@ -120,7 +107,6 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
             run_status.record_failure(state, name, error)
             raise
         run_status.withdraw_announcement(state, name)
-        heart.close()
     if not _is_supervised():
         database_repair.mark_clean(mine)
     return 0
@@ -278,65 +264,3 @@ def _stop_all(kept: list[SupervisedProcess]) -> None:
     for one in kept:
         if not one.has_gone(deadline):
             log.warning("%s did not stop in %.0f s and was killed", one.name, _STOP_S)
-
-
-_BEAT_S: Final = 1.0
-_FLOCK: Final = "hhqqi4x"  # struct flock of Linux on 64 bits
-_MOST_BEATS: Final = (1 << 62) - 1
-_FILE_MODE: Final = 0o660
-
-
-class Heartbeat:
-    """The heart of the process *name*; it costs two system calls a second."""
-
-    def __init__(self, state: StateDir, name: str) -> None:
-        self._count, self._due = 0, 0.0
-        self._handle = open(_heartbeat_path(state, name), "a+b", opener=open_plain)  # noqa: SIM115 - held while the process lives
-        with suppress(PermissionError):
-            os.fchmod(self._handle.fileno(), _FILE_MODE)
-
-    def beat(self) -> None:
-        """To be called by the main loop, as often as it likes."""
-        now = time.monotonic()
-        if now < self._due:
-            return
-        self._due, self._count = now + _BEAT_S, self._count + 1
-        with suppress(OSError):  # somebody else holds a byte: then the beats are not seen, and nothing else is lost
-            self._lock(fcntl.F_WRLCK, self._count)
-            self._lock(fcntl.F_UNLCK, self._count - 1)
-
-    def close(self) -> None:
-        self._handle.close()
-
-    def _lock(self, kind: int, at: int) -> None:
-        fcntl.fcntl(self._handle, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, at, 1, 0))
-
-
-class HeartbeatMonitor:
-    """What another process sees of a heart: for how many seconds it has stood still."""
-
-    def __init__(self, state: StateDir, name: str) -> None:
-        self._state, self._name = state, name
-        self._seen: int | None = None
-        self._since = time.monotonic()
-
-    def silent_s(self) -> float:
-        """0 while it beats, or where it is not known."""
-        seen, now = _read_beats(self._state, self._name), time.monotonic()
-        if seen is None or seen != self._seen:
-            self._seen, self._since = seen, now
-        return now - self._since
-
-
-def _read_beats(state: StateDir, name: str) -> int | None:
-    try:
-        with open(_heartbeat_path(state, name), "r+b", opener=open_plain) as handle:
-            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, _MOST_BEATS, 0)
-            kind, _, start, _, _ = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked))
-    except OSError:
-        return None
-    return None if kind == fcntl.F_UNLCK else int(start)
-
-
-def _heartbeat_path(state: StateDir, name: str) -> str:
-    return str(state.run_of(name) / f"{name}.beat")

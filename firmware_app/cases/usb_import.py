@@ -13,7 +13,6 @@ The progress is one small file in ``run/``, written by the importer and read by 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections import Counter
@@ -38,7 +37,7 @@ from firmware_app.cases.errors import (
 from firmware_app.core.database import Database
 from firmware_app.core.language import N_, translate
 from firmware_app.core.records import Reason
-from firmware_app.core.state_dir import StateDir, clear_away, put_in_place
+from firmware_app.core.state_dir import StateDir, write_atomically
 from firmware_app.dicom.errors import (
     END_NOT_MARKED,
     IDENTITY_MALFORMED,
@@ -223,13 +222,7 @@ class StickStatus:
 
 def write_status(state: StateDir, status: StickStatus) -> None:
     """Write the status, whole or not at all.  Raises `OSError`."""
-    path = state.run / f"{STATUS_NAME}.json"
-    fresh = path.with_suffix(f".{os.getpid()}.new")  # the viewer writes too, when a person has read it
-    clear_away(fresh)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(json.dumps(asdict(status)))
-    put_in_place(fresh, path)
+    write_atomically(state.run / f"{STATUS_NAME}.json", json.dumps(asdict(status)).encode(), 0o660)
 
 
 def read_status(state: StateDir) -> StickStatus | None:

@@ -12,55 +12,46 @@ uplink.  The uplink cannot change the time of the other processes, because they 
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import logging
+import os
+import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.clock_file import ClockFile as ClockFile
+from firmware_app.core import locks
 from firmware_app.core.clock_memory import SLACK_S as SLACK_S
 from firmware_app.core.clock_memory import ClockMemory
 from firmware_app.core.clock_memory import ImplausibleTime as ImplausibleTime
 from firmware_app.core.clock_memory import Stamp as Stamp
 from firmware_app.core.clock_memory import TimeSource as TimeSource
 from firmware_app.core.clock_memory import parse_stamp as parse_stamp
-from firmware_app.core.state_dir import StateDir
+from firmware_app.core.state_dir import StateDir, read_plain_file, write_atomically
+
+log = logging.getLogger("lantern.clock")
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # proc(5): random, made anew at each boot
 _TIMESYNCD: Final = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd(8): touched at each synchronisation
 _TIMESYNCD_S: Final = 3 * 3600.0  # it asks at least every 2048 s (timesyncd.conf(5), PollIntervalMaxSec)
 _RTC: Final = Path("/sys/class/rtc/rtc0/since_epoch")  # Linux, Documentation/admin-guide/rtc.rst
-_STA_UNSYNC: Final = 0x0040  # adjtimex(2)
-_TIME_ERROR: Final = 5
+_TIMEX_BYTES, _TIMEX_TIME, _TIME_ERROR = 512, 72, 5  # struct timex of adjtimex(2), 64 bits; not synchronised
 _SAME_S: Final = 2.0  # between two readings of one clock
 
-
-class _Timeval(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("fraction", ctypes.c_long))
-
-
-class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2), 64 bits; the rest is room for what is not looked at."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("frequency", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("constant", ctypes.c_long),
-        ("precision", ctypes.c_long),
-        ("tolerance", ctypes.c_long),
-        ("time", _Timeval),
-        ("room", ctypes.c_byte * 256),
-    )
+_LOOK_S: Final = 1.0  # how soon a process sees what another process has learned
+_NETWORK_S: Final = 30.0
+_NETWORK_RENEW_S: Final = 600.0
+_KEEP_S: Final = 60.0  # at most this much is lost in a power cut; the newest rows give the rest
+_PATIENCE_S: Final = 1.0
+_MOST_BYTES: Final = 4096
+_MODE: Final = 0o660
 
 
 class KernelClock:
@@ -86,11 +77,10 @@ class KernelClock:
 
         A sandbox may forbid the system call (`ProtectClock=`); then only timesyncd's file counts.
         """
-        answer = _Timex()
-        state = self._libc.adjtimex(ctypes.byref(answer))
-        # The time in the answer must be the one that this process sees, because the promise is about that clock.
-        if state not in (-1, _TIME_ERROR) and not answer.status & _STA_UNSYNC:
-            return bool(abs(answer.time.seconds - time.time()) < _SAME_S)
+        answer = ctypes.create_string_buffer(_TIMEX_BYTES)
+        if self._libc.adjtimex(answer) not in (-1, _TIME_ERROR):
+            (seconds,) = struct.unpack_from("l", answer, _TIMEX_TIME)
+            return abs(float(seconds) - time.time()) < _SAME_S  # else this process sees another clock than the kernel's
         try:
             return 0 <= time.time() - _TIMESYNCD.stat().st_mtime < _TIMESYNCD_S
         except OSError:
@@ -104,12 +94,43 @@ class KernelClock:
             return None
 
 
-log = logging.getLogger("lantern.clock")
+@dataclass(frozen=True, slots=True)
+class ClockFile:
+    """The memory on the disk; *copy* is written with it for processes that may not open *path*, and never read back."""
 
-_LOOK_S: Final = 1.0  # how soon a process sees what another process has learned
-_NETWORK_S: Final = 30.0
-_NETWORK_RENEW_S: Final = 600.0
-_KEEP_S: Final = 60.0  # at most this much is lost in a power cut; the newest rows give the rest
+    path: Path
+    copy: Path | None = None
+
+    def mark(self) -> tuple[int, int] | None:
+        """A value that changes with every write; None while there is no file."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def read(self) -> ClockMemory:
+        """The stored memory; an empty one if the file is missing, unreadable or damaged."""
+        try:
+            return ClockMemory.model_validate_json(read_plain_file(self.path, _MOST_BYTES)[0])
+        except FileNotFoundError:
+            return ClockMemory()
+        except (OSError, ValueError) as error:
+            log.warning("the memory of the time cannot be used (%s)", type(error).__name__)
+            return ClockMemory()
+
+    def change(self, how: Callable[[ClockMemory], ClockMemory]) -> ClockMemory:
+        """Apply *how* to the stored memory and store the result durably; returns it.  Raises `OSError`."""
+        with locks.hold_lock(self.path.with_suffix(".lock"), _PATIENCE_S) as alone:
+            if not alone:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            after = how(self.read())
+            content = after.model_dump_json().encode()
+            write_atomically(self.path, content, _MODE)
+            if self.copy is not None and self.copy.parent.is_dir():
+                with suppress(OSError):  # it comes again within a minute
+                    write_atomically(self.copy, content, _MODE)
+            return after
 
 
 class Condition(StrEnum):
@@ -143,10 +164,9 @@ class Clock:
         self._kept, self._writes = kept, writes and kept is not None
         self.kernel = kernel or KernelClock()
         self._lock = threading.Lock()
-        self._memory, self._entered = ClockMemory(), False
+        self._memory: ClockMemory | None = None
         self._mark: tuple[int, int] | None = None
-        self._looked = self._asked = float("-inf")
-        self._saved = float("-inf")
+        self._looked = self._asked = self._saved = float("-inf")
         self._complained = False
 
     # --- the time ------------------------------------------------------------------------------------------------
@@ -154,30 +174,29 @@ class Clock:
     def stamp(self) -> Stamp:
         """The time now, and whether it can be trusted."""
         with self._lock:
-            return self._stamp()
+            memory, elapsed = self._now(), self.kernel.elapsed()
+            return Stamp(_moment(memory.newest), memory.is_trusted(elapsed))
 
     def standing(self) -> ClockStatus:
         """How the clock is."""
         with self._lock:
             self._looked = float("-inf")
-            stamp, elapsed = self._stamp(), self.kernel.elapsed()
-            memory, wall = self._memory, self.kernel.wall()
-        source, shown = memory.source(elapsed), stamp.at.timestamp()
-        learned = None if source is TimeSource.NOBODY else _moment(memory.anchor.moment)
-        condition = Condition.TRUSTED if stamp.trusted else Condition.UNCONFIRMED
-        if stamp.trusted and abs(wall - shown) > SLACK_S:
+            memory, elapsed, wall = self._now(), self.kernel.elapsed(), self.kernel.wall()
+        source, shown, trusted = memory.source_at(elapsed), memory.newest, memory.is_trusted(elapsed)
+        learned = None if source is TimeSource.NOBODY else _moment(memory.moment)
+        condition = Condition.TRUSTED if trusted else Condition.UNCONFIRMED
+        if trusted and abs(wall - shown) > SLACK_S:
             condition = Condition.DISAGREES
-        elif not stamp.trusted and wall < shown - SLACK_S:
+        elif not trusted and wall < shown - SLACK_S:
             condition = Condition.BEHIND
-        elif not stamp.trusted and wall > memory.ceiling():
+        elif not trusted and wall > memory.ceiling():
             condition = Condition.AHEAD
-        return ClockStatus(stamp, source, learned, _moment(wall), condition)
+        return ClockStatus(Stamp(_moment(shown), trusted), source, learned, _moment(wall), condition)
 
     def lived(self) -> float:
         """Powered-on seconds that nobody can set; a restart of the machine counts as an hour."""
         with self._lock:
-            self._stamp()
-            return self._memory.lived(self.kernel.elapsed())
+            return self._now().lived(self.kernel.elapsed())
 
     # --- what is learned -----------------------------------------------------------------------------------------
 
@@ -186,110 +205,91 @@ class Clock:
 
         Raises `ImplausibleTime`, which changes nothing.
         """
-
-        def how(memory: ClockMemory) -> ClockMemory:
-            return memory.learned(self.kernel.elapsed(), moment, source, wall=self.kernel.wall(), dated=dated)
-
         with self._lock:
-            self._stamp()
-            self._change(how, patient=True)
+            self._now()
+            elapsed, wall = self.kernel.elapsed(), self.kernel.wall()
+            self._change(lambda memory: memory.learn(elapsed, moment, source, wall=wall, dated=dated))
         return self.standing()
 
     def passed(self, moment: float, *, dated: float = 0.0) -> None:
         """*moment* has passed, because the box has seen something with this date; its certificate is *dated*."""
         with self._lock:
-            self._stamp()
-            elapsed = self.kernel.elapsed()
-            if self._memory.passed(elapsed, moment, dated=dated) != self._memory:
-                self._change(lambda memory: memory.passed(elapsed, moment, dated=dated), patient=True)
+            memory, elapsed = self._now(), self.kernel.elapsed()
+            if memory.set_passed(elapsed, moment, dated=dated) != memory:
+                self._change(lambda memory: memory.set_passed(elapsed, moment, dated=dated))
 
     def newest_was(self, moment: float) -> None:
         """The newest row of the box is of *moment*; it may be a little newer than what the memory had kept."""
-        with self._lock:
-            self._stamp()
-            if not self._memory.certain() < moment <= self._memory.newest + 2 * _KEEP_S and self._memory.boots > 1:
-                return
-        self.passed(moment)
+        memory = self.memory()
+        if not memory.sure or memory.certain() < moment <= memory.newest + 2 * _KEEP_S:
+            self.passed(moment)
 
     def memory(self) -> ClockMemory:
         """All that is known about the time, for a command that must judge it."""
         with self._lock:
-            self._stamp()
-            return self._memory
+            return self._now()
 
     # --- inside; the lock is held --------------------------------------------------------------------------------
 
-    def _stamp(self) -> Stamp:
+    def _now(self) -> ClockMemory:
+        """The memory after giving out the time, which is its `newest`."""
         elapsed = self.kernel.elapsed()
-        if not self._entered:
-            self._enter(elapsed)
+        if self._memory is None:
+            self._change(lambda memory: memory)
         if elapsed - self._looked >= _LOOK_S:
             self._look(elapsed)
-        self._memory, shown = self._memory.observed(elapsed)
+        assert self._memory is not None
+        self._memory, shown = self._memory.observe(elapsed, self.kernel.wall())
         if self._writes and shown - self._saved >= _KEEP_S:
-            self._change(lambda memory: memory, patient=False)
-        return Stamp(_moment(shown), self._memory.trusted(elapsed))
-
-    def _enter(self, elapsed: float) -> None:
-        self._entered = True
-        self._change(lambda memory: memory, patient=True)
+            self._change(lambda memory: memory)
+        return self._memory
 
     def _look(self, elapsed: float) -> None:
+        """See what other processes have learned, and network time."""
         self._looked = elapsed
         if self._kept is not None and (mark := self._kept.mark()) != self._mark:
             self._mark = mark
-            kept = self._kept.read()
-            self._memory = self._arrived(kept.join(self._memory), elapsed)
+            stored = self._kept.read()
+            self._memory = self._join(stored)
             if self._kept.copy is None:  # another process has stored it; a process with a copy writes it itself
-                self._saved = max(self._saved, kept.newest)
-        self._memory = self._memory.followed(elapsed, self.kernel.wall())
-        if elapsed - self._asked >= _NETWORK_S:
-            self._asked = elapsed
-            if self.kernel.synchronised():
-                self._hear_network(elapsed)
-
-    def _hear_network(self, elapsed: float) -> None:
-        wall, source = self.kernel.wall(), self._memory.source(elapsed)
-        fresh = elapsed - self._memory.anchor.elapsed < _NETWORK_RENEW_S
-        if source is TimeSource.NETWORK and fresh and abs(self._memory.anchor.at(elapsed) - wall) < 1.0:
+                self._saved = max(self._saved, stored.newest)
+        assert self._memory is not None
+        wall = self.kernel.wall()
+        self._memory = self._memory.follow(elapsed, wall)
+        if elapsed - self._asked < _NETWORK_S:
             return
-        try:
-            if self._memory.learned(elapsed, wall, TimeSource.NETWORK) != self._memory:
-                self._change(lambda memory: memory.learned(elapsed, wall, TimeSource.NETWORK), patient=True)
-        except ImplausibleTime:
-            return  # an impossible time
+        self._asked = elapsed
+        memory = self._memory
+        fresh = memory.source_at(elapsed) is TimeSource.NETWORK and elapsed - memory.learned < _NETWORK_RENEW_S
+        if self.kernel.synchronised() and not (fresh and abs(memory.time(elapsed) - wall) < 1.0):
+            with suppress(ImplausibleTime):
+                if memory.learn(elapsed, wall, TimeSource.NETWORK) != memory:
+                    self._change(lambda memory: memory.learn(elapsed, wall, TimeSource.NETWORK))
 
-    def _arrived(self, memory: ClockMemory, elapsed: float) -> ClockMemory:
-        return memory.entered(self.kernel.boot(), elapsed, self.kernel.wall(), self.kernel.battery())
+    def _join(self, stored: ClockMemory) -> ClockMemory:
+        """What is stored, in this boot, with what this process knows."""
+        kernel = self.kernel
+        entered = stored.enter_boot(kernel.boot(), kernel.elapsed(), kernel.wall(), kernel.battery())
+        return entered if self._memory is None else entered.merge(self._memory)
 
-    def _change(self, how: Callable[[ClockMemory], ClockMemory], *, patient: bool) -> None:
+    def _change(self, how: Callable[[ClockMemory], ClockMemory]) -> None:
         """Apply *how* to all that is known, here and on the disk."""
-        elapsed = self.kernel.elapsed()
 
-        def changed(kept: ClockMemory) -> ClockMemory:
-            after = how(self._arrived(kept.join(self._memory), elapsed))
-            return after.observed(elapsed, self._steady_battery())[0]
+        def changed(stored: ClockMemory) -> ClockMemory:
+            return how(self._join(stored)).observe(self.kernel.elapsed(), self.kernel.wall())[0]
 
-        if not self._writes or self._kept is None:
-            self._memory = changed(self._kept.read() if self._kept is not None else ClockMemory())
+        if self._kept is None or not self._writes:
+            self._memory = changed(self._kept.read() if self._kept is not None else self._memory or ClockMemory())
             return
-        self._saved = self._memory.newest
         try:
-            after = self._kept.change(changed, patient=patient)
+            self._memory = self._kept.change(changed)
+            self._mark, self._complained = self._kept.mark(), False
         except OSError as error:
             if not self._complained:
                 log.warning("the memory of the time cannot be written (%s)", error.strerror)
             self._complained = True
-            self._memory = changed(ClockMemory())
-            return
-        if after is not None:
-            self._memory, self._mark, self._complained = after, self._kept.mark(), False
-            self._saved = after.newest
-
-    def _steady_battery(self) -> float | None:
-        """The battery clock, if the system keeps it synchronised; then it is not set at shutdown."""
-        reading = self.kernel.battery()
-        return reading if reading is not None and abs(reading - self.kernel.wall()) < SLACK_S else None
+            self._memory = changed(self._memory or ClockMemory())
+        self._saved = self._memory.newest
 
 
 class _Process:

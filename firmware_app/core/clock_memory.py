@@ -1,21 +1,20 @@
-"""What a box knows about time, as values with pure functions; no clock is read here.
+"""What a box knows about time, as values; no clock is read here.
 
-A `Stamp` is a moment as it is stored and shown: when, and whether the clock could be trusted.  Rows, audit and files
-use one text form: ISO 8601 in UTC, and a ``?`` behind it when the clock was not trusted (ISO 8601-2:2019, 8.2:
-"uncertain").  The mark is part of the value: it is hashed, copied and rescued with it.
+A `Stamp` is a moment as it is stored and shown.  Rows, audit and files use one text form: ISO 8601 in UTC, and a ``?``
+behind it when the clock was not trusted (ISO 8601-2:2019, 8.2: "uncertain").
 
-Two processes join their `ClockMemory`.  The join is commutative, associative and idempotent, so the order of writes
-does not matter.  `turn` allows the time to go back: within one turn nothing ever gets earlier, and only a source with
-the right to correct the time (the hospital, network time, a person) begins the next turn.
+Within one `turn` of the memory nothing gets earlier.  Only the hospital, network time or a person begins the next turn,
+and a process that still has the turn before cannot bring it back.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 EARLIEST: Final = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """Before this version was written: no clock that shows less can be right."""
@@ -36,7 +35,7 @@ _OFF_S: Final = 3_600.0
 
 
 class TimeSource(StrEnum):
-    """Where the time came from."""
+    """Where the time came from, the least first."""
 
     NOBODY = "nobody"
     HOSPITAL_ALONE = "hospital_alone"  # not confirmed by anything that the box knows itself: used, but untrusted
@@ -50,60 +49,53 @@ class TimeSource(StrEnum):
         return list(TimeSource).index(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """At *elapsed* seconds of the boot it was *moment*; `order` counts what was learned, and the later holds."""
-
-    order: int
-    source: TimeSource
-    elapsed: float
-    moment: float
-
-    def at(self, elapsed: float) -> float:
-        return self.moment + (elapsed - self.elapsed)
-
-    def _key(self) -> tuple[int, int, float, float]:
-        return self.order, self.source.rank, self.elapsed, self.moment
-
-    def later(self, other: Anchor) -> Anchor:
-        return max(self, other, key=Anchor._key)
-
-
 class ImplausibleTime(ValueError):
     """A refused time: impossibly early or late, or in contradiction to what the box knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockMemory:
-    """All moments are Unix seconds of the true time, as far as it is known."""
+class ClockMemory(BaseModel):
+    """Moments are Unix seconds of the true time; *elapsed* is the machine's seconds since its start."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     turn: int = 0
     newest: float = 0.0  # the latest time that was ever given out
     sure: float = 0.0  # the same while the clock was trusted
     signed: float = 0.0  # the latest time of a receipt that something else confirmed
-    boots: int = 0
     boot: str = ""
     base: float = 0.0  # when this boot began, if nobody knows better: a lower bound that only grows
     born: float = 0.0  # the count of powered-on seconds at the start of this boot
     last: float = 0.0  # the latest `elapsed` seen in this boot
-    anchor: Anchor = Anchor(0, TimeSource.NOBODY, 0.0, 0.0)
-    battery: float = 0.0  # the battery clock's reading, and what time it was then, while the clock was trusted
-    battery_told: float = 0.0
+    source: TimeSource = TimeSource.NOBODY  # said that at `learned` seconds of this boot it was `moment`
+    learned: float = 0.0
+    moment: float = 0.0
+    agreed: bool = False  # whether the machine's own clock showed the trusted time
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_first_form(cls, raw: Any) -> Any:
+        """The form before 2026-11-26 had what was learned in a table of its own."""
+        if isinstance(raw, dict) and isinstance(anchor := raw.get("anchor"), dict):
+            return {**raw, **anchor, "learned": anchor.get("elapsed", 0.0)}
+        return raw
+
+    def _with(self, **values: Any) -> Self:
+        return self.model_copy(update=values)
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def source(self, elapsed: float) -> TimeSource:
+    def source_at(self, elapsed: float) -> TimeSource:
         """The source of the current time."""
-        return self.anchor.source if elapsed - self.anchor.elapsed < _TRUST_S else TimeSource.NOBODY
+        return self.source if elapsed - self.learned < _TRUST_S else TimeSource.NOBODY
 
-    def trusted(self, elapsed: float) -> bool:
+    def is_trusted(self, elapsed: float) -> bool:
         """Whether the time is confirmed, not only by the hospital."""
-        return self.source(elapsed) not in (TimeSource.NOBODY, TimeSource.HOSPITAL_ALONE)
+        return self.source_at(elapsed) not in (TimeSource.NOBODY, TimeSource.HOSPITAL_ALONE)
 
     def time(self, elapsed: float) -> float:
         """The time, never earlier than any given out before."""
-        known = self.source(elapsed) is not TimeSource.NOBODY
-        return max(self.newest, self.anchor.at(elapsed) if known else self.base + elapsed)
+        known = self.source_at(elapsed) is not TimeSource.NOBODY
+        return max(self.newest, self.moment + elapsed - self.learned if known else self.base + elapsed)
 
     def lived(self, elapsed: float) -> float:
         """A count of powered-on seconds that cannot be set and never goes back at a restart."""
@@ -119,70 +111,56 @@ class ClockMemory:
         known = max(self.sure, dated)
         return known + AHEAD_S if known else EARLIEST + _AHEAD_NEW_S
 
-    # --- joining -------------------------------------------------------------------------------------------------
+    # --- what happens --------------------------------------------------------------------------------------------
 
-    def join(self, other: ClockMemory) -> ClockMemory:
-        """The combined knowledge of both."""
+    def merge(self, other: Self) -> Self:
+        """What two processes of one boot know together: the later turn, or in one turn what was learned last."""
         if self.turn != other.turn:
-            return max(self, other, key=lambda one: one.turn)
-        mine, theirs = (self.boots, self.boot), (other.boots, other.boot)
-        later = max(self, other, key=lambda one: (one.boots, one.boot))
-        if mine == theirs:
-            moment, reading = max((self.battery_told, self.battery), (other.battery_told, other.battery))
-            later = replace(
-                self,
-                base=max(self.base, other.base),
-                born=max(self.born, other.born),
-                last=max(self.last, other.last),
-                anchor=self.anchor.later(other.anchor),
-                battery=reading,
-                battery_told=moment,
-            )
-        return replace(
-            later,
+            return max(self, other, key=lambda memory: memory.turn)
+        later = max(self, other, key=lambda memory: (memory.learned, memory.source.rank))
+        return later._with(
             newest=max(self.newest, other.newest),
             sure=max(self.sure, other.sure),
             signed=max(self.signed, other.signed),
+            base=max(self.base, other.base),
         )
 
-    # --- what happens --------------------------------------------------------------------------------------------
+    def enter_boot(self, boot: str, elapsed: float, wall: float, battery: float | None) -> Self:
+        """The memory in this boot: unchanged when it is of it, else carried over from the boot before.
 
-    def entered(self, boot: str, elapsed: float, wall: float, battery: float | None) -> ClockMemory:
-        """The memory in this boot: unchanged when it is of it, else carried over from the boot before."""
+        The machine's clock is confirmed over the pause by a *battery* clock that shows the same.
+        """
         if boot == self.boot:
             return self
-        off = battery - self.battery if battery is not None and self.battery else -1.0
-        kept = self.trusted(self.last) and 0 <= off <= _BATTERY_S
-        began = Anchor(self.anchor.order + 1, TimeSource.NOBODY, elapsed, 0.0)
-        if kept:
-            began = Anchor(began.order, TimeSource.BATTERY, elapsed, self.battery_told + off)
-        fresh = replace(
-            self, boots=self.boots + 1, boot=boot, base=max(self.newest, self.certain()), last=elapsed, anchor=began
-        )
-        fresh = fresh.followed(elapsed, wall)
+        ran_on = battery is not None and abs(battery - wall) < SLACK_S
+        kept = ran_on and self.agreed and self.is_trusted(self.last) and 0 <= wall - self.newest <= _BATTERY_S
+        fresh = self._with(
+            boot=boot,
+            base=max(self.newest, self.certain()),
+            last=elapsed,
+            source=TimeSource.BATTERY if kept else TimeSource.NOBODY,
+            learned=elapsed,
+            moment=wall if kept else 0.0,
+            agreed=False,
+        ).follow(elapsed, wall)
         # An unknown time lies between two boots: more than any log-in may be idle, so that none outlives a restart.
-        born = self.lived(self.last) + _OFF_S if self.born else fresh.time(elapsed) - elapsed
-        return replace(fresh, born=born)
+        return fresh._with(born=self.lived(self.last) + _OFF_S if self.born else fresh.time(elapsed) - elapsed)
 
-    def followed(self, elapsed: float, wall: float) -> ClockMemory:
-        """While the time is not confirmed, the system clock may be the better guess, but only if it is later."""
-        if self.source(elapsed) is TimeSource.NOBODY and self.time(elapsed) < wall <= self.ceiling():
-            return replace(self, base=wall - elapsed)
+    def follow(self, elapsed: float, wall: float) -> Self:
+        """While the time is not confirmed, the machine's clock may be the better guess, but only if it is later."""
+        if self.source_at(elapsed) is TimeSource.NOBODY and self.time(elapsed) < wall <= self.ceiling():
+            return self._with(base=wall - elapsed)
         return self
 
-    def observed(self, elapsed: float, battery: float | None = None) -> tuple[ClockMemory, float]:
+    def observe(self, elapsed: float, wall: float = 0.0) -> tuple[Self, float]:
         """The memory after giving out the time, and that time."""
-        now, known = self.time(elapsed), self.trusted(elapsed)
-        after = replace(
-            self, newest=now, sure=max(self.sure, now) if known else self.sure, last=max(self.last, elapsed)
-        )
-        if known and battery is not None:
-            after = replace(after, battery=battery, battery_told=now)
-        return after, now
+        now, known = self.time(elapsed), self.is_trusted(elapsed)
+        seen = {"newest": now, "last": max(self.last, elapsed), "agreed": known and abs(wall - now) < SLACK_S}
+        return self._with(**seen, sure=max(self.sure, now) if known else self.sure), now
 
-    def learned(
+    def learn(
         self, elapsed: float, moment: float, source: TimeSource, *, wall: float = 0.0, dated: float = 0.0
-    ) -> ClockMemory:
+    ) -> Self:
         """*source* says that it is *moment*; the machine's own clock shows *wall*.  Raises `ImplausibleTime`.
 
         Whoever ranks higher is not corrected for a day; a person is always heard, being there on purpose.
@@ -190,30 +168,28 @@ class ClockMemory:
         if not EARLIEST <= moment <= LATEST:
             raise ImplausibleTime("range")
         if source is TimeSource.HOSPITAL:
-            source = self._weighed(elapsed, moment, wall, dated)
+            source = self._weigh(elapsed, moment, wall, dated)
         elif source is not TimeSource.PERSON:
-            held, apart = self.source(elapsed), abs(moment - self.time(elapsed)) > APART_S
-            if held.rank > source.rank and elapsed - self.anchor.elapsed < _HELD_S and not apart:
+            is_apart = abs(moment - self.time(elapsed)) > APART_S
+            if self.source_at(elapsed).rank > source.rank and elapsed - self.learned < _HELD_S and not is_apart:
                 return self
-        anchor = Anchor(self.anchor.order + 1, source, elapsed, moment)
         signed = max(self.signed, moment) if source is TimeSource.HOSPITAL else self.signed
+        after = self._with(source=source, learned=elapsed, moment=moment, signed=signed)
         if moment >= self.time(elapsed) - SLACK_S:
-            return replace(self, anchor=anchor, signed=signed)
-        return replace(
-            self,
+            return after
+        return after._with(
             turn=self.turn + 1,
             newest=moment,
             sure=0.0 if source is TimeSource.HOSPITAL_ALONE else moment,
             signed=min(signed, moment),
             base=moment - elapsed,
-            anchor=anchor,
         )
 
-    def _weighed(self, elapsed: float, moment: float, wall: float, dated: float) -> TimeSource:
+    def _weigh(self, elapsed: float, moment: float, wall: float, dated: float) -> TimeSource:
         """How far the hospital's time is trusted, given what else the box knows; raises `ImplausibleTime`."""
-        now, held = self.time(elapsed), self.source(elapsed)
+        now, held = self.time(elapsed), self.source_at(elapsed)
         machine = abs(wall - moment) <= APART_S
-        if self.trusted(elapsed):
+        if self.is_trusted(elapsed):
             if abs(moment - now) <= APART_S:
                 return TimeSource.HOSPITAL
             outvoted = machine and held is not TimeSource.NETWORK
@@ -227,42 +203,12 @@ class ClockMemory:
             TimeSource.HOSPITAL if machine or (known and 0 <= moment - known <= _SINCE_S) else TimeSource.HOSPITAL_ALONE
         )
 
-    def passed(self, elapsed: float, moment: float, *, dated: float = 0.0) -> ClockMemory:
+    def set_passed(self, elapsed: float, moment: float, *, dated: float = 0.0) -> Self:
         """*moment* is known to have passed; followed up to `ceiling`, and only while the time is not confirmed."""
-        if (
-            moment > self.ceiling(dated)
-            or self.source(elapsed) is not TimeSource.NOBODY
-            or self.time(elapsed) >= moment
-        ):
+        known = self.source_at(elapsed) is not TimeSource.NOBODY
+        if known or not self.time(elapsed) < moment <= self.ceiling(dated):
             return self
-        return replace(self, base=max(self.base, moment - elapsed))
-
-    # --- as a file -----------------------------------------------------------------------------------------------
-
-    def to_object(self) -> dict[str, Any]:
-        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "anchor"}
-        return {**values, "anchor": {one.name: getattr(self.anchor, one.name) for one in fields(Anchor)}}
-
-    @classmethod
-    def from_object(cls, raw: object) -> Self:
-        """Raises `ValueError` for anything that `to_object` does not make."""
-        if not isinstance(raw, dict):
-            raise ValueError("no object")
-        values = {**raw}
-        anchor = values.pop("anchor", None)
-        if not isinstance(anchor, dict) or values.keys() | {"anchor"} != {one.name for one in fields(cls)}:
-            raise ValueError("other fields")
-        for one in (values, anchor):
-            for name, value in one.items():
-                whole = name in ("turn", "boots", "order")
-                text = name in ("boot", "source")
-                right = isinstance(value, str if text else int if whole else int | float) and value is not True
-                if not right or (not text and not math.isfinite(value)) or (not text and value < 0 and name != "born"):
-                    raise ValueError(name)
-        try:
-            return cls(anchor=Anchor(**{**anchor, "source": TimeSource(anchor["source"])}), **values)
-        except (TypeError, KeyError) as error:
-            raise ValueError(str(error)) from None
+        return self._with(base=max(self.base, moment - elapsed))
 
 
 _UNSURE: Final = "?"

@@ -22,7 +22,7 @@ from struct import Struct
 from struct import error as struct_error
 from typing import Final
 
-from firmware_app.core.state_dir import StateDir, sync_directory
+from firmware_app.core.state_dir import StateDir, sync_directory, write_atomically
 
 log = logging.getLogger("lantern.store")
 
@@ -165,15 +165,7 @@ def was_closed_cleanly(database: Path) -> bool:
 def write_clean_mark(database: Path) -> None:
     """Mark *database*, which nobody has open, as cleanly closed, if all its data is in the file itself; durable."""
     try:
-        text = _describe_file(database)
-        descriptor = os.open(
-            _clean_mark_path(database), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660
-        )
-        try:
-            os.write(descriptor, text.encode("ascii"))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_atomically(_clean_mark_path(database), _describe_file(database).encode("ascii"), 0o660)
         sync_directory(database.parent)
     except OSError:  # then the next start reads the whole database
         return

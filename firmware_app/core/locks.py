@@ -64,6 +64,24 @@ def acquire_lock(descriptor: int, kind: int, seconds: float, stop: threading.Eve
             return True
 
 
+@contextmanager
+def hold_lock(path: Path, seconds: float = 0.0) -> Iterator[bool]:
+    """Whether the lock file *path* was locked within *seconds*, until the block ends; also where there are no locks.
+    Raises `OSError`.
+    """
+    descriptor = open_lock_file(path)
+    if descriptor is None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+    try:
+        try:
+            taken = acquire_lock(descriptor, fcntl.LOCK_EX, seconds)
+        except NoLocks:
+            taken = True
+        yield taken
+    finally:
+        os.close(descriptor)
+
+
 def describe_holders(descriptor: int) -> str:
     """The processes that hold a lock on the open file, from the kernel; empty where it does not say."""
     status = os.fstat(descriptor)

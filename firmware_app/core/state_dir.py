@@ -23,14 +23,12 @@ factory-reset.json  while a factory reset is under way
 .exporting-…/  while a case is sealed: one de-identified object at a time, open only to the exporting user
 
 On an installed box only root may write in the state directory itself: a user who could rename or replace one of these
-folders could gain access to everything.  Files are replaced atomically.  Another user of a folder may have planted a
-link or a folder under a name: it is moved out of the way, and never opened or followed.
+folders could gain access to everything.  Files are replaced atomically, and no link is followed.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import secrets
 import sqlite3
@@ -256,16 +254,18 @@ def make_directory(folder: Path, mode: int = _DIRECTORY_MODE) -> None:
         folder.chmod(mode)
 
 
-def sync_directory(folder: Path) -> None:
-    """Return only when the names in *folder* are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync_file(path: Path) -> None:
+    """Return only when the content of the file, or the names in the folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-log = logging.getLogger("lantern.state")
+def sync_directory(folder: Path) -> None:
+    """Return only when the names in *folder* are on the disk."""
+    sync_file(folder)
 
 
 def clear_away(path: Path) -> None:
@@ -278,16 +278,6 @@ def clear_away(path: Path) -> None:
             path.rmdir()
         except OSError:
             path.rename(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
-
-
-def put_in_place(fresh: Path, path: Path) -> None:
-    """Give the file *fresh* the name *path* in one step, also where a folder stands there.  Raises `OSError`."""
-    try:
-        fresh.replace(path)
-    except IsADirectoryError:
-        clear_away(path)
-        log.warning("%s was not a file; it was moved out of the way", path.name)
-        fresh.replace(path)
 
 
 def write_atomically(path: Path, data: bytes, mode: int) -> None:

@@ -16,7 +16,6 @@ import logging
 import math
 import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -27,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from firmware_app.core.records import Reason
 from firmware_app.core.runtimes import RuntimeSettings
-from firmware_app.core.state_dir import put_in_place
+from firmware_app.core.state_dir import write_atomically
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry
 
@@ -289,16 +288,7 @@ def _split_pair(line: str) -> tuple[str, str]:
 
 def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), _FILE_MODE)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        put_in_place(Path(part), path)
-    finally:
-        Path(part).unlink(missing_ok=True)  # gone already where it was renamed
+    write_atomically(path, text.encode(), _FILE_MODE)
 
 
 def result_as_json(result: TrialResult, language: str, chosen: bool) -> Mapping[str, object]:

@@ -8,15 +8,16 @@ is kept on the disk for :func:`roll_back`.
 """
 
 import errno
-import fcntl
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_app.core import locks
+from firmware_app.core.state_dir import sync_file
 from firmware_app.packs import pack_folder
 from firmware_app.packs.errors import (
     PACK_NO_PREVIOUS,
@@ -152,7 +153,7 @@ def roll_back(store: PackStore, name: str) -> PackChange:
             _link(store, store.link_of(name), target.manifest.version, staging)
         else:
             store.link_of(name).unlink()
-            _sync_path(store.installed)
+            sync_file(store.installed)
         _end_trial(store, name)
         return PackChange(target, linked, True)
 
@@ -177,7 +178,7 @@ def remove_pack(store: PackStore, name: str) -> PackRemoval:
         if version is None:
             raise PACK_SHIPPED(pack=name) if store.is_shipped(name) else PACK_UNKNOWN(pack=name)
         store.link_of(name).unlink()
-        _sync_path(store.installed)
+        sync_file(store.installed)
         _end_trial(store, name)
         return PackRemoval(version, _in_use(store, name))
 
@@ -208,7 +209,7 @@ def _fetch_to_staging(repository: PackRepository, offer: PackOffer, staging: Pat
     pack.verify()
     for path in (*folder.rglob("*"), folder):
         path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
-        _sync_path(path)
+        sync_file(path)
     return pack
 
 
@@ -222,7 +223,7 @@ def _keep_version(store: PackStore, pack: Pack, staging: Path) -> None:
         place.rename(staging / "damaged")
     pack.folder.rename(place)
     for folder in (place.parent, place.parent.parent):
-        _sync_path(folder)
+        sync_file(folder)
 
 
 def _link(store: PackStore, link: Path, version: str, staging: Path) -> None:
@@ -230,18 +231,18 @@ def _link(store: PackStore, link: Path, version: str, staging: Path) -> None:
     if not link.parent.is_dir():
         link.parent.mkdir()
         link.parent.chmod(_LINKS_MODE)
-        _sync_path(link.parent.parent)
+        sync_file(link.parent.parent)
     fresh = staging / "link"
     fresh.symlink_to(os.path.relpath(store.folder_of(link.name, version), link.parent))
     fresh.replace(link)
-    _sync_path(link.parent)
+    sync_file(link.parent)
 
 
 def _end_trial(store: PackStore, name: str) -> None:
     link = store.trial_link_of(name)
     if link.is_symlink():
         link.unlink()
-        _sync_path(link.parent)
+        sync_file(link.parent)
 
 
 def _is_on_trial(store: PackStore, offer: PackOffer) -> bool:
@@ -289,15 +290,13 @@ def _is_whole(pack: Pack, store: PackStore) -> bool:
 def _lock_packs(store: PackStore, name: str) -> Iterator[Path]:
     """An empty staging folder, while no other command changes the packs; gone afterwards."""
     staging = store.installed / _STAGING
-    try:
-        lock = os.open(store.installed / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-    except OSError as error:
-        raise PackFolderUnusable(path=str(store.installed), detail=error.strerror or str(error)) from error
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PackBusy(path=str(store.installed)) from None
+            alone = held.enter_context(locks.hold_lock(store.installed / _LOCK))
+        except OSError as error:
+            raise PackFolderUnusable(path=str(store.installed), detail=error.strerror or str(error)) from error
+        if not alone:
+            raise PackBusy(path=str(store.installed))
         shutil.rmtree(staging, ignore_errors=True)
         with _report_full_disk(store, name):
             staging.mkdir()
@@ -306,8 +305,6 @@ def _lock_packs(store: PackStore, name: str) -> Iterator[Path]:
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    finally:
-        os.close(lock)
 
 
 @contextmanager
@@ -319,11 +316,3 @@ def _report_full_disk(store: PackStore, name: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise PackDiskFull(pack=name) from error
         raise PackFolderUnusable(path=str(store.installed), detail=error.strerror or str(error)) from error
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

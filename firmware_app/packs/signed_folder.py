@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +41,7 @@ from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 from firmware_app.core import clock
 from firmware_app.core.clock import Condition
 from firmware_app.core.errors import LanternError
+from firmware_app.core.state_dir import sync_file
 from firmware_app.packs.offers import INDEX_FILE, METADATA_FOLDER, TARGETS_FOLDER
 
 ROOT_FILE = "trusted-root.json"
@@ -225,11 +225,7 @@ def _address(place: str) -> str:
 def _sync_metadata(folder: Path) -> None:
     """Flush the publisher's metadata to the disk: after a power cut the box must not accept an older repository."""
     for path in (*folder.rglob("*"), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(path)
 
 
 def _first_line(error: Exception) -> str:

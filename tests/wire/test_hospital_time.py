@@ -25,7 +25,7 @@ def kept(box: Box, folder: str) -> dict[str, Any]:
     try:
         saved: dict[str, Any] = json.loads((box.config.state.dir / folder / clock.CLOCK_FILE).read_bytes())
     except FileNotFoundError:
-        return {"anchor": {"source": "nobody"}}
+        return {"source": "nobody"}
     return saved
 
 
@@ -49,8 +49,8 @@ def test_a_box_in_1970_learns_the_time_from_the_first_receipt(tmp_path: Path) ->
         assert not any(stamp.trusted for stamp in marked)
         assert all(stamp.at.timestamp() >= EARLIEST for stamp in marked)
         uplink.start()
-        wait_for(lambda: kept(box, "run")["anchor"]["source"] == "hospital", because="the receipt tells the time")
-        wait_for(lambda: kept(box, "exchange")["anchor"]["source"] == "hospital", because="the uplink's copy")
+        wait_for(lambda: kept(box, "run")["source"] == "hospital", because="the receipt tells the time")
+        wait_for(lambda: kept(box, "exchange")["source"] == "hospital", because="the uplink's copy")
         reader.kill()
         site.reader(box, 6, seed=1, **wrong).start()
         wait_for(lambda: len(site.counted()) >= 6, because="every case is counted")
