@@ -284,7 +284,7 @@ def _numbers(folder: Path) -> list[int]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with locks.hold_lock(folder / "lock") as alone:
+    with locks.hold_lock(folder / ".lock") as alone:
         if not alone:
             raise BACKUP_UNDER_WAY(path=str(folder))
         yield
