@@ -230,7 +230,11 @@ def _follow(options: argparse.Namespace) -> int:
         else:
             fed = feedback.read_remembered(work, recipe.pack)
         if fed:
-            print(f"{recipe.pack}: {sum(len(one.films) for one in fed)} films of feedback", file=sys.stderr, flush=True)
+            print(
+                f"{recipe.pack}: {sum(len(film_set.films) for film_set in fed)} films of feedback",
+                file=sys.stderr,
+                flush=True,
+            )
         where = options.recipe.resolve()
         run = RecipeRun(recipe=recipe, near=where.parent, data=options.data, work=work, feedback=fed, file=where.name)
         with device.using(getattr(options, "device", "auto"), getattr(options, "workers", 0)) as machine:

@@ -100,11 +100,13 @@ class Recipe(Table):
         drawn_evenly = self.train is not None and self.train.even is not None
         if drawn_evenly and self.distill and (self.distill.unlabelled_share or self.distill.hard_examples):
             raise ValueError("[train] even: films without labels and hard_examples do not go with it")
-        if any(one.weight != 1.0 for one in self.data.beside) and not (drawn_evenly and _names(self.train, "source")):
+        if any(beside.weight != 1.0 for beside in self.data.beside) and not (
+            drawn_evenly and _names(self.train, "source")
+        ):
             raise ValueError('[[data.beside]] weight needs [train] even = "source"')
-        if len({one.name for one in self.elsewhere}) < len(self.elsewhere):
+        if len({elsewhere.name for elsewhere in self.elsewhere}) < len(self.elsewhere):
             raise ValueError("two sets of [[elsewhere]] have the same name: give a title")
-        if any(one.reader is not None and one.part is not None for one in self.elsewhere):
+        if any(elsewhere.reader is not None and elsewhere.part is not None for elsewhere in self.elsewhere):
             raise ValueError("[[elsewhere]] has a part or a reader: a part is one that a recognised form has")
         _check_input(self)
         task = tasks.get(self.task)

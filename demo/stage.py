@@ -113,22 +113,22 @@ class DemoStage:
         """Return when *what* is true.  Raises `DemoFailed`, with *otherwise* after *seconds*."""
         deadline = time.monotonic() + seconds
         while not what():
-            ended = [one for one in self.running if one.process.poll() is not None]
+            ended = [running for running in self.running if running.process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                said = [one.last_words() for one in ended or self.running]
+                said = [running.last_words() for running in ended or self.running]
                 sentence = f"{ended[0].name} ended with status {ended[0].process.returncode}." if ended else otherwise
                 raise DemoFailed("\n".join([sentence, *said]))
             time.sleep(pause_s)
 
     def close(self) -> None:
         """End every process, last started first, and remove the folder."""
-        for one in reversed(self.running):
-            one.process.terminate()
+        for running in reversed(self.running):
+            running.process.terminate()
             try:
-                one.process.wait(_STOP_S)
+                running.process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
-                os.killpg(one.process.pid, signal.SIGKILL)
-                one.process.wait()
+                os.killpg(running.process.pid, signal.SIGKILL)
+                running.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

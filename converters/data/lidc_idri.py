@@ -78,13 +78,14 @@ def sessions(table: Path) -> Iterator[list[tuple[str, bool, Outline]]]:
         raise DataUnreadable(str(table), "it is not the readers' XML of a CT series")
     for session in root.iter(f"{SPACE}readingSession"):
         readings = []
-        for one in session.iter(f"{SPACE}roi"):
+        for element in session.iter(f"{SPACE}roi"):
             points = [
-                (_number(table, edge, "xCoord"), _number(table, edge, "yCoord")) for edge in one.iter(f"{SPACE}edgeMap")
+                (_number(table, edge, "xCoord"), _number(table, edge, "yCoord"))
+                for edge in element.iter(f"{SPACE}edgeMap")
             ]
             if len(points) >= FEWEST_POINTS:
-                adds = _text(one, "inclusion").upper() != "FALSE"
-                readings.append((_text(one, "imageSOP_UID"), adds, points))
+                adds = _text(element, "inclusion").upper() != "FALSE"
+                readings.append((_text(element, "imageSOP_UID"), adds, points))
         # What cuts out comes last, whatever the order of the file.
         yield sorted(readings, key=lambda reading: not reading[1])
 

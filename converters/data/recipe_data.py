@@ -70,7 +70,7 @@ def open_recipe_data(
     films = open_reader(recipe, data)
     if feedback and any(film.target for film in films.films):
         raise RecipeInvalid(recipe.pack, "--add-feedback: clinics say yes or no of one finding, this pack has others")
-    more = tuple({film.name.partition("/")[2]: film for one in feedback for film in one.films}.values())
+    more = tuple({film.name.partition("/")[2]: film for film_set in feedback for film in film_set.films}.values())
     group_of, with_more = group(films, more)
     own = own_head_films(recipe, films)
     folder = splits.LISTS if lists is None else lists
@@ -78,7 +78,7 @@ def open_recipe_data(
     frozen = tuple(name for name in known if name not in own)  # it may have been drawn before a set got its own head
     if known and recipe.data.beside:
         test = {group_of[name] for name in known if name in group_of}
-        films = merged_sets.leave_out(films, [one.name for one in recipe.data.beside], test, group_of, frozen)
+        films = merged_sets.leave_out(films, [beside.name for beside in recipe.data.beside], test, group_of, frozen)
     wanted, judging = recipe.data, [film for film in films.films if film.name not in own]
     task = tasks.get(recipe.task).of(recipe)
     labels = {film.name: film.label for film in judging}
@@ -123,9 +123,9 @@ def open_reader(recipe: Recipe, data: Path) -> FilmSet:
     if wanted.beside:
         near = data.resolve().parent
         more = {}
-        for one in wanted.beside:
-            words = wanted if one.positive is None else one
-            more[one.name] = read_by(one.reader, near / one.path, words.positive, words.negative)
+        for beside in wanted.beside:
+            words = wanted if beside.positive is None else beside
+            more[beside.name] = read_by(beside.reader, near / beside.path, words.positive, words.negative)
         films = merged_sets.merge(films, more)
     return tasks.get(recipe.task).of(recipe).aim(films)
 

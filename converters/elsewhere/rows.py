@@ -24,15 +24,20 @@ def measure(
     """
     refuse_named_twice(sets)
     rows = []
-    for one in sets:
-        films = one.open_set(pack)
+    for external in sets:
+        films = external.open_set(pack)
         kept = strangers(films, home)
-        with console.show_progress(f"{pack.name} {precision} {runtime}, {one.name}: read") as advance:
+        with console.show_progress(f"{pack.name} {precision} {runtime}, {external.name}: read") as advance:
             row = figures.measure(pack, kept, runtime, precision, advance)
         aside = len(films.films) - len(kept.films)
         rows.append(
             row.model_copy(
-                update={"set_aside": aside, "licence": one.licence, "citation": one.citation, "command": command(one)}
+                update={
+                    "set_aside": aside,
+                    "licence": external.licence,
+                    "citation": external.citation,
+                    "command": command(external),
+                }
             )
         )
     return rows

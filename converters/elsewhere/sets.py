@@ -93,7 +93,7 @@ def _patient(film: Film) -> str:
 
 def refuse_named_twice(sets: Sequence[External]) -> None:
     """Raise :class:`DataUnreadable` where two sets have one name: rows are told apart by it."""
-    names = [one.name for one in sets]
+    names = [external.name for external in sets]
     for name in names:
         if names.count(name) > 1:
             raise DataUnreadable(name, f"two sets have this name; write {HOW_NAMED}")

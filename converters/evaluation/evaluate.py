@@ -181,8 +181,8 @@ def table(result: Evaluation) -> str:
         f"  sensitivity  {rate(result.sensitivity, result.sensitivity_ci)}  at threshold {result.threshold:.3f}",
         f"  specificity  {rate(result.specificity, result.specificity_ci)}",
         *(
-            f"  sensitivity  {rate(one.sensitivity, one.sensitivity_ci)}  at specificity {one.specificity:g}"
-            for one in result.at_specificity
+            f"  sensitivity  {rate(point.sensitivity, point.sensitivity_ci)}  at specificity {point.specificity:g}"
+            for point in result.at_specificity
         ),
         f"  wrong        {rate(result.wrong, result.wrong_ci)}",
         f"  ECE          {rate(result.ece, result.ece_ci)}",
@@ -225,9 +225,9 @@ def table(result: Evaluation) -> str:
         for statistic in result.statistics
     ]
     lines += [
-        f"  {one.trait} {one.value} ({one.n}): sensitivity {rate(one.sensitivity, one.sensitivity_ci)}, "
-        f"specificity {rate(one.specificity, one.specificity_ci)}"
-        for one in in_order(result.subgroups)
+        f"  {group.trait} {group.value} ({group.n}): sensitivity {rate(group.sensitivity, group.sensitivity_ci)}, "
+        f"specificity {rate(group.specificity, group.specificity_ci)}"
+        for group in in_order(result.subgroups)
     ]
     return "\n".join(lines)
 
@@ -304,7 +304,7 @@ def command(options: argparse.Namespace) -> int:
     if options.json:
         more = {} if compared is None else {"against": plain(compared)}
         if options.external:
-            more["elsewhere"] = [one.model_dump(mode="json") for one in away]
+            more["elsewhere"] = [external_validation.model_dump(mode="json") for external_validation in away]
         print(json.dumps({**result.as_dict(), **more}))
     else:
         gates = () if compared is None else compared["gates"]
@@ -338,7 +338,11 @@ def measure_external(pack: Pack, options: argparse.Namespace, precision: str) ->
 def _read_external_sets(pack: Pack, options: argparse.Namespace) -> list[External]:
     """The sets of ``--external``; one that the recipe's [[elsewhere]] names is read with its reader and words."""
     path = options.recipe or splits.RECIPES / f"{pack.name}.toml"
-    said = {one.name: one for one in load_recipe(path).elsewhere if one.reader is not None} if path.is_file() else {}
+    said = (
+        {elsewhere.name: elsewhere for elsewhere in load_recipe(path).elsewhere if elsewhere.reader is not None}
+        if path.is_file()
+        else {}
+    )
     return [
         replace(one, reader=said[one.name].reader, positive=said[one.name].positive, negative=said[one.name].negative)
         if one.name in said

@@ -43,7 +43,7 @@ def gate_step(run: RecipeRun) -> dict[str, Any]:
             verdicts = [verdict.as_dict() for verdict in (*baseline.verdicts(answers), *([parity] if parity else []))]
         path = floats(run, run.dataset.division.shipped) / artefacts.name_of(key)
         beside = (*explained.get(key, []), *whole.verdicts(path, key))
-        entries.append(_entry(key, [*verdicts, *(one.as_dict() for one in beside)]))
+        entries.append(_entry(key, [*verdicts, *(gate_result.as_dict() for gate_result in beside)]))
     results = {"artefacts": entries}
     run.ledger.done("gates", mark, results, made)
     return results

@@ -125,9 +125,9 @@ class Evaluation:
         """One row of a manifest: the contract's numbers without the pack's name, calibration, fixed specificities."""
         names = [field.name for field in fields(self)]
         made = {name: getattr(self, name) for name in names[1 : names.index("at_specificity")]}
-        for one in self.at_specificity:
-            key = f"sensitivity_at_{one.specificity:.0%}".rstrip("%")
-            made |= {key: one.sensitivity, f"{key}_ci": one.sensitivity_ci}
+        for fixed_specificity in self.at_specificity:
+            key = f"sensitivity_at_{fixed_specificity.specificity:.0%}".rstrip("%")
+            made |= {key: fixed_specificity.sensitivity, f"{key}_ci": fixed_specificity.sensitivity_ci}
         if self.statistics:
             made["statistics"] = self.statistics
         return {name: plain(value) for name, value in made.items()}

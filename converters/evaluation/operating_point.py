@@ -45,7 +45,7 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     for fold in run.dataset.division.folds:
         pooled.append(original_outputs(run, fold))
         answered.append(task.answers(pooled[-1], steps.final(run, fold).biases))
-    outputs = {name: np.concatenate([one[name] for one in pooled]) for name in task.outputs}
+    outputs = {name: np.concatenate([mapping[name] for mapping in pooled]) for name in task.outputs}
     answers, films = np.concatenate(answered), hold_back(run)
     original = as_predictions(films, task.scores(answers))
     if not task.reads_labels:  # a number may well lie between 0 and 1

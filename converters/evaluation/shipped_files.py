@@ -80,7 +80,10 @@ class Shipped:
             return [replace(parity, gate="shipped parity", said=f"as shipped, {parity.said}"), called]
         form = register.get(key[0])
         share = [] if form.static else [gates.int8_share(form.int8_layers(path), self.gate.int8_at_least)]
-        shares = [replace(one, gate="shipped int8 share", said=f"as shipped, {one.said}") for one in share]
+        shares = [
+            replace(gate_result, gate="shipped int8 share", said=f"as shipped, {gate_result.said}")
+            for gate_result in share
+        ]
         return [self._move(answers), *shares, called]
 
     def _answers(self, outputs: Outputs) -> Answers:

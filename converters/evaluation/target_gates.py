@@ -42,7 +42,7 @@ def judge(kind: Kind, baseline: Baseline, answers: NDArray[Any]) -> list[GateRes
 def _kappa(kind: Grades, baseline: Baseline, answers: NDArray[Any]) -> GateResult:
     assert baseline.truth is not None
     truth = baseline.truth[:, 0].astype(np.int64)
-    before, after = ((one > 0.0).sum(axis=1) for one in (baseline.answers, answers))
+    before, after = ((array > 0.0).sum(axis=1) for array in (baseline.answers, answers))
     grades = kind.channels + 1
 
     def change(weights: NDArray[np.int64] | None) -> float | None:
@@ -60,7 +60,7 @@ def _kappa(kind: Grades, baseline: Baseline, answers: NDArray[Any]) -> GateResul
 def _error(baseline: Baseline, before: NDArray[np.float64], after: NDArray[np.float64]) -> GateResult:
     assert baseline.truth is not None
     offset, scale = baseline.point["scale"]
-    first, second = (np.abs(offset + scale * one - baseline.truth[:, 0]) for one in (before, after))
+    first, second = (np.abs(offset + scale * array - baseline.truth[:, 0]) for array in (before, after))
     mean = max(float(first.mean()), 1e-12)
     low, high = intervals.mean_interval(second - first, baseline.original.patients)
     value, margin = float((second - first).mean()) / mean, baseline.gate.error_growth

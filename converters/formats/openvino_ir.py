@@ -89,7 +89,9 @@ def _recentre(quantized: Any, plain: Any, films: Films) -> Any:
         source = result.input_value(0)
         if source.get_any_name() not in found:
             continue
-        factor, shift = (recentring.broadcast(one, len(source.partial_shape)) for one in found[source.get_any_name()])
+        factor, shift = (
+            recentring.broadcast(array, len(source.partial_shape)) for array in found[source.get_any_name()]
+        )
         names = source.get_names()
         moved = operations.add(operations.multiply(source, factor), shift).output(0)
         result.input(0).replace_source_output(moved)

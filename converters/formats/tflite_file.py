@@ -177,7 +177,7 @@ def _recentre(source: Path, path: Path, films: Films) -> Path:
         weights, biases = (model.buffers[constant.buffer] for constant in constants)
         scaled = np.frombuffer(weights.data, np.float32).reshape(len(factor), -1) * factor[:, np.newaxis]
         shifted = np.frombuffer(biases.data, np.float32) * factor + summand
-        weights.data, biases.data = (np.frombuffer(one.tobytes(), np.uint8) for one in (scaled, shifted))
+        weights.data, biases.data = (np.frombuffer(array.tobytes(), np.uint8) for array in (scaled, shifted))
     with writing(path) as part:
         part.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
     return path

@@ -46,7 +46,11 @@ class GoldenResults:
         """Of every file that is refused, by its runtime and precision: the verdicts that refuse it."""
         refused: dict[Key, list[GateResult]] = {}
         for file in files:  # a file for another machine, of the same kind, is asked in none and has no verdict
-            against = [one for one in self.verdicts.get(file.path, ()) if one.outcome is GateOutcome.REFUSED]
+            against = [
+                gate_result
+                for gate_result in self.verdicts.get(file.path, ())
+                if gate_result.outcome is GateOutcome.REFUSED
+            ]
             if against:
                 refused[file.runtime, file.precision] = against
         return refused
@@ -87,7 +91,7 @@ def drop_refused(pack: Pack, results: GoldenResults) -> Manifest:
     """
     manifest = pack.manifest
     against = results.refusals(manifest.artefacts)
-    lost = {key: "; ".join(one.said for one in worst) for key, worst in against.items()}
+    lost = {key: "; ".join(gate_result.said for gate_result in worst) for key, worst in against.items()}
     if artefacts.SOURCE in lost:
         raise GateFailed("golden", f"the float ONNX file itself was refused: {lost[artefacts.SOURCE]}")
     kept = []
@@ -122,6 +126,10 @@ def drop_refused(pack: Pack, results: GoldenResults) -> Manifest:
             "gates": passed,
             "refused": (*manifest.refused, *refused),
             "typicality": typical,
-            "maps": tuple(one for one in manifest.maps if (one.runtime, one.precision) not in lost),
+            "maps": tuple(
+                map_agreement
+                for map_agreement in manifest.maps
+                if (map_agreement.runtime, map_agreement.precision) not in lost
+            ),
         }
     )

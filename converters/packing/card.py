@@ -82,8 +82,15 @@ def text(manifest: Manifest) -> str:
         _table(
             ("data set", "use", "films", "patients", "licence", "citation"),
             (
-                (one.name, one.use, _or_dash(one.n_images), _or_dash(one.n_patients), one.licence, one.citation)
-                for one in manifest.data
+                (
+                    data_source.name,
+                    data_source.use,
+                    _or_dash(data_source.n_images),
+                    _or_dash(data_source.n_patients),
+                    data_source.licence,
+                    data_source.citation,
+                )
+                for data_source in manifest.data
             ),
         ),
         *_licence(manifest.weights_licence),
@@ -107,7 +114,7 @@ def text(manifest: Manifest) -> str:
         card_notes.WHAT_GOLDEN,
         _table(
             ("image", "kind", "fp32", "int8", "tolerance fp32 / int8", "distance"),
-            (_golden(one, manifest) for one in manifest.golden),
+            (_golden(golden_case, manifest) for golden_case in manifest.golden),
         ),
         *_undrawn(manifest, finding),
     ]
@@ -142,7 +149,11 @@ def _describe_external(manifest: Manifest) -> Iterable[str]:
             "get a number",
         )
         yield _table(head, rows)
-    remarks = (word for one in manifest.measured_elsewhere for word in elsewhere_section.remarks(one))
+    remarks = (
+        word
+        for external_validation in manifest.measured_elsewhere
+        for word in elsewhere_section.remarks(external_validation)
+    )
     if said := [f"* {word.en}\n  {word.zh}" for word in remarks]:
         yield "\n".join(said)
     if commands := dict.fromkeys(row.command for row in manifest.measured_elsewhere):
@@ -255,13 +266,13 @@ def _maps(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None)
         ("runtime", "precision", "films", "every cell: mean", "median", "5th percentile", "least", "evidence: mean"),
         (
             (
-                one["runtime"],
-                one["precision"],
-                str(one["n"]),
-                *(f"{one[key]:.3f}" for key in ("mean", "median", "low", "least")),
-                "–" if one["evidence"] is None else f"{one['evidence']:.3f} ({one['evidence_n']} films)",
+                mapping["runtime"],
+                mapping["precision"],
+                str(mapping["n"]),
+                *(f"{mapping[key]:.3f}" for key in ("mean", "median", "low", "least")),
+                "–" if mapping["evidence"] is None else f"{mapping['evidence']:.3f} ({mapping['evidence_n']} films)",
             )
-            for one in maps
+            for mapping in maps
         ),
     )
     if pointing is not None:
@@ -284,7 +295,7 @@ def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, An
     if refused:
         yield "## Refused"
         yield "Files that were asked for and are not in this pack:"
-        yield "\n".join(f"* {one['runtime']} {one['precision']}: {one['why']}" for one in refused)
+        yield "\n".join(f"* {mapping['runtime']} {mapping['precision']}: {mapping['why']}" for mapping in refused)
 
 
 def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -382,7 +393,11 @@ def _undrawn(manifest: Manifest, finding: FindingPart) -> Iterable[str]:
     if manifest.input.depth is not None:
         return
     asked = tasks.get(manifest.task).golden_probability
-    samples = [asked(one.expected.get("fp32"), finding.code) for one in manifest.golden if one.kind == "sample"]
+    samples = [
+        asked(golden_case.expected.get("fp32"), finding.code)
+        for golden_case in manifest.golden
+        if golden_case.kind == "sample"
+    ]
     answers = {answer >= finding.threshold for answer in samples if answer is not None}
     for answer, word in ((True, "positive"), (False, "negative")):
         if answer not in answers:

@@ -126,13 +126,22 @@ def list_external(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
         return f"{evaluate_command(run, one.option, key)} --json"
 
     key = (registry.DEFAULT, usual_precision(pack, registry.DEFAULT))
-    for one in run.recipe.elsewhere:
-        path, whose = run.data.resolve().parent / one.path, cited.get(one.name)
+    for elsewhere in run.recipe.elsewhere:
+        path, whose = run.data.resolve().parent / elsewhere.path, cited.get(elsewhere.name)
         if not path.exists():
-            print(f"{pack.name}: {one.name} is not there, so the pack is not tried on it", file=sys.stderr, flush=True)
+            print(
+                f"{pack.name}: {elsewhere.name} is not there, so the pack is not tried on it",
+                file=sys.stderr,
+                flush=True,
+            )
             continue
         away = External(
-            path=path, name=one.name, part=one.part, reader=one.reader, positive=one.positive, negative=one.negative
+            path=path,
+            name=elsewhere.name,
+            part=elsewhere.part,
+            reader=elsewhere.reader,
+            positive=elsewhere.positive,
+            negative=elsewhere.negative,
         )
         if whose is not None:
             away = replace(away, licence=whose.licence, citation=whose.citation)

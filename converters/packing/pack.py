@@ -64,7 +64,9 @@ def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
     """Make ``out/<pack>``, measured and with its card, report and bill of materials."""
     name = run.recipe.pack
     before = ("calibrate", "gates", "speed", "typicality", "report")
-    there = [one.name for one in run.recipe.elsewhere if (run.data.resolve().parent / one.path).exists()]
+    there = [
+        elsewhere.name for elsewhere in run.recipe.elsewhere if (run.data.resolve().parent / elsewhere.path).exists()
+    ]
     made_of = {"describe": _words_digest(run), **steps.tables(run.recipe, "elsewhere"), "there": there}
     mark = run.ledger.fingerprint(made_of, before, run.digest)
     known = run.ledger.results("pack", mark)

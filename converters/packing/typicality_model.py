@@ -123,9 +123,9 @@ def hold_out(
     order = np.random.default_rng(seed).permutation(len(named))
     part_of = {named[int(index)]: place % PARTS for place, index in enumerate(order)}
     parts = np.array([part_of[group] for group in groups])
-    out = [np.empty(len(one)) for one in asked]
+    out = [np.empty(len(array)) for array in asked]
     for part in sorted(set(parts.tolist())):
-        model = fit([one[parts != part] for one in learnt])
+        model = fit([array[parts != part] for array in learnt])
         for away, one in zip(out, asked, strict=True):
             away[parts == part] = [model.distance(features) for features in one[parts == part]]
     return out

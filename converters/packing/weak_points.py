@@ -133,13 +133,13 @@ def _unproven(gates: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
 
 def _without_int8(manifest: Manifest, refused: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     held = {artefact.runtime for artefact in manifest.artefacts if artefact.precision == "int8"}
-    wanted = dict.fromkeys(one["runtime"] for one in refused if one["precision"] == "int8")
+    wanted = dict.fromkeys(mapping["runtime"] for mapping in refused if mapping["precision"] == "int8")
     yield from (pair("weak_int8", runtime=runtime) for runtime in wanted if runtime not in held)
 
 
 def _doubtful(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None) -> Iterable[tuple[str, str]]:
-    for one in maps:
-        file, every, evidence = f"{one['runtime']} {one['precision']}", one["mean"], one["evidence"]
+    for mapping in maps:
+        file, every, evidence = f"{mapping['runtime']} {mapping['precision']}", mapping["mean"], mapping["evidence"]
         if every < WANTED_AGREEMENT:
             yield (
                 (

@@ -82,7 +82,7 @@ class PackWords(WordsTable):
 
     @model_validator(mode="after")
     def _check_licence(self) -> Self:
-        licences.find_weights_licence(self.weights_licence, [(one.name, one.licence) for one in self.data])
+        licences.find_weights_licence(self.weights_licence, [(source.name, source.licence) for source in self.data])
         return self
 
     @model_validator(mode="after")

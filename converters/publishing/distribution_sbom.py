@@ -55,7 +55,11 @@ class Package:
         """What it requires on this Python and system with *extras*."""
         asked = [Requirement(line) for line in self.about.requires or ()]
         worlds = [{"extra": extra} for extra in extras or {""}]
-        return [one for one in asked if one.marker is None or any(one.marker.evaluate(world) for world in worlds)]
+        return [
+            requirement
+            for requirement in asked
+            if requirement.marker is None or any(requirement.marker.evaluate(world) for world in worlds)
+        ]
 
 
 def _licences(about: Distribution) -> list[dict[str, Any]]:

@@ -51,15 +51,18 @@ def publish(
     with signed_state.publication(folder, SoftwareIndex(), keys, passphrase) as publication:
         index = publication.state.index
         if offered is not None and file is not None:
-            same = [one for one in index.software if one.target == offered.target]
+            same = [software_offer for software_offer in index.software if software_offer.target == offered.target]
             if same and same[0].sha256 != offered.sha256:
                 raise AlreadyPublished(offered.machine, offered.version)
             index = _replace(index, offered)
             publication.put(file, offered.target, offered.sha256)
             version = offered.version
-        if all(one.version != version for one in index.software):
+        if all(software_offer.version != version for software_offer in index.software):
             raise RepositoryUnusable(str(folder), f"version {version} is not in it; give its file")
-        software = tuple(_within(one, ring) if one.version == version else one for one in index.software)
+        software = tuple(
+            _within(software_offer, ring) if software_offer.version == version else software_offer
+            for software_offer in index.software
+        )
         index = index.model_copy(update={"software": software})
         return publication.sign(index, _targets(index), days)
 
@@ -87,8 +90,10 @@ def describe(file: Path) -> SoftwareOffer:
 
 
 def _replace(index: SoftwareIndex, offered: SoftwareOffer) -> SoftwareIndex:
-    others = [one for one in index.software if one.target != offered.target]
-    before = next((one.ring for one in index.software if one.target == offered.target), Ring())
+    others = [software_offer for software_offer in index.software if software_offer.target != offered.target]
+    before = next(
+        (software_offer.ring for software_offer in index.software if software_offer.target == offered.target), Ring()
+    )
     return index.model_copy(update={"software": (*others, offered.model_copy(update={"ring": before}))})
 
 
@@ -100,7 +105,12 @@ def _within(offer: SoftwareOffer, ring: Ring | None) -> SoftwareOffer:
 
 
 def _targets(index: SoftwareIndex) -> dict[str, TargetFile]:
-    return {one.target: TargetFile(one.bytes, {"sha256": one.sha256}, one.target) for one in index.software}
+    return {
+        software_offer.target: TargetFile(
+            software_offer.bytes, {"sha256": software_offer.sha256}, software_offer.target
+        )
+        for software_offer in index.software
+    }
 
 
 # --- the command --------------------------------------------------------------------------------------------------

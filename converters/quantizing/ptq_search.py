@@ -118,7 +118,7 @@ class Search:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         chosen = self.chosen.as_dict() if self.chosen else None
-        return {"chosen": chosen, "tried": [one.as_dict() for one in self.tried]}
+        return {"chosen": chosen, "tried": [candidate.as_dict() for candidate in self.tried]}
 
 
 def join(first: dict[str, Any], again: Search) -> dict[str, Any]:
@@ -169,16 +169,16 @@ def search(
                 )
             )
         tried += _measure_time(made_by, fresh, gate.speed_at_least)
-        for one in tried[len(tried) - len(fresh) :]:
-            print(f"  {folder.name} INT8, {_describe(one)}", file=sys.stderr, flush=True)
-        if any(one.passed for one in tried):
+        for candidate in tried[len(tried) - len(fresh) :]:
+            print(f"  {folder.name} INT8, {_describe(candidate)}", file=sys.stderr, flush=True)
+        if any(candidate.passed for candidate in tried):
             break
     if failed is not None and not tried:
         raise failed
-    chosen = fastest([one for one in tried if one.passed])
-    for one in tried:
-        if one is not chosen:
-            remove(one.path)
+    chosen = fastest([candidate for candidate in tried if candidate.passed])
+    for candidate in tried:
+        if candidate is not chosen:
+            remove(candidate.path)
     return Search(chosen, tuple(tried))
 
 
@@ -189,15 +189,23 @@ def fastest(passed: Sequence[Candidate]) -> Candidate | None:
     """
     if not passed:
         return None
-    best = max(one.times_as_fast or 0.0 for one in passed)
-    return min((one for one in passed if (one.times_as_fast or 0.0) >= AS_FAST * best), key=lambda one: one.moved)
+    best = max(candidate.times_as_fast or 0.0 for candidate in passed)
+    return min(
+        (candidate for candidate in passed if (candidate.times_as_fast or 0.0) >= AS_FAST * best),
+        key=lambda one: one.moved,
+    )
 
 
 def _measure_time(made_by: Candidates, fresh: Sequence[Candidate], at_least: float) -> list[Candidate]:
     """Those of ``fresh`` that passed with their speed: it is measured only of files that may be taken."""
-    good = [one for one in fresh if one.passed]
-    ratios = dict(zip((one.path for one in good), made_by.times_as_fast([one.path for one in good]), strict=False))
-    return [one.measure_time(ratios[one.path], at_least) if one.path in ratios else one for one in fresh]
+    good = [candidate for candidate in fresh if candidate.passed]
+    ratios = dict(
+        zip((candidate.path for candidate in good), made_by.times_as_fast([one.path for one in good]), strict=False)
+    )
+    return [
+        candidate.measure_time(ratios[candidate.path], at_least) if candidate.path in ratios else candidate
+        for candidate in fresh
+    ]
 
 
 def _describe(one: Candidate) -> str:

@@ -107,11 +107,11 @@ class Data(Table):
     @property
     def own_heads(self) -> tuple[str, ...]:
         """The sets that are learnt through a channel of their own, in the order of these channels, from 1."""
-        return tuple(one.name for one in self.beside if one.own_head)
+        return tuple(beside.name for beside in self.beside if beside.own_head)
 
     @model_validator(mode="after")
     def _names_of_their_own(self) -> Self:
-        if len({one.name for one in self.beside}) < len(self.beside):
+        if len({beside.name for beside in self.beside}) < len(self.beside):
             raise ValueError("two sets of beside have the same name")
         _check_words(self.positive, self.negative)
         return self

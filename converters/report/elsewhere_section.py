@@ -40,9 +40,19 @@ class Row:
 
 def rows(manifest: Manifest) -> Iterator[Row]:
     """The table: of each set first the films that get a number, then all; then the sources that were left out."""
-    for one in manifest.measured_elsewhere:
-        yield _row(one, one.source, "_passed", f"{one.n_passed} ({one.positives_passed})")
-        yield _row(one, one.source, "", f"{one.n} ({one.positives})")
+    for external_validation in manifest.measured_elsewhere:
+        yield _row(
+            external_validation,
+            external_validation.source,
+            "_passed",
+            f"{external_validation.n_passed} ({external_validation.positives_passed})",
+        )
+        yield _row(
+            external_validation,
+            external_validation.source,
+            "",
+            f"{external_validation.n} ({external_validation.positives})",
+        )
     for left in unseen(manifest):
         if left.passed is not None:
             yield _row(left, left.split, "_passed", str(round(left.passed * left.n)))
@@ -95,5 +105,9 @@ def section(manifest: Manifest) -> str:
     if left := unseen(manifest):
         notes.append(say("unseen_teacher" if any("teacher" in row.runtime for row in left) else "unseen_note"))
     shown = [(row.runtime, row.precision, both(row.films.en, row.films.zh), *row.rest) for row in rows(manifest)]
-    said = [both(word.en, word.zh) for one in manifest.measured_elsewhere for word in remarks(one)]
+    said = [
+        both(word.en, word.zh)
+        for external_validation in manifest.measured_elsewhere
+        for word in remarks(external_validation)
+    ]
     return str(rendering.part("elsewhere", notes, HEAD, shown, said))

@@ -74,8 +74,8 @@ def render(subject: Subject, predictions: Mapping[Key, Predictions], accounts: A
             rows=rows,
             weak_points=weak_section.list_items(subject.points) or list(_weak(subject, main, accounts)),
             refusals=list(_refusals(accounts)),
-            judged={(one.runtime, one.precision): one.outcome for one in accounts.judged},
-            timed={(one.runtime, one.precision): one for one in accounts.timed},
+            judged={(file_gates.runtime, file_gates.precision): file_gates.outcome for file_gates in accounts.judged},
+            timed={(timed.runtime, timed.precision): timed for timed in accounts.timed},
             subgroups=in_order(main.subgroups),
             reference=both(*reference_section.words(accounts.reference)) if accounts.reference else "",
             trade_note=both(english.format(machine=named or unknown[0]), chinese.format(machine=named or unknown[1])),
@@ -127,7 +127,7 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterator[Ma
             sensitivity=rate(worst.sensitivity, worst.sensitivity_ci),
             specificity=rate(worst.specificity, worst.specificity_ci),
         )
-    left_out = [(one.auc, one) for one in accounts.unseen if one.auc is not None]
+    left_out = [(unseen.auc, unseen) for unseen in accounts.unseen if unseen.auc is not None]
     if left_out:
         area, one = min(left_out, key=lambda pair: pair[0])
         name = "weak_unseen_teacher" if subject.taught else "weak_unseen"
@@ -136,23 +136,27 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterator[Ma
         yield say("weak_ece", ece=rate(main.ece, main.ece_ci))
     if main.decision_curve is not None and main.decision_curve.useful is None:
         yield say("weak_useless")
-    unsure = sum(one.outcome is GateOutcome.INCONCLUSIVE for one in accounts.judged)
+    unsure = sum(file_gates.outcome is GateOutcome.INCONCLUSIVE for file_gates in accounts.judged)
     if unsure:
         yield say("weak_inconclusive", count=unsure, all=len(accounts.judged))
-    yield from (say("weak_int8", runtime=one.runtime) for one in accounts.quantized if one.tried and not one.found)
+    yield from (
+        say("weak_int8", runtime=quantized.runtime)
+        for quantized in accounts.quantized
+        if quantized.tried and not quantized.found
+    )
 
 
 def _refusals(accounts: Accounts) -> Iterator[tuple[str, Markup, str]]:
     """(file, why in words, what the gates noted) of each file that was refused."""
-    refused = [one for one in accounts.judged if one.outcome is GateOutcome.REFUSED]
-    for one in refused:
-        against = [gate for gate in one.gates if gate.outcome is GateOutcome.REFUSED]
-        detail = "; ".join([*(gate.said for gate in against), one.why]).strip("; ")
-        yield f"{one.runtime} {one.precision}", Markup("; ").join(map(_verdict, against)), detail
-    known = {one.runtime for one in refused if one.precision == "int8"}
+    refused = [file_gates for file_gates in accounts.judged if file_gates.outcome is GateOutcome.REFUSED]
+    for file_gates in refused:
+        against = [gate for gate in file_gates.gates if gate.outcome is GateOutcome.REFUSED]
+        detail = "; ".join([*(gate.said for gate in against), file_gates.why]).strip("; ")
+        yield f"{file_gates.runtime} {file_gates.precision}", Markup("; ").join(map(_verdict, against)), detail
+    known = {file_gates.runtime for file_gates in refused if file_gates.precision == "int8"}
     for search in accounts.quantized:
         if search.tried and not search.found and search.runtime not in known:
-            detail = "; ".join(dict.fromkeys(f"{one.method}: {one.refused}" for one in search.tried))
+            detail = "; ".join(dict.fromkeys(f"{attempt.method}: {attempt.refused}" for attempt in search.tried))
             yield f"{search.runtime} int8", say("weak_int8", runtime=search.runtime), detail
 
 

@@ -266,7 +266,7 @@ class Accounts:
                 return one
             return replace(one, outcome=GateOutcome.REFUSED, gates=(*one.gates, *against))
 
-        return replace(self, judged=tuple(judge(one) for one in self.judged))
+        return replace(self, judged=tuple(judge(file_gates) for file_gates in self.judged))
 
     @classmethod
     def read(cls, work: Path) -> Self:

@@ -196,8 +196,12 @@ def factor(old: Sequence[DistanceLimit], bare: Sequence[DistanceLimit], source: 
 
     Raises :class:`DataUnreadable` where that is not the same for every file: then these are other films.
     """
-    bare_limits: Mapping[Key, float] = {(one.runtime, one.precision): one.limit for one in bare}
-    factors = [one.limit / bare_limits[one.runtime, one.precision] for one in old]
+    bare_limits: Mapping[Key, float] = {
+        (distance_limit.runtime, distance_limit.precision): distance_limit.limit for distance_limit in bare
+    }
+    factors = [
+        distance_limit.limit / bare_limits[distance_limit.runtime, distance_limit.precision] for distance_limit in old
+    ]
     if max(factors) > (1.0 + SAME) * min(factors) or min(factors) < 1.0 - SAME:
         all_of = ", ".join(f"{one:.3f}" for one in factors)
         raise DataUnreadable(

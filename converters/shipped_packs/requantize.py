@@ -192,7 +192,7 @@ class Requantizing:
             return chosen.verdicts, None
         order = np.random.default_rng(self.refit.recipe.seed).permutation(len(self.names))[: grad_cam.FILMS]
         cells = artefacts.outputs(path, runtime, self.pack.manifest.input, self.pixels[order], (MAP,))[MAP]
-        agreed = grad_cam.compare(*(one[:, 0].astype(np.float64) for one in (self.original[MAP][order], cells)))
+        agreed = grad_cam.compare(*(array[:, 0].astype(np.float64) for array in (self.original[MAP][order], cells)))
         explained = gates.explanation(agreed["every_cell"]["mean"], self.refit.recipe.gate)
         return (*chosen.verdicts, explained), agreed
 
@@ -223,7 +223,7 @@ def _write(work: Requantizing, folder: Path) -> None:
         for name, _ in file.promised:
             (folder / name).unlink()
     found = [work.quantize(runtime, folder) for runtime in work.runtimes]
-    new = {one.key: one for one in found if one.taken}
+    new = {made.key: made for made in found if made.taken}
     fresh = [pack_manifest.entry(folder / NAMES[key], key, folder) for key in new]
     kept = [artefact for artefact in was.artefacts if artefact not in old]
     code = ledger.code()
@@ -231,9 +231,9 @@ def _write(work: Requantizing, folder: Path) -> None:
         update={
             "version": refit.recipe.version,
             "artefacts": _in_order((*kept, *fresh)),
-            "gates": tuple(_verdict(one) for one in new.values()),
+            "gates": tuple(_verdict(made) for made in new.values()),
             "refused": (),
-            "maps": tuple(_measure_agreement(one) for one in new.values() if one.agreed is not None),
+            "maps": tuple(_measure_agreement(made) for made in new.values() if made.agreed is not None),
             "typicality": _limits(was, set(new)),
             "made_by": {**was.made_by, "quantize": code, "typicality": code, "speed": code, "gates": code},
         }
@@ -251,8 +251,10 @@ def _write(work: Requantizing, folder: Path) -> None:
     rows = _measure(work, _read_pack(folder, manifest))
     cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.keep_forgotten(manifest)}))
     weak_section.renumber(folder, refit.recipe.version, day)
-    searches = [Quantized.from_dict(one.runtime, one.account) for one in found]
-    weak_section.add(folder, page.requantize(searches, {one.runtime: one.refusal for one in found}, was.version, day))
+    searches = [Quantized.from_dict(made.runtime, made.account) for made in found]
+    weak_section.add(
+        folder, page.requantize(searches, {made.runtime: made.refusal for made in found}, was.version, day)
+    )
     card.rewrite(folder)
     Pack.load(folder).verify()
     pack_folder.write_sums(folder)
@@ -274,14 +276,24 @@ def _golden(work: Requantizing, pack: Pack, was: Manifest, found: Sequence[Made]
     judged = gate.judge(pack, original)
     manifest = gate.drop_refused(pack, judged)
     before = {artefact.path: artefact for artefact in was.artefacts if artefact.precision != INT8}
-    gone = [RefusedArtefact(runtime=one.runtime, precision=INT8, why=one.refusal) for one in found if not one.taken]
-    floats = [one for one in was.gates if one.precision != INT8 or (one.runtime, INT8) not in NAMES]
+    gone = [RefusedArtefact(runtime=made.runtime, precision=INT8, why=made.refusal) for made in found if not made.taken]
+    floats = [
+        gate_verdict
+        for gate_verdict in was.gates
+        if gate_verdict.precision != INT8 or (gate_verdict.runtime, INT8) not in NAMES
+    ]
     return manifest.model_copy(
         update={
             "artefacts": tuple(before.get(artefact.path, artefact) for artefact in manifest.artefacts),
             "gates": _in_order((*floats, *manifest.gates)),
-            "maps": _in_order((*(one for one in was.maps if one.precision != INT8), *manifest.maps)),
-            "refused": (*(one for one in was.refused if one.precision != INT8), *gone, *manifest.refused),
+            "maps": _in_order(
+                (*(map_agreement for map_agreement in was.maps if map_agreement.precision != INT8), *manifest.maps)
+            ),
+            "refused": (
+                *(refused_artefact for refused_artefact in was.refused if refused_artefact.precision != INT8),
+                *gone,
+                *manifest.refused,
+            ),
         }
     )
 

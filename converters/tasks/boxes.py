@@ -115,7 +115,7 @@ class Boxes(Task):
         """How much the F1 of boxes changes, in the place of the Dice of outlines."""
         assert baseline.truth is not None
         cut = float(threshold.sigmoid(np.array(baseline.threshold)))
-        before, after = (count(one, baseline.truth, cut) for one in (baseline.answers, answers))
+        before, after = (count(array, baseline.truth, cut) for array in (baseline.answers, answers))
         value, margin = f1(after) - f1(before), -baseline.gate.dice_loss
         drawn = intervals.limits(
             f1(after * weights[:, None]) - f1(before * weights[:, None])

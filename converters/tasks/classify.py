@@ -311,7 +311,7 @@ class Classify(Task):
     def parity(self, section: Section, wanted: Outputs, given: Outputs) -> float:
         """That of the logits, which calibration has not flattened: of the finding that is farthest off."""
         frame, count = Frame(1, 1), len(section.findings)
-        first, second = (self.box_scores(section, one, frame)[:count] for one in (wanted, given))
+        first, second = (self.box_scores(section, mapping, frame)[:count] for mapping in (wanted, given))
         return float(np.abs(first - second).max())
 
     pooled, calibrated = "mean", "Platt, fitted on validation films"
@@ -333,8 +333,10 @@ class Classify(Task):
             said.append(f"The number is {measure.offset:g} + {measure.scale:g} · logit, in {measure.unit.en}.")
         if (two := getattr(section.output, "members", None)) is not None:
             said.append(two_networks.describe(two))
-        marked = (one for one in section.findings if isinstance(one, FindingSpec))
-        said += [_marking(one.code, one.marks) for one in marked if one.marks is not None]
+        marked = (finding_spec for finding_spec in section.findings if isinstance(finding_spec, FindingSpec))
+        said += [
+            _marking(finding_spec.code, finding_spec.marks) for finding_spec in marked if finding_spec.marks is not None
+        ]
         return " ".join(one for one in said if one)
 
     def picture(self, section: Section) -> str:

@@ -251,7 +251,7 @@ class Task(ABC):
         Of a score near 0 or 1 the log odds would make much of the last bit of a float.
         """
         frame = Frame(1, 1)
-        first, second = (self.answer(section, one, frame).findings[0].probability for one in (wanted, given))
+        first, second = (self.answer(section, mapping, frame).findings[0].probability for mapping in (wanted, given))
         return abs(first - second)
 
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:

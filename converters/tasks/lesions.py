@@ -163,7 +163,7 @@ class Lesions(Task):
         maps, outline, cells, points = (np.asarray(outputs[name], dtype=np.float32) for name in OUTPUTS)
         logits = maps[:, :2].reshape(len(maps), 2, -1).mean(axis=2, dtype=np.float64) + biases[:2]
         return np.concatenate(
-            [logits.astype(np.float32), *(one.reshape(len(one), -1) for one in (cells, points, outline))], axis=1
+            [logits.astype(np.float32), *(array.reshape(len(array), -1) for array in (cells, points, outline))], axis=1
         )
 
     def parts(self, row: NDArray[np.float32]) -> Parts:
@@ -244,11 +244,11 @@ class Lesions(Task):
             [mark(self.parts(row), true[0], cut, detect) for row, true in zip(rows, baseline.truth, strict=True)]
             for rows in (baseline.answers, answers)
         )
-        held = np.array([bool(one.hits) for one in before], dtype=np.int64)
+        held = np.array([bool(marks.hits) for marks in before], dtype=np.int64)
         patients, margin = baseline.original.patients, baseline.gate.dice_loss
         dices = [np.array([film.dice for film in films], dtype=np.float64) for films in (before, after)]
         found = [np.array([sum(hit > 0.0 for hit in film.hits) for film in films]) for films in (before, after)]
-        count = np.array([len(one.hits) for one in before])
+        count = np.array([len(marks.hits) for marks in before])
         lost = float((found[1] - found[0]).sum() / count.sum())
         drawn_ = [
             float(weights @ (found[1] - found[0]) / (weights @ count))

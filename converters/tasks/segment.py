@@ -87,7 +87,7 @@ class Segment(Classify):
         """How much the mean Dice changes."""
         assert baseline.truth is not None
         truth, cut = baseline.truth, baseline.threshold
-        before, after = (segmentation.dices(one, truth, cut) for one in (baseline.answers, answers))
+        before, after = (segmentation.dices(array, truth, cut) for array in (baseline.answers, answers))
         labels, patients = baseline.original.labels, baseline.original.patients
         return [segmentation.dice_gate(before, after, labels, patients, baseline.gate.dice_loss)]
 

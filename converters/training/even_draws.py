@@ -64,7 +64,7 @@ def of_recipe(films: FilmSet, recipe: Recipe) -> Shares | None:
     if recipe.train is None or recipe.train.even is None:
         return None
     names, task = recipe.train.even, tasks.get(recipe.task).of(recipe)
-    weights = {one.name: one.weight for one in recipe.data.beside}
+    weights = {beside.name: beside.weight for beside in recipe.data.beside}
     labels = np.array([film.label for film in films.films], dtype=np.int64)
     sources = [film.values(SOURCE) for film in films.films]
     values = [film.values(names) for film in films.films]

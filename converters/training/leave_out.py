@@ -115,7 +115,7 @@ def judge(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
         why = dict.fromkeys(("sensitivity", "specificity"), str(error)) | why
     else:
         cut, level = point["threshold"], run.recipe.abstain.error
-        odds, of_kept = (point["slope"] * one + point["intercept"] for one in (logits, judges))
+        odds, of_kept = (point["slope"] * array + point["intercept"] for array in (logits, judges))
         scores = threshold.sigmoid(odds)
         numbers |= {
             "threshold": cut,
@@ -141,7 +141,8 @@ def lesions(run: RecipeRun, net: CamNet, films: FilmSet, kept: FilmSet) -> tuple
     if not run.task.marks_away:
         return {}, {}
     home, away = (
-        Judged(one, fitting.outputs(net, run.array(one), run.task.outputs), net.biases) for one in (kept, films)
+        Judged(film_set, fitting.outputs(net, run.array(film_set), run.task.outputs), net.biases)
+        for film_set in (kept, films)
     )
     try:
         results = run.task.found_away(run.recipe, home, away)

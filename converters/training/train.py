@@ -112,7 +112,7 @@ def start_of_student(plan: Distill, packs: Path, near: Path) -> Path | None:
     if not plan.start.startswith(OTHER_PACK):
         return None
     folder = packs / plan.start.removeprefix(OTHER_PACK)
-    return next((one for one in map(folder.joinpath, SHIPPED) if one.is_file()), folder / SHIPPED[-1])
+    return next((path for path in map(folder.joinpath, SHIPPED) if path.is_file()), folder / SHIPPED[-1])
 
 
 def has_published(net: CamNet) -> bool:

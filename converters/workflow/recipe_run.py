@@ -96,7 +96,7 @@ class RecipeRun:
         """One word for the films' names and labels, how they are divided, and how the sets beside them count."""
         labels = [(film.name, film.label) for film in self.dataset.films.films]
         own = foreign.word(self.recipe, self.near)
-        draws = [(one.name, one.weight, one.own_head) for one in self.recipe.data.beside]
+        draws = [(beside.name, beside.weight, beside.own_head) for beside in self.recipe.data.beside]
         parts = (labels, self.dataset.division, *filter(None, (own, draws)))
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -160,7 +160,7 @@ class RecipeRun:
         """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
         seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
         word = fitting.identity(plan, self.recipe.net, seed, self.named, *made_from)
-        plans = [one.model_dump(mode="json") for one in (plan, self.recipe.net)]  # with every default
+        plans = [fit.model_dump(mode="json") for fit in (plan, self.recipe.net)]  # with every default
         step = "prune" if stage.startswith("pruned") else "train"
         made_of = [*plans, tables(self.recipe, "input", "cost"), self.digest, begun or {}, tools(step)]
         content = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
