@@ -64,6 +64,11 @@ OUTSIDE_REFUSAL_SHARE: Final = 0.5
 OUTSIDE_CELLS: Final = 64
 """Cells along each side of the model's view, in which this share is computed (`outside_anatomy`)."""
 
+MOST_SCALES: Final = 64
+MOST_DIAGNOSES: Final = 32
+DIAGNOSIS_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,16}:[A-Za-z0-9_.-]{1,16}$"
+"""The form of a coded diagnosis, ``SCHEME:CODE``."""
+
 
 def find_quality_hints(measured: Mapping[str, float], kind: QualityKind) -> tuple[tuple[str, float], ...]:
     """(measure, number) of each measure that gives a hint."""

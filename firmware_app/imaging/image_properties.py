@@ -7,8 +7,8 @@ and the reason for an examination may be what it is to rule out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from firmware_app.imaging.dicom_image import DicomImage
 from firmware_app.imaging.dicom_source import HEADER_ERRORS
 from firmware_app.imaging.display import DisplayFrame
 from firmware_app.imaging.image_file import ImageFile
+from firmware_app.imaging.image_limits import DIAGNOSIS_PATTERN, MOST_DIAGNOSES
 from firmware_app.imaging.pixel_operations import Mask
 from firmware_app.imaging.pixel_size import Scale
 from firmware_app.imaging.ultrasound_regions import Region
@@ -94,19 +95,17 @@ def make_display_frame(film: ImageFile, index: int) -> DisplayFrame:
     return replace(film.shown(index), regions=header_regions(film), rate_hz=frame_rate(film))
 
 
-MOST_DIAGNOSES: Final = 32
-
-
-def coded_diagnoses(film: ImageFile) -> tuple[tuple[str, str], ...]:
-    """(coding scheme designator, code value) of each, at most `MOST_DIAGNOSES`; none of a picture or a clip file."""
+def coded_diagnoses(film: ImageFile) -> tuple[str, ...]:
+    """Each as ``SCHEME:CODE``, at most `MOST_DIAGNOSES`; none of a picture or a clip file."""
     return read_diagnoses(film.source.header) if isinstance(film, DicomImage) else ()
 
 
-def read_diagnoses(header: Dataset) -> tuple[tuple[str, str], ...]:
-    """The same of a header."""
+def read_diagnoses(header: Dataset) -> tuple[str, ...]:
+    """The same of a header, without what has not the form of a code."""
     try:
         items = list(header.get("AdmittingDiagnosesCodeSequence") or ())[:MOST_DIAGNOSES]
-        coded = [(str(item.get("CodingSchemeDesignator") or ""), str(item.get("CodeValue") or "")) for item in items]
+        pairs = [(str(item.get("CodingSchemeDesignator")), str(item.get("CodeValue"))) for item in items]
     except HEADER_ERRORS:
         return ()
-    return tuple(dict.fromkeys(one for one in coded if all(one)))
+    coded = (f"{scheme.strip()}:{code.strip()}" for scheme, code in pairs if "None" not in (scheme, code))
+    return tuple(dict.fromkeys(one for one in coded if re.fullmatch(DIAGNOSIS_PATTERN, one, re.ASCII)))

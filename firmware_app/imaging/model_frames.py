@@ -6,7 +6,6 @@ of one DICOM object, in the order of their places in the body.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,8 +51,6 @@ class ModelFrames:
 
     read: tuple[int, ...]
     tensors: NDArray[np.float32]
-    decode_ms: float
-    prepare_ms: float
     box: Box | None = None
     coloured: float | None = None
     flow: bool = False
@@ -84,7 +81,6 @@ def prepare_frames(
     has_sector = is_ultrasound or spec.crop == "sector"
     fit = quality_checks.LIMITS_BY_MODALITY.get(modality, quality_checks.RADIOGRAPH_LIMITS)
     quality_checks.check_pages(film, clip=is_ultrasound and rule != "middle")
-    begun = time.perf_counter()
     chosen = _choose_keyframes(film, rule, budget, found, has_sector=has_sector)
     if spec.crop == "sector" and chosen.sector is None:
         spec = replace(spec, crop="whole")  # without a common sector, all frames of a clip are taken whole
@@ -97,8 +93,7 @@ def prepare_frames(
         around = outside_anatomy.cells_of_sector(
             chosen.sector, find_view(rows, columns, spec, box, film.aspect(chosen.frames[0]))
         )
-    decoding = time.perf_counter() - begun
-    preparing, unfit, covered, colours = 0.0, None, box, None
+    unfit, covered, colours = None, box, None
     read: list[int] = []
     tensors: list[NDArray[np.float32]] = []
     measured: list[quality_checks.MeasureValues] = []
@@ -106,9 +101,7 @@ def prepare_frames(
     unmarked: list[NDArray[np.float32]] = []
     looks: list[NDArray[np.float32]] = []
     for index in chosen.frames:
-        begun = time.perf_counter()
         frame = film.grey(index)
-        decoded = time.perf_counter()
         try:
             hidden, aspect = film.hidden(index), film.aspect(index)
             if spec.crop == "frame":
@@ -132,7 +125,6 @@ def prepare_frames(
             looks.append(keyframes.shrink_frame(seen))
         except ImageUnfit as error:
             unfit = error
-        decoding, preparing = decoding + decoded - begun, preparing + time.perf_counter() - decoded
     if unfit is not None and not read:
         try:
             raise unfit
@@ -144,8 +136,6 @@ def prepare_frames(
     return ModelFrames(
         read=tuple(read),
         tensors=_stack_tensors(tensors),
-        decode_ms=1e3 * decoding,
-        prepare_ms=1e3 * preparing,
         box=covered,
         coloured=image_properties.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
         flow=is_ultrasound and image_properties.shows_flow(film),
@@ -181,12 +171,8 @@ def prepare_volume(path: Path, frames: int, spec: InputSpec) -> ModelFrames:
     Every frame must be a slice of one evenly spaced stack: a volume with a gap would be read as another shape.  Raises
     `NO_VOLUME`, and the `ImagingError` of a slice that cannot be decoded.
     """
-    begun = time.perf_counter()
     stacks = scan_volumes.arrange_slices(slices.read_slices(path), scan_volumes.have_same_pixels).stacks
     if len(stacks) != 1 or len(stacks[0].slices) != frames:
         raise NO_VOLUME(frames=frames, slices=max((len(stack.slices) for stack in stacks), default=0))
     volume = scan_volumes.read_volume(stacks[0]).voxels.astype(np.float32)
-    decoded = time.perf_counter()
-    tensor = to_model_input(volume, spec)
-    ended = time.perf_counter()
-    return ModelFrames((frames // 2,), tensor, 1e3 * (decoded - begun), 1e3 * (ended - decoded))
+    return ModelFrames((frames // 2,), to_model_input(volume, spec))

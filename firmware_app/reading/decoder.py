@@ -6,12 +6,13 @@ A hostile file may have taken over the child.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from firmware_app.core import child_messages
 from firmware_app.core.child_messages import Arrays, ChildMessage
@@ -20,44 +21,86 @@ from firmware_app.core.errors import ImagingError, LanternError
 from firmware_app.core.errors.base import find_error
 from firmware_app.core.records import Reason
 from firmware_app.imaging.errors import ImageUnfit
-from firmware_app.imaging.image_limits import DRIFT_MEASURES, MOST_FRAMES, OUTSIDE_CELLS, QUALITY_LIMITS
-from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec, QualityKind
-from firmware_app.reading import decoded_metadata
-from firmware_app.reading.decoded_metadata import DecodedMetadata
+from firmware_app.imaging.image_limits import (
+    DIAGNOSIS_PATTERN,
+    DRIFT_MEASURES,
+    MOST_DIAGNOSES,
+    MOST_FRAMES,
+    MOST_SCALES,
+    OUTSIDE_CELLS,
+    QUALITY_LIMITS,
+)
+from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec
+from firmware_app.imaging.pixel_size import SQUARE, Scale, is_aspect
 from firmware_app.reading.hints import PIXEL_HINTS
 
 log = logging.getLogger("lantern.reader")
 
+INVALID: Final = "it sent an invalid message"
 REFUSALS: Final[tuple[type[LanternError], ...]] = (ImagingError, ImageUnfit)
 
-Box = tuple[int, int, int, int]
+_LARGEST_MM: Final = 1000.0
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedImage:
+def _check_scale(scale: Scale) -> Scale:
+    corners = all(0 <= side < 2**31 for side in (scale.x0, scale.y0, scale.x1, scale.y1))
+    if not corners or not all(mm is None or 0 < mm < _LARGEST_MM for mm in (scale.mm_down, scale.mm_across)):
+        raise ValueError("no scale")
+    return scale
+
+
+def _check_aspect(aspect: float) -> float:
+    if not is_aspect(aspect):
+        raise ValueError("no aspect")
+    return aspect
+
+
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+Pixels = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+_Side = Annotated[int, Field(strict=True, gt=-(2**31), lt=2**31)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[Number, Field(ge=0.0, le=1.0)]
+Box = tuple[_Side, _Side, _Side, _Side]
+
+
+class ChildAnswer(BaseModel):
+    """A child's answer: every field is checked, because a hostile file may have taken over the child."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+
+class DecodedImage(ChildAnswer):
     """The child's result for a file.
 
     `arrays` holds ``input``, a tensor for each frame in `read`, when one was asked for.  Where there are any, it holds
     ``beside``, the cells of each frame that lie beside the anatomy (`imaging.outside_anatomy`), and ``unmarked``, the
     tensors with the marks in an ultrasound's sector painted over (`imaging.ultrasound_marks`).  `box` is the part of
     each frame that the tensors show (None: all of it), `coloured` the share of an ultrasound's sector that is in
-    colour, `flow` whether its header states colour flow.
+    colour, `flow` whether its header states colour flow.  `hints`: codes, on how the pixels were interpreted.
+    `quality`: measures that reached their limit; `watched`: those that are kept of every image.
+
+    `scales`: parts of the frames whose pixel size is known.  `rate_hz`: of a clip, where the file says it.  `weights`:
+    the quality of each frame that was read, from 0 to 1; empty for a single one.  `diagnoses`: those that the header
+    codes, each as ``SCHEME:CODE`` (PS3.3 8.8), for example ``I10:B18.1``.  `aspect`: a pixel's height over its width.
     """
 
-    read: tuple[int, ...]
-    frames: int
-    rows: int
-    columns: int
-    milliseconds: float
-    split: Mapping[str, float]  # decode_ms and prepare_ms as the child measured them
-    arrays: Arrays
+    frames: Pixels
+    rows: Pixels
+    columns: Pixels
+    read: tuple[Pixels, ...] = Field(min_length=1)
     box: Box | None = None
-    coloured: float = 0.0
+    coloured: Share = 0.0
     flow: bool = False
-    hints: tuple[str, ...] = ()  # codes, on how the pixels were interpreted
-    quality: tuple[tuple[str, float], ...] = ()  # quality measures that reached their limit, each with its value
-    stated: DecodedMetadata = field(default_factory=DecodedMetadata)
-    watched: Mapping[str, float] = field(default_factory=dict)  # quality measures of every image
+    hints: tuple[str, ...] = ()
+    quality: tuple[tuple[str, Number], ...] = ()
+    watched: dict[str, Number] = Field(default_factory=dict)
+    scales: tuple[Annotated[Scale, AfterValidator(_check_scale)], ...] = Field((), max_length=MOST_SCALES)
+    rate_hz: Annotated[Number, Field(gt=0.0)] | None = None
+    weights: tuple[Annotated[Number, Field(gt=0.0, le=1.0)], ...] = ()
+    diagnoses: tuple[Annotated[str, Field(pattern=DIAGNOSIS_PATTERN)], ...] = Field((), max_length=MOST_DIAGNOSES)
+    aspect: Annotated[Number, AfterValidator(_check_aspect)] = SQUARE
+    milliseconds: float
+    arrays: Any
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -128,7 +171,7 @@ class Decoder:
             message = self._asked_again()
         elif message.header.get("spent"):
             self._replace()
-        self.hints = _filter_hints(message.header.get("hints"))
+        self.hints = filter_hints(message.header.get("hints"))
         return parse_refusal(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
 
     def end(self) -> bool:
@@ -140,7 +183,7 @@ class Decoder:
                 message = self._asked_again()
                 message = message if "refusal" in message.header else self._child.receive(self._seconds)
             self.refusal = parse_refusal(message)
-            self.hints = _filter_hints(message.header.get("hints")) or self.hints
+            self.hints = filter_hints(message.header.get("hints")) or self.hints
             if message.header.get("spent"):
                 self._replace()
             return bool(message.header.get("displayed"))
@@ -187,9 +230,9 @@ class Decoder:
         """As `check_answer`.  Raises `ChildLost`, the child being replaced."""
         try:
             return check_answer(message, spec, taking, milliseconds)
-        except (KeyError, ValueError):
+        except ValueError:
             self._replace()
-            raise ChildLost("it sent an invalid message") from None
+            raise ChildLost(INVALID) from None
 
     def _replace(self) -> None:
         self._child.kill()
@@ -203,110 +246,70 @@ class Decoder:
 def check_answer(
     message: ChildMessage, spec: InputSpec | None, taking: DecodeOptions, milliseconds: float
 ) -> DecodedImage:
-    """A child's answer with every field checked: a hostile file may have taken over the child.
-
-    Raises `KeyError` and `ValueError` for an invalid one.
-    """
-    head, coloured = message.header, message.header.get("coloured")
-    frames, rows, columns = (_check_count(head[name]) for name in ("frames", "rows", "columns"))
-    read, box = _check_frames(head["read"], frames, taking.budget), _check_box(head.get("box"), rows, columns, spec)
+    """The image in a child's answer, checked against what was asked for; raises `ValueError` for an invalid one."""
+    image = DecodedImage.model_validate({**message.header, "milliseconds": milliseconds, "arrays": message.arrays})
+    if len(image.read) > taking.budget or sorted(set(image.read)) != list(image.read) or image.read[-1] >= image.frames:
+        raise ValueError("other frames than were asked for")
+    if image.weights and len(image.weights) != len(image.read):
+        raise ValueError("a weight for each frame or none")
+    if image.box is not None and not _is_inside(
+        image.box, image, is_letterbox=spec is not None and spec.resize == "letterbox"
+    ):
+        raise ValueError("a box outside the frame")
     if spec is not None:
-        _require_tensors(message, (len(read), spec.channels, *spec.shape))
-    said = decoded_metadata.check_metadata(head, len(read))
-    split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
-    share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
-    quality, flow = _filter_quality(head.get("quality"), taking.demands.kind), head.get("flow") is True
-    hints = _filter_hints(head.get("hints"))
-    return DecodedImage(
-        read=read,
-        frames=frames,
-        rows=rows,
-        columns=columns,
-        milliseconds=milliseconds,
-        split=split,
-        arrays=message.arrays,
-        box=box,
-        coloured=share,
-        flow=flow,
-        hints=hints,
-        quality=quality,
-        stated=said,
-        watched=_filter_watched(head.get("watched")),
+        _require_tensors(message.arrays, (len(image.read), spec.channels, *spec.shape))
+    numbers = dict(image.quality)
+    limits = QUALITY_LIMITS[taking.demands.kind]
+    return image.model_copy(
+        update={
+            "hints": filter_hints(image.hints),
+            "quality": tuple((name, round(numbers[name], 4)) for name in limits if name in numbers),
+            "watched": {name: number for name, number in image.watched.items() if name in DRIFT_MEASURES},
+        }
     )
 
 
-def _check_count(number: object) -> int:
-    if not isinstance(number, int) or not 0 <= number < 2**31:
-        raise ValueError
-    return number
-
-
-def _check_frames(read: object, frames: int, most: int) -> tuple[int, ...]:
-    """The frames that were read: one to *most* of the clip, in order; raises `ValueError`."""
-    numbers = tuple(_check_count(frame) for frame in read) if isinstance(read, list) else ()
-    if not 1 <= len(numbers) <= most or list(numbers) != sorted(set(numbers)) or numbers[-1] >= frames:
-        raise ValueError
-    return numbers
-
-
-def _check_box(box: object, rows: int, columns: int, spec: InputSpec | None) -> Box | None:
-    """x0, y0, x1, y1 inside the frame, or None; raises `ValueError`.  A letterbox may reach beyond two of its sides."""
-    if box is None:
-        return None
-    if not isinstance(box, list) or len(box) != 4:
-        raise ValueError
-    if not all(isinstance(side, int) and abs(side) < 2**31 for side in box):
-        raise ValueError
+def _is_inside(box: Box, image: DecodedImage, *, is_letterbox: bool) -> bool:
+    """Whether x0, y0, x1, y1 is a part of the frame.  A letterbox may reach beyond two of its sides."""
     x0, y0, x1, y1 = box
-    letterbox = spec is not None and spec.resize == "letterbox"
-    across, down = 0 <= x0 < x1 <= columns, 0 <= y0 < y1 <= rows
-    if not (across and down) and not (letterbox and x0 < min(x1, columns) and y0 < min(y1, rows) and min(x1, y1) > 0):
-        raise ValueError
-    return x0, y0, x1, y1
+    if is_letterbox and x0 < min(x1, image.columns) and y0 < min(y1, image.rows) and min(x1, y1) > 0:
+        return True
+    return 0 <= x0 < x1 <= image.columns and 0 <= y0 < y1 <= image.rows
 
 
-def _filter_hints(codes: object) -> tuple[str, ...]:
-    """Those of the child's hints that have a sentence."""
-    return tuple(code for code in PIXEL_HINTS if isinstance(codes, list) and code in codes)
+def filter_hints(codes: object) -> tuple[str, ...]:
+    """Those of a child's hints that have a sentence."""
+    return tuple(code for code in PIXEL_HINTS if isinstance(codes, (list, tuple)) and code in codes)
 
 
-def _filter_quality(measures: object, kind: QualityKind) -> tuple[tuple[str, float], ...]:
-    """Those of the child's measures that have a limit for this kind of image, each once and finite."""
-    pairs = [one for one in measures if isinstance(one, list) and len(one) == 2] if isinstance(measures, list) else []
-    numbers = {str(name): number for name, number in pairs if isinstance(number, float) and math.isfinite(number)}
-    return tuple((name, round(numbers[name], 4)) for name in QUALITY_LIMITS[kind] if name in numbers)
-
-
-def _filter_watched(measures: object) -> dict[str, float]:
-    """Those of the child's measures by which drift is watched, if finite."""
-    given = measures if isinstance(measures, dict) else {}
-    numbers = {name: given.get(name) for name in DRIFT_MEASURES}
-    return {name: one for name, one in numbers.items() if isinstance(one, float) and math.isfinite(one)}
-
-
-def _require_tensors(message: ChildMessage, shape: tuple[int, ...]) -> None:
-    tensors = message.arrays.get("input")
+def _require_tensors(arrays: Arrays, shape: tuple[int, ...]) -> None:
+    tensors, cells = arrays.get("input"), arrays.get("beside")
     if tensors is None:
-        raise ValueError
-    for one in (tensors, message.arrays.get("unmarked", tensors)):
-        if one.shape != shape or one.format != child_messages.FLOAT32:
-            raise ValueError
-    cells = message.arrays.get("beside")
-    if cells is not None and (
-        cells.shape != (shape[0], OUTSIDE_CELLS, OUTSIDE_CELLS) or cells.format != child_messages.UINT8
+        raise ValueError("no tensor")
+    for tensor in (tensors, arrays.get("unmarked", tensors)):
+        if (tensor.shape, tensor.format) != (shape, child_messages.FLOAT32):
+            raise ValueError("a tensor of another shape")
+    if cells is not None and (cells.shape, cells.format) != (
+        (shape[0], OUTSIDE_CELLS, OUTSIDE_CELLS),
+        child_messages.UINT8,
     ):
-        raise ValueError
+        raise ValueError("cells of another shape")
+
+
+class _Refusal(BaseModel):
+    code: str
+    details: dict[str, str | int | float]
 
 
 def parse_refusal(message: ChildMessage, kinds: tuple[type[LanternError], ...] = REFUSALS) -> Reason | None:
     """The refusal in an answer, if its code is of *kinds* and its details fit; anything else is ignored."""
-    refusal = message.header.get("refusal")
-    kind = find_error(str(refusal.get("code")), kinds) if isinstance(refusal, dict) else None
-    details = refusal.get("details") if isinstance(refusal, dict) else None
-    if kind is None or not isinstance(details, dict):
+    try:
+        refusal = _Refusal.model_validate(message.header.get("refusal"))
+    except ValidationError:
         return None
-    names = kind.placeholders
-    kept = {name: details[name] for name in names if isinstance(details.get(name), (str, int, float))}
-    if len(kept) != len(names):
+    kind = find_error(refusal.code, kinds)
+    names = kind.placeholders if kind is not None else ()
+    kept = {name: value for name, value in refusal.details.items() if name in names}
+    if kind is None or len(kept) != len(names):
         return None
     return Reason(kind.code, {name: value[:200] if isinstance(value, str) else value for name, value in kept.items()})

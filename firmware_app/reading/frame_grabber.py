@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
 
 from firmware_app.core.child_messages import UINT8, ChildMessage
 from firmware_app.core.child_process import Child, ChildLost, start_child
@@ -18,7 +19,7 @@ from firmware_app.core.settings import Config
 from firmware_app.imaging.errors import SOURCE_LOST, ImageUnfit, WatchError
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading import decoder
-from firmware_app.reading.decoder import DecodedImage, DecodeOptions
+from firmware_app.reading.decoder import INVALID, ChildAnswer, Count, DecodedImage, DecodeOptions, Number
 
 SourceKind = Literal["file", "device", "stream", "dicom"]
 MOST_JPEG_BYTES: Final = 16 * 1024 * 1024
@@ -65,6 +66,16 @@ class GrabbedFrame:
     columns: int
     jpeg: memoryview
     decoded: DecodedImage | Reason
+
+
+class _FrameFacts(ChildAnswer):
+    sequence: Count
+    at: Number
+    came: Count
+    dropped: Count
+    rows: Count
+    columns: Count
+    grab_ms: Annotated[Number, Field(ge=0.0, lt=1e6)] = 0.0
 
 
 class FrameGrabber:
@@ -131,51 +142,31 @@ class FrameGrabber:
             self._child.kill()
         if "refusal" in message.header and "jpeg" not in message.arrays:
             reason = decoder.parse_refusal(message, _REFUSALS)
-            raise FrameRefused(reason or Reason.of(SOURCE_LOST(detail="it sent an invalid message")))
+            raise FrameRefused(reason or Reason.of(SOURCE_LOST(detail=INVALID)))
         return message
 
     def _frame(self, message: ChildMessage) -> GrabbedFrame | None:
         if message.header.get("waiting") is True:
             return None
         try:
-            return self._checked(message)
+            return self._check(message)
         except (KeyError, ValueError):
             self._child.kill()
-            raise ChildLost("it sent an invalid message") from None
+            raise ChildLost(INVALID) from None
 
-    def _checked(self, message: ChildMessage) -> GrabbedFrame:
-        """The answer with every field checked: a hostile file or stream may have taken over the child."""
-        head, jpeg = message.header, message.arrays["jpeg"]
-        sequence, came, dropped, rows, columns = (
-            _check_count(head[name]) for name in ("sequence", "came", "dropped", "rows", "columns")
-        )
-        at = head["at"]
-        if not (isinstance(at, float) and math.isfinite(at) and at <= time.monotonic() + _OPEN_S):
-            raise ValueError
+    def _check(self, message: ChildMessage) -> GrabbedFrame:
+        """The frame in an answer; raises `KeyError` and `ValueError` for an invalid one."""
+        facts, jpeg = _FrameFacts.model_validate(message.header), message.arrays["jpeg"]
+        if facts.at > time.monotonic() + _OPEN_S:
+            raise ValueError("a frame of the future")
         if jpeg.format != UINT8 or len(jpeg.shape or ()) != 1 or jpeg.nbytes > MOST_JPEG_BYTES:
-            raise ValueError
+            raise ValueError("no JPEG")
         refusal = decoder.parse_refusal(message)
-        if refusal is None and "refusal" in head:
-            raise ValueError
-        given = ChildMessage(head, {name: array for name, array in message.arrays.items() if name != "jpeg"})
-        decoded = refusal or decoder.check_answer(
-            given, self._spec, self._taking, _check_milliseconds(head.get("grab_ms"))
-        )
-        return GrabbedFrame(
-            sequence=sequence, at=at, came=came, dropped=dropped, rows=rows, columns=columns, jpeg=jpeg, decoded=decoded
-        )
+        if refusal is None and "refusal" in message.header:
+            raise ValueError("an unknown refusal")
+        given = ChildMessage(message.header, {name: one for name, one in message.arrays.items() if name != "jpeg"})
+        decoded = refusal or decoder.check_answer(given, self._spec, self._taking, facts.grab_ms)
+        return GrabbedFrame(**facts.model_dump(exclude={"grab_ms"}), jpeg=jpeg, decoded=decoded)
 
     def _spawn(self) -> Child:
         return Child("firmware_app.reading.children.grab_child", self._arguments, silent=True)
-
-
-def _check_count(number: object) -> int:
-    if not isinstance(number, int) or not 0 <= number < 2**53:
-        raise ValueError
-    return number
-
-
-def _check_milliseconds(number: object) -> float:
-    if not isinstance(number, float) or not 0.0 <= number < 1e6:
-        raise ValueError
-    return number

@@ -6,7 +6,6 @@ of its frames go on (docs/decisions/bedside.md).
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -20,29 +19,13 @@ from firmware_app.core.records import Finding, Lesion, PackIdentity, Reason
 from firmware_app.core.settings import Config
 from firmware_app.imaging import image_limits
 from firmware_app.imaging.errors import SOURCE_ENDED, SOURCE_LOST
-from firmware_app.packs.errors import InferenceFailed
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.reading import hints
 from firmware_app.reading.decoder import DecodedImage
-from firmware_app.reading.errors import (
-    EXPLAIN_SHORTCUT,
-    FRAME_GONE,
-    IMAGE_UNFAMILIAR,
-    NO_PACK_INSTALLED,
-    PACK_UNSURE,
-    SOURCE_STALLED,
-)
+from firmware_app.reading.errors import EXPLAIN_SHORTCUT, FRAME_GONE, NO_PACK_INSTALLED, SOURCE_STALLED
 from firmware_app.reading.faults import FaultLog
 from firmware_app.reading.frame_grabber import FrameGrabber, FrameRefused, FrameSource, GrabbedFrame
-from firmware_app.reading.inference import (
-    FrameGeometry,
-    ImageAtFault,
-    Inference,
-    InferenceResult,
-    PackUnusable,
-    UnfamiliarImage,
-    UnsureAnswer,
-)
+from firmware_app.reading.inference import Inference, InferenceResult, NotJudged, PackUnusable
 
 INSTANCE: Final = "live"
 STALLED_S: Final = 2.0
@@ -235,27 +218,11 @@ class LiveSession:
 
     def _inferred(self, made: LiveReading, decoded: DecodedImage) -> LiveReading:
         name, manifest = self._pack.name, self._pack.manifest
-        shown = FrameGeometry(
-            instance=INSTANCE,
-            frames=(0,),
-            rows=decoded.rows,
-            columns=decoded.columns,
-            box=decoded.box,
-            scales=decoded.stated.scales,
-            aspect=decoded.stated.aspect,
-        )
         begun = time.perf_counter()
         try:
-            said = self._ask(shown, decoded)
-        except ImageAtFault:
-            failed = InferenceFailed(pack=name, runtime="-", detail="it gives no number for this image")
-            return replace(made, reason=Reason.of(failed))
-        except UnfamiliarImage as far:
-            # Rounded apart, so that a person never reads that the limit was kept.
-            above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
-            return replace(made, reason=Reason.of(IMAGE_UNFAMILIAR(pack=name, distance=above, limit=below)))
-        except UnsureAnswer:
-            return replace(made, reason=Reason.of(PACK_UNSURE(pack=name)))
+            said = self._ask(decoded)
+        except NotJudged as refusal:
+            return replace(made, reason=Reason.of(refusal.error))
         except ChildLost as lost:
             return replace(made, reason=Reason.of(InferenceGaveUp(detail=lost.detail)))
         except PackUnusable:
@@ -280,11 +247,11 @@ class LiveSession:
             infer_ms=1e3 * (time.perf_counter() - begun),
         )
 
-    def _ask(self, shown: FrameGeometry, decoded: DecodedImage) -> InferenceResult:
+    def _ask(self, decoded: DecodedImage) -> InferenceResult:
         try:
-            return self._inference.infer(self._pack.name, shown, decoded.arrays, self._folder)
+            return self._inference.infer(self._pack.name, INSTANCE, decoded, self._folder)
         except ChildLost:  # a fresh child is tried once; the grab child's next frame does not wait for a third
-            return self._inference.infer(self._pack.name, shown, decoded.arrays, self._folder)
+            return self._inference.infer(self._pack.name, INSTANCE, decoded, self._folder)
 
 
 def _spare_one_core(config: Config) -> Config:

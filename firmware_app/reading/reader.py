@@ -8,7 +8,6 @@ A fault of the box (no working pack, a full disk) gives no reading: the images w
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -25,7 +24,7 @@ from firmware_app.dicom.errors import CannotJudge
 from firmware_app.imaging import image_limits
 from firmware_app.imaging.errors import NoPixels
 from firmware_app.monitoring.errors import PACK_UNFIT_HERE
-from firmware_app.packs.errors import PACK_UNKNOWN, InferenceFailed
+from firmware_app.packs.errors import PACK_UNKNOWN
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
@@ -33,17 +32,9 @@ from firmware_app.reading import hints, reader_steps, routing
 from firmware_app.reading import reader_steps as attempts
 from firmware_app.reading.benchmark import VariantBenchmark
 from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
-from firmware_app.reading.errors import EXPLAIN_SHORTCUT, IMAGE_UNFAMILIAR, NO_PACK_INSTALLED, PACK_UNSURE
+from firmware_app.reading.errors import EXPLAIN_SHORTCUT, NO_PACK_INSTALLED
 from firmware_app.reading.faults import FaultLog, WriteRetry
-from firmware_app.reading.inference import (
-    FrameGeometry,
-    ImageAtFault,
-    Inference,
-    InferenceResult,
-    PackUnusable,
-    UnfamiliarImage,
-    UnsureAnswer,
-)
+from firmware_app.reading.inference import Inference, InferenceResult, NotJudged, PackUnusable
 from firmware_app.reading.local_calibration import LocalCalibration
 from firmware_app.reading.reader_steps import ClipCompletion, ReadingAttempt
 from firmware_app.reading.trial_runner import TrialRunner
@@ -258,28 +249,12 @@ class Reader:
         folder = self._state.display / attempt.instance.reference
         begun = time.perf_counter()
         try:
-            shown = FrameGeometry(
-                instance=attempt.instance.reference,
-                frames=decoded.read,
-                rows=decoded.rows,
-                columns=decoded.columns,
-                box=decoded.box,
-                scales=decoded.stated.scales,
-                aspect=decoded.stated.aspect,
-            )
             assert attempt.chosen is not None
             limits_here = self._local.unsure_between(attempt.chosen)
-            inferred = self.inference.infer(pack, shown, decoded.arrays, folder, limits_here)
-        except ImageAtFault:
-            return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
-        except UnfamiliarImage as far:
-            # Rounded apart, so that a person never reads that the limit was kept.
-            attempt.distance = far.distance
-            above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
-            return attempt.cannot(IMAGE_UNFAMILIAR(pack=pack, distance=above, limit=below))
-        except UnsureAnswer as unsure:
-            attempt.withheld = unsure.probability
-            return attempt.cannot(PACK_UNSURE(pack=pack))
+            inferred = self.inference.infer(pack, attempt.instance.reference, decoded, folder, limits_here)
+        except NotJudged as refusal:
+            attempt.distance, attempt.withheld = refusal.distance, refusal.withheld
+            return attempt.cannot(refusal.error)
         finally:
             attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not inferred.marked
@@ -298,7 +273,7 @@ class Reader:
             not_looked_for=others.by_language() if others is not None else {},
         )
         rules = self._manifests[pack].follow_up
-        return replace(reading, background=rules.stated(decoded.stated.diagnoses)) if rules is not None else reading
+        return replace(reading, background=rules.stated(decoded.diagnoses)) if rules is not None else reading
 
     def _failed(self, attempt: ReadingAttempt, lost: ChildLost) -> None:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
@@ -333,13 +308,13 @@ def _list_frames_read(decoded: DecodedImage, inferred: InferenceResult) -> Frame
     if decoded.frames == 1:
         return None
     strongest = {code: decoded.read[at] for code, at in inferred.strongest.items()}
-    weights, counted = decoded.stated.weights, inferred.counted
+    weights, counted = decoded.weights, inferred.counted
     return FramesRead(
         decoded.frames,
         tuple(decoded.read[at] for at in counted),
         strongest,
         tuple(weights[at] for at in counted) if weights else (),
-        decoded.stated.rate_hz,
+        decoded.rate_hz,
     )
 
 

@@ -33,24 +33,15 @@ from firmware_app.reading import variant_trial as proof
 from firmware_app.reading.decoder import Decoder
 from firmware_app.reading.errors import (
     EXPLAIN_SHORTCUT,
-    IMAGE_UNFAMILIAR,
     PACK_TRIAL_CRASHED,
     PACK_TRIAL_FAILED,
     PACK_TRIAL_STALLED,
     PACK_TRIAL_UNFIT,
-    PACK_UNSURE,
     RUNTIME_HUNG,
     RUNTIME_STOPPED,
 )
 from firmware_app.reading.faults import FaultLog
-from firmware_app.reading.inference import (
-    FrameGeometry,
-    ImageAtFault,
-    Inference,
-    PackUnusable,
-    UnfamiliarImage,
-    UnsureAnswer,
-)
+from firmware_app.reading.inference import Inference, NotJudged, PackUnusable
 from firmware_app.reading.reader_steps import UNFIT, make_decode_options
 
 log = logging.getLogger("lantern.reader")
@@ -245,24 +236,12 @@ class ShadowReader:
                 TrialOutcome.CANNOT_JUDGE if decoded.code in UNFIT else TrialOutcome.FAILED, code=decoded.code
             )
         inference.warm()
-        shown = FrameGeometry(
-            instance=instance.reference,
-            frames=decoded.read,
-            rows=decoded.rows,
-            columns=decoded.columns,
-            box=decoded.box,
-            scales=decoded.stated.scales,
-            aspect=decoded.stated.aspect,
-        )
         begun = time.perf_counter()
         try:
-            inferred = inference.infer(self._pack.name, shown, decoded.arrays, None)
-        except ImageAtFault:
-            return TrialResult(TrialOutcome.FAILED, code=InferenceFailed.code)
-        except UnfamiliarImage:
-            return TrialResult(TrialOutcome.CANNOT_JUDGE, code=IMAGE_UNFAMILIAR.code)
-        except UnsureAnswer:
-            return TrialResult(TrialOutcome.CANNOT_JUDGE, code=PACK_UNSURE.code)
+            inferred = inference.infer(self._pack.name, instance.reference, decoded, None)
+        except NotJudged as refusal:
+            failed = refusal.error.code == InferenceFailed.code
+            return TrialResult(TrialOutcome.FAILED if failed else TrialOutcome.CANNOT_JUDGE, code=refusal.error.code)
         taken_ms = None if self._disturbed else 1e3 * (time.perf_counter() - begun)
         if hints.find_beside_share(inferred.findings, inferred.beside)[0] >= image_limits.OUTSIDE_REFUSAL_SHARE:
             return TrialResult(TrialOutcome.CANNOT_JUDGE, ms=taken_ms, code=EXPLAIN_SHORTCUT.code)

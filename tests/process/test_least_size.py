@@ -10,7 +10,7 @@ import pytest
 
 from firmware_app.cli.command_line import main
 from firmware_app.core.records import Priority, Reading, ReadingStatus
-from firmware_app.reading.inference import FrameGeometry, Inference, InferenceResult
+from firmware_app.reading.inference import Inference, InferenceResult
 from firmware_app.results import case_json
 from tests import films, reading_rig, toy_pack
 
@@ -31,9 +31,9 @@ def test_a_film_below_the_packs_least_size_is_refused_before_the_model_is_asked(
 ) -> None:
     asked, infer = [], Inference.infer
 
-    def noted(self: Inference, pack: str, shown: FrameGeometry, *more: Any) -> InferenceResult:
-        asked.append(shown.instance)
-        return infer(self, pack, shown, *more)
+    def noted(self: Inference, pack: str, instance: str, *more: Any) -> InferenceResult:
+        asked.append(instance)
+        return infer(self, pack, instance, *more)
 
     monkeypatch.setattr(Inference, "infer", noted)
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as box:

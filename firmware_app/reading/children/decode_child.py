@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +26,8 @@ from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import ImagingError
 from firmware_app.dicom import patient_data
 from firmware_app.imaging import display, image_file, image_properties, model_frames
-from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging.errors import ImageUnfit
 from firmware_app.imaging.input_spec import Demands, InputSpec
-from firmware_app.reading.decoded_metadata import DecodedMetadata, format_diagnosis
 from firmware_app.reading.errors import IMAGE_FILE_MISSING
 
 _IN_BETWEEN_S: Final = 0.3
@@ -109,24 +108,29 @@ def _read_for_model(opened: image_file.ImageFile, path: Path, job: Mapping[str, 
     else:
         demands = Demands(**job.get("demands", {}))
         taken = model_frames.prepare_frames(opened, spec, job["rule"], job["budget"], job["modality"], demands=demands)
-    more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
-    coded = (format_diagnosis(scheme, code) for scheme, code in image_properties.coded_diagnoses(opened))
-    stated = DecodedMetadata(
-        ultrasound.pixel_scales(opened, taken.read[0]),
-        ultrasound.frame_rate(opened),
-        taken.weights,
-        tuple(one for one in coded if one is not None),
-        opened.aspect(taken.read[0]),
+    more = {"read": taken.read, "hints": opened.hints}  # decoding may have added hints
+    stated = {"weights": taken.weights, "diagnoses": image_properties.coded_diagnoses(opened)}
+    prepared = describe_frames(taken)
+    return ChildMessage(
+        {**facts, **prepared.header, **more, **stated, **describe_image(opened, taken.read[0])}, prepared.arrays
     )
-    colours = {"coloured": taken.coloured, "flow": taken.flow}
-    split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
+
+
+def describe_frames(taken: model_frames.ModelFrames) -> ChildMessage:
+    """The tensors of frames with what was measured of them."""
     arrays = {"input": taken.tensors.data}
     if taken.beside is not None:
         arrays["beside"] = taken.beside.data
     if taken.unmarked is not None:
         arrays["unmarked"] = taken.unmarked.data
-    measures = {"quality": taken.quality, "watched": dict(taken.watched)}
-    return ChildMessage({**facts, **more, **colours, **split, **measures, **stated.to_object()}, arrays)
+    measured = {"quality": taken.quality, "watched": dict(taken.watched)}
+    return ChildMessage({"box": taken.box, "coloured": taken.coloured or 0.0, "flow": taken.flow, **measured}, arrays)
+
+
+def describe_image(opened: image_file.ImageFile, frame: int) -> dict[str, Any]:
+    """The scales and the aspect of its pixels, and the frame rate."""
+    scales = [asdict(scale) for scale in image_properties.pixel_scales(opened, frame)]
+    return {"scales": scales, "rate_hz": image_properties.frame_rate(opened), "aspect": opened.aspect(frame)}
 
 
 def _write_patient(opened: image_file.ImageFile, folder: Path) -> None:
@@ -141,7 +145,7 @@ def _write_for_people(opened: image_file.ImageFile, folder: Path, read: Sequence
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for index in among:
-            display.write_frame(ultrasound.make_display_frame(opened, index), folder, index, opened.frames, among)
+            display.write_frame(image_properties.make_display_frame(opened, index), folder, index, opened.frames, among)
     except OSError:
         return ChildMessage({"displayed": 0})
     return ChildMessage({"displayed": len(among), "hints": opened.hints})
@@ -156,7 +160,9 @@ def _write_in_between(opened: image_file.ImageFile, folder: Path, first: int) ->
     try:
         while index < opened.frames and (index == first or time.monotonic() - begun < _IN_BETWEEN_S):
             if not display.is_frame_written(folder, index):
-                display.write_light_frame(ultrasound.make_display_frame(opened, index), folder, index, opened.frames)
+                display.write_light_frame(
+                    image_properties.make_display_frame(opened, index), folder, index, opened.frames
+                )
             index += 1
         if index == opened.frames:
             display.mark_complete(folder)

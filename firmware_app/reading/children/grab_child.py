@@ -28,8 +28,7 @@ from firmware_app.core import child_loop, process
 from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import ImagingError
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
-from firmware_app.imaging import display, image_file, live_frames, model_frames
-from firmware_app.imaging import image_properties as ultrasound
+from firmware_app.imaging import display, image_file, image_properties, live_frames, model_frames
 from firmware_app.imaging.errors import ImageUnfit, WatchError
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.imaging.live_frames import (
@@ -41,7 +40,7 @@ from firmware_app.imaging.live_frames import (
     StreamSource,
 )
 from firmware_app.imaging.pixel_size import SQUARE
-from firmware_app.reading.decoded_metadata import DecodedMetadata
+from firmware_app.reading.children import decode_child
 from firmware_app.reading.errors import FRAME_GONE
 
 JPEG_SIDE_PX: Final = 1280
@@ -57,7 +56,7 @@ class OpenSource:
         self._source: FrameSource | None = None
         self._job: Mapping[str, Any] = {}
         self._sector = SectorTracker(None)
-        self._stated = DecodedMetadata()
+        self._stated: dict[str, Any] = {}
         self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._open = ExitStack()
 
@@ -81,7 +80,7 @@ class OpenSource:
 
     def _opened(self, job: Mapping[str, Any]) -> ChildMessage:
         self._job = job
-        self._sector, self._stated = SectorTracker(None), DecodedMetadata()
+        self._sector, self._stated = SectorTracker(None), {}
         rate = None
         match job["kind"]:
             case "file":
@@ -110,10 +109,8 @@ class OpenSource:
 
     def _learn(self, opened: image_file.ImageFile) -> None:
         """What the header of the file says for all its frames."""
-        self._sector = SectorTracker(ultrasound.header_sector(opened))
-        self._stated = DecodedMetadata(
-            ultrasound.pixel_scales(opened, 0), ultrasound.frame_rate(opened), aspect=opened.aspect(0)
-        )
+        self._sector = SectorTracker(image_properties.header_sector(opened))
+        self._stated = decode_child.describe_image(opened, 0)
 
     def _answer(self, grabbed: GrabbedFrame) -> ChildMessage:
         begun = time.perf_counter()
@@ -135,33 +132,20 @@ class OpenSource:
         }
         arrays = {"jpeg": encode_jpeg(pixels)}
         try:
-            header, given = self._for_model(frame, grabbed.at)
+            taken = self._for_model(frame, grabbed.at)
         except ImageUnfit as error:
             return ChildMessage({**facts, **child_loop.refusal_answer(error).header}, arrays)
-        return ChildMessage({**facts, **header, "grab_ms": 1e3 * (time.perf_counter() - begun)}, {**arrays, **given})
+        grab_ms = 1e3 * (time.perf_counter() - begun)
+        return ChildMessage({**facts, **taken.header, **self._stated, "grab_ms": grab_ms}, {**arrays, **taken.arrays})
 
-    def _for_model(self, frame: LiveFrame, at: float) -> tuple[dict[str, Any], dict[str, memoryview]]:
+    def _for_model(self, frame: LiveFrame, at: float) -> ChildMessage:
         job, spec = self._job, InputSpec(**self._job["input"])
         has_sector = job["modality"] == model_frames.ULTRASOUND or spec.crop == "sector"
         found = self._sector.of(frame.greys, at) if has_sector else None
         taken = model_frames.prepare_frames(
             frame, spec, "middle", 1, job["modality"], demands=Demands(**job["demands"]), found=found
         )
-        arrays = {"input": taken.tensors.data}
-        if taken.beside is not None:
-            arrays["beside"] = taken.beside.data
-        if taken.unmarked is not None:
-            arrays["unmarked"] = taken.unmarked.data
-        header = {
-            "box": taken.box,
-            "coloured": taken.coloured,
-            "flow": taken.flow,
-            "quality": taken.quality,
-            "decode_ms": taken.decode_ms,
-            "prepare_ms": taken.prepare_ms,
-            **self._stated.to_object(),
-        }
-        return header, arrays
+        return decode_child.describe_frames(taken)
 
     def _hold(self, sequence: int, pixels: NDArray[np.uint8]) -> None:
         self._held[sequence] = pixels

@@ -2,65 +2,69 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.imaging import image_properties, keyframes
 from firmware_app.imaging.pixel_size import Scale
-from firmware_app.reading.decoded_metadata import DecodedMetadata, check_metadata, format_diagnosis
+from firmware_app.reading.decoder import DecodedImage, DecodeOptions, check_answer
 
-SCALES = Scale(0, 0, 640, 480, 0.2, 0.1, first=True), Scale(0, 480, 640, 500, None, None)
-WHOLE = DecodedMetadata(SCALES, 30.0, (1.0, 0.25), ("I10:B18.1",))
+SCALE: dict[str, Any] = {"x0": 0, "y0": 0, "x1": 640, "y1": 480, "mm_down": 0.2, "mm_across": None, "first": True}
+WHOLE: dict[str, Any] = {
+    "frames": 3,
+    "rows": 500,
+    "columns": 640,
+    "read": [0, 2],
+    "scales": [SCALE],
+    "rate_hz": 30.0,
+    "weights": [1.0, 0.25],
+    "diagnoses": ["I10:B18.1"],
+}
+
+
+def checked(header: dict[str, Any]) -> DecodedImage:
+    return check_answer(ChildMessage(header), None, DecodeOptions("score", 2), 1.0)
 
 
 def test_what_was_stated_comes_back_the_same() -> None:
-    assert check_metadata(json.loads(json.dumps(WHOLE.to_object())), read=2) == WHOLE
-    assert check_metadata({}, read=3) == DecodedMetadata()
+    image = checked(WHOLE)
+    assert (image.scales, image.rate_hz, image.weights) == ((Scale(**SCALE),), 30.0, (1.0, 0.25))
+    assert (image.diagnoses, image.aspect) == (("I10:B18.1",), 1.0)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"scales": [[0, 0, 640, 480, 0.0, 0.1, True]]},
-        {"scales": [[0, 0, 640, 480, 1e9, 0.1, True]]},
-        {"scales": [[0, 0, -640, 480, 0.1, 0.1, True]]},
-        {"scales": [[0, 0, 640, 480, 0.1, 0.1]]},
-        {"scales": [[0, 0, 640, 480, True, 0.1, True]]},
-        {"scales": [[0] * 6 + [True]] * 65},
-        {"rate_hz": 0},
-        {"rate_hz": "30"},
+        {"scales": [{**SCALE, "mm_down": 0.0}]},
+        {"scales": [{**SCALE, "x0": -640}]},
+        {"scales": [SCALE] * 65},
         {"rate_hz": float("inf")},
+        {"rate_hz": "30"},
         {"weights": [1.0]},
-        {"weights": [1.0, 0.0]},
         {"weights": [1.0, float("nan")]},
+        {"aspect": 100.0},
         {"diagnoses": ["Wang Xiaoming"]},
-        {"diagnoses": "I10:B18.1"},
         {"diagnoses": ["I10:B18.1"] * 33},
     ],
 )
 def test_anything_else_is_no_message(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"^$"):
-        check_metadata({**WHOLE.to_object(), **wrong}, read=2)
-
-
-def test_free_text_in_the_place_of_a_code_is_no_diagnosis() -> None:
-    assert format_diagnosis(" I10 ", "B18.1") == "I10:B18.1"
-    assert format_diagnosis("I10", "hepatitis B?") is None
-    assert format_diagnosis("", "B18.1") is None
+    with pytest.raises(ValueError):  # noqa: PT011
+        checked({**WHOLE, **wrong})
 
 
 def test_only_coded_admitting_diagnoses_are_taken_from_a_header() -> None:
-    header, item, half = Dataset(), Dataset(), Dataset()
+    header, item, half, text = Dataset(), Dataset(), Dataset(), Dataset()
     item.CodingSchemeDesignator, item.CodeValue, item.CodeMeaning = "I10", "B18.1", "Chronic viral hepatitis B"
     half.CodeMeaning = "hepatitis B"
-    header.AdmittingDiagnosesCodeSequence = [item, half, item]
+    text.CodingSchemeDesignator, text.CodeValue = "I10", "hepatitis B?"
+    header.AdmittingDiagnosesCodeSequence = [item, half, text, item]
     header.AdmittingDiagnosesDescription = "no family history"
     header.AdditionalPatientHistory = "hepatitis C"
-    assert image_properties.read_diagnoses(header) == (("I10", "B18.1"),)
+    assert image_properties.read_diagnoses(header) == ("I10:B18.1",)
     assert image_properties.read_diagnoses(Dataset()) == ()
 
 
