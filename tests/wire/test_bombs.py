@@ -17,7 +17,7 @@ from tests import reading_rig
 from tests.peers import missing
 from tests.wire import siege as under
 from tests.wire.bombs import CLIPS, DROPPED, STORED, Bomb
-from tests.wire.siege import ATTACKS, Refused, Siege
+from tests.wire.siege import Refused, Siege
 
 pytestmark = pytest.mark.alone
 
@@ -61,15 +61,6 @@ def test_a_bomb_that_a_modality_sends_is_refused_in_time_and_hurts_nobody(besieg
     with neighbour(besieged):
         refused = besieged.throw(bomb)
     assert refused.code in bomb.codes
-    harmless(besieged, refused)
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_on_the_port_is_ended_in_time_and_a_modality_beside_it_is_served(besieged: Siege, name: str) -> None:
-    attack, code = ATTACKS[name]
-    with neighbour(besieged):
-        refused = besieged.attack(attack)
-    assert refused.code == code
     harmless(besieged, refused)
 
 
