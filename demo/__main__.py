@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from demo import broker, samples, site, tables
 from demo.stage import DemoFailed, DemoStage, stage
-from firmware_app.cli.command_line import NOT_DIAGNOSTIC
+from firmware_app.cli.terminal import NOT_DIAGNOSTIC
 
 _WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.1

@@ -12,7 +12,6 @@ import pytest
 from firmware_app.appliance import box_identity
 from firmware_app.cases.audit import Audit, AuditEntry
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.exports import Exports
 from firmware_app.cli import user
 from firmware_app.cli.command_line import main
 from firmware_app.core.key_files import KeyFiles
@@ -21,6 +20,7 @@ from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.results import deidentified_export as export
 from firmware_app.results import sealed_case
+from firmware_app.results.export_session import ExportRequest, ExportSession
 from firmware_app.uplink.messages.credentials import parse_signing_key
 from firmware_app.uplink.messages.encrypted_files import SealedExportWriter
 from hospital import cli as hospital_cli
@@ -28,6 +28,7 @@ from hospital import keyring
 from hospital.hospital_site import HospitalSite
 from tests import films
 
+Progress = Callable[[int, int], object]
 STUDY = "1.2.826.0.1.3680043.9.77"
 
 
@@ -63,15 +64,27 @@ class Box:
     def run(
         self, *more: str, case: str | None = None, person: str = "li", way: str = "--to", to: Path | None = None
     ) -> int:
-        where = [way, str(to or self.stick), "--person", person]
-        return main(["case", "export", case or self.case, *where, "--looked", *more])
+        where = [way] if way == "--fhir-server" else [way, str(to or self.stick)]
+        return main(["case", "export", case or self.case, *where, "--person", person, "--looked", *more])
 
-    def seal(self, onto: Path | None = None, on_progress: Callable[[int, int], None] = lambda *_: None) -> Path | None:
+    def seal(self, onto: Path | None = None, on_progress: Progress = lambda *_: None) -> Path | None:
         """The file with the case in it; raises what goes wrong."""
-        exports = Exports(self.clinical.database)
-        return sealed_case.seal_case(
-            load_config(), exports, self.case, onto or self.stick, person="li", looked=True, on_progress=on_progress
-        )[0]
+        return self.export("--stick", on_progress, onto).written
+
+    def export(
+        self, way: str = "--to", on_progress: Progress = lambda *_: None, to: Path | None = None
+    ) -> ExportSession:
+        """What `run` does, without the command: raises what goes wrong, and tells *on_progress*."""
+        request = ExportRequest(
+            config=load_config(),
+            clinical=self.clinical,
+            case=self.case,
+            person="li",
+            to=to or self.stick,
+            looked=True,
+            on_progress=on_progress,
+        )
+        return {"--to": export.export_folder, "--stick": sealed_case.seal_case}[way](request)
 
     def audited(self) -> list[AuditEntry]:
         entries = reversed(Audit(self.clinical.database).latest(99))
@@ -96,7 +109,12 @@ BOX = "clinic-7"
 @pytest.fixture
 def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HospitalSite:
     """The hospital at which the box is enrolled."""
-    made = HospitalSite(tmp_path / "hospital")
+    return enrolled(box, tmp_path / "hospital", monkeypatch)
+
+
+def enrolled(box: Box, folder: Path, monkeypatch: pytest.MonkeyPatch) -> HospitalSite:
+    """A new hospital in *folder*, at which the box is enrolled."""
+    made = HospitalSite(folder)
     made.establish("localhost", 8883)
     box_identity.begin_identity(box.state.line_keys, BOX, made.bundle_file)
     made.enrol(box.state.line_keys / "box.json")

@@ -24,13 +24,14 @@ from typing import Final
 
 from firmware_app.appliance import database_repair, factory_reset, unit_drop_ins, uplink_enrolment
 from firmware_app.appliance.errors import FOLDER_STRANGE, STATE_ELSEWHERE, USER_MISSING, UnitsNotReread
-from firmware_app.cases import audit, exports
+from firmware_app.cases import audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, programs, run_status
 from firmware_app.core.errors import LanternError, StateUnusable, StoreVersionError
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.results import export_session
 
 log = logging.getLogger("lantern.setup")
 
@@ -199,7 +200,7 @@ def _clear_away(state: StateDir) -> None:
     """
     for name in ("folder_taken.json", "folder_taken.new"):
         (state.root / name).unlink(missing_ok=True)
-    exports.remove_stale_stages(state)
+    export_session.remove_stages(state)
 
 
 def _reload_systemd(run: Path = RUN) -> None:

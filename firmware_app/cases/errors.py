@@ -6,7 +6,6 @@ from firmware_app.core.errors.base import LanternError, Refusal
 from firmware_app.core.errors.box import ProvisionError, StoreError
 from firmware_app.core.language import N_
 from firmware_app.dicom.errors import CannotJudge, EarlierError, IntakeError
-from firmware_app.imaging.errors import ExportError
 
 REFERENCES_LOST = Refusal(
     StoreError,
@@ -93,16 +92,6 @@ EARLIER_NO_NUMBER = Refusal(
 class EarlierUnknown(EarlierError):
     code = "earlier.unknown"
     sentence = N_("There is no such study in the list. `lantern case earlier CASE` shows all, each with its number.")
-
-
-EXPORT_HELD = Refusal(
-    ExportError,
-    "export.held",
-    N_(
-        "Another process of the box has held the file {file} for {seconds} s, so nothing was exported. Export again in "
-        "a minute; if it is still so, restart the box."
-    ),
-)
 
 
 FILE_EMPTY = Refusal(

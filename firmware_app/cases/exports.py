@@ -9,28 +9,24 @@ already is recorded too.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_app.cases import audit, export_staging
+from firmware_app.cases import audit
 from firmware_app.cases.audit import AuditEntry
 from firmware_app.cases.casebook import Casebook
-from firmware_app.cases.errors import EXPORT_HELD, CaseUnknown
+from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.references import References
 from firmware_app.core import clock, locks
 from firmware_app.core.database import Database
-from firmware_app.core.errors import StateUnusable
-from firmware_app.core.locks import NoLocks
 from firmware_app.core.records import Detail
-from firmware_app.core.state_dir import StateDir, clear_away
 
 log = logging.getLogger("lantern.export")
 
@@ -40,9 +36,6 @@ DONE: Final = "export.done"
 STOPPED: Final = "export.stopped"
 UNKNOWN: Final = "export.unknown"
 _BOX: Final = "box"  # the actor of entries that no person caused
-_LOCK: Final = "-export"  # beside the database: held by every export that is under way
-_PATIENCE_S: Final = 5.0  # `close_left` holds the lock for as long as it takes to read the audit
-_NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # a folder, a link, a socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +87,8 @@ class Exports:
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
-        """Mark an export as under way until the block ends, so that no other process closes its audit entry.
-
-        Raises `EXPORT_HELD` while another process holds the lock, and `StateUnusable`.
-        """
-        with ExitStack() as held:
-            try:
-                taken = held.enter_context(self._locked(fcntl.LOCK_SH, _PATIENCE_S))
-            except NoLocks:
-                taken = True  # without locks nobody closes the entries of others
-            except OSError as error:
-                path = str(self._database.path.parent)
-                raise StateUnusable(path=path, detail=error.strerror or str(error)) from None
-            if not taken:
-                raise EXPORT_HELD(file=self._database.path.name + _LOCK, seconds=round(_PATIENCE_S))
+        """Mark an export as under way until the block ends, so that no other process closes its audit entry."""
+        with lock_exports(self._database.path, exclusive=False):
             yield
 
     def telling(self, case: str, person: str, **marks: int) -> ExportAudit:
@@ -115,40 +96,29 @@ class Exports:
         return ExportAudit(self, self._database, case, person, marks)
 
     def close_left(self) -> None:
-        """Record an unknown end for each export that was killed; does nothing while an export is under way.
-
-        On a full disk, or one without locks, the entries stay open until the next time.
-        """
+        """Record an unknown end for each export that was killed; does nothing while an export is under way, and on a
+        full disk, where the entries stay open until the next time."""
         try:
-            with self._locked(fcntl.LOCK_EX) as alone:
+            with lock_exports(self._database.path, exclusive=True) as alone:
                 for entry in self.without_end() if alone else ():
                     account = str(entry.details.get("account", ""))
                     audit.Audit(self._database).record(_BOX, UNKNOWN, entry.case, account=account, begun=entry.sequence)
-        except NoLocks:
-            return
         except (OSError, sqlite3.Error) as error:
             log.warning("an export that was cut off cannot be closed in the audit: %s", str(error))
 
     def of_unknown_end(self) -> list[AuditEntry]:
         """The begin entries of exports with an unknown end, closed or not, oldest first."""
         entries = self._entries()
-        unknown = {one.details.get("begun") for one in entries if one.action == UNKNOWN}
-        with suppress(OSError, NoLocks), self._locked(fcntl.LOCK_EX) as alone:
-            unknown |= {one.sequence for one in self.without_end()} if alone else set()
-        return [one for one in entries if one.action == BEGUN and one.sequence in unknown]
+        unknown = {entry.details.get("begun") for entry in entries if entry.action == UNKNOWN}
+        with suppress(OSError), lock_exports(self._database.path, exclusive=True) as alone:
+            unknown |= {entry.sequence for entry in self.without_end()} if alone else set()
+        return [entry for entry in entries if entry.action == BEGUN and entry.sequence in unknown]
 
     def without_end(self) -> list[AuditEntry]:
-        """Begin entries without an end.  An end without a number (of an earlier version) ends its case's last one."""
-        begun_entries: dict[int, AuditEntry] = {}
-        for entry in self._entries():
-            if entry.action == BEGUN:
-                begun_entries[entry.sequence] = entry
-            elif isinstance(begun := entry.details.get("begun"), int):
-                begun_entries.pop(begun, None)
-            else:
-                same = [number for number, one in begun_entries.items() if one.case == entry.case]
-                begun_entries.pop(max(same, default=0), None)
-        return list(begun_entries.values())
+        """The begin entries without an end."""
+        entries = self._entries()
+        ended = {entry.details.get("begun") for entry in entries}
+        return [entry for entry in entries if entry.action == BEGUN and entry.sequence not in ended]
 
     def _entries(self) -> list[AuditEntry]:
         rows = self._database.connection.execute(
@@ -161,9 +131,6 @@ class Exports:
             except ValueError:  # it was altered; `lantern audit verify` names it
                 continue
         return entries
-
-    def _locked(self, how: int, seconds: float = 0.0) -> AbstractContextManager[bool]:
-        return _lock(self._database.path, how, seconds)
 
 
 @dataclass(slots=True)
@@ -186,52 +153,30 @@ class ExportAudit:
 
     def end(self, action: str, **counts: int) -> None:
         """Record the end; does nothing if the export has not begun or has already ended."""
-        if any(one.sequence == self._begun and one.case == self.case for one in self.exports.without_end()):
+        if any(entry.sequence == self._begun for entry in self.exports.without_end()):
             details: dict[str, Detail] = {"account": self.person, "begun": self._begun or 0, **counts, **self.marks}
             audit.Audit(self.database).record(audit.CONSOLE, action, self.case, **details)
 
 
-def remove_stale_stages(state: StateDir) -> None:
-    """Remove what killed exports left on the box's own disk.
-
-    While an export is under way, or on a disk without locks, only folders of an earlier boot are removed.
-    """
-    with suppress(OSError):
-        try:
-            with _lock(state.clinical_db, fcntl.LOCK_EX) as alone:
-                export_staging.remove_stages(state, of_this_boot=alone)
-        except NoLocks:
-            export_staging.remove_stages(state, of_this_boot=False)
-
-
 @contextmanager
-def _lock(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
-    """Whether the lock was acquired within *seconds*; on a read-only disk, where no export can begin, whether a shared
-    lock is enough.  Raises `NoLocks` and `OSError`."""
-    path = database.with_name(database.name + _LOCK)
-    descriptor = _open_lock(path)
+def lock_exports(database: Path, *, exclusive: bool) -> Iterator[bool]:
+    """Whether the lock of all exports from *database* was acquired; a shared one is waited for.
+
+    On a read-only disk, where no export can begin, there is no exclusive lock.  Raises `OSError`.
+    """
+    descriptor = locks.open_lock_file(database.with_name(f"{database.name}-export"))
     if descriptor is None:
-        yield how == fcntl.LOCK_SH
+        yield not exclusive
         return
     try:
-        taken = locks.acquire_lock(descriptor, how, seconds)
-        if not taken and seconds:
-            log.warning("%s is held by %s", path.name, locks.describe_holders(descriptor) or "another process")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
+        taken = True
+    except BlockingIOError:
+        taken = False
+    try:
         yield taken
     finally:
         os.close(descriptor)
-
-
-def _open_lock(path: Path) -> int | None:
-    """The lock file's descriptor; None where the clinical group has put something else in its place."""
-    try:
-        return locks.open_lock_file(path)
-    except OSError as error:
-        if error.errno not in _NO_FILE:
-            raise
-    clear_away(path)
-    log.warning("%s was no file, and was put out of the way", path.name)
-    return locks.open_lock_file(path)
 
 
 _LAST = "sequence IN (SELECT MAX(sequence) FROM feedback_consents GROUP BY case_reference)"

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware_app.cli import user
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -23,18 +24,15 @@ if TYPE_CHECKING:
     from firmware_app.monitoring.local_performance import LocalPerformance, PerformanceOverview
 
 _DONE, _FAILED = 0, 1
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `calibration` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+def add_to(commands: Commands) -> None:
+    """Add `calibration` with its commands to the parser."""
     calibration = commands.add_parser(
         "calibration", help="how the models do at this clinic", epilog="Example: lantern calibration show"
     )
     below = calibration.add_subparsers(required=True, metavar="COMMAND")
-    show = command(
+    show = add_command(
         below,
         "show",
         _show,
@@ -42,7 +40,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "lantern calibration show --json",
     )
     show.add_argument("--cautious", action="store_true", help="allow for wrong readings by the clinic's own doctors")
-    table = command(
+    table = add_command(
         below,
         "import",
         _import,
@@ -60,7 +58,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "--complete", action="store_true", help="the file has the outcome of every film of its time, not of chosen ones"
     )
     example = "chest-xray-adult m-0123456789abcdef0123 --account li"
-    propose = command(
+    propose = add_command(
         below,
         "propose",
         _propose,
@@ -76,7 +74,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     )
     propose.add_argument("--prevalence", type=float, metavar="P", help="default: that of the confirmed films")
     propose.add_argument("--threshold", type=float, metavar="T", help="propose this one instead of the suggestion")
-    confirm = command(
+    confirm = add_command(
         below,
         "confirm",
         _confirm,
@@ -84,7 +82,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         f"lantern calibration confirm {example} --content 3f9c…",
     )
     confirm.add_argument("--content", required=True, metavar="DIGEST", help="as “propose” or “show --json” printed it")
-    undo = command(
+    undo = add_command(
         below,
         "undo",
         _undo,

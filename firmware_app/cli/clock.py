@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import printable_language
 
 if TYPE_CHECKING:
     from firmware_app.core.settings import Config
 
 _DONE = 0
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `clock` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+def add_to(commands: Commands) -> None:
+    """Add `clock` with its commands to the parser."""
     parser = commands.add_parser("clock", help="the box's time", epilog="Example: lantern clock show")
     below = parser.add_subparsers(required=True, metavar="COMMAND")
-    command(below, "show", _show, "the time, and where the box has it from", "lantern clock show --json")
-    set_ = command(
+    add_command(below, "show", _show, "the time, and where the box has it from", "lantern clock show --json")
+    set_ = add_command(
         below, "set", _set, "confirm the machine's clock, or set the box's time", 'lantern clock set "2026-11-21 11:15"'
     )
     set_.add_argument(

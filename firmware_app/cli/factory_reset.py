@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 _DONE = 0
 _STOP_S: Final = 180.0
 _SYSTEMD: Final = Path("/run/systemd/system")  # sd_booted(3)
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 _Say = Callable[..., None]
 
 _GOES: Final = N_(
@@ -55,9 +53,9 @@ _BACKUP_LEFT: Final = N_("NOT deleted, for its disk is not there: the unencrypte
 _HOSPITAL: Final = N_("At the hospital, take the box off the list: lantern-hospital revoke {box}")
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `factory-reset` to the parser; *command* makes one as the rest of `lantern` does."""
-    parser = command(
+def add_to(commands: Commands) -> None:
+    """Add `factory-reset` to the parser."""
+    parser = add_command(
         commands,
         "factory-reset",
         _reset,

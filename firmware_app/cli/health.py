@@ -5,29 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
     from firmware_app.core.settings import Config
 
 _DONE, _FAILED = 0, 1
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add the three to the parser; *command* makes one as the rest of `lantern` does."""
-    status = command(
+def add_to(commands: Commands) -> None:
+    """Add the three to the parser."""
+    status = add_command(
         commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"
     )
     status.add_argument("--qr", action="store_true", help="also a QR code with which a phone learns to trust the page")
-    doctor = command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+    doctor = add_command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
     doctor.add_argument("--no-dial", action="store_true", help="ask no archive (PACS): tell what the sender found")
-    command(
+    add_command(
         commands,
         "selftest",
         _selftest,

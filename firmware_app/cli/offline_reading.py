@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +22,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import output_folder
 from firmware_app.cli.errors import BACKGROUND_UNKNOWN, TEMPORARY_UNUSABLE, OutputUnusable, TemporaryFull
 from firmware_app.cli.output_folder import KeptResults, OutputFolder
+from firmware_app.cli.terminal import stop_on_signals
 from firmware_app.core.errors import StateUnusable
 from firmware_app.core.records import Case, FileRecord, FileStatus, Reason
 from firmware_app.core.settings import Config
@@ -75,7 +73,7 @@ def read_paths(
     digests = [output_folder.digest_file(one.path) if one.reason is None else "" for one in files] if folder else []
     kept = folder.kept(digests, [one.path for one in files]) if folder else KeptResults()
     homeless: Case | None = None
-    with _end_on_signals() as deaf, _private_state(config) as state, ExitStack() as tidying:
+    with stop_on_signals() as ignore_signals, _private_state(config) as state, ExitStack() as tidying:
         clinical = ClinicalDatabase(state.clinical_db, keeps_every_line=True)
         tidying.callback(clinical.database.close)
         clinical.create()
@@ -86,7 +84,7 @@ def read_paths(
         reader = Reader(config, state, clinical, pack) if len(known) < len(files) or not known else None
         if reader is not None:
             tidying.callback(reader.close)
-        tidying.callback(deaf)
+        tidying.callback(ignore_signals)
         door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
         refused = _take_in(files, [one for one in range(len(files)) if one not in known], door, config)
         if known:
@@ -130,38 +128,6 @@ def _finish(folder: OutputFolder, homeless: Case | None, kind: type[BaseExceptio
 
 
 # --- the private state ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _end_on_signals() -> Iterator[Callable[[], None]]:
-    """Ctrl-C, SIGTERM and a closed terminal end the work but do not interrupt the clean-up.  In the main thread only.
-
-    Yields a function that makes the process ignore all of them, for the clean-up after finished work.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-
-    def deaf() -> None:
-        for one in handlers:
-            signal.signal(one, signal.SIG_IGN)
-
-    def leave(number: int, _frame: object) -> None:
-        deaf()  # a second signal must not interrupt the clean-up
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        sys.exit(128 + number)
-
-    # A signal that is already ignored stays ignored: Ctrl-C for a script's background job, SIGHUP under nohup.
-    present = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    handlers = {one: before for one, before in present.items() if before is not signal.SIG_IGN}
-    for one in handlers:
-        signal.signal(one, leave)
-    try:
-        yield deaf
-    finally:
-        for one, before in handlers.items():
-            signal.signal(one, before or signal.SIG_DFL)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from firmware_app.cli import pack_measure
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -23,26 +24,23 @@ if TYPE_CHECKING:
     from firmware_app.packs.pack_store import PackStore
     from firmware_app.reading.routing import PackOverlap
 
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 _DONE, _FAILED = 0, 1
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `pack` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+def add_to(commands: Commands) -> None:
+    """Add `pack` with its commands to the parser."""
     pack = commands.add_parser("pack", help="model packs on this box", epilog="Example: lantern pack list")
     below = pack.add_subparsers(required=True, metavar="COMMAND")
-    pack_measure.add_to(below, command)
-    command(below, "list", _list, "every pack in use, its version, origin and licence", "lantern pack list --json")
-    show = command(
+    pack_measure.add_to(below)
+    add_command(below, "list", _list, "every pack in use, its version, origin and licence", "lantern pack list --json")
+    show = add_command(
         below,
         "show",
         _show,
         "what a pack is for, how accurate it is and its limits",
         "lantern pack show chest-xray-child",
     )
-    verify = command(
+    verify = add_command(
         below,
         "verify",
         _verify,
@@ -50,7 +48,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "lantern pack verify --json",
     )
     verify.add_argument("pack", metavar="NAME", nargs="?", help="default: every pack")
-    install = command(
+    install = add_command(
         below,
         "install",
         _install,
@@ -60,20 +58,20 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     install.add_argument("--repository", required=True, metavar="PLACE", help="a folder, or an http(s) address")
     install.add_argument("--root", type=Path, metavar="FILE", help="the publisher's root.json; needed the first time")
     install.add_argument("--version", metavar="X.Y.Z", help="default: the newest that is offered")
-    back = command(
+    back = add_command(
         below, "rollback", _rollback, "go back to the previous version", "lantern pack rollback chest-xray-child"
     )
-    won = command(
+    won = add_command(
         below,
         "commit",
         _commit,
         "put the version that is on trial in use at once",
         "lantern pack commit chest-xray-child",
     )
-    lost = command(
+    lost = add_command(
         below, "drop", _drop, "end the trial of a version; the one in use stays", "lantern pack drop chest-xray-child"
     )
-    gone = command(below, "remove", _remove, "remove an installed pack", "lantern pack remove my-own-model")
+    gone = add_command(below, "remove", _remove, "remove an installed pack", "lantern pack remove my-own-model")
     for parser in (show, install, back, won, lost, gone):
         parser.add_argument("pack", metavar="NAME", help="as `lantern pack list` prints it")
 

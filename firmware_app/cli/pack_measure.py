@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     from firmware_app.packs.execution_variants import ExecutionVariant, TrialResult, TrialResults
     from firmware_app.packs.pack_folder import Pack
 
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
 _DONE, _NONE_RIGHT = 0, 3
 _HEADING: Final = f"{'pack':<24}{'runtime':<14}{'precision':<11}{'ms':>8}  {'tests':>5}  answers"
 
 
-def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
+def add_to(below: Commands) -> None:
     """Add `measure` to the commands of `lantern pack`."""
-    measure = command(
+    measure = add_command(
         below,
         "measure",
         _measure,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from firmware_app.appliance.errors import ANSWERS_UNWRITABLE, NOT_PROVISIONED, ProvisioningUndecided, TrustNeeded
 from firmware_app.cli.errors import CONSOLE_NEEDED
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from firmware_app.core.settings import Config
     from firmware_app.uplink.messages.envelope import BoxBundle
 
-_Parser = argparse.ArgumentParser
-_Run = Callable[[argparse.Namespace], int]
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 _DONE, _FAILED = 0, 1
 _ENROL: Final = "lantern-hospital enrol box.json"
@@ -59,9 +57,9 @@ _HAS_CERTIFICATE: Final = N_("The hospital has enrolled this box already; it ask
 _LEFT: Final = N_("Nothing was written.")
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `provision` to the parser; *command* makes one as the rest of `lantern` does."""
-    parser = command(
+def add_to(commands: Commands) -> None:
+    """Add `provision` to the parser."""
+    parser = add_command(
         commands,
         "provision",
         _provision,

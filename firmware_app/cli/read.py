@@ -5,22 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.cli.case import print_case
+from firmware_app.cli.terminal import (
+    DONE,
+    INTERRUPTED,
+    NOT_DIAGNOSTIC,
+    UNJUDGED,
+    Commands,
+    add_command,
+    read_config,
+    say,
+)
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
     from firmware_app.cli.offline_reading import SkippedFiles
-    from firmware_app.core.records import Case
-    from firmware_app.core.settings import Config
 
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
-NOT_DIAGNOSTIC: Final = N_("Not for diagnostic use without a doctor.")
-_DONE, _UNJUDGED, _INTERRUPTED = 0, 3, 130
 _MORE: Final = """
 Exit status: 0 every file was read; 3 something could not be judged or was
 refused, or there was nothing to read; 1 failed with a sentence; 130 stopped by
@@ -45,9 +50,9 @@ What is known of the patients may raise the advice of follow-up, never a
 probability: --background '{"family": true}'."""
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `read` to the parser; *command* makes it as the rest of `lantern` does."""
-    read = command(
+def add_to(commands: Commands) -> None:
+    """Add `read` to the parser."""
+    read = add_command(
         commands,
         "read",
         _read,
@@ -86,11 +91,10 @@ def _read(options: argparse.Namespace) -> int:
     from firmware_app.cli import offline_reading
     from firmware_app.cli.errors import NOTHING_TO_READ
     from firmware_app.core import console
-    from firmware_app.core.settings import load_config
     from firmware_app.ingest.input_files import count_skipped
     from firmware_app.reading.errors import MODALITY_UNKNOWN
 
-    config = load_config(options.config)
+    config = read_config(options)
     aside = printable_language(config.box.language, sys.stderr)
     clean, printed, total, unnamed = True, 0, 0, False
 
@@ -119,13 +123,13 @@ def _read(options: argparse.Namespace) -> int:
                 for case in cases:
                     line.clear()
                     printed += len(case.files)  # a case is printed to its end even when a signal comes in between
-                    _print(case, config, as_json=options.json)
+                    print_case(case, config, as_json=options.json)
                     clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
                     unnamed |= any(file.reason and file.reason.code == MODALITY_UNKNOWN.code for file in case.files)
         except KeyboardInterrupt:
             line.clear()
             print(_stopped(printed, total, aside), file=sys.stderr)
-            return _INTERRUPTED
+            return INTERRUPTED
     if left := count_skipped(options.paths):
         print(f"{left} × {NOT_A_REGULAR_FILE().text(aside)}", file=sys.stderr)
     if unnamed and options.pack is None:
@@ -136,8 +140,8 @@ def _read(options: argparse.Namespace) -> int:
     if not total:
         print(NOTHING_TO_READ().text(aside), file=sys.stderr)
     elif not options.json:
-        print(translate(NOT_DIAGNOSTIC, printable_language(config.box.language)))
-    return _DONE if clean and total else _UNJUDGED
+        say(config, NOT_DIAGNOSTIC)
+    return DONE if clean and total else UNJUDGED
 
 
 def _background(given: str | None) -> Mapping[str, bool]:
@@ -171,12 +175,3 @@ def _stopped(printed: int, total: int, language: str) -> str:
         return translate(N_("Stopped before any file was read."), language)
     sentence = translate(N_("Stopped: {left} of {total} files were not read. What was printed is final."), language)
     return sentence.format(left=max(0, total - printed), total=total)
-
-
-def _print(case: Case, config: Config, *, as_json: bool) -> None:
-    from firmware_app.results import case_json, case_text
-
-    if as_json:
-        print(json.dumps(case_json.case_to_json(case, config.box.language), ensure_ascii=False), flush=True)
-    else:
-        print(case_text.format_page(case, printable_language(config.box.language)), flush=True)

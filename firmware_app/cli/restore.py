@@ -7,11 +7,11 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, NN_, printable_language, translate, translate_plural
 
 if TYPE_CHECKING:
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
     from firmware_app.core.settings import Config
 
 _DONE = 0
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `backup` and `restore` to the parser; *command* makes one as the rest of `lantern` does."""
+def add_to(commands: Commands) -> None:
+    """Add `backup` and `restore` to the parser."""
     backup = commands.add_parser(
         "backup",
         help="the recovery code of locked backups; the box makes backups by itself",
@@ -34,9 +31,11 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         epilog="Example: lantern backup code",
     )
     below = backup.add_subparsers(required=True, metavar="COMMAND")
-    code = command(below, "code", _code, "make the recovery code, which is shown only this once", "lantern backup code")
+    code = add_command(
+        below, "code", _code, "make the recovery code, which is shown only this once", "lantern backup code"
+    )
     code.add_argument("--new", action="store_true", help="another one, for backups from now on")
-    restore = command(
+    restore = add_command(
         commands,
         "restore",
         _restore,

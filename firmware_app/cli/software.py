@@ -6,12 +6,12 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_app.appliance.errors import SOFTWARE_NO_REPOSITORY, SoftwareCurrent
 from firmware_app.cli.errors import SOFTWARE_NOT_HERE
+from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import printable_language
 
 if TYPE_CHECKING:
@@ -20,33 +20,30 @@ if TYPE_CHECKING:
     from firmware_app.core.settings import Config
     from firmware_app.core.state_dir import StateDir
 
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 _DONE, _FAILED = 0, 1
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `software` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+def add_to(commands: Commands) -> None:
+    """Add `software` with its commands to the parser."""
     software = commands.add_parser(
         "software", help="the box's own software: what runs, what is offered", epilog="Example: lantern software status"
     )
     below = software.add_subparsers(required=True, metavar="COMMAND")
-    command(
+    add_command(
         below,
         "status",
         _status,
         "the version and slot that run, and why another slot was left",
         "lantern software status --json",
     )
-    check = command(
+    check = add_command(
         below,
         "check",
         _check,
         "what the signed channel offers this box; nothing is installed",
         "lantern software check --repository /media/stick/lantern-software",
     )
-    install = command(
+    install = add_command(
         below,
         "install",
         _install,

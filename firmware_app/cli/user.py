@@ -7,21 +7,16 @@ What is done is audited under the name "console".
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.core.language import N_, printable_language, translate
+from firmware_app.cli.terminal import DONE, FAILED, Commands, add_command, add_group, print_json, read_config, say
+from firmware_app.core.language import N_
 
 if TYPE_CHECKING:
     from firmware_app.cases.accounts import Accounts, User
     from firmware_app.core.settings import Config
 
 _ROLES: Final = ("doctor", "technician", "auditor")
-_Run = Callable[[argparse.Namespace], int]
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 
 def open_accounts(config: Config) -> Accounts:
@@ -50,83 +45,80 @@ def find_account(name: str, config: Config) -> User:
     return found
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `user` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
-    user = commands.add_parser("user", help="accounts of the viewer", epilog="Example: lantern user claim")
-    below = user.add_subparsers(required=True, metavar="COMMAND")
-    command(below, "list", _list, "every account with its role", "lantern user list --json")
-    command(below, "claim", _claim, "a one-time code for making the first account", "lantern user claim")
-    add = command(
+def add_to(commands: Commands) -> None:
+    """Add `user` with its commands to the parser."""
+    below = add_group(commands, "user", "accounts of the viewer", "lantern user claim")
+    add_command(below, "list", _list, "every account with its role", "lantern user list --json")
+    add_command(below, "claim", _claim, "a one-time code for making the first account", "lantern user claim")
+    add = add_command(
         below, "add", _add, "make an account and print its one-time code", "lantern user add li --role doctor"
     )
     add.add_argument("--role", choices=_ROLES, default="doctor", help="default: doctor")
-    passwd = command(below, "passwd", _passwd, "a one-time code for choosing a new password", "lantern user passwd li")
-    disable = command(below, "disable", _disable, "keep an account out from now on", "lantern user disable li")
+    passwd = add_command(
+        below, "passwd", _passwd, "a one-time code for choosing a new password", "lantern user passwd li"
+    )
+    disable = add_command(below, "disable", _disable, "keep an account out from now on", "lantern user disable li")
     for parser in (add, passwd, disable):
         parser.add_argument("name", metavar="NAME", help="of the account")
 
 
 def _list(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = read_config(options)
     users = open_accounts(config).users()
     for user in users:
         state = "disabled" if user.disabled else "in use" if user.has_password else "waits for its code"
         if options.json:
-            print(json.dumps({"name": user.shown, "role": user.role.value, "state": state}, ensure_ascii=False))
+            print_json({"name": user.shown, "role": user.role.value, "state": state})
         else:
             print(f"{user.shown:<24}{user.role.value:<12}{state}")
     if not users and not options.json:
-        _say(config, N_("There is no account yet. “lantern user claim” prints the code for the first one."))
-    return 0
+        say(config, N_("There is no account yet. “lantern user claim” prints the code for the first one."))
+    return DONE
 
 
 def _claim(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = read_config(options)
     code = open_accounts(config).first_claim()
     if code is None:
-        _say(config, N_("There is an account already. “lantern user add NAME” makes another."))
-        return 1
+        say(config, N_("There is an account already. “lantern user add NAME” makes another."))
+        return FAILED
     _audited(config, "claim.issued")
     _tell(options, config, code)
-    return 0
+    return DONE
 
 
 def _add(options: argparse.Namespace) -> int:
     from firmware_app.cases.accounts import Role
 
-    config = _config(options)
+    config = read_config(options)
     code = open_accounts(config).add(options.name, Role(options.role))
     _audited(config, "user.added", account=options.name, role=options.role)
     _tell(options, config, code)
-    return 0
+    return DONE
 
 
 def _passwd(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = read_config(options)
     code = open_accounts(config).renew(options.name)
     _audited(config, "user.renewed", account=options.name)
     _tell(options, config, code)
-    return 0
+    return DONE
 
 
 def _disable(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = read_config(options)
     open_accounts(config).disable(options.name)
     _audited(config, "user.disabled", account=options.name)
     if not options.json:
-        _say(config, N_("The account is disabled and its sessions have ended."))
-    return 0
+        say(config, N_("The account is disabled and its sessions have ended."))
+    return DONE
 
 
 def _tell(options: argparse.Namespace, config: Config, code: str) -> None:
     if options.json:
-        print(json.dumps({"code": code}))
+        print_json({"code": code})
     else:
-        _say(config, N_("{code}   (valid once, for 72 hours; open the viewer and choose “I have a code”)"), code=code)
-
-
-def _say(config: Config, sentence: str, **details: str) -> None:
-    print(translate(sentence, printable_language(config.box.language)).format(**details))
+        say(config, N_("{code}   (valid once, for 72 hours; open the viewer and choose “I have a code”)"), code=code)
 
 
 def _audited(config: Config, action: str, **details: str) -> None:
@@ -138,10 +130,3 @@ def _audited(config: Config, action: str, **details: str) -> None:
     clinical.create()
     Audit(clinical.database).record(CONSOLE, action, **details)
     clinical.database.close()
-
-
-def _config(options: argparse.Namespace) -> Config:
-    from firmware_app.core.settings import load_config
-
-    path: Path | None = options.config
-    return load_config(path)

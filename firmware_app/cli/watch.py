@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.cli.terminal import DONE, INTERRUPTED, Commands, add_command, read_config
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from firmware_app.reading.frame_grabber import FrameSource
     from firmware_app.reading.live_session import LiveReading, LiveSession, SessionEvent
 
-_Parser = argparse.ArgumentParser
-Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
-_DONE, _INTERRUPTED = 0, 130
 _SAY_S: Final = 1.0
 _MOST_DELAYS: Final = 100_000
 _MORE: Final = """
@@ -45,9 +43,9 @@ Exit status: 0 the clip has ended, or --seconds have passed; 1 failed with a
 sentence; 130 stopped by Ctrl-C."""
 
 
-def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    """Add `watch` to the parser; *command* makes it as the rest of `lantern` does."""
-    watch = command(
+def add_to(commands: Commands) -> None:
+    """Add `watch` to the parser."""
+    watch = add_command(
         commands,
         "watch",
         _watch,
@@ -69,13 +67,12 @@ def _watch(options: argparse.Namespace) -> int:
     from firmware_app.core import live_frame as live
     from firmware_app.core import run_status
     from firmware_app.core.errors import AlreadyRunning
-    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
     from firmware_app.reading.frame_grabber import FrameRefused
     from firmware_app.reading.live_session import LiveSession
 
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that all is tidied
-    config = load_config(options.config)
+    config = read_config(options)
     source = live_examination.parse_source(options.source, loop=options.loop)
     pack = _pack(options.pack, config)
     state = StateDir(config.state.dir)
@@ -113,9 +110,9 @@ def _watch(options: argparse.Namespace) -> int:
             raise refused.error() from None
         except KeyboardInterrupt:
             report.finish()
-            return _INTERRUPTED
+            return INTERRUPTED
     report.finish()
-    return _DONE
+    return DONE
 
 
 def _every(

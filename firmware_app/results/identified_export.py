@@ -12,27 +12,21 @@ takes all or nothing (FHIR R4, 3.1.0.11).
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import urllib3
 
-from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.exports import Exports
 from firmware_app.core import certificates
 from firmware_app.core.records import Reason
-from firmware_app.core.settings import Config, FhirSection
+from firmware_app.core.settings import FhirSection
 from firmware_app.core.state_dir import sync_directory
 from firmware_app.results import fhir_bundle, hl7v2, rendering
 from firmware_app.results.case_view import CaseView, gather_numbered_view
-from firmware_app.results.deidentified_export import open_fresh_folder, rename_finished
-from firmware_app.results.errors import FHIR_OFF, FHIR_REFUSED, FHIR_UNREACHABLE, ExportThere
-from firmware_app.results.export_session import ExportOutcome, start_export
+from firmware_app.results.errors import FHIR_OFF, FHIR_REFUSED, FHIR_UNREACHABLE
+from firmware_app.results.export_session import ExportOutcome, ExportRequest, ExportSession, start_export
 from firmware_app.results.fhir_resources import Json
-from firmware_app.results.rendering import render_objects
 
 _SERVER_SECONDS: Final = 30.0
 _LARGEST_ANSWER: Final = 4_000_000
@@ -99,128 +93,76 @@ def _list_codes(said: bytes) -> Iterator[str]:
         yield str(one.get("code", ""))
 
 
-def export_report(config: Config, clinical: ClinicalDatabase, case: str, path: Path, *, person: str) -> Path:
-    """Write the report of *case* to *path*, in the language of the box.
+RESULTS_SUFFIX: Final = "-results"
+FHIR_SUFFIX: Final = ".fhir.json"
+
+
+def export_report(request: ExportRequest) -> ExportSession:
+    """Write the printed report to a file, in the language of the box.
 
     Raises what `start_export`, `gather_numbered_view` and `rendering.render_pdf` raise.
     """
-    exports = Exports(clinical.database)
-    with (
-        start_export(config, exports, case, path.parent, path.name, person=person, looked=False, report=1) as export,
-        open_fresh_folder(path.parent) as fresh,
-    ):
-        view = gather_numbered_view(config, clinical, case)
-        made = fresh / path.name
-        with made.open("xb") as file:
-            file.write(rendering.render_pdf(config, view, view.language))
-            file.flush()
-            os.fsync(file.fileno())
-        export.is_named = True
-        if os.path.lexists(export.final):
-            raise ExportThere(path=str(export.final))
-        made.rename(export.final)
-        sync_directory(path.parent)
-        export.outcomes = (ExportOutcome("pdf", path.name, {}),)
-    return export.final
+    with start_export(request, request.folder, report=1) as session:
+        view = _gather_view(request)
+        session.publish_file(rendering.render_pdf(request.config, view, view.language), "pdf")
+    return session
 
 
-RESULTS_SUFFIX = "-results"
-
-
-def export_results(
-    config: Config,
-    clinical: ClinicalDatabase,
-    case: str,
-    folder: Path,
-    *,
-    person: str,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
-    """Write the result objects of *case* into a new folder in *folder*; returns its path and the result per object.
+def export_results(request: ExportRequest) -> ExportSession:
+    """Write the result objects into a new folder: all of them, or none.
 
     Raises what `start_export`, `gather_numbered_view` and `render_objects` raise.
     """
-    exports, made = Exports(clinical.database), []
-    with (
-        start_export(
-            config, exports, case, folder, f"{case}{RESULTS_SUFFIX}", person=person, looked=False, results=1
-        ) as export,
-        open_fresh_folder(folder) as fresh,
-    ):
-        for one in render_objects(config, gather_numbered_view(config, clinical, case), fresh):
-            if isinstance(one, Reason):
-                made.append(ExportOutcome("", None, {}, one))
-            else:
-                made.append(ExportOutcome(str(one["kind"]), str(one["file"]), one))
-            if on_progress is not None:
-                on_progress(len(made), len(made))
-        export.outcomes = tuple(made)
-        if export.left and export.left == len(made):
+    final = request.folder / f"{request.case}{RESULTS_SUFFIX}"
+    with start_export(request, final, results=1) as session, session.open_fresh_folder() as fresh:
+        for made in rendering.render_objects(request.config, _gather_view(request), fresh):
+            if isinstance(made, Reason):
+                session.outcomes = [ExportOutcome("", None, {}, made)]  # half a result could be taken for the whole
+                break
+            session.outcomes.append(ExportOutcome(str(made["kind"]), str(made["file"]), made))
+            request.on_progress(session.left, session.left)
+        if session.left:
             sync_directory(fresh)
-            export.is_named = True
-            rename_finished(fresh, export.final)
-        else:  # half a result could be taken for the whole
-            export.outcomes = tuple(one for one in made if one.file is None)
-    return export.written, export.outcomes
+            session.publish(fresh)
+    return session
 
 
-FHIR_SUFFIX: Final = ".fhir.json"
-HL7_SUFFIX: Final = hl7v2.SUFFIX
+def export_fhir(request: ExportRequest) -> ExportSession:
+    """Write the case as a FHIR Bundle to a file; raises what `export_report` raises."""
+    with start_export(request, request.folder / f"{request.case}{FHIR_SUFFIX}", results=1) as session:
+        session.publish_file(fhir_bundle.format_bundle(_build_bundle(session)).encode(), "fhir")
+    return session
 
 
-def export_message(
-    config: Config, clinical: ClinicalDatabase, case: str, folder: Path, *, kind: str, person: str
-) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
-    """Write the message of *kind* (`FHIR_SUFFIX` or `HL7_SUFFIX`) into *folder*; its file appears there whole.
-
-    Raises what `start_export`, `gather_numbered_view` and `rendering.render_pdf_if_possible` raise.
-    """
-    exports, name = Exports(clinical.database), f"{case}{kind}"
-    with (
-        start_export(config, exports, case, folder, name, person=person, looked=False, results=1) as export,
-        open_fresh_folder(folder) as fresh,
-    ):
-        view = gather_numbered_view(config, clinical, case)
-        pdf = rendering.render_pdf_if_possible(config, view)
-        text = (
-            fhir_bundle.format_bundle(_build_bundle(exports, case, view, pdf))
-            if kind == FHIR_SUFFIX
-            else hl7v2.build_message(view, pdf)
-        )
-        made = fresh / name
-        with made.open("xb") as file:
-            file.write(text.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        export.is_named = True
-        if os.path.lexists(export.final):
-            raise ExportThere(path=str(export.final))
-        made.rename(export.final)
-        sync_directory(folder)
-        export.outcomes = (ExportOutcome(kind.strip("."), name, {}),)
-    return export.written, export.outcomes
+def export_hl7(request: ExportRequest) -> ExportSession:
+    """Write the case as an HL7 v2 message to a file; raises what `export_report` raises."""
+    with start_export(request, request.folder / f"{request.case}{hl7v2.SUFFIX}", results=1) as session:
+        view = _gather_view(request)
+        pdf = rendering.render_pdf_if_possible(request.config, view)
+        session.publish_file(hl7v2.build_message(view, pdf).encode(), "hl7")
+    return session
 
 
-def send_message(config: Config, clinical: ClinicalDatabase, case: str, *, person: str) -> tuple[ExportOutcome, ...]:
-    """Send the case to the configured FHIR server; raises what `start_export`, `gather_numbered_view` and `send_bundle`
-    raise."""
-    if not config.fhir.url:
+def send_fhir(request: ExportRequest) -> ExportSession:
+    """Send the case to the configured FHIR server; raises what `export_report` and `send_bundle` raise."""
+    server = request.config.fhir
+    if not server.url:
         raise FHIR_OFF()
-    exports = Exports(clinical.database)
-    with (
-        tempfile.TemporaryDirectory(prefix="lantern-") as nowhere,  # nothing is written: the frame checks a folder
-        start_export(
-            config, exports, case, Path(nowhere), f"{case}{FHIR_SUFFIX}", person=person, looked=False, results=1, sent=1
-        ) as export,
-    ):
-        view = gather_numbered_view(config, clinical, case)
-        send_bundle(_build_bundle(exports, case, view, rendering.render_pdf_if_possible(config, view)), config.fhir)
-        export.outcomes = (ExportOutcome("fhir", config.fhir.url, {}),)
-    return export.outcomes
+    with start_export(request, None, results=1, sent=1) as session:
+        send_bundle(_build_bundle(session), server)
+        session.outcomes.append(ExportOutcome("fhir", server.url))
+    return session
 
 
-def _build_bundle(exports: Exports, case: str, view: CaseView, pdf: bytes | None) -> Json:
-    """The Bundle of *view*, which takes back what earlier ones said and it does not; noted before it leaves."""
-    made = fhir_bundle.build_bundle(view, pdf, exports.sent_observations(case))
-    exports.note_observations(case, fhir_bundle.list_observations(made))
+def _gather_view(request: ExportRequest) -> CaseView:
+    return gather_numbered_view(request.config, request.clinical, request.case)
+
+
+def _build_bundle(session: ExportSession) -> Json:
+    """The Bundle of the case, which takes back what earlier ones said and it does not; noted before it leaves."""
+    request, exports = session.request, session.exports
+    view = _gather_view(request)
+    pdf = rendering.render_pdf_if_possible(request.config, view)
+    made = fhir_bundle.build_bundle(view, pdf, exports.sent_observations(request.case))
+    exports.note_observations(request.case, fhir_bundle.list_observations(made))
     return made

@@ -16,6 +16,7 @@ from firmware_app.cases.references import KEY_FILE, References
 from firmware_app.cli import user
 from firmware_app.core.settings import Config, load_config
 from firmware_app.results import deidentified_export as export
+from firmware_app.results import sealed_case
 from firmware_app.results.errors import EXPORT_GAVE_UP, ExportThere
 from hospital.hospital_site import HospitalSite
 from tests import films, printed
@@ -25,8 +26,10 @@ from tests.exporting_rig import house as house
 from tests.refusals import raises_refusal
 from tests.results import read
 
+both_ways = pytest.mark.parametrize("way", ["--stick", "--to"])
 
-@pytest.mark.parametrize("way", ["--stick", "--to"])
+
+@both_ways
 def test_export_is_off_until_somebody_switches_it_on(
     box: Box, house: HospitalSite, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,17 +56,26 @@ def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
     first, second = (dcmread(left / name) for name in ("00001.dcm", "00002.dcm"))
     assert first.StudyInstanceUID == second.StudyInstanceUID != STUDY
     assert first.PatientID == second.PatientID
+    manifest = json.loads((left / export.MANIFEST).read_text("utf-8"))
+    assert (manifest["schema"], manifest["case"], manifest["not_exported"]) == ("lantern.export/1", box.case, [])
+    for one in manifest["files"]:
+        assert one["sha256"] == hashlib.sha256((left / one["file"]).read_bytes()).hexdigest()
+        assert one["sop_instance_uid"] == dcmread(left / one["file"]).SOPInstanceUID
+        assert one["text_check"] == "person"
     assert [(one.actor, one.action, one.case, dict(one.details)) for one in box.audited()] == [
         ("console", "export.begun", box.case, {"account": "li", "images": 2, "looked": 1}),
         ("console", "export.done", box.case, {"account": "li", "begun": 1, "exported": 2, "refused": 0}),
     ]
+    left.rename(box.folder / "before")
+    assert box.run() == 0
+    assert dcmread(box.stick / box.case / "00001.dcm").SOPInstanceUID == first.SOPInstanceUID
 
 
 def test_the_results_leave_as_dicom_objects_by_a_named_person_and_are_not_written_over(
     box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert box.run(way="--dicom") == 1
-    assert "has not been read yet" in capsys.readouterr().err
+    assert "reading.waiting" in capsys.readouterr().err
     read(box.clinical, box.case)
     assert box.run("--json", way="--dicom") == 0
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -74,33 +86,10 @@ def test_the_results_leave_as_dicom_objects_by_a_named_person_and_are_not_writte
     report = dcmread(box.stick / f"{box.case}-results" / "sr-01.dcm")
     assert (str(report.PatientName), report.StudyInstanceUID) == ("Zhang^San", STUDY)
     assert [(one.action, one.details["account"], one.details["results"]) for one in box.audited()] == [
-        ("export.begun", "li", 1),
-        ("export.stopped", "li", 1),
-        ("export.begun", "li", 1),
-        ("export.done", "li", 1),
+        (f"export.{action}", "li", 1) for action in ("begun", "stopped", "begun", "done")
     ]
     assert box.run(way="--dicom") == 1
     assert "export.there" in capsys.readouterr().err
-
-
-def test_the_manifest_names_every_file_with_its_hash_and_says_what_it_is_not(box: Box) -> None:
-    assert box.run() == 0
-    left = box.stick / box.case
-    manifest = json.loads((left / export.MANIFEST).read_text("utf-8"))
-    assert (manifest["schema"], manifest["case"], manifest["not_exported"]) == ("lantern.export/1", box.case, [])
-    for one in manifest["files"]:
-        assert one["sha256"] == hashlib.sha256((left / one["file"]).read_bytes()).hexdigest()
-        assert one["sop_instance_uid"] == dcmread(left / one["file"]).SOPInstanceUID
-        assert one["text_check"] == "person"
-    assert "Not for diagnostic use" in manifest["note"]
-
-
-def test_the_same_image_has_the_same_new_uid_in_every_export(box: Box) -> None:
-    assert box.run() == 0
-    first = dcmread(box.stick / box.case / "00001.dcm").SOPInstanceUID
-    (box.stick / box.case).rename(box.folder / "before")
-    assert box.run() == 0
-    assert dcmread(box.stick / box.case / "00001.dcm").SOPInstanceUID == first
 
 
 @pytest.mark.parametrize("person", ["nobody", "wang"])
@@ -114,26 +103,11 @@ def test_only_an_account_in_use_may_be_named(box: Box, person: str, capsys: pyte
     assert box.audited() == []
 
 
-def test_nothing_is_written_over(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
-    (box.stick / box.case).mkdir()
-    (box.stick / box.case / "mine").write_text("mine")
-    assert box.run() == 1
-    assert "export.there" in capsys.readouterr().err
-    assert (box.stick / box.case / "mine").read_text() == "mine"
-    assert [path.name for path in box.stick.iterdir()] == [box.case]
+def test_an_unknown_case_is_said_to_be_unknown(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    assert box.run(case="c-00000000000000000000") == 1
+    assert "store.case_unknown" in capsys.readouterr().err
 
 
-def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> None:
-    fresh, final = box.stick / "fresh", box.stick / "final"
-    for folder in (fresh, final):
-        folder.mkdir()
-        (folder / "file").write_text(folder.name)
-    with pytest.raises(ExportThere):
-        export.rename_finished(fresh, final)
-    assert (final / "file").read_text() == "final"
-
-
-@pytest.mark.parametrize("way", ["--stick", "--to"])
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
@@ -141,48 +115,50 @@ def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> 
         ("missing", "export.folder_missing"),
         ("file", "export.not_a_folder"),
         ("state", "export.own_folder"),
+        ("there", "export.there"),
     ],
 )
-def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
-    box: Box, house: HospitalSite, kind: str, code: str, way: str, capsys: pytest.CaptureFixture[str]
+def test_what_takes_no_export_is_named_and_stays_as_it_is(
+    box: Box, kind: str, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = box.folder / "target"
     if kind == "link":
         target.symlink_to(box.stick)
     elif kind == "file":
         target.write_text("mine")
-    where = box.state.images if kind == "state" else target
-    assert box.run(way=way, to=where) == 1
+    elif kind == "there":
+        (target / box.case).mkdir(parents=True)
+    assert box.run(to=box.state.images if kind == "state" else target) == 1
     assert f"{code}: " in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
+    assert kind != "there" or [path.name for path in target.rglob("*")] == [box.case]
 
 
-def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+@both_ways
+def test_what_came_while_the_export_ran_is_not_written_over(box: Box, house: HospitalSite, way: str) -> None:
+    mine = box.stick / (box.case if way == "--to" else f"{box.case}{sealed_case.SUFFIX}")
+    with pytest.raises(ExportThere):
+        box.export(way, lambda *_: mine.write_text("mine"))
+    assert [path.read_text() for path in box.stick.iterdir()] == ["mine"]
+    assert box.actions == ["export.begun", "export.stopped"]
+
+
+@both_ways
+def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows(box: Box, house: HospitalSite, way: str) -> None:
     def interrupt(done: int, total: int) -> None:
         assert list(box.stick.iterdir()), "something must have been begun"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export.export_case(
-            load_config(),
-            Exports(box.clinical.database),
-            box.case,
-            box.stick,
-            person="li",
-            looked=True,
-            on_progress=interrupt,
-        )
-    assert list(box.stick.iterdir()) == []
+        box.export(way, interrupt)
+    assert list(box.stick.iterdir()) == list(box.state.root.glob(".exporting-*")) == []
     assert box.actions == ["export.begun", "export.stopped"]
 
 
-def test_a_picture_and_a_broken_film_stay_and_their_neighbours_leave(
-    box: Box, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broken_film_stays_and_its_neighbours_leave(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
     film = films.film(films.shapes(9), StudyInstanceUID=STUDY, SOPInstanceUID="2.25.9", PatientID="P-4711")
     film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID
-    broken = films.save(box.folder, "broken.dcm", film)
-    box.take(broken)
+    box.take(films.save(box.folder, "broken.dcm", film))
     (kept,) = Exports(box.clinical.database).images(box.case)[2:]
     path = box.state.root / kept.file
     path.chmod(0o660)
@@ -194,28 +170,22 @@ def test_a_picture_and_a_broken_film_stay_and_their_neighbours_leave(
     assert box.audited()[-1].details["refused"] == 1
 
 
-def test_a_case_of_which_nothing_may_leave_makes_no_folder(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+@both_ways
+def test_a_case_of_which_nothing_may_leave_makes_nothing(
+    box: Box, house: HospitalSite, way: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.fromarray(films.shapes(3)).convert("L").save(box.folder / "film.png")
-    case = box.take(box.folder / "film.png")
-    assert box.run(case=case) == 3
+    assert box.run(case=box.take(box.folder / "film.png"), way=way) == 3
     assert "export.not_dicom" in capsys.readouterr().out
     assert list(box.stick.iterdir()) == []
 
 
 def test_a_child_that_dies_of_a_file_costs_that_file(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = export._ExportWorker(2048, b"k" * 32, looked=True)
-    (image, *_) = Exports(box.clinical.database).images(box.case)
-    monkeypatch.setattr(export, "_SECONDS", 0.0)
-    with raises_refusal(EXPORT_GAVE_UP):
-        worker.write(box.state.root / image.file, box.folder / "late.dcm")
-    monkeypatch.setattr(export, "_SECONDS", 60.0)
-    assert isinstance(worker.write(box.state.root / image.file, box.folder / "again.dcm"), dict)
-    worker.close()
-
-
-def test_an_unknown_case_is_said_to_be_unknown(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
-    assert box.run(case="c-00000000000000000000") == 1
-    assert "store.case_unknown" in capsys.readouterr().err
+    with monkeypatch.context() as hurried:
+        hurried.setattr(export, "_SECONDS", 0.0)
+        outcomes = box.export().outcomes
+    assert [one.reason and one.reason.code for one in outcomes] == [EXPORT_GAVE_UP.code] * 2
+    assert box.export().left == 2
 
 
 def test_the_secret_of_the_new_identities_follows_from_the_references_and_is_another(box: Box) -> None:
