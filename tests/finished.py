@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core import clock
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.state_dir import StateDir
@@ -78,8 +78,8 @@ def reading(instance: Instance, probability: float) -> Reading:
 
 
 def sign(clinical: ClinicalDatabase, case: str) -> None:
-    Worklist(clinical).judge(case, "pneumonia", "agree", DOCTOR)
-    Worklist(clinical).finish(case, DOCTOR)
+    CaseLists(clinical).judge(case, "pneumonia", "agree", DOCTOR)
+    CaseLists(clinical).finish(case, DOCTOR)
 
 
 def finished(

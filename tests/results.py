@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from firmware_app.cases import row_json
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import DisplayedPatient, Patient
-from firmware_app.cases.remarks import DoctorVerdict
-from firmware_app.cases.worklist import CaseCompletion
+from firmware_app.cases.verdicts import CaseCompletion, DoctorVerdict
 from firmware_app.core import clock
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import (
@@ -29,6 +27,7 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
+from firmware_app.core.rows import dump_json
 from firmware_app.dicom.header import examine_file
 from firmware_app.results.case_view import CaseView, SourceImage
 from firmware_app.results.dicom_objects import objects
@@ -140,7 +139,7 @@ def read(clinical: ClinicalDatabase, case: str) -> None:
     with clinical.database.transaction() as connection:
         connection.execute(
             "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?)",
-            (instance, case, row_json.reading_adapter().dump_json(reading).decode(), clock.stamp_text()),
+            (instance, case, dump_json(reading), clock.stamp_text()),
         )
 
 

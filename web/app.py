@@ -13,10 +13,10 @@ from werkzeug.routing import BaseConverter
 
 from firmware_app.cases import usb_import
 from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.case_lists import CaseListRow
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.registration_entry import ACCESSION_PATTERN
-from firmware_app.cases.remarks import DoctorVerdict
-from firmware_app.cases.worklist import WorklistRow
+from firmware_app.cases.verdicts import DoctorVerdict
 from firmware_app.core import clock, run_status
 from firmware_app.core.language import N_, html_tag, translate, translate_plural
 from firmware_app.core.settings import Config
@@ -232,7 +232,7 @@ def _banner() -> dict[str, object]:
     }
 
 
-def _seen_words(row: WorklistRow) -> tuple[DoctorVerdict, ...]:
+def _seen_words(row: CaseListRow) -> tuple[DoctorVerdict, ...]:
     """The verdicts on a case of a list that its reader may see."""
     reader = guard.actor()
     return tuple(one for one in row.verdicts if may_see_words(reader, one.actor, row.readers, row.done))

@@ -9,12 +9,11 @@ from flask import current_app
 
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations
-from firmware_app.cases.image_notes import ImageVerdicts
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.remarks import Remarks
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from web.checkup import Checkup
@@ -40,10 +39,9 @@ class Box:
     passwords: Passwords = field(default_factory=Passwords)
 
     def __post_init__(self) -> None:
-        self.worklist = Worklist(self.clinical, two_readers=self.config.review.two_readers)
-        self.image_verdicts = ImageVerdicts(self.clinical, self.worklist)
+        self.lists = CaseLists(self.clinical, two_readers=self.config.review.two_readers)
         self.patients = Patients(self.clinical, self.state)
-        self.visits = Visits(self.clinical, self.patients, self.worklist, self.state)
+        self.visits = Visits(self.clinical, self.patients, self.lists, self.state)
         self.remarks = Remarks(self.clinical.database)
         self.audit = Audit(self.clinical.database)
         self.confirmations = Confirmations(self.clinical.database)

@@ -20,7 +20,8 @@ from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.model_scores import ConfirmationReason
 from firmware_app.cases.patients import PatientChange
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.remarks import DoctorVerdict, Remark, RemarkKind, select_current
+from firmware_app.cases.remarks import Remark, RemarkKind, select_current
+from firmware_app.cases.verdicts import DoctorVerdict
 from firmware_app.core.records import Case, Finding, Header, Reading, ReadingStatus, Reason
 from firmware_app.dicom.sop_classes import OBJECT_KINDS
 from firmware_app.dicom.view import find_view
@@ -241,7 +242,7 @@ def gather_view(box: Box, reference: str) -> CaseView:
 def gather_page(box: Box, reference: str) -> CasePage:
     """The page of a case; 404 where the box has none."""
     try:
-        seen = box.worklist.seen(reference)  # read first: what changes meanwhile makes the page look again
+        seen = box.lists.seen(reference)  # read first: what changes meanwhile makes the page look again
     except CaseUnknown:
         abort(404)
     view = gather_view(box, reference)

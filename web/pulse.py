@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import Worklist
 
 log = logging.getLogger("lantern.viewer")
 
@@ -28,7 +28,7 @@ class Pulse:
     """Counts database changes; `wait` returns when the count has changed."""
 
     def __init__(self, clinical: ClinicalDatabase, standing: Callable[[], object]) -> None:
-        self._clinical, self._worklist, self._standing = clinical, Worklist(clinical), standing
+        self._clinical, self._worklist, self._standing = clinical, CaseLists(clinical), standing
         self._changed = threading.Condition()
         self._beats = 0
         self._first: frozenset[str] = frozenset()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_app.appliance.checks import maintenance
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core import clock, run_status
 from firmware_app.core import disk as of_the_state
 from firmware_app.core.errors import DiskTrouble
@@ -32,11 +32,11 @@ class ReadingState:
 
 def reading(clinical: ClinicalDatabase, state: StateDir) -> ReadingState:
     """Reading has stopped when the reader does not run, or when images wait and none was read for a minute."""
-    standing = Worklist(clinical).standing()
-    last = max((stamp.at for stamp in (standing.oldest, standing.last_read) if stamp), default=None)
-    late = standing.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
+    progress = CaseLists(clinical).progress()
+    last = max((stamp.at for stamp in (progress.oldest, progress.last_read) if stamp), default=None)
+    late = progress.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
     stopped = late or not run_status.is_running(state, "reader")
-    return ReadingState(stopped, standing.oldest, standing.waiting)
+    return ReadingState(stopped, progress.oldest, progress.waiting)
 
 
 class Disk:

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.cases import patient_identity
+from firmware_app.cases import person_names
+from firmware_app.cases.case_lists import CaseListRow, CaseLists, Tab
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.image_notes import ImageDescriptions
 from firmware_app.cases.patients import Patient, Patients
-from firmware_app.cases.worklist import Tab, Worklist, WorklistRow
+from firmware_app.cases.remarks import ImageDescriptions
 from firmware_app.core.records import Header
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.view import complete_header
@@ -46,7 +46,7 @@ class Card:
 class Part:
     """One case of a visit: its row, what it shows in words, and the image of which there is a thumbnail."""
 
-    row: WorklistRow
+    row: CaseListRow
     kind: str
     thumbnail: str
 
@@ -67,8 +67,8 @@ class Visit:
 class Visits:
     """The lists of one viewer, from any thread."""
 
-    def __init__(self, clinical: ClinicalDatabase, patients: Patients, worklist: Worklist, state: StateDir) -> None:
-        self._clinical, self._patients, self._worklist, self._display = clinical, patients, worklist, state.display
+    def __init__(self, clinical: ClinicalDatabase, patients: Patients, lists: CaseLists, state: StateDir) -> None:
+        self._clinical, self._patients, self._case_lists, self._display = clinical, patients, lists, state.display
         self._lock = threading.Lock()
         self._cards: dict[str, tuple[tuple[object, ...], Card]] = {}
         self._mark: object = None
@@ -78,13 +78,13 @@ class Visits:
     def of(self, tab: Tab) -> list[tuple[str, ...]]:
         """The visits of *tab* in its order, each as the references of its cases."""
         with self._lock:
-            mark = self._worklist.mark()
+            mark = self._case_lists.mark()
             if mark != self._mark:
                 self._lists, self._mark = {}, mark
                 self._renew()
             if tab not in self._lists:
                 together: dict[tuple[str, ...], list[str]] = {}
-                for case in self._worklist.order(tab):
+                for case in self._case_lists.order(tab):
                     together.setdefault(self._card(case).key(case), []).append(case)
                 self._lists[tab] = [tuple(cases) for cases in together.values()]
             return self._lists[tab]
@@ -97,14 +97,14 @@ class Visits:
 
     def shown(self, cases: Iterable[str], language: str) -> Visit | None:
         """The row of these cases; None where they are gone."""
-        rows = [row for case in cases if (row := self._worklist.row(case)) is not None]
+        rows = [row for case in cases if (row := self._case_lists.row(case)) is not None]
         if not rows:
             return None
         with self._lock:
             card = self._card(rows[0].case)
         return Visit(card, tuple(self._part(row, language) for row in rows))
 
-    def _part(self, row: WorklistRow, language: str) -> Part:
+    def _part(self, row: CaseListRow, language: str) -> Part:
         entries = ImageDescriptions(self._clinical).of_case(row.case)
         images = self._clinical.images(row.case)
         headers: list[Header] = []
@@ -136,7 +136,7 @@ class Visits:
         day = next((day for day, _ in self._clinical.examined(case)), "").replace(".", "")
         stated = bool(re.fullmatch(r"\d{8}", day))
         if not stated:
-            row = self._worklist.row(case)
+            row = self._case_lists.row(case)
             day = f"{row.opened_at.at.astimezone():%Y%m%d}" if row is not None else ""
         card = Card(self._patients.known(case).patient, day, stated)
         stamp = self._stamps.get(case)
@@ -156,7 +156,7 @@ def fits(asked: str, card: Card) -> bool:
     return (
         letters.isascii()
         and letters.isalpha()
-        and patient_identity.matches_sounds(letters, patient_identity.list_syllables(name))
+        and person_names.matches_sounds(letters, person_names.list_syllables(name))
     )
 
 

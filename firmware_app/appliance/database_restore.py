@@ -25,7 +25,7 @@ from firmware_app.appliance.rescue_report import RescueReport
 from firmware_app.cases import audit
 from firmware_app.cases.accounts import Accounts, normalise_name
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import DONE
+from firmware_app.cases.verdicts import DONE
 from firmware_app.core import database_health
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance.rescue_report import RescueReport
-from firmware_app.cases import row_json, study_cases
+from firmware_app.cases import study_cases
 from firmware_app.cases.references import References
 from firmware_app.core import clock
 from firmware_app.core.database_health import DAMAGED_SUFFIX
+from firmware_app.core.rows import dump_json, insert
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import picture_formats
 from firmware_app.dicom.errors import IntakeError, PixelLengthMismatch, Truncated
@@ -122,28 +123,27 @@ def _admit(
     # The file time is of the machine's clock, and it is unknown whether that was right.
     received = clock.Stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC), trusted=False).text()
     kind = object_kind(header) if header else None
-    found = study_cases.find_case(connection, root, header, person)
+    found = study_cases.find_case(connection, header, person)
     case, study, shared = (
         (found, None, None)
         if found is not None
         else study_cases.identify_new_case(connection, references, header, sha256, person)
     )
-    added = connection.execute(
-        "INSERT OR IGNORE INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
-        " received_at, kind, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            references.instance(header, sha256),
-            case,
-            header.sop_instance_uid if header else None,
-            header.series_instance_uid if header else None,
-            file,
-            sha256,
-            size,
-            row_json.header_adapter().dump_json(header).decode() if header else None,
-            received,
-            kind,
-            "waiting" if kind is None else "done",
-        ),
+    added = insert(
+        connection,
+        "instances",
+        "INSERT OR IGNORE",
+        reference=references.instance(header, sha256),
+        case_reference=case,
+        sop_uid=header.sop_instance_uid if header else None,
+        series_uid=header.series_instance_uid if header else None,
+        file=file,
+        sha256=sha256,
+        bytes=size,
+        header=dump_json(header) if header else None,
+        received_at=received,
+        kind=kind,
+        state="waiting" if kind is None else "done",
     ).rowcount
     if added:
         connection.execute(

@@ -27,7 +27,6 @@ from firmware_app.appliance import backup_ring, database_restore, rescue_report
 from firmware_app.appliance.errors import RESCUE_IMPOSSIBLE, RESCUE_NEEDS_ROOM
 from firmware_app.appliance.rescue_report import RescueReport
 from firmware_app.cases import accounts, clinical_db
-from firmware_app.cases.references import References
 from firmware_app.core import clock, database_health, disk, locks
 from firmware_app.core.database import may_use_schema
 from firmware_app.core.errors import STORE_DAMAGED, StoreTooNew
@@ -92,9 +91,6 @@ def _rescue_alone(state: StateDir, database: Path) -> None:
     database_health.write_damage_note(database)
     try:
         check_room(state, database)
-        if database == state.clinical_db:
-            copies = (copy.folder / database.name for copy in backup_ring.list_copies(state))
-            References(database.parent).recover(database, not any(state.images.glob("*/*")), copies)
         report = _rescue(state, database, cause)
     except (OSError, sqlite3.Error) as error:
         raise RESCUE_IMPOSSIBLE(database=database.name, detail=str(error)) from None

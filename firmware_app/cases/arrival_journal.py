@@ -11,13 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from firmware_app.cases import quarantine, row_json, study_cases
+from firmware_app.cases import quarantine, study_cases
 from firmware_app.cases.references import References
 from firmware_app.cases.registrations import tie_arrival
 from firmware_app.core import clock
 from firmware_app.core.database import Database, GroupCommit
 from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Header, Instance
+from firmware_app.core.rows import dump_json, insert
 from firmware_app.dicom.patient_data import Person
 from firmware_app.dicom.sop_classes import object_kind
 
@@ -51,7 +52,8 @@ class ArrivalJournal:
         """Make both copies of the references' secret, at start."""
         with self.database.transaction() as connection:
             (images,) = connection.execute("SELECT EXISTS (SELECT 1 FROM instances)").fetchone()
-            self._references.establish(connection, may_draw=not images)
+            on_disk = any((self._root / "images").glob("*/*"))  # a rescue without a copy begins with an empty database
+            self._references.establish(connection, may_draw=not (images or on_disk))
 
     def subkey(self, purpose: str) -> bytes:
         """A secret of this box for *purpose* (`References.subkey`)."""
@@ -108,27 +110,23 @@ class ArrivalJournal:
             case = self._case_for(header, sha256, person, association, is_image=kind is None)
             study_cases.record_person(connection, case, header, person)
             instance = Instance(self._references.instance(header, sha256), case, file, header)
-            connection.execute(
-                "INSERT INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
-                " association, received_at, kind, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    instance.reference,
-                    case,
-                    header.sop_instance_uid if header else None,
-                    header.series_instance_uid if header else None,
-                    file,
-                    sha256,
-                    size,
-                    row_json.header_adapter().dump_json(header).decode() if header else None,
-                    association,
-                    _now(),
-                    kind,
-                    "waiting" if kind is None else "done",
-                ),
+            insert(
+                connection,
+                "instances",
+                reference=instance.reference,
+                case_reference=case,
+                sop_uid=header.sop_instance_uid if header else None,
+                series_uid=header.series_instance_uid if header else None,
+                file=file,
+                sha256=sha256,
+                bytes=size,
+                header=dump_json(header) if header else None,
+                association=association,
+                received_at=_now(),
+                kind=kind,
+                state="waiting" if kind is None else "done",
             )
-            _record_arrival(
-                self.database, path, "accepted", instance=instance.reference, case=case, error=None, kept_file=None
-            )
+            _record_arrival(connection, path, "accepted", instance=instance.reference, case_reference=case)
             if header is not None and kind is None:
                 tie_arrival(connection, case, header, identity, person)
             return instance
@@ -144,7 +142,7 @@ class ArrivalJournal:
         fetched from an archive.
         """
         connection = self.database.connection
-        known = study_cases.find_case(connection, self._root, header, person)
+        known = study_cases.find_case(connection, header, person)
         if known is not None and not is_image:
             return known
         source = connection.execute("SELECT source FROM associations WHERE id = ?", (association,)).fetchone()
@@ -169,24 +167,22 @@ class ArrivalJournal:
 
     def record_duplicate(self, path: str, held: StoredInstance) -> None:
         """Record that the same object came again; the sender gets a success status."""
-        with self.database.transaction():
-            _record_arrival(
-                self.database, path, "duplicate", instance=held.reference, case=held.case, error=None, kept_file=None
-            )
+        with self.database.transaction() as connection:
+            _record_arrival(connection, path, "duplicate", instance=held.reference, case_reference=held.case)
             self._bound("duplicate")
 
     def record_refusal(
         self, path: str, error: LanternError, *, held: StoredInstance | None = None, kept_file: str | None = None
     ) -> None:
         """Record a refusal; for a conflict, *held* is the instance in use and *kept_file* the file set aside."""
-        with self.database.transaction():
+        with self.database.transaction() as connection:
             _record_arrival(
-                self.database,
+                connection,
                 path,
                 "refused",
-                instance=None,
-                case=held.case if held else None,
-                error=error,
+                case_reference=held.case if held else None,
+                code=error.code,
+                details=json.dumps(error.details),
                 kept_file=kept_file,
             )
             self._bound("refused")
@@ -232,30 +228,9 @@ def _find(database: Database, sop_uid: str | None, sha256: str) -> StoredInstanc
     return StoredInstance(*row) if row else None
 
 
-def _record_arrival(
-    database: Database,
-    path: str,
-    outcome: str,
-    instance: str | None,
-    case: str | None,
-    error: LanternError | None,
-    kept_file: str | None,
-) -> None:
+def _record_arrival(connection: sqlite3.Connection, path: str, outcome: str, **values: str | None) -> None:
     """Write one line of the arrival journal, inside the caller's transaction."""
-    database.connection.execute(
-        "INSERT INTO arrivals (path, outcome, instance, case_reference, code, details, kept_file, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            path,
-            outcome,
-            instance,
-            case,
-            error.code if error else None,
-            json.dumps(error.details) if error else None,
-            kept_file,
-            _now(),
-        ),
-    )
+    insert(connection, "arrivals", path=path, outcome=outcome, at=_now(), **values)
 
 
 def _now() -> str:

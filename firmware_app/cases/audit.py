@@ -14,13 +14,14 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Detail, Reason
+from firmware_app.core.rows import insert
 
 START: Final = "0" * 64
 CONSOLE: Final = "console"  # a person at the box itself who runs `lantern`
@@ -86,10 +87,9 @@ def append(
 ) -> None:
     """Add an entry inside the caller's write transaction, which also fixes its order."""
     last = _head(connection)
-    at = clock.stamp_text()
     entry = AuditEntry(
         sequence=last.sequence + 1,
-        at=at,
+        at=clock.stamp_text(),
         actor=actor,
         action=action,
         case=case,
@@ -97,8 +97,18 @@ def append(
         previous=last.hash,
         hash="",
     )
-    entry = replace(entry, hash=entry.expected_hash())
-    _insert(connection, entry)
+    insert(
+        connection,
+        "audit",
+        sequence=entry.sequence,
+        at=entry.at,
+        actor=actor,
+        action=action,
+        case_reference=case,
+        details=json.dumps(dict(entry.details)),
+        previous=entry.previous,
+        hash=entry.expected_hash(),
+    )
 
 
 def append_rescue(connection: sqlite3.Connection, actor: str, number: int) -> None:
@@ -176,32 +186,7 @@ def _head(connection: sqlite3.Connection) -> AuditHead:
     return AuditHead(row["sequence"], row["hash"]) if row else AuditHead(0, START)
 
 
-def _insert(connection: sqlite3.Connection, entry: AuditEntry) -> None:
-    connection.execute(
-        "INSERT INTO audit (sequence, at, actor, action, case_reference, details, previous, hash)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            entry.sequence,
-            entry.at,
-            entry.actor,
-            entry.action,
-            entry.case,
-            json.dumps(dict(entry.details)),
-            entry.previous,
-            entry.hash,
-        ),
-    )
-
-
 def parse_entry(row: sqlite3.Row) -> AuditEntry:
     """The entry in one row of the table; raises `ValueError` when its details are not JSON."""
-    return AuditEntry(
-        sequence=row["sequence"],
-        at=row["at"],
-        actor=row["actor"],
-        action=row["action"],
-        case=row["case_reference"],
-        details=json.loads(row["details"]),
-        previous=row["previous"],
-        hash=row["hash"],
-    )
+    values = dict(row)
+    return AuditEntry(case=values.pop("case_reference"), details=json.loads(values.pop("details")), **values)

@@ -30,7 +30,7 @@ from typing import Final
 from firmware_app.cases import audit, result_versions
 from firmware_app.cases.casebook import WITHOUT_IMAGE
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import DONE
+from firmware_app.cases.verdicts import DONE
 from firmware_app.core import clock
 from firmware_app.core.clock import Stamp
 from firmware_app.core.state_dir import StateDir, sync_directory

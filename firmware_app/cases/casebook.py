@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.cases import follow_up, quarantine, row_json, study_cases, usb_import
+from firmware_app.cases import follow_up, quarantine, study_cases, usb_import
 from firmware_app.cases.case_answer import decide_answer
 from firmware_app.cases.errors import REVISION_UNKNOWN, CaseUnknown, NotReadYet
 from firmware_app.core import clock
@@ -25,6 +25,7 @@ from firmware_app.core.records import (
     ReadingStatus,
     Reason,
 )
+from firmware_app.core.rows import parse_json
 from firmware_app.dicom.sop_classes import OBJECT_KINDS
 
 WITHOUT_IMAGE: Final = (
@@ -144,7 +145,7 @@ class Casebook:
                 row["reference"],
                 reference,
                 row["file"],
-                row_json.header_adapter().validate_json(row["header"]) if row["header"] is not None else None,
+                parse_json(Header, row["header"]) if row["header"] is not None else None,
             )
             for row in rows
         )
@@ -164,7 +165,7 @@ class Casebook:
             " ORDER BY sequence LIMIT 32",
             (reference,),
         )
-        return [row_json.header_adapter().validate_json(row["header"]) for row in rows]
+        return [parse_json(Header, row["header"]) for row in rows]
 
     def knows(self, instance: str) -> bool:
         """Whether the box has an instance with this reference."""
@@ -207,7 +208,7 @@ class Casebook:
         shared = study_cases.explain_shared_study(self.database.connection, reference)
         warnings = tuple(one for one in (incomplete, shared) if one is not None)
         readings = tuple(
-            _add_warnings(row_json.reading_adapter().validate_json(row[0]), warnings)
+            _add_warnings(parse_json(Reading, row[0]), warnings)
             for row in self.database.connection.execute(
                 "SELECT r.body FROM readings r LEFT JOIN instances i ON i.reference = r.key"
                 " WHERE r.case_reference = ? ORDER BY i.sequence",
@@ -256,7 +257,7 @@ def _file_record(row: sqlite3.Row) -> FileRecord:
         return FileRecord(path, instance, FileStatus.READ, Reason(OBJECT_KINDS.get(row["kind"], OBJECT_KINDS["other"])))
     if row["body"] is None:
         return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.of(NotReadYet()))
-    reading = row_json.reading_adapter().validate_json(row["body"])
+    reading = parse_json(Reading, row["body"])
     status = FileStatus.READ if reading.status is ReadingStatus.READ else FileStatus.CANNOT_JUDGE
     return FileRecord(path, instance, status, reading.reason)
 

@@ -19,6 +19,7 @@ from firmware_app.cases.model_scores import ConfirmationReason, ModelSite
 from firmware_app.core import clock
 from firmware_app.core.clinic_accuracy import ScoredImage
 from firmware_app.core.database import Database
+from firmware_app.core.rows import StoredTime, insert, parse_row
 
 NEWEST: Final = 5_000
 """Figures rest on so many films at most, the newest: older ones say less of today, and a page must not take long."""
@@ -69,7 +70,7 @@ class Confirmation:
     truth: Truth
     source: Source
     actor: str
-    at: clock.Stamp
+    at: StoredTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Confirmations:
         rows = self._database.connection.execute(
             "SELECT * FROM confirmations WHERE case_reference = ? ORDER BY sequence", (case,)
         )
-        return tuple(parse_confirmation(row) for row in rows)
+        return tuple(parse_row(Confirmation, row) for row in rows)
 
     def truth(self, case: str, finding: str) -> Confirmation | None:
         """The word that counts; ``None`` where nobody has said, or the last word of each source is "unsure"."""
@@ -181,12 +182,9 @@ class Confirmations:
         complete: bool = False,
     ) -> None:
         """Store one word inside the caller's transaction, who asks `counts` before it and `test` after it."""
-        connection.execute(
-            "INSERT INTO confirmations (case_reference, finding, truth, source, complete, actor, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (case, finding, truth, source, complete, actor, clock.stamp_text()),
-        )
         said = {"finding": finding, "truth": truth.value, "source": source.value}
+        row = {"case_reference": case, **said, "complete": complete, "actor": actor, "at": clock.stamp_text()}
+        insert(connection, "confirmations", **row)
         audit.append(connection, actor, "finding.confirmed", case, said)
 
     def counts(self, connection: sqlite3.Connection, words: Iterable[tuple[str, str]]) -> ConfirmedCounts:
@@ -223,7 +221,7 @@ class Confirmations:
             "SELECT pack, version, machine, finding FROM scored GROUP BY pack, version, machine, finding"
             " ORDER BY MAX(sequence) DESC"
         )
-        return tuple((ModelSite(row["pack"], row["version"], row["machine"]), row["finding"]) for row in rows)
+        return tuple((parse_row(ModelSite, row), row["finding"]) for row in rows)
 
     def films(self, place: ModelSite, finding: str, *, after: int = 0) -> SiteImages:
         """The newest `NEWEST` films of *place* for *finding*, of those after the row *after*, with their truths."""
@@ -239,7 +237,7 @@ class Confirmations:
             (finding, *values),
         )
         for row in rows:
-            said.setdefault(row["case_reference"], []).append(parse_confirmation(row))
+            said.setdefault(row["case_reference"], []).append(parse_row(Confirmation, row))
             if row["complete"]:
                 complete.add(row["case_reference"])
         films, aside, sources = [], 0, dict.fromkeys(Source, 0)
@@ -264,9 +262,7 @@ class Confirmations:
             " AND c.finding = s.finding) GROUP BY s.case_reference, s.finding ORDER BY MAX(s.sequence) DESC LIMIT ?",
             (limit,),
         )
-        return tuple(
-            ConfirmationRequest(row["case_reference"], row["finding"], ConfirmationReason(row["asked"])) for row in rows
-        )
+        return tuple(parse_row(ConfirmationRequest, row, case=row["case_reference"]) for row in rows)
 
 
 def select_decisive(words: Iterable[Confirmation]) -> Confirmation | None:
@@ -280,11 +276,4 @@ def _find_sites(connection: sqlite3.Connection, case: str, finding: str) -> list
     rows = connection.execute(
         "SELECT pack, version, machine FROM scored WHERE case_reference = ? AND finding = ?", (case, finding)
     )
-    return [ModelSite(row["pack"], row["version"], row["machine"]) for row in rows]
-
-
-def parse_confirmation(row: sqlite3.Row) -> Confirmation:
-    """The word in a row of `confirmations`."""
-    return Confirmation(
-        row["finding"], Truth(row["truth"]), Source(row["source"]), row["actor"], clock.parse_stamp(row["at"])
-    )
+    return [parse_row(ModelSite, row) for row in rows]

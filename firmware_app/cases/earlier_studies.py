@@ -1,28 +1,28 @@
 """Earlier studies of a case's patient in the clinic's archives: who asked for them, what was found, what was fetched.
 
 A person asks; the gateway searches and fetches.  Where issuer, number and birth date are the same the study is fetched
-at once; otherwise it waits for a person to confirm that it is the same patient (`patient_identity.find_doubts`).
+at once; otherwise it waits for a person to confirm that it is the same patient (`find_doubts`).  An unknown value or a
+placeholder such as 1 January 1900 is never the same.  A name never decides: two patients of one name stay apart, and
+one patient's name is spelled in several ways.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
 from firmware_app.cases import audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.errors import EARLIER_NO_NUMBER, CaseUnknown, EarlierUnknown
-from firmware_app.cases.patient_identity import PatientKey
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Reason
+from firmware_app.core.rows import StoredReason, StoredTime, dump_reason, parse_row
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
 
@@ -30,6 +30,46 @@ ACTOR: Final = "box"
 SEARCHED: Final = "earlier.searched"
 CONFIRMED: Final = "earlier.confirmed"
 FETCHED: Final = "earlier.fetched"
+
+
+class IdentityDoubt(StrEnum):
+    """What keeps a study from being taken for the same patient's; a person decides then."""
+
+    ISSUER = "issuer"
+    NUMBER = "number"
+    BIRTH_DATE = "birth_date"
+    SEX = "sex"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientKey:
+    """What a patient is told apart by; empty texts are unknown.  `birth_date` is a DA, `sex` a CS."""
+
+    issuer: str
+    number: str
+    birth_date: str
+    sex: str = ""
+
+    def or_issuer(self, assumed: str) -> PatientKey:
+        """The same with *assumed* as the issuer where none is known."""
+        return PatientKey(self.issuer or assumed, self.number, self.birth_date, self.sex)
+
+
+def find_doubts(ours: PatientKey, theirs: PatientKey) -> tuple[IdentityDoubt, ...]:
+    """Why *theirs* may be another patient; empty when it is the same."""
+    pairs = (
+        (IdentityDoubt.ISSUER, ours.issuer, theirs.issuer),
+        (IdentityDoubt.NUMBER, ours.number, theirs.number),
+        (
+            IdentityDoubt.BIRTH_DATE,
+            patient_data.parse_birth_date(ours.birth_date),
+            patient_data.parse_birth_date(theirs.birth_date),
+        ),
+    )
+    found = [doubt for doubt, mine, other in pairs if not mine or mine != other]
+    if {ours.sex, theirs.sex} == {"M", "F"}:
+        found.append(IdentityDoubt.SEX)
+    return tuple(found)
 
 
 class FetchState(StrEnum):
@@ -68,7 +108,7 @@ class EarlierStudy:
     said: StudyDescription
     state: FetchState
     kept: int
-    reason: Reason | None
+    reason: StoredReason | None
     here: str | None
 
 
@@ -77,9 +117,9 @@ class Search:
     """The last search for a case: whether it is still to be done, and why an archive could not be searched."""
 
     asked: bool
-    reason: Reason | None
+    reason: StoredReason | None
     actor: str
-    at: clock.Stamp
+    at: StoredTime
 
 
 class EarlierStudies:
@@ -117,9 +157,7 @@ class EarlierStudies:
         row = self._database.connection.execute(
             "SELECT * FROM earlier_searches WHERE case_reference = ?", (case,)
         ).fetchone()
-        if row is None:
-            return None
-        return Search(bool(row["asked"]), parse_reason(row["reason"]), row["actor"], clock.parse_stamp(row["at"]))
+        return parse_row(Search, row) if row is not None else None
 
     def of_case(self, case: str) -> list[EarlierStudy]:
         """What was found for *case*, the newest study first."""
@@ -149,54 +187,35 @@ class EarlierStudies:
                 "DELETE FROM earlier_studies WHERE case_reference = ? AND archive = ? AND state = 'found'",
                 (case, archive),
             )
-            for one in studies:
+            for study in studies:
+                values = asdict(study) | {"doubts": " ".join(study.doubts), "archive": archive}
+                values["study_date"] = values.pop("date")
+                values["state"] = FetchState.FOUND if study.doubts else FetchState.WANTED
                 connection.execute(
-                    "INSERT INTO earlier_studies (case_reference, archive, study_uid, study_date, modalities,"
-                    " description, images, name, number, issuer, birth_date, sex, doubts, state)"
-                    " SELECT reference, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM cases"
-                    " WHERE reference = ?1 ON CONFLICT (case_reference, archive, study_uid) DO UPDATE SET"
-                    " images = excluded.images,"
+                    f"INSERT INTO earlier_studies (case_reference, {', '.join(values)})"
+                    f" SELECT reference, {', '.join(f':{name}' for name in values)} FROM cases WHERE reference = :case"
+                    " ON CONFLICT (case_reference, archive, study_uid) DO UPDATE SET images = excluded.images,"
                     " state = CASE WHEN state = 'failed' AND excluded.state = 'wanted' THEN 'wanted' ELSE state END",
-                    (
-                        case,
-                        archive,
-                        one.study_uid,
-                        one.date,
-                        one.modalities,
-                        one.description,
-                        one.images,
-                        one.name,
-                        one.number,
-                        one.issuer,
-                        one.birth_date,
-                        one.sex,
-                        " ".join(one.doubts),
-                        FetchState.FOUND if one.doubts else FetchState.WANTED,
-                    ),
+                    {**values, "case": case},
                 )
 
     def wanted(self) -> list[EarlierStudy]:
         """What is to be fetched, in the order in which it was found."""
         return self._rows("state = 'wanted' ORDER BY sequence")
 
-    def fetched(self, one: EarlierStudy, kept: int, reason: Reason | None) -> None:
+    def fetched(self, study: EarlierStudy, kept: int, reason: Reason | None) -> None:
         """The study was fetched, *kept* images of it by now, or for *reason* not whole."""
         state = FetchState.FETCHED if reason is None else FetchState.FAILED
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE earlier_studies SET state = ?, kept = ?, reason = ? WHERE sequence = ?",
-                (state, kept, dump_reason(reason), one.sequence),
+                (state, kept, dump_reason(reason), study.sequence),
             )
-            audit.append(connection, ACTOR, FETCHED, one.case, {"images": kept, "archive": one.archive})
+            audit.append(connection, ACTOR, FETCHED, study.case, {"images": kept, "archive": study.archive})
 
     def holds(self, study_uid: str) -> bool:
         """Whether the box has images of this study."""
-        row = self._database.connection.execute(
-            "SELECT 1 FROM cases c JOIN instances i ON i.case_reference = c.reference"
-            " WHERE c.study_uid = ?1 OR c.shared_study = ?1 LIMIT 1",
-            (study_uid,),
-        ).fetchone()
-        return row is not None
+        return self.kept(study_uid) > 0
 
     def kept(self, study_uid: str) -> int:
         """How many objects of this study the box has."""
@@ -216,7 +235,7 @@ class EarlierStudies:
             f" FROM earlier_studies WHERE {condition}",
             values,
         )
-        return [_study(row) for row in rows]
+        return [_parse_study(row) for row in rows]
 
 
 def is_fetched_study(database: Database, case: str) -> bool:
@@ -225,30 +244,9 @@ def is_fetched_study(database: Database, case: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def _study(row: sqlite3.Row) -> EarlierStudy:
-    said = StudyDescription(
-        study_uid=row["study_uid"],
-        date=row["study_date"],
-        modalities=row["modalities"],
-        description=row["description"],
-        images=row["images"],
-        name=row["name"],
-        number=row["number"],
-        issuer=row["issuer"],
-        birth_date=row["birth_date"],
-        sex=row["sex"],
-        doubts=tuple(row["doubts"].split()),
-    )
-    return EarlierStudy(
-        sequence=row["sequence"],
-        case=row["case_reference"],
-        archive=row["archive"],
-        said=said,
-        state=FetchState(row["state"]),
-        kept=row["kept"],
-        reason=parse_reason(row["reason"]),
-        here=row["here"],
-    )
+def _parse_study(row: sqlite3.Row) -> EarlierStudy:
+    said = parse_row(StudyDescription, row, date=row["study_date"], doubts=tuple(row["doubts"].split()))
+    return parse_row(EarlierStudy, row, case=row["case_reference"], said=said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,29 +264,28 @@ def find_search_subject(clinical: ClinicalDatabase, state: StateDir, case: str) 
     Of a registered patient, number and birth date are those of the registration.  The issuer is the images', unless a
     person has entered the number.
     """
-    known, headers = Patients(clinical, state).known(case), [one.header for one in clinical.images(case) if one.header]
     clinical.case(case)
+    known, images = Patients(clinical, state).known(case), clinical.images(case)
     if not known.patient.patient_id:
         raise EARLIER_NO_NUMBER()
-    born = next((born for one in headers if (born := patient_data.parse_birth_date(one.birth_date))), "")
+    headers = [image.header for image in images if image.header]
+    born = next((born for header in headers if (born := patient_data.parse_birth_date(header.birth_date))), "")
     if known.registration:
         born = Registrations(clinical.database).entry(known.registration).registered.birth_date or born
-    references = [one.reference for one in clinical.images(case)]
-    issuer = "" if "patient_id" in known.entered else _issuer(state, references, known.patient.patient_id)
+    issuer = ""
+    if "patient_id" not in known.entered:
+        issuer = _find_issuer(state, [image.reference for image in images], known.patient.patient_id)
     return SearchSubject(
         PatientKey(issuer, known.patient.patient_id, born, known.patient.sex),
-        next((one.study_date for one in headers if one.study_date), "") or "",
-        frozenset(one.study_instance_uid for one in headers if one.study_instance_uid),
+        next((header.study_date for header in headers if header.study_date), "") or "",
+        frozenset(header.study_instance_uid for header in headers if header.study_instance_uid),
     )
 
 
-def _issuer(state: StateDir, instances: Iterable[str], number: str) -> str:
+def _find_issuer(state: StateDir, instances: Iterable[str], number: str) -> str:
     """Who gave the patient the *number*, as the images say."""
     for instance in instances:
-        try:
-            said = json.loads((state.display / instance / patient_data.IDENTITY_FILE).read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(said, dict) and said.get("issuer") and str(said.get("patient_id", "")).strip() in ("", number):
-            return str(said["issuer"])
+        said = patient_data.read_identity(state.display / instance)
+        if said.get("issuer") and said.get("patient_id", "").strip() in ("", number):
+            return said["issuer"]
     return ""

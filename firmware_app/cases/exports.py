@@ -27,6 +27,7 @@ from firmware_app.cases.references import References
 from firmware_app.core import clock, locks
 from firmware_app.core.database import Database
 from firmware_app.core.records import Detail
+from firmware_app.core.rows import StoredTime, insert, parse_row
 
 log = logging.getLogger("lantern.export")
 
@@ -189,7 +190,7 @@ class Consent:
     given: bool
     looked: bool
     actor: str
-    at: clock.Stamp
+    at: StoredTime
 
     @property
     def allows(self) -> bool:
@@ -208,19 +209,15 @@ class FeedbackConsents:
         row = self._database.connection.execute(
             f"SELECT * FROM feedback_consents WHERE case_reference = ? AND {_LAST}", (case,)
         ).fetchone()
-        if row is None:
-            return None
-        return Consent(bool(row["given"]), bool(row["looked"]), row["actor"], clock.parse_stamp(row["at"]))
+        return parse_row(Consent, row) if row is not None else None
 
     def note(self, case: str, actor: str, *, given: bool, looked: bool) -> None:
         """Note the consent, or that it is taken back; raises `CaseUnknown`."""
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM cases WHERE reference = ?", (case,)).fetchone() is None:
                 raise CaseUnknown(case=case[:40])
-            connection.execute(
-                "INSERT INTO feedback_consents (case_reference, given, looked, actor, at) VALUES (?, ?, ?, ?, ?)",
-                (case, given, looked, actor, clock.stamp_text()),
-            )
+            row = {"case_reference": case, "given": given, "looked": looked, "actor": actor}
+            insert(connection, "feedback_consents", **row, at=clock.stamp_text())
             details: dict[str, Detail] = {"given": int(given), "looked": int(looked)}
             audit.append(connection, actor, "feedback.consent", case, details)
 
@@ -239,10 +236,8 @@ class FeedbackConsents:
         """Record, before it leaves, that a file with *films*, (case, instance) -> state, was made by *actor*."""
         with self._database.transaction() as connection:
             for (case, instance), state in films.items():
-                connection.execute(
-                    "INSERT OR REPLACE INTO feedback_given (instance, case_reference, state, at) VALUES (?, ?, ?, ?)",
-                    (instance, case, state, clock.stamp_text()),
-                )
+                row = {"instance": instance, "case_reference": case, "state": state, "at": clock.stamp_text()}
+                insert(connection, "feedback_given", "INSERT OR REPLACE", **row)
             for case in dict.fromkeys(case for case, _ in films):
                 count = sum(1 for of, _ in films if of == case)
                 audit.append(connection, actor, "feedback.exported", case, {"films": count, **facts})

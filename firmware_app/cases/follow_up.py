@@ -12,21 +12,34 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from firmware_app.cases import audit, row_json
+from firmware_app.cases import audit
 from firmware_app.cases.errors import CaseUnknown
-from firmware_app.cases.row_json import ConclusionRow
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.lesion import Lesion
-from firmware_app.core.records import Case, Finding, FollowUp
+from firmware_app.core.records import Case, Finding, FollowUp, Priority
+from firmware_app.core.rows import dump_json, insert, parse_json
 from firmware_app.packs.follow_up_rules import FollowUpRules, RuleRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """What one revision of a case said, of these images; `background`: the facts known then, by their codes."""
+
+    priority: Priority | None
+    findings: tuple[Finding, ...]
+    lesions: tuple[Lesion, ...]
+    follow_up: FollowUp | None
+    background: tuple[str, ...]
+    images: tuple[str, ...]
 
 
 def record_conclusion(connection: sqlite3.Connection, case: Case, background: tuple[str, ...]) -> None:
     """Inside the caller's transaction: keep what this revision of *case* says, with the *background* known then."""
-    images = tuple(dict.fromkeys(one for reading in case.readings for one in reading.instances))
-    said = ConclusionRow(
+    images = tuple(dict.fromkeys(instance for reading in case.readings for instance in reading.instances))
+    said = Conclusion(
         priority=case.priority,
         findings=case.findings,
         lesions=case.lesions,
@@ -34,19 +47,16 @@ def record_conclusion(connection: sqlite3.Connection, case: Case, background: tu
         background=background,
         images=images,
     )
-    connection.execute(
-        "INSERT INTO conclusions (case_reference, revision, body, at) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (case_reference, revision) DO NOTHING",
-        (case.reference, case.revision, row_json.conclusion_adapter().dump_json(said).decode(), clock.stamp_text()),
-    )
+    row = {"case_reference": case.reference, "revision": case.revision, "body": dump_json(said)}
+    insert(connection, "conclusions", "INSERT OR IGNORE", **row, at=clock.stamp_text())
 
 
-def load_conclusion(connection: sqlite3.Connection, case: str, revision: int) -> ConclusionRow | None:
+def load_conclusion(connection: sqlite3.Connection, case: str, revision: int) -> Conclusion | None:
     """What this revision of *case* said; None for one that was closed by an earlier version, or lost."""
     row = connection.execute(
         "SELECT body FROM conclusions WHERE case_reference = ? AND revision = ?", (case, revision)
     ).fetchone()
-    return row_json.conclusion_adapter().validate_json(row["body"]) if row is not None else None
+    return parse_json(Conclusion, row["body"]) if row is not None else None
 
 
 def load_entered_facts(connection: sqlite3.Connection, case: str) -> dict[str, bool]:
@@ -73,10 +83,8 @@ def enter_facts(database: Database, case: str, facts: Mapping[str, bool], actor:
         before = load_entered_facts(connection, case)
         changed = {fact: is_so for fact, is_so in facts.items() if before.get(fact) is not is_so}
         for fact, is_so in changed.items():
-            connection.execute(
-                "INSERT OR REPLACE INTO background (case_reference, fact, known, actor, at) VALUES (?, ?, ?, ?, ?)",
-                (case, fact, is_so, actor, clock.stamp_text("seconds")),
-            )
+            row = {"case_reference": case, "fact": fact, "known": is_so, "actor": actor}
+            insert(connection, "background", "INSERT OR REPLACE", **row, at=clock.stamp_text("seconds"))
             audit.append(connection, actor, "background.entered", case, {"fact": fact})
         if changed:
             connection.execute("UPDATE cases SET fresh = 1, touched = ? WHERE reference = ?", (time.monotonic(), case))

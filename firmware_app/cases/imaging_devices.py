@@ -15,7 +15,7 @@ import hmac
 import ipaddress
 import re
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Final
 
 from firmware_app.cases import audit
@@ -26,10 +26,10 @@ from firmware_app.cases.errors import (
     MACHINES_TOO_MANY,
     MachineUnknown,
 )
-from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Header, Reason
+from firmware_app.core.rows import StoredReason, StoredTime, dump_reason, insert, parse_row
 
 _DIGITS: Final = 20
 _LONGEST: Final = 64  # characters of one value (PS3.5 6.2: LO)
@@ -59,10 +59,8 @@ def _one_line(text: str) -> str:
 
 def record_device(connection: sqlite3.Connection, machine: ImagingDevice) -> None:
     """Note *machine*, inside the caller's transaction."""
-    connection.execute(
-        "INSERT INTO machines (digest, name, at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING",
-        (machine.digest, machine.name, clock.stamp_text()),
-    )
+    row = {"digest": machine.digest, "name": machine.name, "at": clock.stamp_text()}
+    insert(connection, "machines", "INSERT OR IGNORE", **row)
 
 
 def find_device_name(connection: sqlite3.Connection, digest: str) -> str:
@@ -102,10 +100,10 @@ class Modality:
 
     sequence: int
     place: ModalityAddress
-    asked_at: clock.Stamp | None
+    asked_at: StoredTime | None
     reached: bool
-    reason: Reason | None
-    tested_at: clock.Stamp | None
+    reason: StoredReason | None
+    tested_at: StoredTime | None
 
 
 class Modalities:
@@ -119,17 +117,11 @@ class Modalities:
         with self._database.transaction() as connection:
             if connection.execute("SELECT COUNT(*) FROM modalities").fetchone()[0] >= MOST_MODALITIES:
                 raise MACHINES_TOO_MANY(most=MOST_MODALITIES)
-            before = connection.total_changes
-            connection.execute(
-                "INSERT INTO modalities (title, host, port) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (place.title, place.host, place.port),
-            )
-            if connection.total_changes > before:
+            if insert(connection, "modalities", "INSERT OR IGNORE", **asdict(place)).rowcount:
                 audit.append(connection, actor, MODALITY_ADDED, "", {"machine": place.title})
             number = int(
                 connection.execute(
-                    "SELECT sequence FROM modalities WHERE title = ? AND host = ? AND port = ?",
-                    (place.title, place.host, place.port),
+                    "SELECT sequence FROM modalities WHERE title = ? AND host = ? AND port = ?", astuple(place)
                 ).fetchone()[0]
             )
             _ask(connection, number, actor)
@@ -150,12 +142,14 @@ class Modalities:
 
     def all(self) -> list[Modality]:
         """Every machine, in the order in which they were entered."""
-        return [_modality(row) for row in self._database.connection.execute("SELECT * FROM modalities ORDER BY 1")]
+        return [
+            _parse_modality(row) for row in self._database.connection.execute("SELECT * FROM modalities ORDER BY 1")
+        ]
 
     def asked(self) -> list[Modality]:
         """Those whose line is still to be tested."""
         rows = self._database.connection.execute("SELECT * FROM modalities WHERE asked = 1 ORDER BY sequence")
-        return [_modality(row) for row in rows]
+        return [_parse_modality(row) for row in rows]
 
     def tested(self, number: int, reason: Reason, *, reached: bool) -> None:
         """The test is over; of a machine that was removed meanwhile nothing is kept."""
@@ -176,15 +170,9 @@ def _ask(connection: sqlite3.Connection, number: int, actor: str) -> None:
     audit.append(connection, actor, MODALITY_TESTED, "", {"machine": row[0]})
 
 
-def _modality(row: sqlite3.Row) -> Modality:
-    return Modality(
-        sequence=row["sequence"],
-        place=ModalityAddress(row["title"], row["host"], row["port"]),
-        asked_at=clock.parse_stamp(row["asked_at"]) if row["asked"] else None,
-        reached=bool(row["reached"]),
-        reason=parse_reason(row["reason"]),
-        tested_at=clock.parse_stamp(row["tested_at"]) if row["tested_at"] else None,
-    )
+def _parse_modality(row: sqlite3.Row) -> Modality:
+    address = ModalityAddress(row["title"], row["host"], row["port"])
+    return parse_row(Modality, row, place=address, asked_at=row["asked_at"] if row["asked"] else None)
 
 
 def _is_host(text: str) -> bool:

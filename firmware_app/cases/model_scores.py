@@ -21,8 +21,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -32,6 +32,7 @@ from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.operating_point import COUNTS, LogOdds, usable_count
 from firmware_app.core.records import Detail
+from firmware_app.core.rows import insert
 
 
 class ConfirmationReason(StrEnum):
@@ -141,36 +142,35 @@ class CalibrationSample:
         return max((one.score for one in self.scores), default=self.withheld)
 
 
+# Of several images of a case the one with the strongest score counts, as in the case's own findings.
+_STRONGEST: Final = (
+    "ON CONFLICT (case_reference, finding, pack, version) DO UPDATE SET machine = excluded.machine,"
+    " score = excluded.score, threshold = excluded.threshold, asked = excluded.asked,"
+    " probability = excluded.probability WHERE excluded.score > score"
+)
+
+
 def record_scores(
     connection: sqlite3.Connection, case: str, examined: CalibrationSample, secret: bytes, shares: SamplingShares
 ) -> None:
     """Write *examined* down, inside the caller's transaction; *secret* decides what is asked for."""
     imaging_devices.record_device(connection, examined.machine)
-    place = (examined.pack, examined.version, examined.machine.digest)
-    for one in examined.scores:
-        drawn = draw_confirmation(secret, case, one.finding, one.score >= one.threshold, shares)
-        connection.execute(
-            "INSERT INTO scored (case_reference, finding, pack, version, machine, score, threshold, asked, probability,"
-            " at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            # Of several images of a case the one with the strongest score counts, as in the case's own findings.
-            " ON CONFLICT (case_reference, finding, pack, version) DO UPDATE SET machine = excluded.machine,"
-            " score = excluded.score, threshold = excluded.threshold, asked = excluded.asked,"
-            " probability = excluded.probability WHERE excluded.score > score",
-            (case, one.finding, *place, one.score, one.threshold, drawn.asked, drawn.probability, clock.stamp_text()),
-        )
-    connection.execute(
-        "INSERT INTO watched (pack, version, machine, refused, called, distance, score, blur, noise, pale)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *place,
-            examined.refused,
-            examined.called,
-            examined.distance,
-            examined.strongest,
-            *(examined.watched.get(name) for name in ("blur", "noise", "pale")),
-        ),
+    site = asdict(examined.place)
+    for score in examined.scores:
+        drawn = draw_confirmation(secret, case, score.finding, score.score >= score.threshold, shares)
+        row = {"case_reference": case, **site, **asdict(score), **asdict(drawn), "at": clock.stamp_text()}
+        insert(connection, "scored", "INSERT", _STRONGEST, **row)
+    insert(
+        connection,
+        "watched",
+        **site,
+        refused=examined.refused,
+        called=examined.called,
+        distance=examined.distance,
+        score=examined.strongest,
+        **{name: examined.watched.get(name) for name in ("blur", "noise", "pale")},
     )
-    _limit_watched(connection, place)
+    _limit_watched(connection, site)
 
 
 def delete_scores(connection: sqlite3.Connection, case: str) -> None:
@@ -178,13 +178,13 @@ def delete_scores(connection: sqlite3.Connection, case: str) -> None:
     connection.execute("DELETE FROM scored WHERE case_reference = ?", (case,))
 
 
-def _limit_watched(connection: sqlite3.Connection, place: Sequence[str]) -> None:
+def _limit_watched(connection: sqlite3.Connection, site: Mapping[str, str]) -> None:
     """Drop the oldest of the newer half of `watched` where there are too many."""
     connection.execute(
-        "DELETE FROM watched WHERE sequence = (SELECT sequence FROM watched WHERE pack = :p AND version = :v"
-        " AND machine = :m ORDER BY sequence LIMIT 1 OFFSET :half) AND (SELECT COUNT(*) FROM watched"
-        " WHERE pack = :p AND version = :v AND machine = :m) > :most",
-        {**dict(zip("pvm", place, strict=True)), "half": WATCHED_KEPT // 2, "most": WATCHED_KEPT},
+        "DELETE FROM watched WHERE sequence = (SELECT sequence FROM watched WHERE pack = :pack"
+        " AND version = :version AND machine = :machine ORDER BY sequence LIMIT 1 OFFSET :half)"
+        " AND (SELECT COUNT(*) FROM watched WHERE pack = :pack AND version = :version AND machine = :machine) > :most",
+        {**site, "half": WATCHED_KEPT // 2, "most": WATCHED_KEPT},
     )
 
 
@@ -255,23 +255,9 @@ def _latest(connection: sqlite3.Connection, place: ModelSite, finding: str) -> s
 def _write(
     connection: sqlite3.Connection, place: ModelSite, finding: str, event: str, films: int, here: LogOdds, actor: str
 ) -> None:
-    connection.execute(
-        "INSERT INTO machine_scores (pack, version, machine, finding, event, films, mean, spread, actor, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            place.pack,
-            place.version,
-            place.machine,
-            finding,
-            event,
-            films,
-            here.mean,
-            here.spread,
-            actor,
-            clock.stamp_text(),
-        ),
-    )
+    row = {**asdict(place), "finding": finding, "event": event, "films": films, **asdict(here), "actor": actor}
+    insert(connection, "machine_scores", **row, at=clock.stamp_text())
 
 
 def _audit_details(place: ModelSite, finding: str) -> dict[str, Detail]:
-    return {"pack": place.pack, "version": place.version, "machine": place.machine, "finding": finding}
+    return {**asdict(place), "finding": finding}

@@ -17,10 +17,10 @@ from typing import Final
 
 from firmware_app.cases import audit
 from firmware_app.cases.confirmations import Confirmations, Truth
-from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Finding, Instance, Reading, ReadingStatus, Reason
+from firmware_app.core.rows import StoredReason, StoredTime, dump_reason, insert, parse_row
 from firmware_app.packs.trial_rules import ComparedVersions, PairedReading
 
 ROLLBACK_ASKED: Final = "pack.rollback_asked"
@@ -49,9 +49,9 @@ class PackChange:
     pack: str
     version: str
     actor: str
-    at: clock.Stamp
+    at: StoredTime
     asked: bool
-    reason: Reason | None
+    reason: StoredReason | None
     wish: PackAction = PackAction.BACK
 
 
@@ -64,10 +64,8 @@ class PackChanges:
     def ask(self, pack: str, version: str, actor: str, wish: PackAction = PackAction.BACK) -> None:
         """Have the reader leave this *version* of *pack* for the one before, or end its trial."""
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO pack_changes (pack, version, actor, at, wish) VALUES (?, ?, ?, ?, ?)",
-                (pack, version, actor, clock.stamp_text("seconds"), wish),
-            )
+            row = {"pack": pack, "version": version, "actor": actor, "at": clock.stamp_text("seconds"), "wish": wish}
+            insert(connection, "pack_changes", "INSERT OR REPLACE", **row)
             named = "before" if wish is PackAction.BACK else "version"
             audit.append(connection, actor, _REQUESTED[wish], "", {"pack": pack, named: version})
 
@@ -77,18 +75,7 @@ class PackChanges:
     def all(self) -> dict[str, PackChange]:
         """By the name of the pack."""
         rows = self._database.connection.execute("SELECT * FROM pack_changes ORDER BY at")
-        return {
-            row["pack"]: PackChange(
-                pack=row["pack"],
-                version=row["version"],
-                actor=row["actor"],
-                at=clock.parse_stamp(row["at"]),
-                asked=bool(row["asked"]),
-                reason=parse_reason(row["reason"]),
-                wish=PackAction(row["wish"]),
-            )
-            for row in rows
-        }
+        return {row["pack"]: parse_row(PackChange, row) for row in rows}
 
     def finished(self, change: PackChange, version: str | None, reason: Reason | None) -> None:
         """The *version* now in use, None where nothing was changed; or the *reason* why not."""
@@ -97,9 +84,7 @@ class PackChanges:
                 "UPDATE pack_changes SET asked = 0, reason = ? WHERE pack = ? AND version = ?",
                 (dump_reason(reason), change.pack, change.version),
             )
-            if (
-                version is not None and change.wish is PackAction.BACK
-            ):  # the end of a trial has its own entry (`pack_trials`)
+            if version is not None and change.wish is PackAction.BACK:  # the end of a trial has its own entry
                 details = {"pack": change.pack, "version": version, "before": change.version}
                 audit.append(connection, change.actor, ROLLED_BACK, "", details)
 
@@ -136,9 +121,9 @@ class PackTrial:
     version: str
     before: str
     mark: int
-    began: clock.Stamp
+    began: StoredTime
     state: TrialState
-    reason: Reason | None
+    reason: StoredReason | None
     noted: bool
     images: int = 0
     same: int = 0
@@ -202,11 +187,11 @@ class PackTrials:
         """A version was put on trial, or has another to be compared with: what was kept of an earlier trial goes."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM trial_images WHERE pack = ?", (pack,))
-            connection.execute(
-                "INSERT OR REPLACE INTO pack_trials (pack, version, before, mark, began) VALUES (?, ?, ?, ?, ?)",
-                (pack, version, before, mark, clock.stamp_text("seconds")),
+            named = {"pack": pack, "version": version, "before": before}
+            insert(
+                connection, "pack_trials", "INSERT OR REPLACE", **named, mark=mark, began=clock.stamp_text("seconds")
             )
-            audit.append(connection, BOX, "pack.on_trial", "", {"pack": pack, "version": version, "before": before})
+            audit.append(connection, BOX, "pack.on_trial", "", named)
 
     def end(self, trial: PackTrial, state: TrialState, actor: str, reason: Reason | None = None) -> None:
         """The trial is over; does nothing where it was over already."""
@@ -242,24 +227,25 @@ class PackTrials:
         *finding*: the pack's first one, which its figures are of.
         """
         called, score = find_call(reading.findings, finding) if reading.status is ReadingStatus.READ else (None, None)
-        self._database.connection.execute(
-            "INSERT OR IGNORE INTO trial_images (pack, version, instance, case_reference, serving_status,"
-            " serving_called, serving_score, serving_ms, serving_code) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?"
-            " WHERE (SELECT COUNT(*) FROM trial_images WHERE pack = ? AND serving_status = 'read'"
-            " AND status <> 'gone') < ?",
-            (
-                trial.pack,
-                trial.version,
-                instance.reference,
-                instance.case,
-                reading.status,
-                called,
-                score,
-                reading.timing.infer,
-                reading.reason.code if reading.reason is not None else None,
-                trial.pack,
-                most,
-            ),
+        (count,) = self._database.connection.execute(
+            "SELECT COUNT(*) FROM trial_images WHERE pack = ? AND serving_status = 'read' AND status <> 'gone'",
+            (trial.pack,),
+        ).fetchone()
+        if count >= most:
+            return
+        insert(
+            self._database.connection,
+            "trial_images",
+            "INSERT OR IGNORE",
+            pack=trial.pack,
+            version=trial.version,
+            instance=instance.reference,
+            case_reference=instance.case,
+            serving_status=reading.status,
+            serving_called=called,
+            serving_score=score,
+            serving_ms=reading.timing.infer,
+            serving_code=reading.reason.code if reading.reason is not None else None,
         )
 
     def next(self, trial: PackTrial) -> TrialImage | None:
@@ -269,7 +255,7 @@ class PackTrials:
             " ORDER BY sequence LIMIT 1",
             (trial.pack, trial.version),
         ).fetchone()
-        return TrialImage(row["sequence"], row["instance"], row["tries"]) if row is not None else None
+        return parse_row(TrialImage, row) if row is not None else None
 
     def stumble(self, image: TrialImage) -> int:
         """A child was lost over *image*; returns how many by now."""
@@ -322,24 +308,11 @@ class PackTrials:
         return None if row is None else called is (row["verdict"] == "agree")
 
     def _trial(self, row: sqlite3.Row) -> PackTrial:
-        counts: Sequence[int] = self._database.connection.execute(
-            "SELECT COALESCE(SUM(serving_status = 'read' AND status IN ('read', 'cannot-judge', 'failed')), 0),"
-            " COALESCE(SUM(serving_called = called), 0),"
-            " COALESCE(SUM(serving_status = 'read' AND status = 'failed'), 0)"
+        counts = self._database.connection.execute(
+            "SELECT COALESCE(SUM(serving_status = 'read' AND status IN ('read', 'cannot-judge', 'failed')), 0)"
+            " AS images, COALESCE(SUM(serving_called = called), 0) AS same,"
+            " COALESCE(SUM(serving_status = 'read' AND status = 'failed'), 0) AS failed"
             " FROM trial_images WHERE pack = ? AND version = ?",
             (row["pack"], row["version"]),
         ).fetchone()
-        images, same, failed = counts
-        return PackTrial(
-            pack=row["pack"],
-            version=row["version"],
-            before=row["before"],
-            mark=row["mark"],
-            began=clock.parse_stamp(row["began"]),
-            state=TrialState(row["state"]),
-            reason=parse_reason(row["reason"]),
-            noted=bool(row["noted"]),
-            images=images,
-            same=same,
-            failed=failed,
-        )
+        return parse_row(PackTrial, row, **counts)

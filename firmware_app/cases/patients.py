@@ -1,6 +1,6 @@
 """The patient of a case, for display: from the image's header, or as corrected by a person.
 
-A case may be tied to a registered patient (`clinical.registrations`): by the gateway when the image has the
+A case may be tied to a registered patient (`cases.registrations`): by the gateway when the image has the
 registration's UID or numbers, or by a person.  Then the registered values hold.
 
 The header's values are in ``display/<instance>/identity.json`` (`firmware_app.dicom.patient_data`), written by the
@@ -11,24 +11,47 @@ after.  If the age changed, the case is read again.
 
 from __future__ import annotations
 
-import json
+import re
 import sqlite3
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Final
 
-from firmware_app.cases import audit, row_json
+from firmware_app.cases import audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.patient_identity import AGE_UNITS as AGE_UNITS
-from firmware_app.cases.patient_identity import LONGEST as LONGEST
-from firmware_app.cases.patient_identity import SEXES as SEXES
-from firmware_app.cases.patient_identity import Patient as Patient
-from firmware_app.cases.patient_identity import clean as clean
 from firmware_app.core import clock
-from firmware_app.core.records import Detail
+from firmware_app.core.records import Detail, Header
+from firmware_app.core.rows import insert, parse_json
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
 from firmware_app.dicom.patient_data import Person, Relation, compare_with_known
 from firmware_app.dicom.worklist import WorklistEntry
+
+LONGEST: Final = 64  # characters of one value (PS3.5 6.2: PN and LO)
+SEXES: Final = ("M", "F", "O")
+AGE_UNITS: Final = ("Y", "M", "W", "D")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The patient data that people see; an empty text means unknown.  `age` is a DICOM AS such as ``045Y``."""
+
+    name: str = ""
+    patient_id: str = ""
+    age: str = ""
+    sex: str = ""
+
+    @property
+    def age_parts(self) -> tuple[int, str] | None:
+        """The age as number and unit, such as (45, "Y"); None when unknown."""
+        match = re.fullmatch(r"(\d{1,3})([DWMY])", self.age)
+        return (int(match[1]), match[2]) if match else None
+
+
+def clean(text: str) -> str:
+    """*text* as one line of at most `LONGEST` characters, without control or direction characters."""
+    return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +93,9 @@ class Patients:
         )
         patient, persons = Patient(), list[Person]()
         for row in rows:
-            said, person = _read(self._display / row["reference"] / patient_data.IDENTITY_FILE)
+            said, person = _read(self._display / row["reference"])
             if row["header"]:
-                header = row_json.header_adapter().validate_json(row["header"])
+                header = parse_json(Header, row["header"])
                 said = replace(said, age=patient_data.age_text(header))
                 person = replace(person, birth_date=header.birth_date or "")
             if not person.is_unknown:
@@ -116,17 +139,10 @@ class Patients:
         """
         self._clinical.case(case)
         before = self.known(case)
-        changed = _changed(before.patient, patient)
-        if not changed:
+        if patient == before.patient:
             return 0
         return self._write(
-            case,
-            before.patient,
-            patient,
-            registration=before.registration,
-            changed=changed,
-            actor=actor,
-            action="patient.corrected",
+            case, before, patient, registration=before.registration, actor=actor, action="patient.corrected"
         )
 
     def tie(self, case: str, entry: WorklistEntry | None, actor: str) -> int:
@@ -135,35 +151,28 @@ class Patients:
         Returns how many images are read again because of the age.  Raises `CaseUnknown`.
         """
         self._clinical.case(case)
-        before = self.known(case)
-        if before.registration == (entry.accession if entry is not None else ""):
+        before, accession = self.known(case), entry.accession if entry is not None else ""
+        if before.registration == accession:
             return 0
         patient = apply_registration(self.imaged(case), entry)
         action = "patient.tied" if entry is not None else "patient.untied"
-        accession = entry.accession if entry is not None else ""
-        changed = _changed(before.patient, patient)
-        return self._write(
-            case, before.patient, patient, registration=accession, changed=changed, actor=actor, action=action
-        )
+        return self._write(case, before, patient, registration=accession, actor=actor, action=action)
 
     def _write(
-        self,
-        case: str,
-        before: Patient,
-        patient: Patient,
-        registration: str,
-        changed: list[str],
-        actor: str,
-        action: str,
+        self, case: str, known: DisplayedPatient, patient: Patient, *, registration: str, actor: str, action: str
     ) -> int:
-        imaged = self.imaged(case)
-        values = [_entered(patient, imaged, field.name) for field in fields(Patient)]
+        imaged, before = self.imaged(case), known.patient
+        changed = _changed(before, patient)
         with self._clinical.database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at, registration)"
-                " VALUES (?, (SELECT COALESCE(MAX(version), 0) + 1 FROM identities WHERE case_reference = ?),"
-                " ?, ?, ?, ?, ?, ?, ?)",
-                (case, case, *values, actor, clock.stamp_text("seconds"), registration or None),
+            insert(
+                connection,
+                "identities",
+                case_reference=case,
+                version=known.version + 1,
+                **{field.name: _entered(patient, imaged, field.name) for field in fields(Patient)},
+                actor=actor,
+                at=clock.stamp_text("seconds"),
+                registration=registration or None,
             )
             again = self._clinical.reopen(case) if "age" in changed else 0
             details: dict[str, Detail] = {"fields": " ".join(changed), "again": again}
@@ -203,15 +212,9 @@ def _completed(patient: Patient, more: Patient) -> Patient:
     return Patient(*(getattr(patient, field.name) or getattr(more, field.name) for field in fields(Patient)))
 
 
-def _read(path: Path) -> tuple[Patient, Person]:
-    """The identity of one image, also to tell patients apart; empty where the file is missing or invalid."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return Patient(), Person()
-    texts = (
-        {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}
-    )
+def _read(folder: Path) -> tuple[Patient, Person]:
+    """The identity of one image, also to tell patients apart; empty where it is not known."""
+    texts = patient_data.read_identity(folder)
     sex = texts.get("sex", "").upper()
     patient = Patient(
         clean(texts.get("name", "")),

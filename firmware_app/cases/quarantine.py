@@ -16,6 +16,7 @@ from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.errors import MEMORY_SHORT, Undecodable
 from firmware_app.core.records import Reason
+from firmware_app.core.rows import StoredTime, parse_row
 from firmware_app.imaging.errors import CLIP_WITHOUT_PICTURES, FrameTooLarge, PixelsUnsupported
 
 MOST_LINES: Final = 2_000
@@ -54,7 +55,7 @@ class RefusalCount:
 
     code: str
     count: int
-    latest: clock.Stamp
+    latest: StoredTime
 
 
 class Quarantine:
@@ -98,7 +99,7 @@ class Quarantine:
             ") GROUP BY code ORDER BY count DESC, code",
             _SET_ASIDE,
         )
-        return [RefusalCount(row["code"], row["count"], clock.parse_stamp(row["latest"])) for row in rows]
+        return [parse_row(RefusalCount, row) for row in rows]
 
     @property
     def _connection(self) -> sqlite3.Connection:

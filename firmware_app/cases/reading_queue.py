@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.cases import follow_up, model_scores, row_json
+from firmware_app.cases import follow_up, model_scores
 from firmware_app.cases.casebook import Casebook
 from firmware_app.cases.model_scores import CalibrationSample, SamplingShares
 from firmware_app.core import clock, notify
 from firmware_app.core.database import Database
-from firmware_app.core.records import Case, EnteredFacts, FollowUp, Instance, Priority, Reading
+from firmware_app.core.records import Case, EnteredFacts, FollowUp, Header, Instance, Priority, Reading
+from firmware_app.core.rows import dump_json, insert, parse_json, parse_row
 
 # A case is as urgent as its most urgent reading; an image that was read outranks those that could not be read.
 _RANK = {Priority.URGENT: 0, Priority.SOON: 1, Priority.ROUTINE: 2, Priority.CANNOT_JUDGE: 3}
@@ -87,7 +88,7 @@ class ReadingQueue(Casebook):
         """An instance with what people have entered of it."""
         age = _entered_age(self.database, row["case_reference"])
         entered = _entered(self.database, row["reference"], age, row["header"] is None)
-        header = row_json.header_adapter().validate_json(row["header"]) if row["header"] else None
+        header = parse_json(Header, row["header"]) if row["header"] else None
         if header is not None and age is not None:
             header = replace(header, patient_age=age, birth_date=None)  # the birth date may contradict the entered age
         return Instance(row["reference"], row["case_reference"], row["file"], header, entered)
@@ -116,10 +117,8 @@ class ReadingQueue(Casebook):
                 return
             if instance.entered != _entered(self.database, instance.reference, age, instance.header is None):
                 return
-            written = connection.execute(
-                "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-                (instance.reference, instance.case, row_json.reading_adapter().dump_json(reading).decode(), _now()),
-            ).rowcount
+            row = {"key": instance.reference, "case_reference": instance.case, "body": dump_json(reading), "at": _now()}
+            written = insert(connection, "readings", "INSERT OR IGNORE", **row).rowcount
             if written and sampling is not None and not _is_earlier(self.database, instance.case):
                 examined = sampling.examined
                 model_scores.record_scores(connection, instance.case, examined, sampling.secret, sampling.shares)
@@ -232,7 +231,7 @@ def _entered(database: Database, instance: str, age: str | None, is_picture: boo
         "SELECT modality, body_part, view, population FROM entered WHERE instance = ? ORDER BY version DESC LIMIT 1",
         (instance,),
     ).fetchone()
-    said = EnteredFacts(*row) if row is not None else EnteredFacts()
+    said = parse_row(EnteredFacts, row) if row is not None else EnteredFacts()
     if said == EnteredFacts():
         return None
     return replace(said, age=age) if is_picture and age is not None else said

@@ -6,19 +6,16 @@ gives every case the reference that the hospital already knows.  Random referenc
 known study is found by its row, never by its reference.
 
 The secret is kept twice, in a file and in clinical.db beside it, and either copy restores the other.  A new one is only
-made if no reference can exist yet: the same image under two references would be counted twice.
+made where there is no image yet: the same image under two references would be counted twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import mmap
 import os
-import re
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +29,6 @@ KEY_FILE: Final = "references.key"
 _NAME: Final = "references"
 _KEY_BYTES: Final = 32
 _DIGITS: Final = 20  # 80 bits
-_KEPT: Final = re.compile(rb"lantern-references:([0-9a-f]{64}):([0-9a-f]{16})")
 
 
 class References:
@@ -81,20 +77,6 @@ class References:
         if _kept_in(connection) != key:
             connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?, ?)", (_NAME, _stored_form(key)))
         self._key = key
-
-    def recover(self, database: Path, may_draw: bool, backups: Iterable[Path] = ()) -> None:
-        """Before a rescue: restore the file's copy from the bytes of the damaged *database*, or of one set aside
-        before, or else from *backups*.
-
-        Raises `REFERENCES_LOST` where no copy exists, unless a new one may be drawn later (*may_draw*).
-        """
-        key = next(_found_in(database), None)
-        if key is None and self._read() is None:
-            key = next((candidate for path in backups for candidate in _proved_in(path)), None)
-        if key is None and self._read() is None and not may_draw:
-            raise REFERENCES_LOST(path=str(self._path))
-        if key is not None and self._read() != key:
-            self._write(key)
 
     def _secret(self) -> bytes:
         if self._key is None:
@@ -148,26 +130,11 @@ def _stored_form(key: bytes) -> str:
     return f"lantern-references:{key.hex()}:{hashlib.sha256(key).hexdigest()[:16]}"
 
 
-def _proved(data: bytes | mmap.mmap) -> Iterator[bytes]:
-    """Every copy in *data* with a correct checksum."""
-    for match in _KEPT.finditer(data):
-        key = bytes.fromhex(match[1].decode("ascii"))
-        if _stored_form(key).encode("ascii") == match[0]:
-            yield key
-
-
 def _kept_in(connection: sqlite3.Connection) -> bytes | None:
+    """The database's copy; None where it is missing or its checksum is wrong."""
     row = connection.execute("SELECT value FROM secrets WHERE name = ?", (_NAME,)).fetchone()
-    return next(_proved(str(row[0]).encode("utf-8", "replace")), None) if row else None
-
-
-def _found_in(database: Path) -> Iterator[bytes]:
-    aside = sorted(database.parent.glob(f"damaged/[0-9]*/{database.name}*"))
-    for path in (database, database.with_name(database.name + "-wal"), *aside):
-        yield from _proved_in(path)
-
-
-def _proved_in(path: Path) -> Iterator[bytes]:
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
-            yield from _proved(data)
+    try:
+        key = bytes.fromhex(row[0].split(":")[1]) if row else b""
+    except (IndexError, ValueError):
+        return None
+    return key if row and row[0] == _stored_form(key) else None

@@ -21,7 +21,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.cases import patient_identity
+from firmware_app.cases import person_names
 from firmware_app.cases.errors import (
     AGE_MISSING,
     EXAMINATION_UNKNOWN,
@@ -89,7 +89,7 @@ def create_accession() -> str:
 def check_registration(form: Mapping[str, str], now: datetime, accession: str = "") -> WorklistEntry:
     """The registration that *form* asks for, at the local time *now*.
 
-    Fields: `patient_id` and `name`; `spelled` (empty: as `patient_identity.spell_name` has it), `parse_birth_date`,
+    Fields: `patient_id` and `name`; `spelled` (empty: as `person_names.spell_name` has it), `parse_birth_date`,
     `age` (AS), `sex`; `examination`.  Birth date and sex follow from an ID-card number.  Raises a `RegistrationError`.
     """
     given = {
@@ -100,9 +100,9 @@ def check_registration(form: Mapping[str, str], now: datetime, accession: str = 
     patient_id = card.number if card is not None else given["patient_id"]
     if _ID.fullmatch(patient_id) is None:
         raise PATIENT_ID_UNUSABLE(most=_ID_MOST)
-    name = patient_identity.clean_name(form.get("name", ""))
-    person_name = patient_identity.format_person_name(
-        name, form.get("spelled", "").strip() or patient_identity.spell_name(name)
+    name = person_names.clean_name(form.get("name", ""))
+    person_name = person_names.format_person_name(
+        name, form.get("spelled", "").strip() or person_names.spell_name(name)
     )
     born, sex = parse_birth_date(given["birth_date"], today), form.get("sex", "")
     sex = sex if sex in SEXES else ""
@@ -210,7 +210,7 @@ def parse_worklist_entry(
         if not is_there:
             return reason
     try:
-        shown = patient_identity.clean_name(name)
+        shown = person_names.clean_name(name)
         person_name = _person_name(said.get(NAME, ""), shown)
     except RegistrationError:
         return OmissionReason.NAME
@@ -243,4 +243,4 @@ def _person_name(told: str, shown: str) -> str:
     """
     if told.partition("=")[0].isascii() and told.partition("=")[0].strip("^ "):
         return told
-    return patient_identity.format_person_name(shown, patient_identity.spell_name(shown))
+    return person_names.format_person_name(shown, person_names.spell_name(shown))

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import date, timedelta
 from typing import Final
 
 from firmware_app.cases import audit, study_cases
 from firmware_app.cases.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
-from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Header, Reason
+from firmware_app.core.rows import StoredTime, dump_reason, insert, parse_reason, parse_row
 from firmware_app.dicom.patient_data import LARGEST_DIFFERENCE_YEARS, Person, completed_years
 from firmware_app.dicom.worklist import EXAMINATIONS, WorklistEntry
 
@@ -28,7 +28,6 @@ LEFT_OUT: Final = "worklist.left_out"
 KEPT_DAYS: Final = 90
 """Older ones whose case is not on the box are deleted when somebody is registered."""
 _FIELDS: Final = tuple(field.name for field in fields(WorklistEntry))
-_COLUMNS: Final = ", ".join(_FIELDS)
 _CASE: Final = (
     "(SELECT i.case_reference FROM identities i WHERE i.registration = r.accession AND i.version ="
     " (SELECT MAX(version) FROM identities o WHERE o.case_reference = i.case_reference) LIMIT 1)"
@@ -42,7 +41,7 @@ class Registration:
     registered: WorklistEntry
     cancelled: bool
     actor: str
-    at: clock.Stamp
+    at: StoredTime
     case: str | None
 
 
@@ -63,10 +62,7 @@ class Registrations:
             if known is None:
                 if not same_person and _is_of_another(connection, new):
                     raise NumberOfAnother
-                connection.execute(
-                    f"INSERT INTO registrations ({_COLUMNS}, actor, at) VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?)",
-                    (*(getattr(new, name) for name in _FIELDS), actor, clock.stamp_text("seconds")),
-                )
+                insert(connection, "registrations", **asdict(new), actor=actor, at=clock.stamp_text("seconds"))
                 _forget_old(connection)
                 audit.append(connection, actor, "registration.added", "", {"registration": new.accession})
         return self.entry(new.accession)
@@ -77,7 +73,7 @@ class Registrations:
 
         What it lists no more is cancelled, unless its images have come.  An entry of this box is never changed.
         """
-        listed = {one.accession: one for one in entries}
+        listed = {entry.accession: entry for entry in entries}
         with self._database.transaction() as connection:
             known = {
                 row["accession"]: row
@@ -90,20 +86,16 @@ class Registrations:
                 if accession not in listed and row["tied"] is None:
                     connection.execute("UPDATE registrations SET cancelled = 1 WHERE accession = ?", (accession,))
             new = 0
-            for one in listed.values():
-                values = tuple(getattr(one, name) for name in _FIELDS)
-                row = known.get(one.accession)
+            for accession, entry in listed.items():
+                row = known.get(accession)
                 if row is None:
-                    new += connection.execute(
-                        f"INSERT OR IGNORE INTO registrations ({_COLUMNS}, actor, at)"
-                        f" VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?)",
-                        (*values, ACTOR, clock.stamp_text("seconds")),
-                    ).rowcount
-                elif row["tied"] is None and (row["cancelled"] or values != tuple(row[name] for name in _FIELDS)):
+                    values = {**asdict(entry), "actor": ACTOR, "at": clock.stamp_text("seconds")}
+                    new += insert(connection, "registrations", "INSERT OR IGNORE", **values).rowcount
+                elif row["tied"] is None and (row["cancelled"] or entry != parse_row(WorklistEntry, row)):
                     connection.execute(
-                        f"UPDATE registrations SET cancelled = 0, {', '.join(f'{name} = ?' for name in _FIELDS)}"
-                        " WHERE accession = ? AND origin = ?",
-                        (*values, one.accession, origin),
+                        f"UPDATE registrations SET cancelled = 0, {', '.join(f'{name} = :{name}' for name in _FIELDS)}"
+                        " WHERE accession = :accession AND origin = :origin",
+                        asdict(entry),
                     )
             if new:
                 _forget_old(connection)
@@ -163,13 +155,13 @@ class Registrations:
         """
         codes = [code for code, examination in EXAMINATIONS.items() if examination.kind in kinds]
         rows = self._database.connection.execute(
-            f"SELECT {_COLUMNS} FROM registrations r WHERE cancelled = 0 AND scheduled >= ?"
+            "SELECT r.* FROM registrations r WHERE cancelled = 0 AND scheduled >= ?"
             f" AND examination IN ({', '.join('?' * len(codes))})"
             f" AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.reference = {_CASE} AND c.revision > 0)"
             " ORDER BY scheduled, sequence LIMIT ?",
             (f"{since:%Y%m%d}", *codes, limit),
         )
-        return [WorklistEntry(*row) for row in rows]
+        return [parse_row(WorklistEntry, row) for row in rows]
 
     def _entries(self, condition: str, values: tuple[object, ...], limit: int) -> list[Registration]:
         rows = self._database.connection.execute(
@@ -177,14 +169,7 @@ class Registrations:
             (*values, limit),
         )
         return [
-            Registration(
-                WorklistEntry(*(row[name] for name in _FIELDS)),
-                bool(row["cancelled"]),
-                row["actor"],
-                clock.parse_stamp(row["at"]),
-                row["tied"],
-            )
-            for row in rows
+            parse_row(Registration, row, registered=parse_row(WorklistEntry, row), case=row["tied"]) for row in rows
         ]
 
 
@@ -215,19 +200,18 @@ def tie_arrival(
         row[field] if row[field] and row[field] != identity.get(field, "") else None
         for field in ("name", "patient_id", "sex")
     )
-    connection.execute(
-        "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at, registration)"
-        " VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            case,
-            name,
-            number,
-            None if is_known else row["age"],
-            sex,
-            row["actor"],
-            clock.stamp_text("seconds"),
-            row["accession"],
-        ),
+    insert(
+        connection,
+        "identities",
+        case_reference=case,
+        version=1,
+        name=name,
+        patient_id=number,
+        age=None if is_known else row["age"],
+        sex=sex,
+        actor=row["actor"],
+        at=clock.stamp_text("seconds"),
+        registration=row["accession"],
     )
     audit.append(connection, ACTOR, "patient.arrived", case, {"registration": row["accession"]})
 

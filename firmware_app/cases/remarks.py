@@ -1,51 +1,41 @@
-"""What doctors say of a case: remarks, every verdict that was ever given, drawings, and the rules for two readers.
+"""What people say of a case: remarks with their drawings, every verdict that was ever given, and what an image shows.
 
 Nothing here is changed or taken away while the case exists: a later remark stands beside the earlier ones, each with
-its author and time.  Which verdicts on a case count is decided in `cases.worklist`; of those on one image the last
-one of each doctor counts (`select_current`).
+its author and time.  Which verdicts on a case count is decided in `cases.verdicts`; of those on one image the last one
+of each doctor counts (`select_current`).
 
-A drawing says where something is on an image: a box, or an outline.  It is kept with the remark that it was drawn for.
+A drawing is a box or an outline on an image.  It is kept with the remark that it was drawn for.
 
-Two doctors may read a case without knowing each other's verdicts.  A doctor has read it once they have a verdict on
-every finding of the current reading.  Until two have, nobody sees another's verdicts.  Then the verdicts of these two
-are final, and where they differ a third doctor, who sees both, decides.
+A description ("What is this?") fills in what the image itself does not state.  It is a row with its author and time,
+and an audit entry with the values before and after; the image is never changed.  The case is read again with it, and a
+reading made meanwhile without it is not written (`cases.reading_queue`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import sqlite3
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from firmware_app.cases import audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.reading_queue import NEXT_REVISION
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.records import Detail
+from firmware_app.core.records import Detail, EnteredFacts
+from firmware_app.core.rows import StoredTime, dump_json, insert, parse_json, parse_row
 
 MOST_POINTS: Final = 400
 _MOST_CHARACTERS: Final = 16_000
 _LEAST_PX: Final = 2.0
 """A box or an outline that is smaller, or as thin, is a slip of the hand."""
 _LARGEST_PX: Final = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class DoctorVerdict:
-    """The verdict of one doctor on one finding; *earlier*: on a reading that has been replaced since."""
-
-    finding: str
-    verdict: str
-    actor: str
-    at: clock.Stamp
-    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,82 +70,23 @@ class Drawing:
         """Its corners; empty where it is a box."""
         return self.points if len(self.points) > 2 else ()
 
-    def text(self) -> str:
-        """As it is kept."""
-        return json.dumps({"instance": self.instance, "frame": self.frame, "points": self.points})
-
     @classmethod
     def parse(cls, text: str) -> Drawing:
-        """What `text` wrote, or a page sent; raises `ValueError`."""
+        """A drawing as a row keeps it or a page sent it, to a tenth of a pixel; raises `ValueError`."""
         if len(text) > _MOST_CHARACTERS:
             raise ValueError(len(text))
-        try:
-            told = json.loads(text)
-            points = tuple((round(float(x), 1), round(float(y), 1)) for x, y in told["points"])
-            return cls(str(told["instance"]), int(told["frame"]), points)
-        except (KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise ValueError(str(error)) from None
+        drawing = parse_json(cls, text)
+        return replace(drawing, points=tuple((round(x, 1), round(y, 1)) for x, y in drawing.points))
 
     def audited(self) -> dict[str, Detail]:
         """What the audit keeps of it: its box, and a digest of all of it."""
-        digest = hashlib.sha256(self.text().encode()).hexdigest()[:16]
-        sides = " ".join(f"{side:.0f}" for side in self.box)
         return {
             "image": self.instance,
             "frame": self.frame,
-            "box": sides,
+            "box": " ".join(f"{side:.0f}" for side in self.box),
             "corners": len(self.outline),
-            "sha256": digest,
+            "sha256": hashlib.sha256(dump_json(self).encode()).hexdigest()[:16],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class DoubleReading:
-    """How far the readers of one case are: the first two who have `spoken`, the findings on which these `differ`, and
-    the third doctor who has `settled` them, empty as long as nobody has."""
-
-    spoken: tuple[str, ...]
-    differ: tuple[str, ...] = ()
-    settled: str = ""
-
-    @property
-    def blind(self) -> bool:
-        """Whether nobody may see another's words yet."""
-        return len(self.spoken) < 2
-
-    @property
-    def complete(self) -> bool:
-        """Whether no doctor's word is wanted any more."""
-        return not self.blind and (not self.differ or bool(self.settled))
-
-    def binds(self, actor: str) -> bool:
-        """Whether the words of *actor* stand and can no longer be changed."""
-        return not self.blind and (actor in self.spoken or actor == self.settled)
-
-    def wants(self, actor: str) -> bool:
-        """Whether the case still needs a word of *actor*."""
-        return not self.complete and actor not in self.spoken
-
-
-def compare_readers(verdicts: Iterable[DoctorVerdict], findings: Collection[str]) -> DoubleReading:
-    """The readers of a case with these *findings*; *verdicts* stand in the order in which they were given."""
-    words: dict[str, dict[str, str]] = {}
-    turns: dict[tuple[str, str], int] = {}
-    for turn, one in enumerate(verdicts):
-        if not one.earlier and one.finding in findings:
-            said = words.pop(one.actor, {})  # who spoke last stands last
-            words[one.actor] = {**said, one.finding: one.verdict}
-            turns[one.actor, one.finding] = turn
-    spoken = tuple(actor for actor, said in words.items() if said.keys() == set(findings))[:2]
-    if len(spoken) < 2:
-        return DoubleReading(spoken)
-    first, second = (words[actor] for actor in spoken)
-    differ = tuple(code for code in findings if first[code] != second[code])
-    known = max(turns[actor, code] for actor in spoken for code in findings)  # from then on all words can be seen
-    third = (
-        actor for actor in words if actor not in spoken and all(turns.get((actor, code), -1) > known for code in differ)
-    )
-    return DoubleReading(spoken, differ, next(third, "") if differ else "")
 
 
 LONGEST_REMARK: Final = 2000
@@ -186,7 +117,7 @@ class Remark:
     finding: str
     instance: str
     actor: str
-    at: clock.Stamp
+    at: StoredTime
     earlier: bool = False
     drawing: Drawing | None = None
 
@@ -220,7 +151,7 @@ class Remarks:
             " WHERE c.reference = ? ORDER BY r.sequence",
             (case,),
         )
-        return tuple(_remark(row) for row in rows)
+        return tuple(_parse_remark(row) for row in rows)
 
     def add(
         self, case: str, kind: RemarkKind, text: str, actor: str, instance: str = "", drawing: Drawing | None = None
@@ -246,19 +177,14 @@ class Remarks:
             " AND text <> '' GROUP BY finding, positive, text ORDER BY finding, positive DESC, text",
             (actor,),
         )
-        return tuple(
-            DoctorFigures(
-                row["finding"], None if row["positive"] is None else bool(row["positive"]), row["text"], row["count"]
-            )
-            for row in rows
-        )
+        return tuple(parse_row(DoctorFigures, row, verdict=row["text"]) for row in rows)
 
     def missed(self, limit: int = 50) -> tuple[tuple[str, Remark], ...]:
         """(case, what the box missed there) as doctors said it, the newest first."""
         rows = self._database.connection.execute(
             "SELECT r.*, 0 AS earlier FROM remarks r WHERE kind = 'missed' ORDER BY sequence DESC LIMIT ?", (limit,)
         )
-        return tuple((row["case_reference"], _remark(row)) for row in rows)
+        return tuple((row["case_reference"], _parse_remark(row)) for row in rows)
 
 
 def select_current(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
@@ -303,7 +229,7 @@ def insert_remark(
             positive,
             instance,
             text,
-            drawing.text() if drawing else None,
+            dump_json(drawing) if drawing else None,
             actor,
             clock.stamp_text(),
             case,
@@ -311,14 +237,68 @@ def insert_remark(
     )
 
 
-def _remark(row: sqlite3.Row) -> Remark:
-    return Remark(
-        kind=RemarkKind(row["kind"]),
-        text=row["text"],
-        finding=row["finding"],
-        instance=row["instance"],
-        actor=row["actor"],
-        at=clock.parse_stamp(row["at"]),
-        earlier=bool(row["earlier"]),
-        drawing=Drawing.parse(row["drawing"]) if row["drawing"] else None,
-    )
+def _parse_remark(row: sqlite3.Row) -> Remark:
+    return parse_row(Remark, row, drawing=Drawing.parse(row["drawing"]) if row["drawing"] else None)
+
+
+IMAGE_DESCRIBED: Final = "image.described"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDescription:
+    """What a person said of one image, by whom and when."""
+
+    said: EnteredFacts
+    actor: str
+    at: StoredTime
+
+
+class ImageDescriptions:
+    """What people said that images show, in one clinical database."""
+
+    def __init__(self, clinical: ClinicalDatabase) -> None:
+        self._clinical = clinical
+
+    def of_case(self, case: str) -> dict[str, ImageDescription]:
+        """Instance -> what was said of it last; without those that were taken back."""
+        rows = self._clinical.database.connection.execute(
+            "SELECT * FROM entered WHERE case_reference = ? ORDER BY version", (case,)
+        )
+        newest = {row["instance"]: parse_row(ImageDescription, row, said=parse_row(EnteredFacts, row)) for row in rows}
+        return {instance: entry for instance, entry in newest.items() if entry.said != EnteredFacts()}
+
+    def enter(self, case: str, instances: Iterable[str], said: EnteredFacts, actor: str) -> int:
+        """Let *said* hold for *instances* of *case*; returns how many images are read again for it.
+
+        Raises `CaseUnknown`.  Instances of another case, and words that hold already, change nothing.
+        """
+        self._clinical.case(case)
+        known = {image.reference for image in self._clinical.images(case)}
+        with self._clinical.database.transaction() as connection:
+            held = {instance: entry.said for instance, entry in self.of_case(case).items()}
+            before = {
+                instance: held.get(instance, EnteredFacts())
+                for instance in dict.fromkeys(instances)
+                if instance in known
+            }
+            changed = {instance: old for instance, old in before.items() if old != said}
+            for instance, old in changed.items():
+                (version,) = connection.execute(
+                    "SELECT COALESCE(MAX(version), 0) + 1 FROM entered WHERE instance = ?", (instance,)
+                ).fetchone()
+                insert(
+                    connection,
+                    "entered",
+                    case_reference=case,
+                    instance=instance,
+                    version=version,
+                    modality=said.modality,
+                    body_part=said.body_part,
+                    view=said.view,
+                    population=said.population,
+                    actor=actor,
+                    at=clock.stamp_text("seconds"),
+                )
+                details: dict[str, Detail] = {"image": instance, "before": str(old), "after": str(said)}
+                audit.append(connection, actor, IMAGE_DESCRIBED, case, details)
+            return self._clinical.reopen(case) if changed else 0

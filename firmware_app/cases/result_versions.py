@@ -25,6 +25,7 @@ from typing import Final
 from firmware_app.core import clock
 from firmware_app.core.clock import Stamp
 from firmware_app.core.database import Database
+from firmware_app.core.rows import insert
 from firmware_app.core.state_dir import StateDir, make_directory, read_plain_file, sync_directory, write_atomically
 
 
@@ -60,19 +61,17 @@ def find_current_version(
             return _version(row)
         number = 1 if row is None else row["version"] + 1
         is_drawn = row is not None and row["drawn"] == drawn and row["drawn_at"] is not None
-        connection.execute(
-            "INSERT INTO result_versions (case_reference, version, state, made_at, signed_state, maker, drawn,"
-            " drawn_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                case,
-                number,
-                state,
-                _text(clock.stamp()),
-                signed_state,
-                json.dumps(dict(maker)),
-                drawn,
-                row["drawn_version"] if is_drawn else number,
-            ),
+        insert(
+            connection,
+            "result_versions",
+            case_reference=case,
+            version=number,
+            state=state,
+            made_at=_text(clock.stamp()),
+            signed_state=signed_state,
+            maker=json.dumps(dict(maker)),
+            drawn=drawn,
+            drawn_version=row["drawn_version"] if is_drawn else number,
         )
     return find_current_version(database, case, state, signed_state=signed_state, drawn=drawn, maker=maker)
 

@@ -175,7 +175,7 @@ CREATE TABLE identities (
 ) STRICT;
 CREATE INDEX identities_registration ON identities (registration) WHERE registration IS NOT NULL;
 
--- What an image shows, where the image does not say it (image_notes).  The highest version of an image holds; one whose
+-- What an image shows, where the image does not say it (cases.remarks).  The highest version of an image holds; one whose
 -- words are all empty takes the earlier ones back.  The image is never changed.
 CREATE TABLE entered (
     case_reference TEXT NOT NULL REFERENCES cases (reference) ON DELETE CASCADE,
@@ -700,5 +700,5 @@ CREATE TABLE rescues (
 -- Secrets that are also kept in files, so that a rescue finds one of the two.
 CREATE TABLE secrets (
     name       TEXT PRIMARY KEY,
-    value      TEXT NOT NULL                  -- as cases.references writes it: it must be found in a wreck by its look
+    value      TEXT NOT NULL                  -- with its checksum (cases.references)
 ) STRICT;

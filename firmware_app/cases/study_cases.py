@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from firmware_app.cases.references import References
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Header, Reason
-from firmware_app.dicom.errors import IntakeError
-from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.patient_data import Person, Relation, compare_persons, compare_with_known, have_same_number
 
 SHARED: Final = register(
@@ -29,8 +26,6 @@ SHARED: Final = register(
         "the patients apart, each in a case of its own. Check at the machine whose images these are."
     ),
 )
-_LEARNED: Final = 64
-"""Objects of a case that are looked at where an earlier Lantern has kept nothing of its patient."""
 
 
 def list_cases_of_study(connection: sqlite3.Connection, study: str | None) -> list[str]:
@@ -54,12 +49,12 @@ def explain_shared_study(connection: sqlite3.Connection, case: str) -> Reason | 
     return Reason(SHARED) if study is not None and len(list_cases_of_study(connection, study)) > 1 else None
 
 
-def find_case(connection: sqlite3.Connection, root: Path, header: Header | None, person: Person) -> str | None:
-    """The case that an object belongs to; None where it opens one.  *root*: the state directory."""
+def find_case(connection: sqlite3.Connection, header: Header | None, person: Person) -> str | None:
+    """The case that an object belongs to; None where it opens one."""
     cases = list_cases_of_study(connection, header.study_instance_uid) if header is not None else []
     if not cases or header is None:
         return None
-    said = {case: _persons(connection, root, case) for case in cases}
+    said = {case: _persons(connection, case) for case in cases}
     exact = [case for case, persons in said.items() if person in persons]
     if exact and not person.is_unknown:
         return exact[0]
@@ -96,11 +91,7 @@ def identify_new_case(
 def record_person(connection: sqlite3.Connection, case: str, header: Header | None, person: Person) -> None:
     """Keep what an object of *case* says of the patient."""
     if header is not None and header.study_instance_uid is not None:
-        connection.execute(
-            "INSERT OR IGNORE INTO case_persons (case_reference, number, issuer, name, birth_date)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (case, person.number, person.issuer, person.name, person.birth_date),
-        )
+        insert(connection, "case_persons", "INSERT OR IGNORE", case_reference=case, **asdict(person))
 
 
 def matches_registered_person(
@@ -113,25 +104,10 @@ def matches_registered_person(
     return found in (Relation.SAME, Relation.OPEN)
 
 
-def _persons(connection: sqlite3.Connection, root: Path, case: str) -> Sequence[Person]:
-    """What the objects of *case* say of the patient; of a case of an earlier Lantern its files say it."""
+def _persons(connection: sqlite3.Connection, case: str) -> Sequence[Person]:
+    """What the objects of *case* say of the patient."""
     query = "SELECT number, issuer, name, birth_date FROM case_persons WHERE case_reference = ?"
-    rows = connection.execute(query, (case,)).fetchall()
-    if rows:
-        return [Person(*row) for row in rows]
-    found: dict[Person, Header] = {}
-    for (file,) in connection.execute(
-        "SELECT file FROM instances WHERE case_reference = ? AND header IS NOT NULL ORDER BY sequence LIMIT ?",
-        (case, _LEARNED),
-    ).fetchall():
-        try:
-            examined = examine_file(root / file)
-        except (IntakeError, OSError):
-            continue
-        found.setdefault(examined.person, examined.header)
-    for person, header in found.items():
-        record_person(connection, case, header, person)
-    return list(found)
+    return [Person(*row) for row in connection.execute(query, (case,))]
 
 
 def _has_entered(connection: sqlite3.Connection, case: str, person: Person) -> bool:

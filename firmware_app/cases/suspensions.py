@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from firmware_app.cases import audit
@@ -19,6 +19,7 @@ from firmware_app.core import clock, fitness
 from firmware_app.core.clinic_accuracy import ScoredImage
 from firmware_app.core.database import Database
 from firmware_app.core.records import Detail
+from firmware_app.core.rows import StoredTime, insert, parse_row
 
 BOX: Final = "box"
 """The actor of a suspension."""
@@ -28,7 +29,7 @@ BOX: Final = "box"
 class Suspension:
     """Since when a pack is suspended on a machine, and the figures that led to it."""
 
-    at: clock.Stamp
+    at: StoredTime
     finding: str
     rule: str
     confirmed: int
@@ -54,8 +55,7 @@ class Suspensions:
         row = _latest(self._database.connection, place)
         if row is None or row["event"] != "suspended":
             return None
-        details = json.loads(row["details"])
-        return Suspension(clock.parse_stamp(row["at"]), **{name: details[name] for name in Suspension.__slots__[1:]})
+        return parse_row(Suspension, row, **json.loads(row["details"]))
 
     def resume(self, place: ModelSite, actor: str) -> None:
         """Let the pack go on: it is provisional again, and only films read from now on are tested.
@@ -67,7 +67,7 @@ class Suspensions:
             if row is None or row["event"] != "suspended":
                 raise NotSuspended(pack=place.pack)
             _write(connection, place, "resumed", {}, actor)
-            audit.append(connection, actor, "calibration.resumed", details=_audit_details(place))
+            audit.append(connection, actor, "calibration.resumed", details=asdict(place))
 
 
 def find_test_start(connection: sqlite3.Connection, place: ModelSite) -> int | None:
@@ -98,7 +98,7 @@ def suspend_if_unfit(
         "auc_high": round(unfit.auc.high, 4),
     }
     _write(connection, place, "suspended", details, BOX)
-    audit.append(connection, BOX, "calibration.suspended", details={**_audit_details(place), **details})
+    audit.append(connection, BOX, "calibration.suspended", details={**asdict(place), **details})
     return unfit
 
 
@@ -113,12 +113,6 @@ def _latest(connection: sqlite3.Connection, place: ModelSite) -> sqlite3.Row | N
 def _write(
     connection: sqlite3.Connection, place: ModelSite, event: str, details: Mapping[str, Detail], actor: str
 ) -> None:
-    connection.execute(
-        "INSERT INTO standings (pack, version, machine, event, details, newest, actor, at)"
-        " VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(sequence), 0) FROM scored), ?, ?)",
-        (place.pack, place.version, place.machine, event, json.dumps(dict(details)), actor, clock.stamp_text()),
-    )
-
-
-def _audit_details(place: ModelSite) -> dict[str, Detail]:
-    return {"pack": place.pack, "version": place.version, "machine": place.machine}
+    (newest,) = connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM scored").fetchone()
+    row = {**asdict(place), "event": event, "details": json.dumps(dict(details)), "newest": newest, "actor": actor}
+    insert(connection, "standings", **row, at=clock.stamp_text())

@@ -78,6 +78,15 @@ def write_identity(identity: Mapping[str, str], folder: Path) -> None:
     os.replace(beside, folder / IDENTITY_FILE)
 
 
+def read_identity(folder: Path) -> dict[str, str]:
+    """What `write_identity` wrote into *folder*; empty where there is none, or no whole one."""
+    try:
+        content = json.loads((folder / IDENTITY_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}
+
+
 def _ideographic(text: str) -> bool:
     return any(unicodedata.name(character, "").startswith("CJK UNIFIED") for character in text)
 

@@ -18,11 +18,12 @@ from firmware_app.cases.arrival_journal import ARCHIVE
 from firmware_app.cases.earlier_studies import (
     EarlierStudies,
     EarlierStudy,
+    PatientKey,
     SearchSubject,
     StudyDescription,
+    find_doubts,
     find_search_subject,
 )
-from firmware_app.cases.patient_identity import PatientKey, find_doubts
 from firmware_app.core.errors import LanternError, StoreError
 from firmware_app.core.records import Header, Reason
 from firmware_app.core.settings import Config

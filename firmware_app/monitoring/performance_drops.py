@@ -12,13 +12,14 @@ from typing import Final
 
 from firmware_app.cases import audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.confirmations import parse_confirmation, select_decisive
+from firmware_app.cases.confirmations import Confirmation, select_decisive
 from firmware_app.cases.model_scores import SamplingShares
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.drift_tests import CardAccuracy, ConfirmedCall, Measure, find_alarm
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Detail, Reason
+from firmware_app.core.rows import parse_row
 from firmware_app.core.settings import Config
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_store import PackStore
@@ -117,7 +118,7 @@ class PerformanceDrops:
             cases.setdefault(row["case_reference"], []).append(at)
         films = []
         for places in cases.values():
-            first, words = rows[places[0]], [parse_confirmation(rows[at]) for at in places]
+            first, words = rows[places[0]], [parse_row(Confirmation, rows[at]) for at in places]
             complete = any(rows[at]["complete"] for at in places)
             word = select_decisive(words)
             if word is None or not (first["asked"] is not None or complete):

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.cases import audit
-from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Reason
+from firmware_app.core.rows import dump_reason, parse_reason
 from firmware_app.results.due_cases import DueCase
 
 ACTOR: Final = "box"

@@ -19,11 +19,10 @@ from firmware_app.cases.case_answer import decide_answer, sort_findings
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations
 from firmware_app.cases.errors import NotReadYet, RegistrationUnknown
-from firmware_app.cases.patient_identity import Patient
-from firmware_app.cases.patients import DisplayedPatient, Patients
+from firmware_app.cases.patients import DisplayedPatient, Patient, Patients
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.remarks import DoctorVerdict, DoubleReading, Remark, RemarkKind, Remarks
-from firmware_app.cases.worklist import CaseCompletion, Worklist
+from firmware_app.cases.remarks import Remark, RemarkKind, Remarks
+from firmware_app.cases.verdicts import CaseCompletion, DoctorVerdict, DoubleReading, Verdicts
 from firmware_app.core.clock import Stamp
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Case, Finding, Header, Reading, Reason
@@ -229,9 +228,9 @@ def gather_case_view(config: Config, clinical: ClinicalDatabase, reference: str,
 
     Raises `CaseUnknown`.
     """
-    state, worklist = StateDir(config.state.dir), Worklist(clinical, two_readers=config.review.two_readers)
+    state, judged = StateDir(config.state.dir), Verdicts(clinical, two_readers=config.review.two_readers)
     case = clinical.case(reference)
-    done, readers = worklist.done(reference), worklist.readers(reference)
+    done, readers = judged.done(reference), judged.readers(reference)
     withheld = Confirmations(clinical.database).hidden(reference) if reader else ()
     known = Patients(clinical, state).known(reference)
 
@@ -247,7 +246,7 @@ def gather_case_view(config: Config, clinical: ClinicalDatabase, reference: str,
         ),
         reader=reader,
         withheld=withheld,
-        verdicts=tuple(filter(is_shown, worklist.verdicts(reference))),
+        verdicts=tuple(filter(is_shown, judged.verdicts(reference))),
         remarks=() if withheld else tuple(filter(is_shown, Remarks(clinical.database).of_case(reference))),
         readers=readers,
         done=done,

@@ -12,9 +12,9 @@ from typing import Final
 from firmware_app.cases import audit
 from firmware_app.cases.confirmations import HIDDEN
 from firmware_app.cases.errors import CaseUnknown
-from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core.database import Database
 from firmware_app.core.records import Reason
+from firmware_app.core.rows import dump_reason, parse_reason
 
 _REQUESTED: Final = "results.requested"
 _AT_REST: Final = (

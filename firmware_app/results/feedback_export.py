@@ -25,8 +25,8 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Truth
 from firmware_app.cases.exports import FeedbackConsents
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.remarks import DoubleReading, Drawing, Remark, RemarkKind, Remarks, select_current
-from firmware_app.cases.worklist import Worklist
+from firmware_app.cases.remarks import Drawing, Remark, RemarkKind, Remarks, select_current
+from firmware_app.cases.verdicts import DoubleReading, Verdicts
 from firmware_app.core.records import Case, Finding, Reading, ReadingStatus, Scope
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -119,12 +119,12 @@ def _list_images(
     config: Config, clinical: ClinicalDatabase, told: FeedbackStatus, *, pixels: bool
 ) -> Iterator[FeedbackImage]:
     state, secret = StateDir(config.state.dir), clinical.subkey(_PURPOSE)
-    worklist = Worklist(clinical, two_readers=config.review.two_readers)
+    verdicts = Verdicts(clinical, two_readers=config.review.two_readers)
     for case in FeedbackConsents(clinical.database).cases():
         told.cases += 1
         known = clinical.case(case)
         remarks = [one for one in select_current(Remarks(clinical.database).of_case(case)) if not one.earlier]
-        readers = worklist.readers(case)
+        readers = verdicts.readers(case)
         if readers is not None and not readers.complete:
             told.kept_back["undecided"] += len(known.readings)
             continue

@@ -23,8 +23,8 @@ from typing import Any, Final
 import hl7
 from pydicom.sr.coding import Code
 
-from firmware_app.cases import patient_identity
-from firmware_app.cases.patient_identity import clean
+from firmware_app.cases import person_names
+from firmware_app.cases.patients import clean
 from firmware_app.core.records import Header, ReadingStatus
 from firmware_app.dicom import patient_data
 from firmware_app.results import case_text
@@ -77,7 +77,7 @@ def format_xpn(person_name: str) -> list[tuple[str, ...]]:
         if any(group):
             family, given, middle, prefix, *suffixes = (*group, "", "", "", "")
             suffix = " ".join(filter(None, suffixes))
-            written = "I" if place == "A" and patient_identity.is_chinese("".join(group)) else place
+            written = "I" if place == "A" and person_names.is_chinese("".join(group)) else place
             made.append((family, given, middle, suffix, prefix, "", _LEGAL, written))
     if [one[-1] for one in made] != ["A"]:
         return made
@@ -186,8 +186,8 @@ def _choose_person_name(view: CaseView) -> str:
     is_divided = any(delimiter in shown for delimiter in "^=")
     return (
         shown
-        if is_divided or not patient_identity.is_chinese(shown)
-        else "^".join(patient_identity.split_name(shown)).rstrip("^")
+        if is_divided or not person_names.is_chinese(shown)
+        else "^".join(person_names.split_name(shown)).rstrip("^")
     )
 
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.earlier_studies import EarlierStudies, EarlierStudy, FetchState, Search
-from firmware_app.cases.patient_identity import IdentityDoubt
+from firmware_app.cases.earlier_studies import EarlierStudies, EarlierStudy, FetchState, IdentityDoubt, Search
 from firmware_app.core import clock, run_status
 from firmware_app.core.database import Database
 from firmware_app.core.errors import LanternError

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from firmware_app.cases.row_json import dump_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Reason
+from firmware_app.core.rows import dump_reason
 from firmware_app.dicom.commitment import (
     CLASS_CONFLICT,
     NO_SUCH_OBJECT,

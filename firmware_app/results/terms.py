@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.cases.patient_identity import Patient, clean
+from firmware_app.cases.patients import Patient, clean
 from firmware_app.core.language import N_, NN_, translate, translate_plural
 from firmware_app.core.records import EnteredFacts, Header
 from firmware_app.dicom import body_part, view
@@ -18,12 +18,12 @@ from firmware_app.dicom.worklist import EXAMINATIONS, find_examination, kind_of_
 from firmware_app.reading.entry_choices import OTHER_PART
 
 if TYPE_CHECKING:
-    from firmware_app.cases.remarks import DoctorVerdict
+    from firmware_app.cases.verdicts import DoctorVerdict
 
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}
 ON_IMAGE: Final = {**VERDICTS, "missed": N_("Missed something")}
-"""The verdicts on one image alone (`cases.image_notes.IMAGE_VERDICTS`)."""
+"""The verdicts on one image alone (`cases.verdicts.IMAGE_VERDICTS`)."""
 WRITTEN: Final = {"note": N_("What I see"), "missed": N_("The box missed something"), "impression": N_("Impression")}
 """The kinds of what a doctor writes (`cases.remarks.RemarkKind`)."""
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}

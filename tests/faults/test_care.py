@@ -20,8 +20,8 @@ from firmware_app.appliance.checks import maintenance as doctor
 from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes
 from tests import toy_pack
@@ -198,8 +198,8 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
         until(lambda: all(case.revision for case in clinical.cases()))
         cases = [case.reference or "" for case in clinical.cases()]
         for case in cases:
-            Worklist(clinical).judge(case, "bright", "disagree", "li")
-            Worklist(clinical).finish(case, "li")
+            CaseLists(clinical).judge(case, "bright", "disagree", "li")
+            CaseLists(clinical).finish(case, "li")
         head = Audit(clinical.database).head()
         clinical.database.close()
         assert care("backup", state, "--now", **settings(packs)).returncode == 0, "while the box works"
@@ -213,7 +213,7 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
     clinical = ClinicalDatabase(state.clinical_db)
     assert sorted(case.reference or "" for case in clinical.cases()) == sorted(cases)
     for case in cases:
-        words = [(word.finding, word.actor, word.verdict) for word in Worklist(clinical).verdicts(case)]
+        words = [(word.finding, word.actor, word.verdict) for word in CaseLists(clinical).verdicts(case)]
         assert words == [("bright", "li", "disagree")]
     audit = Audit(clinical.database)
     assert audit.verify(head.hash)[1].code == "audit.cut_off", "the hospital's head is in it, and the chain fits"

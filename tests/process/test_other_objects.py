@@ -13,8 +13,8 @@ from pydicom.uid import UID
 
 from firmware_app.appliance import rescue
 from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import Worklist
 from firmware_app.cli.command_line import main
 from firmware_app.core import database_health
 from firmware_app.dicom import sop_classes
@@ -73,7 +73,7 @@ def box(tmp_path: Path) -> Iterator[Rig]:
 
 
 def in_lists(box: Rig) -> list[str]:
-    worklist = Worklist(box.clinical)
+    worklist = CaseLists(box.clinical)
     return [row.case for tab in ("open", "cannot-judge", "done") for row in worklist.rows(tab, 99)]
 
 
@@ -97,21 +97,21 @@ def test_a_report_alone_is_no_case_until_its_film_comes(box: Rig) -> None:
     assert in_lists(box) == [case.reference] == [report.case]
     assert (case.modality, case.priority, len(case.readings), case.revision) == ("CR", case.priority, 1, 1)
     assert case.priority not in (None, "cannot-judge")
-    assert Worklist(box.clinical).rows("open", 9)[0].images == 1
+    assert CaseLists(box.clinical).rows("open", 9)[0].images == 1
 
 
 def test_a_late_report_brings_no_case_back_and_closes_no_revision(box: Rig) -> None:
     film = reading_rig.tiny_film(1)
     instance = box.admit(film)
     read(box)
-    worklist = Worklist(box.clinical)
+    worklist = CaseLists(box.clinical)
     words = {finding.code: "none" for finding in worklist.unjudged(instance.case)}
     worklist.finish(instance.case, "li", words)
     before = box.case(instance)
     for suffix in (SR, PR, SEG, RTSTRUCT):
         box.admit(beside(film, suffix))
     read(box)
-    assert Worklist(box.clinical).is_done(instance.case)
+    assert CaseLists(box.clinical).is_done(instance.case)
     after = box.case(instance)
     assert (after.revision, after.priority, after.readings) == (before.revision, before.priority, before.readings)
 

@@ -9,9 +9,9 @@ import pytest
 
 from firmware_app.cases import result_versions
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.worklist import Worklist
 from firmware_app.cli.command_line import main
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -40,7 +40,7 @@ def signed(tmp_path: Path, state: StateDir, clinical: ClinicalDatabase) -> tuple
     case = door.accept_file(films.save(tmp_path, "one.dcm", films.film())).case
     read(clinical, case)
     clinical.database.connection.execute("UPDATE instances SET state = 'done'")
-    Worklist(clinical).finish(case, "li")
+    CaseLists(clinical).finish(case, "li")
     return config, case
 
 

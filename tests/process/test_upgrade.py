@@ -24,9 +24,9 @@ from firmware_app.appliance import database_repair
 from firmware_app.cases import clinical_db
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core import settings as config
 from firmware_app.core.records import Priority
 from firmware_app.core.schema import normalise
@@ -172,7 +172,9 @@ def test_a_state_and_a_pack_of_the_version_before_still_open(
     assert film.reference is not None
     assert (film.priority, film.revision) == (Priority.URGENT, 1)
     assert [finding.code for finding in film.findings] == ["pneumonia"]
-    assert [(one.verdict, one.actor) for one in Worklist(clinical).verdicts(film.reference)] == [("disagree", "doctor")]
+    assert [(one.verdict, one.actor) for one in CaseLists(clinical).verdicts(film.reference)] == [
+        ("disagree", "doctor")
+    ]
     assert Patients(clinical, state).known(film.reference).patient.age == "003Y"
     assert Audit(clinical.database).verify()[0]
     assert len(Outbox(clinical.database).waiting(9)) == Outbox(clinical.database).count() == 2

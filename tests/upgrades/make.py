@@ -16,9 +16,9 @@ from contextlib import closing
 from pathlib import Path
 
 from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core import settings as config
 from firmware_app.core.records import Finding, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.state_dir import StateDir
@@ -65,8 +65,8 @@ def _fill(state: StateDir, folder: Path) -> None:
     case = next(one.reference for one in clinical.cases() if one.reference and one.modality)
     Patients(clinical, state).correct(case, Patient(name="Nobody", age="003Y"), "doctor")
     _read_all(clinical)  # again, by the corrected age
-    Worklist(clinical).judge(case, "pneumonia", "disagree", "doctor")
-    Worklist(clinical).finish(case, "doctor")
+    CaseLists(clinical).judge(case, "pneumonia", "disagree", "doctor")
+    CaseLists(clinical).finish(case, "doctor")
     exchange = Exchange(state.exchange_db)
     exchange.create()
     exchange.take_in(Outbox(clinical.database).waiting(1))

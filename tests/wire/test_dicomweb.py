@@ -26,8 +26,8 @@ from firmware_app.appliance import certificate_authority
 from firmware_app.appliance.processes import gateway
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_deletion import AgeLimits, CaseDeletion
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.worklist import Worklist
 from firmware_app.dicom import dicomweb_server
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.results import due_cases
@@ -307,7 +307,7 @@ def test_a_changed_case_replaces_its_results_and_a_deleted_one_takes_them_along(
     [case] = web.clinical.references()
     with web.client() as client:
         before = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}
-        Worklist(web.clinical).finish(case, "li", {"pneumonia": "agree"})
+        CaseLists(web.clinical).finish(case, "li", {"pneumonia": "agree"})
         due_cases.request_sending(web.clinical.database, case, "li")
         assert outgoing.step()
         after = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}

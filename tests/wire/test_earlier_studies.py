@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.earlier_studies import EarlierStudies, FetchState, find_search_subject
 from firmware_app.cases.errors import EARLIER_NO_NUMBER
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.archive_search import ArchiveSearch
@@ -123,12 +123,12 @@ def test_a_fetched_study_is_read_last_alarms_nobody_and_is_sent_nowhere(tmp_path
         box.clinical.close_revisions(-1, report=Outbox(box.clinical.database).put)
         assert box.clinical.case(earlier).readings
         assert box.clinical.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0] == before
-        assert earlier not in {row.case for row in Worklist(box.clinical).rows("open", 99)}
+        assert earlier not in {row.case for row in CaseLists(box.clinical).rows("open", 99)}
         assert earlier not in {one.case for one in due_cases.list_due_cases(box.clinical.database)}
         # The machine itself sends an image of that study: it is a study of the clinic's own from then on.
         [said] = [one.said for one in box.earlier.of_case(box.case)]
         box.door.accept_file(film(box.folder, "late", **PATIENT, StudyInstanceUID=said.study_uid, StudyDate="20250101"))
-        assert earlier in {row.case for row in Worklist(box.clinical).rows("open", 99)}
+        assert earlier in {row.case for row in CaseLists(box.clinical).rows("open", 99)}
 
 
 def test_what_the_archive_sends_under_another_patient_stays_out(tmp_path: Path) -> None:

@@ -37,11 +37,9 @@ def page(reference: str) -> ResponseReturnValue:
     view = shown.view
     if view.findings:
         box.confirmations.show(reference, guard.actor())
-    after = box.worklist.next_after(reference, guard.actor())
+    after = box.lists.next_after(reference, guard.actor())
     unjudged = (
-        {finding.code for finding in box.worklist.wanted_of(reference, guard.actor())}
-        if "ask" in request.args
-        else set()
+        {finding.code for finding in box.lists.wanted_of(reference, guard.actor())} if "ask" in request.args else set()
     )
     return render_template(
         "case.html",
@@ -127,7 +125,7 @@ def state(reference: str) -> ResponseReturnValue:
     instances = {file.instance for file in case.files if file.instance}
     film = any((box.state.display / instance / "frame-000.json").exists() for instance in instances)
     advice = case.follow_up.code if case.follow_up is not None else ""
-    return {"seen": box.worklist.seen(reference), "film": film, "advice": advice}
+    return {"seen": box.lists.seen(reference), "film": film, "advice": advice}
 
 
 @blueprint.post("/case/<case:reference>/patient")

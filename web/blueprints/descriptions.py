@@ -10,7 +10,7 @@ from flask import Blueprint, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.image_notes import ImageDescription, ImageDescriptions
+from firmware_app.cases.remarks import ImageDescription, ImageDescriptions
 from firmware_app.core.language import N_, translate
 from firmware_app.core.records import EnteredFacts, Header
 from firmware_app.dicom.view import lacks_modality, lacks_part

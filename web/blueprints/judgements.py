@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.errors import CaseUnknown, NotReadYet
-from firmware_app.cases.worklist import CaseChanged, CaseCompletion, VerdictMissing
+from firmware_app.cases.verdicts import CaseChanged, CaseCompletion, VerdictMissing
 from firmware_app.core import clock
 from web import case_page, drawn, guard
 from web.box import Box, here
@@ -35,13 +35,13 @@ def verdict(reference: str) -> ResponseReturnValue:
     try:
         drawing = drawn.sent(box) if word else None
         if image:
-            box.image_verdicts.judge(
+            box.lists.judge_image(
                 reference, image, finding, verdict=word, actor=guard.actor(), seen=seen, drawing=drawing
             )
         elif word:
-            box.worklist.judge(reference, finding, word, guard.actor(), seen=seen, drawing=drawing)
+            box.lists.judge(reference, finding, word, guard.actor(), seen=seen, drawing=drawing)
         else:
-            box.worklist.withdraw(reference, finding, guard.actor())
+            box.lists.withdraw(reference, finding, guard.actor())
     except CaseUnknown:
         abort(404)
     except ValueError:
@@ -69,8 +69,8 @@ def done(reference: str) -> ResponseReturnValue:
     if box.confirmations.hidden(reference):
         return redirect(url_for("cases.page", reference=reference, changed=""))
     try:
-        following = box.worklist.next_after(reference, guard.actor())
-        box.worklist.finish(reference, guard.actor(), said, seen=seen)
+        following = box.lists.next_after(reference, guard.actor())
+        box.lists.finish(reference, guard.actor(), said, seen=seen)
     except VerdictMissing:
         return redirect(url_for("cases.page", reference=reference, ask="") + "#finish")
     except ValueError:
@@ -89,7 +89,7 @@ def done(reference: str) -> ResponseReturnValue:
 def reopen(reference: str) -> ResponseReturnValue:
     """Take “Done” back: the case is open again and its page is shown."""
     whose, at = request.form.get("whose", ""), request.form.get("at", "")
-    if here().worklist.reopen(reference, guard.actor(), whose, at):
+    if here().lists.reopen(reference, guard.actor(), whose, at):
         return redirect(url_for("cases.page", reference=reference))
     return redirect(url_for("cases.page", reference=reference, changed="done"))
 
@@ -97,7 +97,7 @@ def reopen(reference: str) -> ResponseReturnValue:
 def just_done(box: Box) -> tuple[str, str, CaseCompletion] | None:
     """(reference, name, Done) of the case that this doctor has just finished, so that it can be taken back."""
     reference = request.args.get("done", "")
-    done = box.worklist.done(reference)
+    done = box.lists.done(reference)
     if done is None or done.actor != guard.actor() or not timedelta() <= clock.now() - done.at.at <= UNDO_FOR:
         return None
     return reference, box.patients.known(reference).patient.name, done

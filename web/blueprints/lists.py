@@ -10,8 +10,8 @@ from flask import Blueprint, Response, g, redirect, render_template, request, ur
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
+from firmware_app.cases.case_lists import Tab
 from firmware_app.cases.quarantine import Quarantine
-from firmware_app.cases.worklist import Tab
 from firmware_app.core import clock
 from firmware_app.core.language import N_
 from web import guard

@@ -7,7 +7,7 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases import patient_identity
+from firmware_app.cases import person_names
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.errors import (
     NameUnusable,
@@ -75,7 +75,7 @@ def cancel(accession: str) -> ResponseReturnValue:
 def spelling() -> ResponseReturnValue:
     """The pinyin of a name, for the form to show before it is sent.  A POST: no name is ever part of an address."""
     try:
-        return {"spelled": patient_identity.spell_name(patient_identity.clean_name(request.form.get("name", "")))}
+        return {"spelled": person_names.spell_name(person_names.clean_name(request.form.get("name", "")))}
     except NameUnusable:
         return {"spelled": ""}
 

@@ -47,7 +47,7 @@ def own() -> ResponseReturnValue:
     missed = [
         (case, one, box.patients.known(case).patient.name)
         for case, one in box.remarks.missed()
-        if may_see_words(guard.actor(), one.actor, box.worklist.readers(case), box.worklist.done(case))
+        if may_see_words(guard.actor(), one.actor, box.lists.readers(case), box.lists.done(case))
     ]
     return render_template(
         "own.html", figures=figures, names=_names(box, {one.finding for one in figures}), missed=missed
@@ -58,7 +58,7 @@ def _names(box: Box, codes: set[str]) -> dict[str, str]:
     """What the installed packs call these findings; a code that none of them knows stays as it is."""
     known = {
         finding.code: words.label(finding, g.language)
-        for row in box.worklist.rows("done", 200)
+        for row in box.lists.rows("done", 200)
         for finding in row.findings
         if finding.code in codes
     }

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases import accounts as store
-from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.accounts import Accounts, Role, store
 from firmware_app.cases.errors import ACCOUNT_EXISTS, ACCOUNT_NAME_UNUSABLE
 from firmware_app.core.state_dir import StateDir
 from tests.refusals import raises_refusal

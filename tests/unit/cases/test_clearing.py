@@ -14,13 +14,13 @@ from firmware_app.appliance import backup_ring, rescue, rescue_report
 from firmware_app.cases import result_versions
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_deletion import AgeLimits, CaseDeletion, KeptCases
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.quarantine import count_refused
 from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
 from firmware_app.cases.result_versions import SignedReport
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
 from firmware_app.results import due_cases
@@ -152,7 +152,7 @@ def _doctor_said_nothing_of_the_finding(state: StateDir, clinical: ClinicalDatab
 
 
 def _doctor_had_no_opinion(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
-    Worklist(clinical).judge(case, "pneumonia", "none", DOCTOR)
+    CaseLists(clinical).judge(case, "pneumonia", "none", DOCTOR)
 
 
 HOLDS: dict[Callable[[StateDir, ClinicalDatabase, str], None], str] = {
@@ -271,7 +271,7 @@ def test_a_deleted_case_that_comes_again_goes_on_behind_the_revision_that_the_ho
     assert (again.outcome, again.case) == (Outcome.ACCEPTED, cases[0])
     read_all(state, clinical)
     assert clinical.case(cases[0]).revision == known + 1
-    assert not Worklist(clinical).is_done(cases[0])
+    assert not CaseLists(clinical).is_done(cases[0])
     sign(clinical, cases[0])
     clinical.database.connection.execute(
         "UPDATE instances SET received_at = ? WHERE case_reference = ?", (days_ago(100), cases[0])

@@ -12,8 +12,14 @@ import pytest
 from firmware_app.appliance.checks import archives
 from firmware_app.cases import registration_entry
 from firmware_app.cases.accounts import Accounts, Role
-from firmware_app.cases.earlier_studies import EarlierStudies, FetchState, StudyDescription
-from firmware_app.cases.patient_identity import IdentityDoubt, PatientKey, find_doubts
+from firmware_app.cases.earlier_studies import (
+    EarlierStudies,
+    FetchState,
+    IdentityDoubt,
+    PatientKey,
+    StudyDescription,
+    find_doubts,
+)
 from firmware_app.cases.registration_entry import OmissionReason
 from firmware_app.cases.registrations import LEFT_OUT, Registrations
 from firmware_app.cli import command_line

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.remarks import Drawing, Remarks, select_current
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import Header, Instance, Priority
 from tests.unit.web.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
@@ -51,7 +51,7 @@ def test_a_word_on_one_image_stands_beside_the_case_and_all_others(desk: Desk, s
     for doctor, verdict in ((li, "agree"), (li, "missed"), (wang, "disagree")):
         post(doctor, f"{page}/verdict", verdict=verdict, **image)
     assert said(desk) == [("li", second.reference, "missed", None), ("wang", second.reference, "disagree", None)]
-    assert Worklist(desk.clinical).verdicts(desk.case) == ()  # the case still waits for its own word
+    assert CaseLists(desk.clinical).verdicts(desk.case) == ()  # the case still waits for its own word
     shown = li.get(page, headers=HTML).text
     assert "image 2, li: Missed something" in shown
     assert "Pneumonia (image 2): Agree · li" in shown  # the word before it is not lost

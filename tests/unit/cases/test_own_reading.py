@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from firmware_app.cases.accounts import Role
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.cases.model_scores import SamplingShares
-from firmware_app.cases.worklist import Worklist
 from tests.local_films import FINDING, read
 from tests.unit.web import test_viewer
 from tests.unit.web.test_viewer import HTML, Desk, post
@@ -52,7 +52,7 @@ def test_nothing_of_the_result_is_shown_before_the_own_reading(desk: Desk, hidde
     instance = with_heat(desk, hidden)
     assert doctor.get(f"/film/{instance}/heat/{FINDING}.png").status_code == 404
     assert post(doctor, f"/case/{hidden}/verdict", finding=FINDING, verdict="agree").status_code == 302
-    assert Worklist(desk.clinical).verdicts(hidden) == ()
+    assert CaseLists(desk.clinical).verdicts(hidden) == ()
 
 
 def test_the_own_reading_is_kept_and_opens_the_result(desk: Desk, hidden: str) -> None:
@@ -78,7 +78,7 @@ def test_a_reading_after_somebody_has_opened_the_result_is_not_kept_as_one_befor
 
 
 def test_a_case_to_be_read_first_stands_among_the_urgent_ones(desk: Desk, hidden: str) -> None:
-    rows = Worklist(desk.clinical).rows("open", 9)
+    rows = CaseLists(desk.clinical).rows("open", 9)
     assert [row.case for row in rows if row.hidden or row.case == desk.case][:2] == [desk.case, hidden]
     shown = next(row for row in rows if row.case == hidden)
     assert (shown.hidden, shown.priority, shown.findings) == (True, None, ())

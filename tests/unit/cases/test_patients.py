@@ -10,9 +10,9 @@ import pytest
 from pydicom import dcmread
 
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients, clean
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import (
     Finding,
     Header,
@@ -40,7 +40,7 @@ class Desk:
 
     clinical: ClinicalDatabase
     patients: Patients
-    worklist: Worklist
+    worklist: CaseLists
     instance: Instance
     state: StateDir
 
@@ -72,7 +72,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     clinical.close_revisions(0)
     person = {"name": "王小明", "patient_id": "7", "sex": "M"}
     patient_data.write_identity(person, state.display / instance.reference)
-    yield Desk(clinical, Patients(clinical, state), Worklist(clinical), instance, state)
+    yield Desk(clinical, Patients(clinical, state), CaseLists(clinical), instance, state)
     clinical.database.close()
 
 

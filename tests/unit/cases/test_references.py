@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -85,21 +84,6 @@ def test_no_second_secret_is_drawn_and_the_sender_is_told(
     assert list(state.incoming.iterdir()) == []
     assert not key_file(state).exists()
     later.database.close()
-
-
-def test_a_rescue_finds_the_secret_in_the_wreck_and_keeps_every_name(
-    state: StateDir, clinical: ClinicalDatabase, tmp_path: Path
-) -> None:
-    case, secret = taken(state, clinical, tmp_path / "a.dcm", 1), key_file(state).read_bytes()
-    clinical.database.close()
-    key_file(state).unlink()
-    with state.clinical_db.open("r+b") as file:
-        file.write(random.Random(4).randbytes(200))
-    rescue.rescue_database(state, state.clinical_db)
-    assert key_file(state).read_bytes() == secret
-    again = ClinicalDatabase(state.clinical_db)
-    assert taken(state, again, tmp_path / "a.dcm", 1) == case
-    again.database.close()
 
 
 def test_a_rescue_without_any_copy_of_the_secret_is_refused(

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from firmware_app.appliance import backup_ring, rescue
-from firmware_app.cases import patient_identity, registration_entry
+from firmware_app.cases import person_names, registration_entry
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.errors import (
@@ -106,7 +106,7 @@ def test_every_modality_that_a_machine_can_have_is_of_a_kind() -> None:
 def test_a_name_that_cannot_be_sent_whole_is_refused() -> None:
     for name in ("", "a\\b", "a=b", "王\u202e小明", "王" * 64):
         with pytest.raises(NameUnusable):
-            patient_identity.clean_name(name)
+            person_names.clean_name(name)
     with raises_refusal(SPELLING_MISSING):
         entry(name="王𠮷")  # no dictionary has its pinyin: somebody types it
     assert entry(name="王𠮷", spelled="wang ji").person_name == "WANG^JI=王^𠮷"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.remarks import DoctorFigures, RemarkKind, Remarks, clean_remark
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import (
     Finding,
     Header,
@@ -48,7 +48,7 @@ def clinical(tmp_path: Path) -> ClinicalDatabase:
 
 
 def test_a_later_word_stands_beside_the_earlier_ones(clinical: ClinicalDatabase) -> None:
-    (case,), worklist, remarks = clinical.references(), Worklist(clinical), Remarks(clinical.database)
+    (case,), worklist, remarks = clinical.references(), CaseLists(clinical), Remarks(clinical.database)
     (image,) = clinical.images(case)
     worklist.judge(case, "pneumonia", "agree", "Li")
     worklist.judge(case, "pneumonia", "disagree", "Li")
@@ -73,7 +73,7 @@ def test_a_later_word_stands_beside_the_earlier_ones(clinical: ClinicalDatabase)
 
 
 def test_ones_own_figures_count_the_last_word_on_each_finding(clinical: ClinicalDatabase) -> None:
-    (case,), worklist, remarks = clinical.references(), Worklist(clinical), Remarks(clinical.database)
+    (case,), worklist, remarks = clinical.references(), CaseLists(clinical), Remarks(clinical.database)
     for finding, verdict in (("pneumonia", "unsure"), ("pneumonia", "agree"), ("fluid", "disagree")):
         worklist.judge(case, finding, verdict, "Li")
     worklist.judge(case, "fluid", "agree", "Wang")

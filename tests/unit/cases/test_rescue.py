@@ -20,9 +20,9 @@ from firmware_app.appliance.checks import databases
 from firmware_app.appliance.errors import RESCUE_IMPOSSIBLE
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core import database_health
 from firmware_app.core.errors import STORE_DAMAGED
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
@@ -79,17 +79,17 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Known:
     read_all(clinical)
     words = {case.reference for case in clinical.cases() if case.reference}
     for case in words:
-        Worklist(clinical).judge(case, "pneumonia", "agree", "doctor")
+        CaseLists(clinical).judge(case, "pneumonia", "agree", "doctor")
     for case in sorted(words)[:SIGNED]:
-        Worklist(clinical).finish(case, "doctor")
+        CaseLists(clinical).finish(case, "doctor")
     backup_ring.BackupRing(state.backup).make([state.clinical_db], 3, 0)
     for path in films[COPIED:]:
         door.accept_file(path)
     read_all(clinical)
     cases = [case.reference for case in clinical.cases() if case.reference]
     for case in [one for one in cases if one not in sorted(words)[:SIGNED]][:20]:
-        Worklist(clinical).judge(case, "pneumonia", "disagree", "doctor")
-        Worklist(clinical).finish(case, "doctor")
+        CaseLists(clinical).judge(case, "pneumonia", "disagree", "doctor")
+        CaseLists(clinical).finish(case, "doctor")
         Patients(clinical, state).correct(case, Patient(name="Somebody", age="050Y"), "doctor")
     assert read_all(clinical) > 0  # again, by the corrected age
     rows = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
@@ -256,7 +256,7 @@ def test_a_case_that_a_doctor_was_done_with_does_not_come_back_to_the_list(close
     rescue.rescue_database(state, state.clinical_db)
     check_rebuilt(state, closed)
     clinical = ClinicalDatabase(state.clinical_db)
-    assert {row.case for row in Worklist(clinical).rows("done", 99)} == set(sorted(closed.words)[:SIGNED])
+    assert {row.case for row in CaseLists(clinical).rows("done", 99)} == set(sorted(closed.words)[:SIGNED])
     clinical.database.close()
 
 

@@ -6,7 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from firmware_app.cases.audit import Audit
-from firmware_app.cases.worklist import VerdictsLocked, Worklist
+from firmware_app.cases.case_lists import CaseLists
+from firmware_app.cases.verdicts import VerdictsLocked
 from firmware_app.core.settings import ReviewSection
 from firmware_app.results.case_view import gather_numbered_view
 from tests.unit.web.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
@@ -19,8 +20,8 @@ def two(desk: Desk) -> Desk:  # noqa: F811
     return desk
 
 
-def worklist(two: Desk) -> Worklist:
-    return Worklist(two.clinical, two_readers=True)
+def worklist(two: Desk) -> CaseLists:
+    return CaseLists(two.clinical, two_readers=True)
 
 
 def everything(doctor: FlaskClient, case: str) -> str:
@@ -86,6 +87,6 @@ def test_where_they_differ_a_third_who_sees_both_has_the_last_word(two: Desk) ->
 
 
 def test_with_one_reader_nothing_changes(desk: Desk) -> None:  # noqa: F811
-    assert Worklist(desk.clinical).readers(desk.case) is None
+    assert CaseLists(desk.clinical).readers(desk.case) is None
     post(desk.person("li"), f"/case/{desk.case}/done", **{"said-pneumonia": "agree"})
-    assert Worklist(desk.clinical).is_done(desk.case)
+    assert CaseLists(desk.clinical).is_done(desk.case)

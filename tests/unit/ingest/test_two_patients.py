@@ -9,8 +9,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.patient_identity import Patient
-from firmware_app.cases.patients import Patients
+from firmware_app.cases.patients import Patient, Patients
 from firmware_app.cases.study_cases import SHARED, explain_shared_study
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data

@@ -9,14 +9,15 @@ from datetime import timedelta
 import pytest
 
 from firmware_app.cases.audit import Audit
-from firmware_app.cases.worklist import VerdictMissing, Worklist
+from firmware_app.cases.case_lists import CaseLists
+from firmware_app.cases.verdicts import VerdictMissing
 from firmware_app.core import clock
 from firmware_app.core.records import Header, Priority
 from tests.unit.web.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
 
 def words(desk: Desk) -> list[tuple[str, str]]:  # noqa: F811
-    return [(one.actor, one.verdict) for one in Worklist(desk.clinical).verdicts(desk.case)]
+    return [(one.actor, one.verdict) for one in CaseLists(desk.clinical).verdicts(desk.case)]
 
 
 def test_two_doctors_words_stand_side_by_side(desk: Desk) -> None:  # noqa: F811
@@ -42,7 +43,7 @@ def test_a_word_is_taken_back_by_whoever_said_it(desk: Desk) -> None:  # noqa: F
     assert Audit(desk.clinical.database).latest(1)[0].action == "finding.withdrawn"
 
 
-def form_of(worklist: Worklist, case: str) -> dict[str, str]:
+def form_of(worklist: CaseLists, case: str) -> dict[str, str]:
     """What a form that takes “Done” back carries."""
     done = worklist.done(case)
     assert done is not None
@@ -62,7 +63,7 @@ def come_late(desk: Desk) -> None:  # noqa: F811
 
 @pytest.mark.parametrize("word", ["disagree", "none"])
 def test_done_without_a_word_asks_for_one_and_takes_no_opinion_too(desk: Desk, word: str) -> None:  # noqa: F811
-    doctor, worklist = desk.person("li"), Worklist(desk.clinical)
+    doctor, worklist = desk.person("li"), CaseLists(desk.clinical)
     asked = post(doctor, f"/case/{desk.case}/done")
     assert not worklist.is_done(desk.case)
     shown = doctor.get(asked.headers["Location"], headers=HTML).text
@@ -73,7 +74,7 @@ def test_done_without_a_word_asks_for_one_and_takes_no_opinion_too(desk: Desk, w
 
 
 def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:  # noqa: F811
-    doctor, worklist = desk.person("li"), Worklist(desk.clinical)
+    doctor, worklist = desk.person("li"), CaseLists(desk.clinical)
     post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
     after = post(doctor, f"/case/{desk.case}/done").headers["Location"]
     undo = f"/case/{desk.case}/reopen"
@@ -88,7 +89,7 @@ def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:  # noqa: F811
 
 
 def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:  # noqa: F811
-    li, worklist = desk.person("li"), Worklist(desk.clinical)
+    li, worklist = desk.person("li"), CaseLists(desk.clinical)
     page = f"/case/{desk.case}"
     post(li, f"{page}/verdict", finding="pneumonia", verdict="agree")
     token = re.search(r'name="seen" value="([^"]+)"', li.get(page, headers=HTML).text)
@@ -105,7 +106,7 @@ def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
 
 
 def test_a_case_whose_last_word_is_taken_back_is_not_done(desk: Desk) -> None:  # noqa: F811
-    worklist = Worklist(desk.clinical)
+    worklist = CaseLists(desk.clinical)
     with pytest.raises(VerdictMissing):
         worklist.finish(desk.case, "li")
     worklist.finish(desk.case, "li", {"pneumonia": "agree"})
@@ -115,7 +116,7 @@ def test_a_case_whose_last_word_is_taken_back_is_not_done(desk: Desk) -> None:  
 
 
 def test_a_late_undo_takes_back_nobody_elses_done(desk: Desk) -> None:  # noqa: F811
-    li, worklist = desk.person("li"), Worklist(desk.clinical)
+    li, worklist = desk.person("li"), CaseLists(desk.clinical)
     worklist.finish(desk.case, "li", {"pneumonia": "agree"})
     old = form_of(worklist, desk.case)
     worklist.reopen(desk.case, "wang", **old)
@@ -126,7 +127,7 @@ def test_a_late_undo_takes_back_nobody_elses_done(desk: Desk) -> None:  # noqa: 
 
 
 def test_undo_is_not_offered_the_next_morning(desk: Desk) -> None:  # noqa: F811
-    li, worklist = desk.person("li"), Worklist(desk.clinical)
+    li, worklist = desk.person("li"), CaseLists(desk.clinical)
     worklist.finish(desk.case, "li", {"pneumonia": "agree"})
     undo = f"/case/{desk.case}/reopen"
     assert undo in li.get(f"/?done={desk.case}", headers=HTML).text

@@ -8,7 +8,7 @@ import pytest
 
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.audit import Audit
-from firmware_app.cases.image_notes import ImageDescriptions
+from firmware_app.cases.remarks import ImageDescriptions
 from firmware_app.core.records import (
     EnteredFacts,
     Header,

@@ -15,8 +15,7 @@ from hl7apy.parser import parse_message
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
-from firmware_app.cases.patient_identity import Patient
-from firmware_app.cases.patients import DisplayedPatient
+from firmware_app.cases.patients import DisplayedPatient, Patient
 from firmware_app.dicom import patient_data
 from firmware_app.results import fhir_bundle, hl7v2
 from firmware_app.results.case_view import CaseView

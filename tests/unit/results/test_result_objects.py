@@ -12,11 +12,11 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
 from firmware_app.cases import lesion_tracking
+from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import DisplayedPatient, Patient, Patients
 from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import FramesRead, Priority
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -199,7 +199,7 @@ def test_the_version_rises_only_when_the_case_says_something_else(
     second = gather_numbered_view(config, clinical, case)
     assert second.version == first.version + 1 == 2
     assert (second.drawn, second.drawn_at) == (1, first.made_at), "nothing that is drawn has changed"
-    assert Worklist(clinical).done(case) is None
+    assert CaseLists(clinical).done(case) is None
 
 
 def test_a_registered_patient_keeps_the_components_of_the_name_until_it_is_corrected(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from firmware_app.cases import patient_identity
+from firmware_app.cases import person_names
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.patients import Patient
 from firmware_app.core.records import (
@@ -47,10 +47,10 @@ def study(desk: Desk, number: int, name: str, patient_id: str, day: str = "20261
 
 
 def visits(desk: Desk) -> Visits:
+    from firmware_app.cases.case_lists import CaseLists
     from firmware_app.cases.patients import Patients
-    from firmware_app.cases.worklist import Worklist
 
-    return Visits(desk.clinical, Patients(desk.clinical, desk.state), Worklist(desk.clinical), desk.state)
+    return Visits(desk.clinical, Patients(desk.clinical, desk.state), CaseLists(desk.clinical), desk.state)
 
 
 def test_films_of_one_patient_and_day_are_one_row_and_who_waits_longest_stands_first(desk: Desk) -> None:
@@ -97,12 +97,12 @@ def test_a_patient_is_found_by_name_pinyin_number_and_day() -> None:
 
 
 def test_a_surname_is_heard_as_it_is_read_in_names_and_a_latin_name_by_its_initials() -> None:
-    assert patient_identity.matches_sounds("zengl", patient_identity.list_syllables("曾丽"))
-    assert patient_identity.matches_sounds("oyf", patient_identity.list_syllables("欧阳锋"))
-    assert patient_identity.matches_sounds("lvm", patient_identity.list_syllables("吕蒙"))
-    assert patient_identity.matches_sounds("zl", patient_identity.list_syllables("Zhao Liu"))
-    assert not patient_identity.matches_sounds("wxn", patient_identity.list_syllables("王小明"))
-    assert not patient_identity.matches_sounds("a" * 64, patient_identity.list_syllables("a " * 60))
+    assert person_names.matches_sounds("zengl", person_names.list_syllables("曾丽"))
+    assert person_names.matches_sounds("oyf", person_names.list_syllables("欧阳锋"))
+    assert person_names.matches_sounds("lvm", person_names.list_syllables("吕蒙"))
+    assert person_names.matches_sounds("zl", person_names.list_syllables("Zhao Liu"))
+    assert not person_names.matches_sounds("wxn", person_names.list_syllables("王小明"))
+    assert not person_names.matches_sounds("a" * 64, person_names.list_syllables("a " * 60))
 
 
 def test_what_is_sought_is_sent_in_no_address_and_every_list_is_searched(desk: Desk) -> None:

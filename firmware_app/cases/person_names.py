@@ -1,15 +1,9 @@
-"""What a patient is known by, as values without a database: name, number, age, sex, and the comparison of two patients.
-
-`cases.patients` finds and keeps these values.
+"""Names of persons as DICOM has them: Chinese characters, Latin letters and pinyin.
 
 A name is written as DICOM has it (PS3.5 6.2.1): Latin letters for every console, Chinese ones beside them.  Pinyin is
 pypinyin's, one character at a time and without its dictionary of phrases: a name is no phrase, and the dictionary takes
 45 MB.  Surnames that are read in their own way are listed here.  The person who registers sees the pinyin and may
 correct it.
-
-A study in an archive is of the same patient only if the issuer of the patient's number, the number, and the birth date
-are the same, and none of them unknown; a placeholder such as 1 January 1900 is no birth date.  A name never decides:
-two patients of one name stay apart, and one patient's name is spelled in several ways.
 """
 
 from __future__ import annotations
@@ -17,107 +11,29 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from firmware_app.cases.errors import SPELLING_MISSING, NameUnusable
-from firmware_app.dicom.patient_data import parse_birth_date
-
-LONGEST: Final = 64  # characters of one value (PS3.5 6.2: PN and LO)
-SEXES: Final = ("M", "F", "O")
-AGE_UNITS: Final = ("Y", "M", "W", "D")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """The patient data that people see; an empty text means unknown.  `age` is a DICOM AS such as ``045Y``."""
-
-    name: str = ""
-    patient_id: str = ""
-    age: str = ""
-    sex: str = ""
-
-    @property
-    def age_parts(self) -> tuple[int, str] | None:
-        """The age as number and unit, such as (45, "Y"); None when unknown."""
-        match = re.fullmatch(r"(\d{1,3})([DWMY])", self.age)
-        return (int(match[1]), match[2]) if match else None
-
-
-def clean(text: str) -> str:
-    """*text* as one line of at most `LONGEST` characters, without control or direction characters."""
-    return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
-
 
 LONGEST_NAME: Final = 64  # characters of one group of a PN
-_COMPOUND: Final = {
-    "欧阳": "OUYANG",
-    "司马": "SIMA",
-    "上官": "SHANGGUAN",
-    "诸葛": "ZHUGE",
-    "夏侯": "XIAHOU",
-    "皇甫": "HUANGFU",
-    "尉迟": "YUCHI",
-    "公孙": "GONGSUN",
-    "慕容": "MURONG",
-    "令狐": "LINGHU",
-    "长孙": "ZHANGSUN",
-    "宇文": "YUWEN",
-    "东方": "DONGFANG",
-    "独孤": "DUGU",
-    "南宫": "NANGONG",
-    "司徒": "SITU",
-    "司空": "SIKONG",
-    "端木": "DUANMU",
-    "呼延": "HUYAN",
-    "澹台": "TANTAI",
-    "万俟": "MOQI",
-    "鲜于": "XIANYU",
-    "闻人": "WENREN",
-    "申屠": "SHENTU",
-    "太史": "TAISHI",
-    "轩辕": "XUANYUAN",
-    "濮阳": "PUYANG",
-    "淳于": "CHUNYU",
-    "钟离": "ZHONGLI",
-    "东郭": "DONGGUO",
-    "百里": "BAILI",
-    "公冶": "GONGYE",
-    "宗政": "ZONGZHENG",
-    "西门": "XIMEN",
-    "第五": "DIWU",
-}
-_SURNAMES: Final = {
-    "曾": "ZENG",
-    "单": "SHAN",
-    "解": "XIE",
-    "仇": "QIU",
-    "区": "OU",
-    "查": "ZHA",
-    "乐": "YUE",
-    "朴": "PIAO",
-    "缪": "MIAO",
-    "翟": "ZHAI",
-    "员": "YUN",
-    "折": "SHE",
-    "召": "SHAO",
-    "种": "CHONG",
-    "繁": "PO",
-    "秘": "BI",
-    "覃": "QIN",
-    "卜": "BU",
-    "薄": "BO",
-    "都": "DU",
-    "能": "NAI",
-    "莘": "SHEN",
-    "乜": "NIE",
-    "句": "GOU",
-    "逄": "PANG",
-    "盖": "GAI",
-    "隗": "WEI",
-}
+
+
+def _read_table(text: str) -> dict[str, str]:
+    """Surname -> pinyin."""
+    return dict(re.findall(r"([^A-Z ]+)([A-Z]+)", text))
+
+
+_COMPOUND: Final = _read_table(
+    "欧阳OUYANG 司马SIMA 上官SHANGGUAN 诸葛ZHUGE 夏侯XIAHOU 皇甫HUANGFU 尉迟YUCHI 公孙GONGSUN "
+    "慕容MURONG 令狐LINGHU 长孙ZHANGSUN 宇文YUWEN 东方DONGFANG 独孤DUGU 南宫NANGONG 司徒SITU "
+    "司空SIKONG 端木DUANMU 呼延HUYAN 澹台TANTAI 万俟MOQI 鲜于XIANYU 闻人WENREN 申屠SHENTU "
+    "太史TAISHI 轩辕XUANYUAN 濮阳PUYANG 淳于CHUNYU 钟离ZHONGLI 东郭DONGGUO 百里BAILI 公冶GONGYE "
+    "宗政ZONGZHENG 西门XIMEN 第五DIWU"
+)
+_SURNAMES: Final = _read_table(
+    "曾ZENG 单SHAN 解XIE 仇QIU 区OU 查ZHA 乐YUE 朴PIAO 缪MIAO 翟ZHAI 员YUN 折SHE 召SHAO "
+    "种CHONG 繁PO 秘BI 覃QIN 卜BU 薄BO 都DU 能NAI 莘SHEN 乜NIE 句GOU 逄PANG 盖GAI 隗WEI"
+)
 _DOTS: Final = "·•‧・"
 _FORBIDDEN: Final = re.compile(r"[\\=^\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufffd]")
 _SPELLED: Final = re.compile(r"[A-Z][A-Z' .\-]*")
@@ -229,39 +145,3 @@ def _pinyin(text: str) -> str:
     from pypinyin import lazy_pinyin  # takes 13 MB: only where somebody is registered
 
     return "".join(lazy_pinyin(text)).upper().replace("LV", "LYU").replace("NV", "NYU")
-
-
-class IdentityDoubt(StrEnum):
-    """What keeps a study from being taken for the same patient's; a person decides then."""
-
-    ISSUER = "issuer"
-    NUMBER = "number"
-    BIRTH_DATE = "birth_date"
-    SEX = "sex"
-
-
-@dataclass(frozen=True, slots=True)
-class PatientKey:
-    """What a patient is told apart by; empty texts are unknown.  `birth_date` is a DA, `sex` a CS."""
-
-    issuer: str
-    number: str
-    birth_date: str
-    sex: str = ""
-
-    def or_issuer(self, assumed: str) -> PatientKey:
-        """The same with *assumed* as the issuer where none is known."""
-        return PatientKey(self.issuer or assumed, self.number, self.birth_date, self.sex)
-
-
-def find_doubts(ours: PatientKey, theirs: PatientKey) -> tuple[IdentityDoubt, ...]:
-    """Why *theirs* may be another patient; empty when it is the same."""
-    pairs = (
-        (IdentityDoubt.ISSUER, ours.issuer, theirs.issuer),
-        (IdentityDoubt.NUMBER, ours.number, theirs.number),
-        (IdentityDoubt.BIRTH_DATE, parse_birth_date(ours.birth_date), parse_birth_date(theirs.birth_date)),
-    )
-    found = [doubt for doubt, mine, other in pairs if not mine or mine != other]
-    if {ours.sex, theirs.sex} == {"M", "F"}:
-        found.append(IdentityDoubt.SEX)
-    return tuple(found)

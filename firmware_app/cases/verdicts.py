@@ -1,0 +1,381 @@
+"""Doctors' verdicts on the findings of a case and of its images, "Done", and the rules for two readers.
+
+A case is done as long as its revision and number of images are those that a doctor marked as done, and none of its
+images waits.  A late image, a second reading, or a doctor who takes back "Done" reopens it.  The verdicts of several
+doctors on a finding are kept side by side.  A verdict applies to the reading that the doctor saw: after a late image or
+a second reading it is still shown, but no longer counts.  Where local calibration asks for the truth of a finding, a
+verdict is also the doctor's reading after the result (`monitoring`).
+
+A verdict on an image says whether the box is right about a finding on it, where a case has several images.  It stands
+beside the verdict on the case, which alone decides whether the case is done.
+
+Two doctors may read a case without knowing each other's verdicts.  A doctor has read it once they have a verdict on
+every finding of the current reading.  Until two have, nobody sees another's verdicts.  Then the verdicts of these two
+are final, and where they differ a third doctor, who sees both, decides.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from firmware_app.cases import audit, remarks
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.cases.errors import CaseUnknown, NotReadYet
+from firmware_app.cases.remarks import SHOWN, Drawing, RemarkKind, Remarks
+from firmware_app.core import clock
+from firmware_app.core.records import Detail, Finding
+from firmware_app.core.rows import StoredTime, parse_row
+
+VERDICTS: Final = ("agree", "disagree", "unsure", "none")
+IMAGE_VERDICTS: Final = ("agree", "disagree", "missed", "unsure")
+"""``missed``: the box overlooked something of this finding on this image."""
+
+IMAGES: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.kind IS NULL)"
+WAITS: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
+WAITING: Final = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
+DONE: Final = f"(r.revision >= c.revision AND NOT {WAITING} AND r.images = {IMAGES})"
+"""True in SQL for a case *c* whose row *r* of `reviews` holds."""
+
+
+class CaseChanged(Exception):
+    """An image or a reading has arrived since the page was opened; nothing was written."""
+
+
+class VerdictsLocked(CaseChanged):
+    """Both readers have spoken, and their words can no longer be changed; nothing was written."""
+
+
+class VerdictMissing(Exception):
+    """A finding of the current case has no doctor's verdict; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorVerdict:
+    """The verdict of one doctor on one finding; *earlier*: on a reading that has been replaced since."""
+
+    finding: str
+    verdict: str
+    actor: str
+    at: StoredTime
+    earlier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CaseCompletion:
+    """Who marked a case as done, and when."""
+
+    actor: str
+    at: StoredTime
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleReading:
+    """How far the readers of one case are: the first two who have `spoken`, the findings on which these `differ`, and
+    the third doctor who has `settled` them, empty as long as nobody has."""
+
+    spoken: tuple[str, ...]
+    differ: tuple[str, ...] = ()
+    settled: str = ""
+
+    @property
+    def blind(self) -> bool:
+        """Whether nobody may see another's words yet."""
+        return len(self.spoken) < 2
+
+    @property
+    def complete(self) -> bool:
+        """Whether no doctor's word is wanted any more."""
+        return not self.blind and (not self.differ or bool(self.settled))
+
+    def binds(self, actor: str) -> bool:
+        """Whether the words of *actor* stand and can no longer be changed."""
+        return not self.blind and (actor in self.spoken or actor == self.settled)
+
+    def wants(self, actor: str) -> bool:
+        """Whether the case still needs a word of *actor*."""
+        return not self.complete and actor not in self.spoken
+
+
+def compare_readers(verdicts: Iterable[DoctorVerdict], findings: Collection[str]) -> DoubleReading:
+    """The readers of a case with these *findings*; *verdicts* stand in the order in which they were given."""
+    words: dict[str, dict[str, str]] = {}
+    turns: dict[tuple[str, str], int] = {}
+    for turn, verdict in enumerate(verdicts):
+        if not verdict.earlier and verdict.finding in findings:
+            said = words.pop(verdict.actor, {})  # who spoke last stands last
+            words[verdict.actor] = {**said, verdict.finding: verdict.verdict}
+            turns[verdict.actor, verdict.finding] = turn
+    spoken = tuple(actor for actor, said in words.items() if said.keys() == set(findings))[:2]
+    if len(spoken) < 2:
+        return DoubleReading(spoken)
+    first, second = (words[actor] for actor in spoken)
+    differ = tuple(code for code in findings if first[code] != second[code])
+    known = max(turns[actor, code] for actor in spoken for code in findings)  # from then on all words can be seen
+    third = (
+        actor for actor in words if actor not in spoken and all(turns.get((actor, code), -1) > known for code in differ)
+    )
+    return DoubleReading(spoken, differ, next(third, "") if differ else "")
+
+
+class Verdicts:
+    """The verdicts in one clinical database; with *two_readers* two doctors read each case (`clinical.two_readers`)."""
+
+    def __init__(self, clinical: ClinicalDatabase, *, two_readers: bool = False) -> None:
+        self._clinical, self._two_readers = clinical, two_readers
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._clinical.database.connection
+
+    def verdicts(self, case: str) -> tuple[DoctorVerdict, ...]:
+        """The latest verdict of every doctor on each finding of *case*, in the order in which they were given."""
+        rows = self._connection.execute(
+            f"SELECT v.*, v.revision < {SHOWN} AS earlier"
+            " FROM verdicts v JOIN cases c ON c.reference = v.case_reference WHERE c.reference = ? ORDER BY v.rowid",
+            (case,),
+        )
+        return tuple(parse_row(DoctorVerdict, row) for row in rows)
+
+    def unjudged(self, case: str) -> tuple[Finding, ...]:
+        """The current findings of *case* without any doctor's verdict; raises `CaseUnknown`."""
+        said = {word.finding for word in self.verdicts(case) if not word.earlier}
+        return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
+
+    def readers(self, case: str) -> DoubleReading | None:
+        """How far the two readers of *case* are; None where one is enough.  Raises `CaseUnknown`."""
+        return self._readers(self._clinical.case(case).findings, self.verdicts(case)) if self._two_readers else None
+
+    def _readers(self, findings: tuple[Finding, ...], verdicts: tuple[DoctorVerdict, ...]) -> DoubleReading | None:
+        if not self._two_readers or not findings:
+            return None
+        return compare_readers(verdicts, [finding.code for finding in findings])
+
+    def wanted_of(self, case: str, actor: str) -> tuple[Finding, ...]:
+        """The findings of *case* on which *actor* has to say a word before "Done"; raises `CaseUnknown`."""
+        readers = self.readers(case)
+        if readers is None:
+            return self.unjudged(case)
+        if not readers.wants(actor):
+            return ()
+        said = {verdict.finding for verdict in self.verdicts(case) if verdict.actor == actor and not verdict.earlier}
+        return tuple(
+            finding
+            for finding in self._clinical.case(case).findings
+            if finding.code not in said and (readers.blind or finding.code in readers.differ)
+        )
+
+    def done(self, case: str) -> CaseCompletion | None:
+        """Who marked the current state of *case* as done; None when nobody did."""
+        row = self._connection.execute(
+            "SELECT r.actor, r.at FROM cases c JOIN reviews r ON r.case_reference = c.reference"
+            f" WHERE c.reference = ? AND {DONE}",
+            (case,),
+        ).fetchone()
+        return parse_row(CaseCompletion, row) if row else None
+
+    def is_done(self, case: str) -> bool:
+        return self.done(case) is not None
+
+    def seen(self, case: str) -> str:
+        """A token of the current state of *case*: revision, number of images, and how many of them wait.
+
+        Raises `CaseUnknown`.
+        """
+        row = self._connection.execute(
+            f"SELECT {SHOWN}, {IMAGES}, {WAITS} FROM cases c WHERE c.reference = ?", (case,)
+        ).fetchone()
+        if row is None:
+            raise CaseUnknown(case=case[:40])
+        return ".".join(map(str, row))
+
+    def _hold(self, case: str, seen: str | None) -> None:
+        """Raise `CaseChanged` if *case* differs from the token *seen*; None skips the check."""
+        if seen is not None and seen != self.seen(case):
+            raise CaseChanged
+
+    def _require_free(self, case: str, actor: str) -> None:
+        """Raise `VerdictsLocked` where the words of *actor* on *case* can no longer be changed."""
+        readers = self.readers(case)
+        if readers is not None and readers.binds(actor):
+            raise VerdictsLocked
+
+    # --- on the case ---------------------------------------------------------------------------------------------
+
+    def judge(
+        self, case: str, finding: str, verdict: str, actor: str, seen: str | None = None, drawing: Drawing | None = None
+    ) -> None:
+        """Store a doctor's verdict: agrees, disagrees, is unsure or has no opinion; with what was drawn for it.
+
+        Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, and `ValueError`.
+        """
+        with self._clinical.database.transaction() as connection:
+            self._hold(case, seen)
+            self._judge(connection, case, finding, verdict=verdict, actor=actor, drawing=drawing)
+
+    def _judge(
+        self,
+        connection: sqlite3.Connection,
+        case: str,
+        finding: str,
+        *,
+        verdict: str,
+        actor: str,
+        drawing: Drawing | None = None,
+    ) -> None:
+        positive = self._box_says(case, finding)
+        if verdict not in VERDICTS or positive is None:
+            raise ValueError(verdict)
+        self._require_free(case, actor)
+        connection.execute(
+            "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
+            f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
+            (finding, verdict, actor, clock.stamp_text(), case),
+        )
+        if drawing is not None:
+            remarks.require_image(connection, case, drawing.instance)
+        remarks.insert_remark(
+            connection, case, RemarkKind.VERDICT, verdict, actor, finding=finding, positive=positive, drawing=drawing
+        )
+        drawn = drawing.audited() if drawing is not None else {}
+        audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict, **drawn})
+        self._confirm(connection, case, finding, verdict, actor)
+
+    def _box_says(self, case: str, finding: str) -> bool | None:
+        """Whether *finding* is positive in *case* now; None where the case has no such finding."""
+        return next((known.positive for known in self._clinical.case(case).findings if known.code == finding), None)
+
+    def _confirm(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
+        """Where the truth of *finding* is asked for, keep *verdict* as a reading after the result."""
+        confirmations = Confirmations(self._clinical.database)
+        if finding not in confirmations.asked(case):
+            return
+        truth = Truth.UNSURE
+        if verdict in ("agree", "disagree"):
+            truth = Truth.POSITIVE if self._box_says(case, finding) is (verdict == "agree") else Truth.NEGATIVE
+        said = [
+            word.truth for word in confirmations.of_case(case) if (word.finding, word.source) == (finding, Source.AFTER)
+        ]
+        if (said or [Truth.UNSURE])[-1] is truth:
+            return
+        before = confirmations.counts(connection, {(case, finding)})
+        confirmations.write(connection, case, finding, truth=truth, source=Source.AFTER, actor=actor)
+        confirmations.test(connection, before)
+
+    def withdraw(self, case: str, finding: str, actor: str) -> None:
+        """Remove a doctor's verdict on *finding*; does nothing if there is none.
+
+        A case that then lacks a verdict is no longer done.  Raises `VerdictsLocked`.
+        """
+        with self._clinical.database.transaction() as connection:
+            self._require_free(case, actor)
+            gone = connection.execute(
+                "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
+            )
+            if not gone.rowcount:
+                return
+            positive = self._box_says(case, finding)
+            remarks.insert_remark(connection, case, RemarkKind.VERDICT, "", actor, finding=finding, positive=positive)
+            audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
+            left = [word.verdict for word in self.verdicts(case) if word.finding == finding and not word.earlier]
+            if positive is not None:
+                self._confirm(connection, case, finding, (left or ["none"])[-1], actor)
+            if self.unjudged(case):
+                _reopen(connection, case, actor)
+
+    def finish(
+        self, case: str, actor: str, words: Mapping[str, str] = MappingProxyType({}), *, seen: str | None = None
+    ) -> None:
+        """Store a doctor's verdicts *words* (finding -> verdict) and mark *case* as done; where two doctors read it and
+        another word is wanted, it stays open for another doctor.
+
+        Raises, without writing anything, `CaseUnknown`, `NotReadYet` while an image waits, `CaseChanged` if the case
+        differs from the token *seen*, `VerdictMissing`, or `ValueError` for an unknown verdict.
+        """
+        with self._clinical.database.transaction() as connection:
+            if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {WAITING}", (case,)).fetchone():
+                raise NotReadYet
+            self._hold(case, seen)
+            for finding, word in words.items():
+                self._judge(connection, case, finding, verdict=word, actor=actor)
+            if self.wanted_of(case, actor):
+                raise VerdictMissing
+            readers = self.readers(case)
+            if readers is not None and not readers.complete:
+                audit.append(connection, actor, "case.read", case)
+                return
+            row = connection.execute(
+                # Replaced, not updated: the row order is the order of the doctors' actions, whatever the clock said.
+                "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at)"
+                f" SELECT c.reference, {SHOWN}, {IMAGES}, ?, ? FROM cases c WHERE c.reference = ? RETURNING revision",
+                (actor, clock.stamp_text(), case),
+            ).fetchone()
+            audit.append(connection, actor, "case.done", case, {"revision": row[0]})
+
+    def reopen(self, case: str, actor: str, whose: str, at: str) -> bool:
+        """Remove the mark that *whose* set on *case* at the time *at*; False if it is no longer there."""
+        with self._clinical.database.transaction() as connection:
+            done = self.done(case)
+            if done is None or (done.actor, done.at.text()) != (whose, at):
+                return False
+            _reopen(connection, case, actor)
+            return True
+
+    # --- on one image --------------------------------------------------------------------------------------------
+
+    def judge_image(
+        self,
+        case: str,
+        instance: str,
+        finding: str,
+        verdict: str,
+        actor: str,
+        seen: str | None = None,
+        drawing: Drawing | None = None,
+    ) -> None:
+        """Store what a doctor says of *finding* on the image *instance*; "" takes the doctor's last word there back.
+
+        Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, `VerdictsLocked`, and
+        `ValueError` for a finding that the image was not read for, or for a drawing on another image.
+        """
+        with self._clinical.database.transaction() as connection:
+            self._hold(case, seen)
+            readings = [reading for reading in self._clinical.case(case).readings if instance in reading.instances]
+            findings = {known.code: known.positive for reading in reversed(readings) for known in reading.findings}
+            if finding not in findings or verdict not in (*IMAGE_VERDICTS, ""):
+                raise ValueError(verdict)
+            self._require_free(case, actor)
+            together = {instance, *(other for reading in readings for other in reading.instances)}
+            if drawing is not None and drawing.instance not in together:
+                raise ValueError("the drawing lies on another image")
+            spoken = {
+                (word.actor, word.finding, word.instance)
+                for word in remarks.select_current(Remarks(self._clinical.database).of_case(case))
+            }
+            if not verdict and (actor, finding, instance) not in spoken:
+                return
+            remarks.insert_remark(
+                connection,
+                case,
+                RemarkKind.VERDICT,
+                verdict,
+                actor,
+                instance=instance,
+                finding=finding,
+                positive=findings[finding],
+                drawing=drawing if verdict else None,
+            )
+            details: dict[str, Detail] = {"finding": finding, "image": instance}
+            if verdict:
+                details |= {"verdict": verdict, **(drawing.audited() if drawing is not None else {})}
+            audit.append(connection, actor, "image.judged" if verdict else "image.withdrawn", case, details)
+
+
+def _reopen(connection: sqlite3.Connection, case: str, actor: str) -> None:
+    """Remove all "Done" marks of *case*; does nothing if there are none."""
+    if connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,)).rowcount:
+        audit.append(connection, actor, "case.reopened", case)
