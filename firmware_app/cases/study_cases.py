@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 from firmware_app.cases.references import References
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Header, Reason
+from firmware_app.core.rows import insert
 from firmware_app.dicom.patient_data import Person, Relation, compare_persons, compare_with_known, have_same_number
 
 SHARED: Final = register(
