@@ -13,13 +13,12 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance import doctor, selftest
-from firmware_app.core.language import ENGLISH, LANGUAGES, list_codes, sentence_template
+from firmware_app.appliance import checks, selftest
+from firmware_app.core.language import ENGLISH, LANGUAGES, list_codes, sentence_template, translate
 
 FILES: Final = {language: f"operations.{language}.md" for language in LANGUAGES}
 BEGIN: Final = "<!-- sentences: begin (python -m tests.handbook) -->"
@@ -27,92 +26,9 @@ END: Final = "<!-- sentences: end -->"
 TO_WRITE: Final = "TODO"
 _ENTRY: Final = re.compile(r"^\*\*.+\*\* `(?P<code>[a-z_.]+)`\\?\n→ (?P<advice>.+)$", re.MULTILINE)
 _PLACE: Final = re.compile(r"\{\w+\}")
-SPEAKERS: Final = (doctor, selftest)
+SPEAKERS: Final = (checks.list_checks(), selftest)
 """What answers the two commands: importing them registers every sentence."""
 
-
-@dataclass(frozen=True)
-class Group:
-    """One section of the chapter: its title in each language, and the codes in it as patterns."""
-
-    titles: Mapping[str, str]
-    patterns: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        return self.titles[ENGLISH]
-
-
-def _group(english: str, chinese: str, *patterns: str) -> Group:
-    return Group({ENGLISH: english, "zh_CN": chinese}, patterns)
-
-
-GROUPS: Final = (
-    _group("Processes and the page", "程序与网页", "doctor.process_*", "doctor.gateway_*", "front.*", "setup.*"),
-    _group(
-        "Disk and old images",
-        "磁盘与旧图像",
-        "doctor.state_*",
-        "doctor.space_low",
-        "disk.*",
-        "store.unusable",
-        "machine.disk_*",
-        "machine.inodes_*",
-        "retention.*",
-    ),
-    _group("The machine", "机器", "machine.*"),
-    _group("Software of the box", "本机软件", "doctor.software_*", "slot.*"),
-    _group("The clock", "时钟", "clock.*"),
-    _group(
-        "The databases",
-        "数据库",
-        "doctor.database_*",
-        "doctor.key_once",
-        "doctor.*rebuilt*",
-        "doctor.images_lost",
-        "doctor.export_*",
-        "store.*",
-        "selftest.database_ok",
-    ),
-    _group("Backup", "备份", "doctor.backup_*", "backup.*", "care.backup_*"),
-    _group(
-        "Models",
-        "模型",
-        "doctor.pack*",
-        "doctor.runtime_*",
-        "doctor.way_*",
-        "runtime.*",
-        "selftest.golden_*",
-        "selftest.no_pack",
-        "pack.manifest",
-        "pack.artefact_missing",
-        "pack.digest",
-        "pack.task",
-        "pack.unlisted",
-        "pack.sums",
-    ),
-    _group(
-        "Images that wait or were refused",
-        "等待或被拒收的图像",
-        "doctor.queue_*",
-        "doctor.refused*",
-        "intake.*",
-        "imaging.undecodable",
-        "imaging.unsupported",
-        "imaging.too_large",
-        "imaging.memory",
-        "imaging.empty_clip",
-        "reading.*gave_up",
-    ),
-    _group("USB sticks", "U 盘", "stick.*"),
-    _group("The PACS and the hospital's worklist", "PACS（影像归档）和医院的工作列表", "pacs.*", "worklist.*"),
-    _group("The line to the hospital", "到医院的线路", "line.*", "uplink.*"),
-    _group("The self-test", "自检", "doctor.selftest_*", "selftest.*"),
-    _group(
-        "Settings", "设置", "doctor.population_*", "doctor.*_door", "doctor.prevalence_idle", "config.*", "doctor.*"
-    ),
-)
-"""In the order in which a technician would look; a code belongs to the first group that names it."""
 
 ELSEWHERE: Final = (
     "account.*",
@@ -147,19 +63,34 @@ ELSEWHERE: Final = (
 """What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
 
 
+def _sections() -> dict[str, tuple[str, ...]]:
+    """English title -> the patterns of that section, in the order in which a technician would look."""
+    sections: dict[str, tuple[str, ...]] = {}
+    for check in checks.list_checks().values():
+        sections[check.HANDBOOK.title] = sections.get(check.HANDBOOK.title, ()) + check.HANDBOOK.patterns
+    return sections
+
+
 def list_groups() -> dict[str, list[str]]:
     """English title -> the codes of that section, in order."""
-    codes_of: dict[str, list[str]] = {group.title: [] for group in GROUPS}
+    sections = _sections()
+    codes_of: dict[str, list[str]] = {title: [] for title in sections}
     for code in sorted(list_codes()):
-        home = next((one for one in GROUPS if any(fnmatchcase(code, pattern) for pattern in one.patterns)), None)
-        if home is not None:
-            codes_of[home.title].append(code)
+        fitting = [
+            (len(pattern), title)
+            for title, patterns in sections.items()
+            for pattern in patterns
+            if fnmatchcase(code, pattern)
+        ]
+        elsewhere = max((len(pattern) for pattern in ELSEWHERE if fnmatchcase(code, pattern)), default=0)
+        if fitting and max(fitting)[0] >= elsewhere:
+            codes_of[max(fitting)[1]].append(code)
     return codes_of
 
 
 def list_unassigned_codes() -> list[str]:
     """Codes of which nobody has said whether the doctor can say them."""
-    patterns = (*ELSEWHERE, *(pattern for group in GROUPS for pattern in group.patterns))
+    patterns = (*ELSEWHERE, *(pattern for patterns in _sections().values() for pattern in patterns))
     return [code for code in sorted(list_codes()) if not any(fnmatchcase(code, pattern) for pattern in patterns)]
 
 
@@ -180,10 +111,9 @@ def make_chapter(language: str, written: Mapping[str, str]) -> str:
 
 def _lines(language: str, written: Mapping[str, str]) -> Iterator[str]:
     yield from (BEGIN, "")
-    for group in GROUPS:
-        group_codes = list_groups()[group.title]
+    for title, group_codes in list_groups().items():
         if group_codes:
-            yield from (f"### {group.titles[language]}", "")
+            yield from (f"### {translate(title, language)}", "")
         for code in group_codes:
             yield from (f"**{format_sentence(code, language)}** `{code}`\\", f"→ {written.get(code, TO_WRITE)}", "")
     yield END

@@ -28,9 +28,9 @@ _END_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One named check: ``ok``, ``warn`` or ``fail``, and its sentence by language."""
+    """One check: ``ok``, ``warn`` or ``fail``, and by language its name and its sentence."""
 
-    name: str
+    titles: Mapping[str, str]
     result: str
     texts: Mapping[str, str]
 
@@ -104,5 +104,5 @@ def ordered(checks: Sequence[Checked]) -> list[Checked]:
 
 def _checked(line: Mapping[str, Any]) -> Checked:
     result = str(line["result"])
-    texts = {str(language): str(text) for language, text in dict(line["texts"]).items()}
-    return Checked(str(line["check"]), result if result in ("ok", "warn", "fail") else "warn", texts)
+    kind = result if result in ("ok", "warn", "fail") else "warn"
+    return Checked(dict(line["titles"]), kind, dict(line["texts"]))

@@ -76,42 +76,6 @@ ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor
 AGE_UNITS: Final = {"Y": N_("years"), "M": N_("months"), "W": N_("weeks"), "D": N_("days")}
 PATIENT_FIELDS: Final = {"name": N_("Name"), "patient_id": N_("Number"), "age": N_("Age"), "sex": N_("Sex")}
 LANGUAGES: Final = {language: language_name(language) for language in SPOKEN}
-CHECKS: Final = {
-    "clock": N_("Clock"),
-    "state": N_("Disk"),
-    "database": N_("Database"),
-    "queue": N_("Reading"),
-    "images": N_("Images"),
-    "refused": N_("Refused images"),
-    "packs": N_("Models"),
-    "runtimes": N_("Runtimes"),
-    "gateway": N_("Receiving images"),
-    "reader": N_("Reader"),
-    "viewer": N_("Viewer"),
-    "population": N_("Usual patients"),
-    "door": N_("Who may send"),
-    "settings": N_("Settings"),
-    "disk": N_("Space on the disk"),
-    "disk_wear": N_("Wear of the disk"),
-    "restart": N_("Restart"),
-    "databases": N_("Databases"),
-    "rescue": N_("Rebuilt database"),
-    "memory": N_("Memory"),
-    "temperature": N_("Temperature"),
-    "selftest": N_("Self-test"),
-    "software": N_("Software"),
-    "backup": N_("Backup"),
-    "calibration": N_("Models at this clinic"),
-    "retention": N_("Clearing of old images"),
-    "export": N_("Export of cases"),
-    "stick": N_("Stick"),
-    "line": N_("Line to the hospital"),
-    "page": N_("Certificate of the page"),
-    "uplink": N_("Sending to the hospital"),
-    "pacs": N_("PACS"),
-    "worklist": N_("Hospital's worklist"),
-    "sender": N_("Sending to the PACS"),
-}
 RESULTS: Final = {"ok": N_("in order"), "warn": N_("look at this"), "fail": N_("needs repair")}
 ACTIONS: Final = {
     "login": N_("logged in"),

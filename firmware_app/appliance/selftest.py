@@ -13,8 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from firmware_app.appliance import doctor
-from firmware_app.appliance.checks import databases, hardware, maintenance, runtimes, system_clock
+from firmware_app.appliance.checks import databases, hardware, maintenance, processes, runtimes, system_clock
 from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, database_health, disk, run_status
@@ -182,7 +181,7 @@ def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
 
 
 def _processes(config: Config, state: StateDir) -> Iterator[Check]:
-    yield from doctor.check_processes(config, state)
+    yield from processes.check_processes(config, state)
 
 
 _PARTS: Final[tuple[Callable[[Config, StateDir], Iterator[Check]], ...]] = (

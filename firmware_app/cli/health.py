@@ -12,6 +12,7 @@ from firmware_app.cli.terminal import Commands, add_command
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
+    from firmware_app.appliance.checks.check import Check
     from firmware_app.core.settings import Config
 
 _DONE, _FAILED = 0, 1
@@ -63,7 +64,6 @@ def _print_card(options: argparse.Namespace) -> None:
 def _doctor(options: argparse.Namespace) -> int:
     from firmware_app.appliance import doctor
     from firmware_app.core import clock
-    from firmware_app.core.language import LANGUAGES
     from firmware_app.core.settings import load_config_with_source
     from firmware_app.core.state_dir import StateDir
 
@@ -72,17 +72,7 @@ def _doctor(options: argparse.Namespace) -> int:
     checks = doctor.run_checks(config, source, dials=not options.no_dial)
     for check in checks:
         if options.json:
-            _print_json(
-                {
-                    "check": check.name,
-                    "result": check.result,
-                    "code": check.reason.code,
-                    "text": check.reason.text(config.box.language),
-                    "texts": {language: check.reason.text(language) for language in LANGUAGES},
-                    "at": check.at,
-                    "case": check.case,
-                }
-            )
+            _print_json({**_to_object(check, config), "at": check.at, "case": check.case})
         else:
             about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
             print(
@@ -94,7 +84,6 @@ def _doctor(options: argparse.Namespace) -> int:
 def _selftest(options: argparse.Namespace) -> int:
     from firmware_app.appliance import selftest
     from firmware_app.core import clock, console
-    from firmware_app.core.language import LANGUAGES
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
@@ -103,19 +92,25 @@ def _selftest(options: argparse.Namespace) -> int:
         checks = selftest.run_selftest(config, advance)
     for check in checks:
         if options.json:
-            texts = {language: check.reason.text(language) for language in LANGUAGES}
-            _print_json(
-                {
-                    "check": check.name,
-                    "result": check.result,
-                    "code": check.reason.code,
-                    "text": texts[config.box.language],
-                    "texts": texts,
-                }
-            )
+            _print_json(_to_object(check, config))
         else:
             print(f"{check.result:<5}{check.name:<12}{check.reason.text(printable_language(config.box.language))}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
+
+
+def _to_object(check: Check, config: Config) -> dict[str, object]:
+    from firmware_app.appliance.checks import list_check_names
+    from firmware_app.core.language import LANGUAGES
+
+    name = list_check_names().get(check.name, check.name)
+    return {
+        "check": check.name,
+        "result": check.result,
+        "code": check.reason.code,
+        "text": check.reason.text(config.box.language),
+        "titles": {language: translate(name, language) for language in LANGUAGES},
+        "texts": {language: check.reason.text(language) for language in LANGUAGES},
+    }
 
 
 def _print_json(value: Mapping[str, object]) -> None:

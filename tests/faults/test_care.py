@@ -218,6 +218,6 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
     audit = Audit(clinical.database)
     assert audit.verify(head.hash)[1].code == "audit.cut_off", "the hospital's head is in it, and the chain fits"
     clinical.database.close()
-    told = said(state, databases.check_rescues)
+    told = said(state, databases.examine)
     assert told.count("it goes on as it was on") == told.count("they are as they were on") == 1
     assert "li" in lantern(state.root, "user", "list", **settings(packs)).stdout.split()

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import doctor
-from firmware_app.appliance.checks import hardware
+from firmware_app.appliance.checks import hardware, state_folder
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import disk
@@ -74,7 +73,7 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
                 assert ("更换" in sentence.text("zh_CN")) == (code == "disk.failing")
         database.close()
         assert code in {check.reason.code for check in hardware.check_disk(state.run, 16)}
-        assert [check.reason.code for check in doctor._state(config, state)] == [code]
+        assert [check.reason.code for check in state_folder.examine(config, state)] == [code]
         fresh = Disk(config, state).look()
         assert fresh is not None
         assert fresh.code == code

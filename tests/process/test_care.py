@@ -19,7 +19,7 @@ from PIL import Image
 
 from firmware_app.appliance import backup, metrics, retention, selftest
 from firmware_app.appliance import doctor as health
-from firmware_app.appliance.checks import hardware, maintenance
+from firmware_app.appliance.checks import hardware, last_selftest, maintenance, processes
 from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, database_health, run_status
@@ -93,7 +93,7 @@ def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_pa
     (checks,) = [check for check in selftest.run_selftest(config(state, packs)) if check.name == "packs"]
     assert (checks.result, checks.reason.code) == ("fail", "runtime.wrong")
     assert "selftest.packs" in maintenance.list_troubles(state)
-    doctor = {check.reason.code: check.result for check in maintenance.check_selftest(config(state), state)}
+    doctor = {check.reason.code: check.result for check in last_selftest.examine(config(state), state)}
     assert doctor["doctor.selftest_bad"] == "fail"
     assert doctor["runtime.wrong"] == "fail"
     assert TrialResults(state.trials).mark() != 0, "what it found is where the reader looks"
@@ -140,17 +140,17 @@ def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
 def test_the_doctor_tells_no_old_news_of_what_it_looks_at_itself(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "state")
     state.prepare()
-    stopped = Check("gateway", "fail", Reason(health._PROCESS_MISSING, {"process": "gateway"}))
+    stopped = Check("gateway", "fail", Reason(processes._PROCESS_MISSING, {"process": "gateway"}))
     full = Check("disk", "fail", Reason(hardware.DISK_LOW, {"free_mb": 1, "limit_mb": 16}))
     wrong = Check("packs", "fail", Reason(selftest.NO_PACK))
     run_status.write_check_result(state, selftest.NAME, selftest.as_object([stopped, full, wrong]))
-    summary, fault = maintenance.check_selftest(config(state), state)
+    summary, fault = last_selftest.examine(config(state), state)
     assert summary.reason.details["faults"] == 1
     assert fault.reason.code == selftest.NO_PACK
     assert fault.at is not None, "it says when it was so"
     run_status.write_check_result(state, selftest.NAME, selftest.as_object([stopped, full]))
-    (only,) = maintenance.check_selftest(config(state), state)
-    assert (only.result, only.reason.code) == ("ok", maintenance.TESTED_SINCE)
+    (only,) = last_selftest.examine(config(state), state)
+    assert (only.result, only.reason.code) == ("ok", last_selftest.TESTED_SINCE)
 
 
 def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:
@@ -237,7 +237,7 @@ def test_the_doctor_tells_when_the_timers_have_stopped(tmp_path: Path, monkeypat
     run_status.write_check_result(state, selftest.NAME, selftest.as_object([]))
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + timedelta(days=10))
-    assert [check.reason.code for check in maintenance.check_selftest(config(state), state)] == ["doctor.selftest_old"]
+    assert [check.reason.code for check in last_selftest.examine(config(state), state)] == ["doctor.selftest_old"]
     assert [check.reason.code for check in maintenance.check_backup(config(state), state)] == ["doctor.backup_old"]
 
 
@@ -248,7 +248,7 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
         for name in (selftest.NAME, backup.NAME, retention.NAME):
             (state.run / f"{name}.json").write_text(content, "utf-8")
         assert maintenance.list_troubles(state) == []
-        assert [check.result for check in maintenance.check_selftest(config(state), state)] == ["warn"]
+        assert [check.result for check in last_selftest.examine(config(state), state)] == ["warn"]
         list(maintenance.check_backup(config(state), state))
         list(maintenance.check_retention(config(state), state))
     newer = {"check": "lamp", "result": "fail", "code": "lamp.dark", "details": {"watts": 3}}
@@ -256,7 +256,7 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
     run_status.write_check_result(
         state, selftest.NAME, {"at": clock.stamp_text(), "checks": [newer, known], "failed": ["lamp", "../x"]}
     )
-    checks = list(maintenance.check_selftest(config(state), state))
+    checks = list(last_selftest.examine(config(state), state))
     assert [check.reason.code for check in checks] == ["doctor.selftest_bad", "lamp.dark"]
     assert all(check.reason.text("en") and check.reason.text("zh_CN") for check in checks)
     assert maintenance.list_troubles(state) == ["selftest.lamp"]

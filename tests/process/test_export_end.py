@@ -71,7 +71,7 @@ def start(box: Box) -> None:
 
 def doctor(box: Box) -> list[str | None]:
     """The cases of which the doctor says that nobody knows how their export ended."""
-    checks = databases.check_databases(load_config(), box.state)
+    checks = databases.examine(load_config(), box.state)
     return [check.case for check in checks if check.reason.code == "doctor.export_unknown"]
 
 

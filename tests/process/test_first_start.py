@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance import (
-    doctor,
     first_code_screen,
     first_start,
     network_name,
@@ -25,6 +24,7 @@ from firmware_app.appliance import (
     provisioning_service,
     tls_front,
 )
+from firmware_app.appliance.checks import processes
 from firmware_app.appliance.errors import UnitsNotReread
 from firmware_app.appliance.provisioning_request import FirstRequest
 from firmware_app.appliance.provisioning_service import DONE
@@ -231,11 +231,11 @@ def test_units_that_systemd_did_not_read_anew_are_told_and_read_at_the_next_star
     installed("systemctl", script)
     with pytest.raises(UnitsNotReread):
         preparation._reload_systemd(tmp_path)
-    (check,) = doctor._units(box.config, box.state)
+    (check,) = processes._units()
     assert WORDS[script] in check.reason.text("en")
     installed("systemctl", "exit 0")
     preparation._reload_systemd(tmp_path)
-    assert list(doctor._units(box.config, box.state)) == []
+    assert list(processes._units()) == []
     assert not (tmp_path / preparation.NOT_REREAD).exists()
 
 

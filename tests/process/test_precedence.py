@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from firmware_app.appliance import doctor
+from firmware_app.appliance.checks import packs
 from firmware_app.core.settings import Config
-from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.errors import CannotJudge
 from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
 from firmware_app.packs.requirements import Route
@@ -41,8 +41,7 @@ def order(config: Config) -> list[str]:
 
 
 def told(config: Config) -> list[tuple[str, str, dict[str, Any]]]:
-    state = StateDir(config.state.dir)
-    checks = list(doctor._precedence(config, state))
+    checks = list(packs._precedence(config))
     return [(check.result, check.reason.code, dict(check.reason.details)) for check in checks]
 
 

@@ -32,7 +32,7 @@ def echo(port: int, calling: str, called: str = "STORE") -> bool:
 def told(root: Path, **dicom: Any) -> list[str]:
     """The doctor's sentences."""
     config = configuration(root, dicom=dicom)
-    return [check.reason.text("en") for check in doctor.check_refused_callers(config, StateDir(root))]
+    return [check.reason.text("en") for check in doctor.examine(config, StateDir(root))]
 
 
 def the_one(root: Path) -> RejectedCaller:

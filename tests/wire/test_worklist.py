@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
-from firmware_app.appliance.checks.refused_callers import check_refused_callers
+from firmware_app.appliance.checks.refused_callers import examine
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
@@ -227,7 +227,7 @@ def test_a_stranger_with_wildcards_gets_no_name_and_the_doctor_says_who_asked(tm
         assert association.accepted_contexts == []
         association.abort()
     config = configuration(tmp_path / "state", worklist={"stations": STATIONS})
-    assert [check.reason.code for check in check_refused_callers(config, gateway.state)] == ["doctor.caller_worklist"]
+    assert [check.reason.code for check in examine(config, gateway.state)] == ["doctor.caller_worklist"]
 
 
 def test_a_machine_that_asks_for_everybody_is_told_its_own_and_no_more_than_the_most(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def _shown(error: MachineError | None = None, title: str = "", host: str = "", p
     return render_template(
         "machines.html",
         machines=machines,
-        refused=list(refused_callers.check_refused_callers(box.config, box.state)),
+        refused=list(refused_callers.examine(box.config, box.state)),
         entered=entered,
         barred={one.sequence for one in entered if not admits_title(one.place.title, settings)},
         # The gateway tests the lines: while it does not run, or hangs, nobody should wait for an answer.

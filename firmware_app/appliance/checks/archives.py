@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Final
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.registration_entry import OmissionReason
 from firmware_app.cases.registrations import LEFT_OUT, Registrations
@@ -23,6 +23,9 @@ from firmware_app.dicom.peers import ArchivePeer, Peer, list_archives
 from firmware_app.results import due_cases
 from firmware_app.results.archive_queue import SENT, ArchiveState, SendingQueue, SendingStage
 
+ORDER: Final = 140
+NAMES: Final = {"pacs": N_("PACS"), "worklist": N_("Hospital's worklist")}
+HANDBOOK: Final = Section(N_("The PACS and the hospital's worklist"), "pacs.*", "worklist.*")
 ANSWERS: Final = register("pacs.answers", N_("The PACS {pacs} answers a C-ECHO (verification)."))
 IDLE: Final = register(
     "pacs.idle", N_("Nothing is sent to the PACS {pacs}. To send it the results, set send = true under [pacs].")

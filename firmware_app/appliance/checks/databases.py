@@ -8,18 +8,36 @@ from datetime import timedelta
 from typing import Final
 
 from firmware_app.appliance import database_repair, rescue_report
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.cases import clinical_db, references
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
-from firmware_app.cases.quarantine import Quarantine
 from firmware_app.core import clock, database_health, disk
 from firmware_app.core.errors import LanternError
-from firmware_app.core.language import N_, NN_, register, register_counted
+from firmware_app.core.language import N_, register
 from firmware_app.core.records import Detail, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
+ORDER: Final = 30
+NAMES: Final = {
+    "database": N_("Database"),
+    "databases": N_("Databases"),
+    "images": N_("Images"),
+    "rescue": N_("Rebuilt database"),
+    "export": N_("Export of cases"),
+}
+HANDBOOK: Final = Section(
+    N_("The databases"),
+    "doctor.database_*",
+    "doctor.key_once",
+    "doctor.*rebuilt*",
+    "doctor.images_lost",
+    "doctor.files_lost",
+    "doctor.export_*",
+    "store.*",
+    "selftest.database_ok",
+)
 _DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole. Cases: {cases}, images: {instances}."))
 _DATABASE_NONE: Final = register(
     "doctor.database_none", N_("There is no database yet. It is made when the box first runs.")
@@ -90,19 +108,6 @@ _ACCOUNTS_ANEW: Final = register(
         "any more. “lantern user add” makes one. The damaged file is kept in {folder}."
     ),
 )
-_QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
-_QUEUE_WAITING: Final = register_counted(
-    "doctor.queue_waiting",
-    "waiting",
-    NN_(
-        "{waiting} image waits to be read; no result does not mean normal.",
-        "{waiting} images wait to be read; no result does not mean normal.",
-    ),
-)
-_REFUSED: Final = register(
-    "doctor.refused", N_("Objects refused or set aside: {refused}. The newest, and how often each reason came:")
-)
-_REFUSED_OF: Final = register("doctor.refused_of", N_("Reason {reason}: {count} ×, the last time on {date}."))
 _EXPORT_UNKNOWN: Final = register(
     "doctor.export_unknown",
     N_(
@@ -112,11 +117,14 @@ _EXPORT_UNKNOWN: Final = register(
     ),
 )
 _EXPORT_DAYS: Final = 30
-_NEWEST: Final = 10
-_REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
 
 
-def check_databases(config: Config, state: StateDir) -> Iterator[Check]:
+def examine(config: Config, state: StateDir) -> Iterator[Check]:
+    yield from _databases(state)
+    yield from _rescues(state)
+
+
+def _databases(state: StateDir) -> Iterator[Check]:
     for reason in database_repair.list_troubles(state):
         yield Check("database", "fail", reason)
     if not state.clinical_db.exists():
@@ -149,7 +157,7 @@ def check_databases(config: Config, state: StateDir) -> Iterator[Check]:
     else:
         yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
         yield from check_files(clinical, state)
-        yield from _contents(clinical)
+        yield from _cut_off(Exports(clinical.database))
     finally:
         clinical.database.close()
 
@@ -161,7 +169,7 @@ def check_files(clinical: ClinicalDatabase, state: StateDir) -> Iterator[Check]:
         yield Check("images", "warn", Reason(_FILES_LOST, details))
 
 
-def check_rescues(config: Config, state: StateDir) -> Iterator[Check]:
+def _rescues(state: StateDir) -> Iterator[Check]:
     """The latest rescue of each database; the folders keep them all."""
     latest = {report.database: (folder, report) for folder, report in rescue_report.list_reports(state)}
     for folder, report in latest.values():
@@ -181,16 +189,6 @@ def check_rescues(config: Config, state: StateDir) -> Iterator[Check]:
                 yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
 
 
-def _contents(clinical: ClinicalDatabase) -> Iterator[Check]:
-    counts = clinical.counts()
-    if counts.waiting:
-        yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
-    else:
-        yield Check("queue", "ok", Reason(_QUEUE_OK))
-    yield from _refused(Quarantine(clinical.database))
-    yield from _cut_off(Exports(clinical.database))
-
-
 def _cut_off(exports: Exports) -> Iterator[Check]:
     """Exports to a stick that were cut off, for a month: somebody should check that stick."""
     for begun in exports.of_unknown_end():
@@ -198,16 +196,3 @@ def _cut_off(exports: Exports) -> Iterator[Check]:
         if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):
             details: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}
             yield Check("export", "warn", Reason(_EXPORT_UNKNOWN, details), at.text("seconds"), begun.case)
-
-
-def _refused(quarantine: Quarantine) -> Iterator[Check]:
-    counts = quarantine.counts()
-    if not counts:
-        yield Check("refused", "ok", Reason(_REFUSED_NONE))
-        return
-    yield Check("refused", "warn", Reason(_REFUSED, {"refused": sum(count.count for count in counts)}))
-    for entry in quarantine.entries(_NEWEST):
-        yield Check("refused", "warn", entry.reason, entry.at.text("seconds"), entry.case)
-    for count in counts:
-        details: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": count.latest.day}
-        yield Check("refused", "warn", Reason(_REFUSED_OF, details))

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
+ORDER: Final = 70
+NAMES: Final = {"disk_wear": N_("Wear of the disk"), "restart": N_("Restart")}
+HANDBOOK: Final = Section(N_("The machine"), "machine.*")
 WEAR_OK: Final = register("machine.wear_ok", N_("The disk {disk} has used about {percent} percent of its life."))
 WEAR_HIGH: Final = register(
     "machine.wear_high",

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.core import disk as of_the_state
 from firmware_app.core.errors import DiskTrouble
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
-from firmware_app.core.state_dir import clear_away, free_bytes
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir, clear_away, free_bytes
 
+ORDER: Final = 50
+NAMES: Final = {"disk": N_("Space on the disk"), "memory": N_("Memory"), "temperature": N_("Temperature")}
+HANDBOOK: Final = Section(N_("The machine"), "machine.*")
 DISK_OK: Final = register("machine.disk_ok", N_("The disk can be written and read back; {free_mb} MB are free."))
 DISK_LOW: Final = register(
     "machine.disk_low",
@@ -70,6 +74,14 @@ _PLAUSIBLE_C: Final = (1.0, 150.0)  # sensors that are not wired show 0, -40 or 
 NEEDED_MB: Final = 512
 _LEAST_MB: Final = 200
 _PRESSED, _STANDING = 10.0, 30.0  # percent
+
+
+def examine(config: Config, state: StateDir) -> Iterator[Check]:
+    """Free inodes, temperature and memory as they are now."""
+    if state.root.is_dir():
+        yield from check_inodes(state.root)
+    yield from check_temperature()
+    yield from check_memory()
 
 
 def check_disk(folder: Path, limit_mb: int) -> Iterator[Check]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
@@ -14,6 +15,9 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import UPLINK_OPEN, Exchange, UplinkStatus
 
+ORDER: Final = 150
+NAMES: Final = {"line": N_("Line to the hospital")}
+HANDBOOK: Final = Section(N_("The line to the hospital"), "line.*", "uplink.*")
 OFF: Final = register(
     "line.off", N_("The line to the hospital is switched off. “lantern provision” prepares this box for one.")
 )
@@ -79,8 +83,13 @@ def _awaited(config: Config) -> Path | None:
     return uplink.hospital.with_name("box.json") if uplink.hospital is not None and uplink.tls_cert is None else None
 
 
-def examine(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
+def examine(config: Config, state: StateDir) -> Iterator[Check]:
     """The checks of the line."""
+    for works, reason in _reasons(config, state):
+        yield Check("line", "ok" if works else "warn", reason)
+
+
+def _reasons(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
     if not config.uplink.enabled:
         asks = _kept(state) if config.uplink.tls_cert is None else None
         if asks is not None and asks.reason is not None:  # the uplink runs, and asks over the line to be enrolled

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from firmware_app.appliance import software_bundle, software_record
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.appliance.software_bundle import InstalledSystem
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
+ORDER: Final = 60
+NAMES: Final = {"software": N_("Software")}
+HANDBOOK: Final = Section(N_("Software of the box"), "doctor.software_*", "slot.*")
 NAME: Final = "software"
 _RUNS: Final = register("doctor.software_runs", N_("Version {version} of the software runs."))
 _RUNS_IN_SLOT: Final = register(

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.pack_changes import PackTrials
 from firmware_app.core.errors import LanternError
@@ -19,6 +19,9 @@ from firmware_app.monitoring.local_performance import PerformanceOverview
 from firmware_app.monitoring.performance_drops import PerformanceDrops
 from firmware_app.packs.pack_store import PackStore
 
+ORDER: Final = 90
+NAMES: Final = {"calibration": N_("Models at this clinic")}
+HANDBOOK: Final = Section(N_("Models"), "doctor.pack*")
 _SUSPENDED: Final = register(
     "doctor.pack_suspended",
     N_(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.core import clock
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Detail, Reason
@@ -14,6 +14,9 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import association_log as callers
 
+ORDER: Final = 180
+NAMES: Final[dict[str, str]] = {}
+HANDBOOK: Final = Section(N_("Settings"), "doctor.*")
 _DAYS: Final = 7
 Admitted = callers.AdmittedCaller
 admitted = callers.read_admitted
@@ -75,7 +78,7 @@ _SENTENCES: Final = {
 }
 
 
-def check_refused_callers(config: Config, state: StateDir) -> Iterator[Check]:
+def examine(config: Config, state: StateDir) -> Iterator[Check]:
     """The machines of the last days, but those that the settings let in by now."""
     oldest = clock.now() - timedelta(days=_DAYS)
     for entry in callers.read_rejected(state):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
@@ -19,6 +19,9 @@ from firmware_app.packs.pack_store import PackStore
 from firmware_app.packs.runtimes import registry
 from firmware_app.reading import variant_trial
 
+ORDER: Final = 100
+NAMES: Final = {"runtimes": N_("Runtimes")}
+HANDBOOK: Final = Section(N_("Models"), "doctor.runtime_*", "doctor.way_*", "runtime.*")
 _RUNTIME_OK: Final = register("doctor.runtime_ok", N_("The inference runtime {runtime} {version} works."))
 _RUNTIME_SPARE: Final = register(
     "doctor.runtime_spare", N_("The inference runtime {runtime} is not used: {detail}. Nothing needs to be done.")
@@ -40,7 +43,12 @@ NO_VARIANT: Final = register(
 )
 
 
-def check_runtimes(config: Config, state: StateDir) -> Iterator[Check]:
+def examine(config: Config, state: StateDir) -> Iterator[Check]:
+    yield from _runtimes(config)
+    yield from check_execution_variants(config, state)
+
+
+def _runtimes(config: Config) -> Iterator[Check]:
     for key, probe in variant_trial.probe_runtimes(tuple(registry.list_runtimes())).items():
         if probe["available"]:
             yield Check("runtimes", "ok", Reason(_RUNTIME_OK, {"runtime": key, "version": probe["version"] or ""}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.cases import usb_import
 from firmware_app.cases.usb_import import StickStage
 from firmware_app.core.language import N_, register
@@ -14,6 +14,9 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest import stick_mounting
 
+ORDER: Final = 130
+NAMES: Final = {"stick": N_("Stick")}
+HANDBOOK: Final = Section(N_("USB sticks"), "stick.*")
 _DRIVERS: Final = register("stick.drivers", N_("This box opens sticks and discs of these kinds: {kinds}."))
 _ABSENT: Final = register(
     "stick.drivers_absent",

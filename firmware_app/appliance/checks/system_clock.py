@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.core import certificates, clock
 from firmware_app.core.clock import ClockStatus, Condition
 from firmware_app.core.clock_memory import TimeSource
@@ -18,6 +18,9 @@ from firmware_app.core.records import Detail, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
+ORDER: Final = 20
+NAMES: Final = {"clock": N_("Clock")}
+HANDBOOK: Final = Section(N_("The clock"), "clock.*")
 _BY_SOURCE: Final[Mapping[TimeSource, str]] = {
     TimeSource.HOSPITAL: register("clock.hospital", N_("It is {time}; the hospital's receipt has told it.")),
     TimeSource.HOSPITAL_ALONE: register(

@@ -11,12 +11,15 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from firmware_app.appliance import certificate_authority, network_name, tls_front
-from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.check import Check, Section
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
+ORDER: Final = 120
+NAMES: Final = {"page": N_("Certificate of the page")}
+HANDBOOK: Final = Section(N_("Processes and the page"), "front.*")
 _OK: Final = register(
     "front.ok", N_("The page {address} answers over TLS. Its authority's fingerprint (SHA-256): {fingerprint}")
 )

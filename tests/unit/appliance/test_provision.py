@@ -236,27 +236,26 @@ def test_a_file_that_is_no_bundle_is_named(tmp_path: Path) -> None:
 def test_between_its_keys_and_its_certificate_a_box_waits_for_the_hospital(house: HospitalSite, tmp_path: Path) -> None:
     box_identity.begin_identity(tmp_path / "line", "clinic-7", house.bundle_file)
     config = Config.model_validate(box_identity.make_settings(tmp_path / "line"))
-    ((well, reason),) = examine(config, StateDir(tmp_path))
-    assert (well, reason.code) == (False, "line.awaited")
-    assert str(tmp_path / "line" / "box.json") in reason.text("en")
-    assert "lantern provision --enrolment FILE --write /etc/lantern/lantern.toml" in reason.text("en")
+    (check,) = examine(config, StateDir(tmp_path))
+    assert (check.result, check.reason.code) == ("warn", "line.awaited")
+    assert check.reason.details["bundle"] == str(tmp_path / "line" / "box.json")
     _, answer = house.enrol(tmp_path / "line" / "box.json", replace=True)
     box_identity.complete_identity(tmp_path / "line", answer)
     enrolled = box_identity.make_settings(tmp_path / "line")
-    assert [reason.code for _, reason in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == [
+    assert [check.reason.code for check in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == [
         "line.not_tried"
     ]
     enrolled["uplink"]["enabled"] = False  # somebody has switched it off
-    assert [reason.code for _, reason in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == ["line.off"]
+    assert [check.reason.code for check in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == ["line.off"]
     assert "tls_cert" not in to_toml({"uplink": {"tls_cert": None}})
 
 
 def test_the_doctor_speaks_of_the_line(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     off = Config.model_validate({"state": {"dir": str(tmp_path)}})
-    assert [(well, reason.code) for well, reason in examine(off, state)] == [(True, "line.off")]
+    assert [(check.result, check.reason.code) for check in examine(off, state)] == [("ok", "line.off")]
     assert status(off, state) is None
     waits = Config.model_validate({"state": {"dir": str(tmp_path)}, "uplink": {"hospital": "/keys/hospital.json"}})
-    assert [(well, reason.code) for well, reason in examine(waits, state)] == [(False, "line.awaited")]
+    assert [(check.result, check.reason.code) for check in examine(waits, state)] == [("warn", "line.awaited")]
     on = Config.model_validate({"state": {"dir": str(tmp_path)}, "uplink": {"enabled": True}})
-    assert [(well, reason.code) for well, reason in examine(on, state)] == [(False, "line.not_tried")]
+    assert [(check.result, check.reason.code) for check in examine(on, state)] == [("warn", "line.not_tried")]

@@ -126,6 +126,6 @@ def test_a_box_of_another_hospital_waits_for_that_ones_certificate(
     given(box, other.bundle(), another=True)
     uplink = box.config.uplink
     assert (uplink.host, uplink.enabled, uplink.tls_cert) == ("other.example", False, None)
-    assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
+    assert [check.reason.code for check in examine(box.config, box.state)] == ["line.awaited"]
     enrolled(box, other)
     assert box_identity.read_hospital(KeyFiles(box.places.keys).hospital) == other.bundle()

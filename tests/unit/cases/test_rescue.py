@@ -26,7 +26,6 @@ from firmware_app.cases.patients import Patient, Patients
 from firmware_app.core import database_health
 from firmware_app.core.errors import STORE_DAMAGED
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
 from firmware_app.ingest.intake import ImageIntake
@@ -300,7 +299,7 @@ def test_a_report_of_a_version_before_copies_is_counted_and_says_nothing_wrong(c
     }
     (folder / "report.json").write_text(json.dumps(said), "utf-8")
     assert len(list(rescue_report.list_reports(state))) == 1
-    assert list(databases.check_rescues(Config.model_validate({"state": {"dir": state.root}}), state)) == []
+    assert list(databases._rescues(state)) == []
 
 
 def test_what_lies_only_in_the_log_is_not_lost_with_a_page_of_the_file(filled: Known, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_broker_that_answers_for_a_hospital_that_does_not_is_said_within_three
     config = Config.model_validate(
         {"state": {"dir": str(state.root)}, "uplink": {"enabled": True, "host": "127.0.0.1"}}
     )
-    warned = [reason.code for well, reason in hospital_uplink.examine(config, state) if not well]
+    warned = [check.reason.code for check in hospital_uplink.examine(config, state) if check.result == "warn"]
     assert warned == ["uplink.unconfirmed", "line.waiting"]
 
 
