@@ -87,7 +87,7 @@ def test_a_disk_that_keeps_no_modes_gets_no_copy_and_the_doctor_says_why(
         settings = config(state, place)
         with raises_refusal(BACKUP_DISK_OPEN, match="ext4"):
             backup.run(settings)
-        assert [path for path in place.rglob("*") if path.is_file()] == []
+        assert [path for path in place.rglob("[!.]*") if path.is_file()] == []
         assert next(maintenance.check_backup(settings, state)).reason.code == BACKUP_DISK_OPEN.code
 
 
@@ -96,4 +96,4 @@ def test_on_a_disk_that_keeps_modes_the_accounts_are_their_makers_alone(state: S
         assert backup.run(config(state, place)).code == backup.DONE
         (copy,) = place.glob("0*")
         assert stat.S_IMODE((copy / "accounts.db").stat().st_mode) == 0o600
-        assert sorted(path.name for path in place.iterdir()) == [copy.name]
+        assert sorted(path.name for path in place.glob("[!.]*")) == [copy.name]

@@ -25,7 +25,7 @@ from firmware_app.results.archive_queue import SENT, ArchiveState, SendingQueue,
 
 ORDER: Final = 140
 NAMES: Final = {"pacs": N_("PACS"), "worklist": N_("Hospital's worklist")}
-HANDBOOK: Final = Section(N_("The PACS and the hospital's worklist"), "pacs.*", "worklist.*")
+HANDBOOK: Final = Section(N_("The PACS and the hospital's worklist"), ("pacs.*", "worklist.*"))
 ANSWERS: Final = register("pacs.answers", N_("The PACS {pacs} answers a C-ECHO (verification)."))
 IDLE: Final = register(
     "pacs.idle", N_("Nothing is sent to the PACS {pacs}. To send it the results, set send = true under [pacs].")

@@ -8,11 +8,12 @@ from typing import Literal
 from firmware_app.core.records import Reason
 
 
+@dataclass(frozen=True, slots=True)
 class Section:
     """The section of the handbook with the sentences whose codes fit the patterns; the longest pattern holds."""
 
-    def __init__(self, title: str, *patterns: str) -> None:
-        self.title, self.patterns = title, patterns
+    title: str
+    patterns: tuple[str, ...]
 
 
 Result = Literal["ok", "warn", "fail"]

@@ -29,14 +29,16 @@ NAMES: Final = {
 }
 HANDBOOK: Final = Section(
     N_("The databases"),
-    "doctor.database_*",
-    "doctor.key_once",
-    "doctor.*rebuilt*",
-    "doctor.images_lost",
-    "doctor.files_lost",
-    "doctor.export_*",
-    "store.*",
-    "selftest.database_ok",
+    (
+        "doctor.database_*",
+        "doctor.key_once",
+        "doctor.*rebuilt*",
+        "doctor.images_lost",
+        "doctor.files_lost",
+        "doctor.export_*",
+        "store.*",
+        "selftest.database_ok",
+    ),
 )
 _DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole. Cases: {cases}, images: {instances}."))
 _DATABASE_NONE: Final = register(

@@ -21,7 +21,7 @@ from firmware_app.core.state_dir import StateDir
 
 ORDER: Final = 70
 NAMES: Final = {"disk_wear": N_("Wear of the disk"), "restart": N_("Restart")}
-HANDBOOK: Final = Section(N_("The machine"), "machine.*")
+HANDBOOK: Final = Section(N_("The machine"), ("machine.*",))
 WEAR_OK: Final = register("machine.wear_ok", N_("The disk {disk} has used about {percent} percent of its life."))
 WEAR_HIGH: Final = register(
     "machine.wear_high",

@@ -17,7 +17,7 @@ from firmware_app.core.state_dir import StateDir, clear_away, free_bytes
 
 ORDER: Final = 50
 NAMES: Final = {"disk": N_("Space on the disk"), "memory": N_("Memory"), "temperature": N_("Temperature")}
-HANDBOOK: Final = Section(N_("The machine"), "machine.*")
+HANDBOOK: Final = Section(N_("The machine"), ("machine.*",))
 DISK_OK: Final = register("machine.disk_ok", N_("The disk can be written and read back; {free_mb} MB are free."))
 DISK_LOW: Final = register(
     "machine.disk_low",

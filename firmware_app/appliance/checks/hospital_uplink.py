@@ -17,7 +17,7 @@ from firmware_app.uplink.exchange.exchange_db import UPLINK_OPEN, Exchange, Upli
 
 ORDER: Final = 150
 NAMES: Final = {"line": N_("Line to the hospital")}
-HANDBOOK: Final = Section(N_("The line to the hospital"), "line.*", "uplink.*")
+HANDBOOK: Final = Section(N_("The line to the hospital"), ("line.*", "uplink.*"))
 OFF: Final = register(
     "line.off", N_("The line to the hospital is switched off. “lantern provision” prepares this box for one.")
 )

@@ -19,15 +19,17 @@ ORDER: Final = 35
 NAMES: Final = {"queue": N_("Reading"), "refused": N_("Refused images")}
 HANDBOOK: Final = Section(
     N_("Images that wait or were refused"),
-    "doctor.queue_*",
-    "doctor.refused*",
-    "intake.*",
-    "imaging.undecodable",
-    "imaging.unsupported",
-    "imaging.too_large",
-    "imaging.memory",
-    "imaging.empty_clip",
-    "reading.*gave_up",
+    (
+        "doctor.queue_*",
+        "doctor.refused*",
+        "intake.*",
+        "imaging.undecodable",
+        "imaging.unsupported",
+        "imaging.too_large",
+        "imaging.memory",
+        "imaging.empty_clip",
+        "reading.*gave_up",
+    ),
 )
 _QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
 _QUEUE_WAITING: Final = register_counted(

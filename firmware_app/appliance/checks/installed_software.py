@@ -15,7 +15,7 @@ from firmware_app.core.state_dir import StateDir
 
 ORDER: Final = 60
 NAMES: Final = {"software": N_("Software")}
-HANDBOOK: Final = Section(N_("Software of the box"), "doctor.software_*", "slot.*")
+HANDBOOK: Final = Section(N_("Software of the box"), ("doctor.software_*", "slot.*"))
 NAME: Final = "software"
 _RUNS: Final = register("doctor.software_runs", N_("Version {version} of the software runs."))
 _RUNS_IN_SLOT: Final = register(

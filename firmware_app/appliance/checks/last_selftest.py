@@ -18,7 +18,7 @@ from firmware_app.core.state_dir import StateDir
 
 ORDER: Final = 160
 NAMES: Final = {"selftest": N_("Self-test")}
-HANDBOOK: Final = Section(N_("The self-test"), "doctor.selftest_*", "selftest.*")
+HANDBOOK: Final = Section(N_("The self-test"), ("doctor.selftest_*", "selftest.*"))
 TESTED_OK: Final = register("doctor.selftest_ok", N_("The self-test of {date} found nothing that does not work."))
 TESTED_BAD: Final = register(
     "doctor.selftest_bad",

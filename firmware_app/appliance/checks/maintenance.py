@@ -20,7 +20,7 @@ from firmware_app.core.state_dir import StateDir
 SELFTEST: Final = "selftest"
 ORDER: Final = 40
 NAMES: Final = {"backup": N_("Backup"), "retention": N_("Clearing of old images")}
-HANDBOOK: Final = Section(N_("Backup"), "doctor.backup_*", "backup.*", "care.backup_*")
+HANDBOOK: Final = Section(N_("Backup"), ("doctor.backup_*", "backup.*", "care.backup_*"))
 BACKUP_OK: Final = register(
     "doctor.backup_ok", N_("The newest backup of the databases is of {date}; {copies} are kept in {path}.")
 )

@@ -21,7 +21,7 @@ from firmware_app.packs.pack_store import PackStore
 
 ORDER: Final = 90
 NAMES: Final = {"calibration": N_("Models at this clinic")}
-HANDBOOK: Final = Section(N_("Models"), "doctor.pack*")
+HANDBOOK: Final = Section(N_("Models"), ("doctor.pack*",))
 _SUSPENDED: Final = register(
     "doctor.pack_suspended",
     N_(

@@ -18,15 +18,17 @@ ORDER: Final = 80
 NAMES: Final = {"packs": N_("Models")}
 HANDBOOK: Final = Section(
     N_("Models"),
-    "doctor.pack*",
-    "selftest.golden_*",
-    "selftest.no_pack",
-    "pack.manifest",
-    "pack.artefact_missing",
-    "pack.digest",
-    "pack.task",
-    "pack.unlisted",
-    "pack.sums",
+    (
+        "doctor.pack*",
+        "selftest.golden_*",
+        "selftest.no_pack",
+        "pack.manifest",
+        "pack.artefact_missing",
+        "pack.digest",
+        "pack.task",
+        "pack.unlisted",
+        "pack.sums",
+    ),
 )
 _PACKS_NONE: Final = register(
     "doctor.packs_none",

@@ -24,7 +24,7 @@ NAMES: Final = {
     "uplink": N_("Sending to the hospital"),
     "sender": N_("Sending to the PACS"),
 }
-HANDBOOK: Final = Section(N_("Processes and the page"), "doctor.process_*", "doctor.gateway_*", "setup.*")
+HANDBOOK: Final = Section(N_("Processes and the page"), ("doctor.process_*", "doctor.gateway_*", "setup.*"))
 _GATEWAY_OK: Final = register("doctor.gateway_ok", N_("The DICOM port {port} answers."))
 _GATEWAY_SILENT: Final = register(
     "doctor.gateway_silent",

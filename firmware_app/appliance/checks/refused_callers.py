@@ -16,7 +16,7 @@ from firmware_app.dicom import association_log as callers
 
 ORDER: Final = 180
 NAMES: Final[dict[str, str]] = {}
-HANDBOOK: Final = Section(N_("Settings"), "doctor.*")
+HANDBOOK: Final = Section(N_("Settings"), ("doctor.*",))
 _DAYS: Final = 7
 Admitted = callers.AdmittedCaller
 admitted = callers.read_admitted

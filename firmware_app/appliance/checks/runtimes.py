@@ -21,7 +21,7 @@ from firmware_app.reading import variant_trial
 
 ORDER: Final = 100
 NAMES: Final = {"runtimes": N_("Runtimes")}
-HANDBOOK: Final = Section(N_("Models"), "doctor.runtime_*", "doctor.way_*", "runtime.*")
+HANDBOOK: Final = Section(N_("Models"), ("doctor.runtime_*", "doctor.way_*", "runtime.*"))
 _RUNTIME_OK: Final = register("doctor.runtime_ok", N_("The inference runtime {runtime} {version} works."))
 _RUNTIME_SPARE: Final = register(
     "doctor.runtime_spare", N_("The inference runtime {runtime} is not used: {detail}. Nothing needs to be done.")

@@ -16,7 +16,7 @@ from firmware_app.packs.pack_store import PackStore
 
 ORDER: Final = 170
 NAMES: Final = {"population": N_("Usual patients"), "door": N_("Who may send"), "settings": N_("Settings")}
-HANDBOOK: Final = Section(N_("Settings"), "doctor.*", "config.*")
+HANDBOOK: Final = Section(N_("Settings"), ("doctor.*", "config.*"))
 _POPULATION_ASK: Final = register(
     "doctor.population_ask",
     N_(

@@ -19,13 +19,15 @@ ORDER: Final = 10
 NAMES: Final = {"state": N_("Disk")}
 HANDBOOK: Final = Section(
     N_("Disk and old images"),
-    "doctor.state_*",
-    "doctor.space_low",
-    "disk.*",
-    "store.unusable",
-    "machine.disk_*",
-    "machine.inodes_*",
-    "retention.*",
+    (
+        "doctor.state_*",
+        "doctor.space_low",
+        "disk.*",
+        "store.unusable",
+        "machine.disk_*",
+        "machine.inodes_*",
+        "retention.*",
+    ),
 )
 _STATE_OK: Final = register("doctor.state_ok", N_("The state directory {path} can be used; {free_mb} MB are free."))
 _STATE_NONE: Final = register(

@@ -16,7 +16,7 @@ from firmware_app.ingest import stick_mounting
 
 ORDER: Final = 130
 NAMES: Final = {"stick": N_("Stick")}
-HANDBOOK: Final = Section(N_("USB sticks"), "stick.*")
+HANDBOOK: Final = Section(N_("USB sticks"), ("stick.*",))
 _DRIVERS: Final = register("stick.drivers", N_("This box opens sticks and discs of these kinds: {kinds}."))
 _ABSENT: Final = register(
     "stick.drivers_absent",

@@ -20,7 +20,7 @@ from firmware_app.core.state_dir import StateDir
 
 ORDER: Final = 20
 NAMES: Final = {"clock": N_("Clock")}
-HANDBOOK: Final = Section(N_("The clock"), "clock.*")
+HANDBOOK: Final = Section(N_("The clock"), ("clock.*",))
 _BY_SOURCE: Final[Mapping[TimeSource, str]] = {
     TimeSource.HOSPITAL: register("clock.hospital", N_("It is {time}; the hospital's receipt has told it.")),
     TimeSource.HOSPITAL_ALONE: register(

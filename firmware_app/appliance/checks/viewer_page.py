@@ -19,7 +19,7 @@ from firmware_app.core.state_dir import StateDir
 
 ORDER: Final = 120
 NAMES: Final = {"page": N_("Certificate of the page")}
-HANDBOOK: Final = Section(N_("Processes and the page"), "front.*")
+HANDBOOK: Final = Section(N_("Processes and the page"), ("front.*",))
 _OK: Final = register(
     "front.ok", N_("The page {address} answers over TLS. Its authority's fingerprint (SHA-256): {fingerprint}")
 )
