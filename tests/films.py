@@ -76,6 +76,13 @@ def shapes(number: int, rows: int = 128, columns: int = 96, top: int = 4095) -> 
     return np.asarray(np.clip(greys * top, 0, top), dtype=np.uint16)
 
 
+def to_ybr_full(rgb: np.ndarray[Any, Any], bits: int = 8) -> np.ndarray[Any, Any]:
+    """RGB → YBR_FULL by the equations of PS3.3 C.7.6.3.1.2."""
+    luma = rgb @ np.array([0.299, 0.587, 0.114])
+    chroma = [(rgb[..., at] - luma) * scale + 2 ** (bits - 1) for at, scale in ((2, 0.5 / 0.886), (0, 0.5 / 0.701))]
+    return np.asarray(np.rint(np.clip(np.stack([luma, *chroma], -1), 0, 2**bits - 1)), rgb.dtype)
+
+
 def save(folder: Path, name: str, dataset: FileDataset) -> Path:
     """Write *dataset* and return where."""
     path = folder / name

@@ -15,6 +15,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, generate_uid
 
+from firmware_app.imaging.scan_volumes import SliceStack
 from tests import films
 
 Numbers = np.ndarray[Any, Any]
@@ -62,6 +63,20 @@ def tilted(degrees: float) -> tuple[float, ...]:
     """The directions of axial slices under a gantry tilted by so much about the x axis."""
     angle = math.radians(degrees)
     return (1.0, 0.0, 0.0, 0.0, math.cos(angle), math.sin(angle))
+
+
+def affine(stack: SliceStack) -> Numbers:
+    """(4, 4): (column, row, slice, 1) → (x, y, z, 1) of the voxel's centre in LPS, mm (PS3.3 equation C.7.6.2.1-1)."""
+    first, matrix = stack.slices[0], np.eye(4)
+    matrix[:3, 0] = np.asarray(first.across) * first.pixel_mm[1]
+    matrix[:3, 1] = np.asarray(first.down) * first.pixel_mm[0]
+    matrix[:3, 2], matrix[:3, 3] = stack.step, first.position
+    return matrix
+
+
+def apart_mm(stack: SliceStack) -> float:
+    """The distance between planes, along their normal."""
+    return abs(float(np.dot(stack.step, stack.slices[0].normal)))
 
 
 def slice_of(cut: Cut, slope: Any = 1.0, intercept: Any = -1024.0, **attributes: Any) -> FileDataset:

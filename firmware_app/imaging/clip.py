@@ -1,8 +1,7 @@
-"""Video: clips of ultrasound machines as MP4, AVI and MPEG files, and bit streams in DICOM objects, through PyAV.
+"""Video: MP4, AVI and MPEG files, and bit streams in DICOM objects, through PyAV (extra `video`).
 
-PyAV is the extra `video`; without it a clip is refused.  The packets are counted first: this decodes nothing and shows
-whether the clip is complete.  Then one frame is decoded at a time, on one thread, so memory does not grow with the
-length of the clip.  A frame that the decoder had to guess is an error.
+The packets are counted first, which shows whether the clip is complete.  Then one frame is decoded at a time, so memory
+does not grow with the length of the clip.  A frame that the decoder had to guess is an error.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -21,10 +19,9 @@ from numpy.typing import NDArray
 
 from firmware_app.core.errors import ImagingError, Undecodable
 from firmware_app.imaging import ultrasound_regions
-from firmware_app.imaging.display import DisplayFrame, to_greys
 from firmware_app.imaging.errors import CLIP_WITHOUT_PICTURES, VIDEO_READER_MISSING, FrameTooLarge, PixelsUnsupported
-from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.image_limits import DECODING_ERRORS, MOST_FRAMES
+from firmware_app.imaging.picture import HeaderlessImage
 from firmware_app.imaging.pixel_size import SQUARE, pixel_aspect
 
 LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
@@ -218,70 +215,24 @@ class Track:
         return upright
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """An opened clip (an `ImageFile`).  The last decoded frame is kept: the model and the viewer use the same one."""
+class Clip(HeaderlessImage):
+    """An opened clip (an `ImageFile`)."""
 
-    track: Track
-    _last: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        return int(self._pixels(next(iter(self._last), 0)).shape[0])
-
-    @property
-    def columns(self) -> int:
-        return int(self._pixels(next(iter(self._last), 0)).shape[1])
+    def __init__(self, track: Track) -> None:
+        super().__init__()
+        self.track = track
 
     @property
     def frames(self) -> int:
         return self.track.frames
 
-    @property
-    def is_colour(self) -> bool:
-        """Whether its frames have three channels; the machines' grey clips mostly do."""
-        return self._pixels(next(iter(self._last), 0)).ndim == 3
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Empty: a clip file holds no patient data."""
-        return {}
-
-    @property
-    def hints(self) -> tuple[str, ...]:
-        """Empty: a clip has no hints."""
-        return ()
-
-    def hidden(self, index: int) -> None:
-        """None: only a DICOM header names padding pixels."""
-
-    def grey(self, index: int) -> NDArray[np.float32]:
-        """(H, W) float32, as `ImageFile.grey`."""
-        pixels = self._pixels(index)
-        return luminance(pixels) if pixels.ndim == 3 else pixels.astype(np.float32)
+    def frame_pixels(self, index: int) -> NDArray[np.generic]:
+        return self.track.frame(index)
 
     def aspect(self, index: int) -> float:
-        """As `ImageFile.aspect`, of the clip's sample aspect ratio."""
+        """Of the clip's sample aspect ratio."""
         self._pixels(index)
         return self.track.aspect
-
-    def ends(self, index: int) -> tuple[float, float]:
-        """As `ImageFile.ends`: 8 bits."""
-        return 0.0, 255.0
-
-    def shown(self, index: int) -> DisplayFrame:
-        """As `ImageFile.shown`; clips carry no window."""
-        pixels = self._pixels(index)
-        if pixels.ndim == 3:
-            return DisplayFrame(pixels, aspect=self.track.aspect)
-        shown, slope, intercept = to_greys(pixels.astype(np.float32), 1.0, False, (0.0, 255.0))
-        return DisplayFrame(shown, slope, intercept, aspect=self.track.aspect)
-
-    def _pixels(self, index: int) -> NDArray[np.uint8]:
-        if index not in self._last:
-            self._last.clear()
-            self._last[index] = self.track.frame(index)
-        return self._last[index]
 
 
 @contextmanager

@@ -1,17 +1,9 @@
-"""Colour models: find the real one of the samples, and convert stored samples to RGB.
+"""Colour models: find the real one of the samples, and convert stored samples to RGB (PS3.3 C.7.6.3.1.2).
 
-Samples are (…, 3) arrays of unsigned words with *bits* stored bits.  Conversions are pure functions (PS3.3
-C.7.6.3.1.2 and C.7.6.3.1.3), made in float32, rounded to the nearest level and clipped to the range of RGB.  YBR_RCT
-and YBR_ICT exist only within JPEG 2000 streams; the decoder undoes them.
-
-Some headers say YBR for RGB or the reverse, which shows false colours.  Three sources are compared:
-
-1. The pixels.  Read in the wrong model, black and grey fall outside the range of colours, or nearly all pixels lose
-   their colour.  Where this is clear, the pixels decide.
-2. The stream: an Adobe segment, the component ids R G B, JFIF or shared chroma (ISO/IEC 10918-1, 10918-5, 10918-6).
-3. The header, which decides where the other two give no answer.
-
-If stream and header disagree and the pixels do not decide, the doctor gets a hint.
+Some headers say YBR for RGB or the reverse, which shows false colours.  So clear pixels decide first (read in the wrong
+model, black and grey fall outside the range of colours, or nearly all pixels lose their colour), then the stream (an
+Adobe segment, component ids, JFIF, shared chroma), then the header.  YBR_RCT and YBR_ICT exist only within JPEG 2000
+streams; the decoder undoes them.
 """
 
 from __future__ import annotations
@@ -57,13 +49,6 @@ def ybr_full_to_rgb(samples: Samples, bits: int = 8) -> Samples:
 def ybr_partial_to_rgb(samples: Samples, bits: int = 8) -> Samples:
     """YBR_PARTIAL_422 and _420, upsampled → RGB: Y from 16 to 235, chroma from 16 to 240 of 255 (studio range)."""
     return _convert(samples, _PARTIAL, 16.0 / 256.0, bits)
-
-
-def rgb_to_ybr_full(samples: Samples, bits: int = 8) -> Samples:
-    """RGB → YBR_FULL, the inverse of `ybr_full_to_rgb` within a level."""
-    inverse = np.linalg.inv(_FULL.astype(np.float64)).astype(np.float32)
-    ybr = samples.astype(np.float32) @ inverse.T + np.array([0.0, 2 ** (bits - 1), 2 ** (bits - 1)], np.float32)
-    return _round_to_level(ybr, samples.dtype, bits)
 
 
 def arrange_planes(data: Samples, rows: int, columns: int, planar: int) -> Samples:
@@ -122,12 +107,9 @@ _BEYOND_LEVELS: Final = 8.0  # levels outside 0 to 255
 _LEAST_SPREAD: Final = 16.0  # of the first sample among the neutral pixels; a flat grey area proves nothing
 _SAMPLED_PX: Final = 65536
 
-_SOF: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-_START_OF_SCAN: Final = 0xDA
-_LOSSLESS: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF, 0xF7})
 _RGB_IDS: Final = (b"RGB", b"rgb")
 _J2K_SIGNATURE: Final = b"\xff\x4f\xff\x51"
-_COD: Final = 0xFF52
+_COD: Final = 0x52
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,25 +199,24 @@ def _read_marks(stream: bytes) -> _ColourMarks | None:
     adobe, jfif, kind, frame = None, False, 0, b""
     for marker, at in codestream.iterate_segments(stream):
         body = stream[at + 4 : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")]
-        if marker == _START_OF_SCAN:
+        if marker == codestream.START_OF_SCAN:
             break
         if marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
             adobe = body[11]
         elif marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
-        elif marker in _SOF and not kind:
+        elif marker in codestream.FRAME_HEADERS and not kind:
             kind, frame = marker, body
     if not kind:
         return None
     shared = len(set(frame[7::3][:3])) > 1  # sampling factors that differ
-    return _ColourMarks(adobe, jfif, frame[6::3][:3], shared, kind in _LOSSLESS)
+    return _ColourMarks(adobe, jfif, frame[6::3][:3], shared, kind in codestream.WITHOUT_LOSS)
 
 
 def _model_of_marks(marks: _ColourMarks) -> ColourModel | None:
-    """The model by libjpeg's rules, except that Adobe's segment and the ids come before JFIF, because some libraries
-    write JFIF before any stream.  In a lossless stream JFIF is ignored: such streams are not transformed.
+    """The model by libjpeg's rules, except that Adobe's segment and the ids come before JFIF.
 
-    Subsampled components are chroma: no encoder subsamples green and blue.
+    Some libraries write JFIF before any stream; in a lossless stream it is ignored.  Subsampled components are chroma.
     """
     if marks.adobe in (0, 1):
         return "YBR_FULL" if marks.adobe else "RGB"
@@ -246,9 +227,6 @@ def _model_of_marks(marks: _ColourMarks) -> ColourModel | None:
 
 def _model_of_jpeg_2000(stream: bytes, start: int) -> ColourModel | None:
     """RGB where the stream's component transform is on (ISO/IEC 15444-1 A.6.1): the decoder undoes it."""
-    at = start + 2
-    while at + 4 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != 0x90:
-        if int.from_bytes(stream[at : at + 2], "big") == _COD:
-            return "RGB" if len(stream) > at + 8 and stream[at + 8] == 1 else None
-        at += 2 + max(2, int.from_bytes(stream[at + 2 : at + 4], "big"))
-    return None
+    segments = codestream.iterate_header_segments(stream, start)
+    coding = next((content for marker, content in segments if marker == _COD), b"")
+    return "RGB" if coding[4:5] == b"\1" else None

@@ -1,8 +1,7 @@
-"""De-identify one object for export (PS3.15 Annex E) and write it: no exported file identifies a patient.
+"""De-identify one object for export (PS3.15 Annex E) and write it in explicit little endian.
 
-`deidentified_header` cleans the data set, `deidentified_pixels` blackens everything outside an ultrasound's sector and
-writes the pixels a frame at a time, and `text_detection` looks for letters in the rest.  The file is written in
-explicit little endian.
+`deidentified_header` cleans the data set, `deidentified_pixels` blackens everything outside an ultrasound's sector, and
+`text_detection` looks for letters in the rest.
 """
 
 from __future__ import annotations

@@ -1,16 +1,9 @@
 """De-identify the data set of an object: the profile is applied to every attribute at every depth, except pixels.
 
-`profile_action` is Table E.1-1 of PS3.15: what the basic profile does with each attribute.  The table comes from the
-package `dicom-anonymizer`, which generates it from the standard; its code is not used.  Where the standard's action
-depends on the attribute's type, the action that is legal for every type is taken.
-
-Of the attributes that the table does not name, numbers, known words and known codes stay.  PS3.15 allows removing more
-than its table requires, and people may type patient data into any text field.  So text stays only if `kept.toml` lists
-it for its attribute, or if it is a code of the standard's context groups.  Decimal strings are written as DICOM has
-them, and no half of a grey scale stays.
-
-`Pseudonyms` makes new identities from the old ones with a secret of the box: always the same, and meaningless to
-others.
+`profile_action` is Table E.1-1 of PS3.15, from the package `dicom-anonymizer`; where the standard's action depends on
+the attribute's type, the action that is legal for every type is taken.  Of the attributes that the table does not name
+only numbers stay, text that `kept.toml` lists for its attribute, and codes of the standard's context groups: people
+type patient data into any text field.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
 """The pixels of an exported object: the decoded samples, black outside an ultrasound's sector, as they are written.
 
-Inside the sector every sample is exactly what the decoder gave.  Not exported are word bits outside the pixel value
-(old devices keep overlays there), bytes after the last frame and comments within code streams.
-
-The pixel element has native words, or for a clip one JPEG-LS stream per frame.  Both are lossless.  A clip in native
-words is many times larger than the JPEG that its device sent and fills a stick.  A single image is small in comparison,
-and every viewer shows it uncompressed.
+Word bits outside the pixel value, bytes after the last frame and comments within code streams are not exported.  The
+pixel element has native words, or for a clip one JPEG-LS stream per frame: native words of a clip would fill a stick.
 """
 
 from __future__ import annotations
@@ -20,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless
 
 from firmware_app.core.errors import Undecodable
-from firmware_app.imaging import image_properties, keyframes, palette, ultrasound_sector
+from firmware_app.imaging import image_properties, palette
 from firmware_app.imaging.dicom_image import DicomImage
 from firmware_app.imaging.dicom_source import HEADER_ERRORS, PixelSource
 from firmware_app.imaging.errors import EXPORT_NO_SECTOR
@@ -64,7 +60,9 @@ def is_ultrasound(header: Dataset) -> bool:
 
 def plan_pixels(film: DicomImage) -> PixelPlan:
     """The plan for *film*, from its header and some of its frames; raises `EXPORT_NO_SECTOR`, `ImagingError`."""
-    inside = _find_sector(film) if is_ultrasound(film.source.header) else None
+    inside = None
+    if is_ultrasound(film.source.header) and (inside := image_properties.find_sector(film)) is None:
+        raise EXPORT_NO_SECTOR()
     return PixelPlan(exported_photometric(film, 0), inside)
 
 
@@ -78,21 +76,6 @@ def exported_photometric(film: DicomImage, index: int) -> str:
 def _is_partial(source: PixelSource) -> bool:
     """Whether it is YBR in studio range; DICOM has that only with shared chroma, so such frames are written as RGB."""
     return source.native and source.photometric.startswith("YBR_PARTIAL")
-
-
-def _find_sector(film: DicomImage) -> Sector:
-    """The sector from the header, else from the pixels (in a clip, from what moves)."""
-    area = image_properties.header_sector(film)
-    if area is None and film.frames == 1:
-        area = ultrasound_sector.detect_sector(film.grey(0))
-    elif area is None:
-        watch = ultrasound_sector.SectorDetector()
-        for index in keyframes.spread_evenly(film.frames, keyframes.MOST_WATCHED):
-            watch.see(film.grey(index))
-        area = watch.sector()
-    if area is None:
-        raise EXPORT_NO_SECTOR()
-    return area
 
 
 def exported_frames(film: DicomImage, plan: PixelPlan) -> Iterator[NDArray[np.generic]]:

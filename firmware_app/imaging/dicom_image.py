@@ -28,7 +28,7 @@ from firmware_app.imaging import (
     ultrasound_regions,
 )
 from firmware_app.imaging.codec import stored_frames
-from firmware_app.imaging.dicom_source import HEADER_ERRORS, PixelSource, read_integer
+from firmware_app.imaging.dicom_source import HEADER_ERRORS, PixelSource
 from firmware_app.imaging.display import DisplayFrame, WindowChoice, to_greys
 from firmware_app.imaging.grey_scale import (
     Floats,
@@ -69,12 +69,10 @@ class DicomImage:
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """As `ImageFile.identity`."""
         return header_values.read_identity(self.source.header)
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """As `ImageFile.hints`."""
         left = {stored_frames.FRAMES_LEFT_HINT} if self.reader.left else set()
         colours = {verdict.hint for verdict in self._model.values() if verdict.hint}
         return tuple(sorted(colours | left | self._noted | self._doubts(0)))
@@ -85,7 +83,6 @@ class DicomImage:
         return grey_transforms.find_number_hints(self.source.header, index, self.source.photometric, grey=grey)
 
     def hidden(self, index: int) -> NDArray[np.bool_] | None:
-        """As `ImageFile.hidden`."""
         pixels = self._pixels(index)
         padding = None if self._colour(pixels) else grey_transforms.read_padding(self.source.header, self._layout)
         if padding is None:
@@ -123,11 +120,8 @@ class DicomImage:
     def shown(self, index: int) -> DisplayFrame:
         """As `ImageFile.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
         pixels = self._pixels(index)
-        layers, size, aspect = (
-            self._layers(pixels, index),
-            spacing.read_spacing(self.source.header, index),
-            self.aspect(index),
-        )
+        layers, aspect = self._layers(pixels, index), self.aspect(index)
+        size = spacing.read_spacing(self.source.header, index)
         if self._colour(pixels):
             return DisplayFrame(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size, aspect=aspect)
         scale, choices = self._scale(index)
@@ -160,11 +154,9 @@ class DicomImage:
             return scale, ()
         seen, hidden = self.measured(index), self.hidden(index)
         low, high = _ends(seen, hidden)
-        offered = (
-            ()
-            if isinstance(scale.voi, LookUpTable)
-            else grey_transforms.read_offered_windows(self.source.header, index)
-        )
+        offered: tuple[grey_transforms.OfferedWindow, ...] = ()
+        if isinstance(scale.voi, Window):
+            offered = grey_transforms.read_offered_windows(self.source.header, index)
         if low == high:
             return scale.without_voi(), offered
         offered = tuple(one for one in offered if _contrast(one.window, low, high) >= _ONE_GREY)
@@ -201,11 +193,10 @@ class DicomImage:
         stream = self.reader.compressed(index)
         if stream is None and not source.native:  # a video: its decoder gives RGB
             return self.reader.frame(index), "RGB"
-        flat = _is_flat(source)
-        samples = _native_samples(source, index) if flat else self.reader.frame(index, raw=True, stream=stream)
+        samples = self.reader.frame(index, stream)
         if samples.ndim != 3:
             return samples, "RGB"
-        if self.has_own_layout and source.stored < source.allocated:
+        if source.stored < source.allocated:
             samples = colour_models.extract_values(samples, source.stored, source.high_bit)
         if "proved" not in self._model:
             declared = colour_models.declared_model(source.photometric)
@@ -325,21 +316,6 @@ def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple
         return float(frame.min()), float(frame.max())
     seen = ~hidden
     return float(frame.min(where=seen, initial=np.inf)), float(frame.max(where=seen, initial=-np.inf))
-
-
-def _is_flat(source: PixelSource) -> bool:
-    """Whether the samples are native words, which need no decoder."""
-    return source.native and source.allocated in (8, 16) and source.keyword == "PixelData"
-
-
-def _native_samples(source: PixelSource, index: int) -> NDArray[np.generic]:
-    frame = stored_frames.native_bytes(source, index * source.decoded_bytes, source.decoded_bytes)
-    data = np.frombuffer(frame, f"<u{source.allocated // 8}")
-    if source.shares_chroma:
-        return colour_models.upsample_chroma(data, source.rows, source.columns)
-    return colour_models.arrange_planes(
-        data, source.rows, source.columns, read_integer(source.header, "PlanarConfiguration", 0)
-    )
 
 
 def _make_display_frame(

@@ -7,7 +7,6 @@ bytes that are really present.
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,14 +17,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from firmware_app.core.errors import Undecodable
 from firmware_app.imaging.errors import FrameTooLarge, NoPixels, PixelsUnsupported
@@ -33,14 +25,15 @@ from firmware_app.imaging.image_limits import DECODING_ERRORS, LONGEST_SIDE_PX, 
 
 LARGEST_FRAME_PX: Final = 32 * 1024 * 1024
 """Far above any film: a 43 × 35 cm detector at 0.1 mm has 15 million pixels.  Whole-slide scans are not supported."""
-LARGEST_INFLATED_BYTES: Final = 256 * 1024 * 1024
 
 # The exceptions of pydicom and its decoders on broken bytes.
 HEADER_ERRORS: Final = (*DECODING_ERRORS, InvalidDicomError, BytesLengthException)
 _KEYWORDS: Final = {0x0010: "PixelData", 0x0009: "DoubleFloatPixelData", 0x0008: "FloatPixelData"}
 _UNDEFINED: Final = 0xFFFFFFFF
 # All others are encapsulated (PS3.5 A.4), also the newest, for which pydicom's own check raises an error.
-_NATIVE: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+_NATIVE: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_META_BYTES: Final = 4096
 _PIXEL_VRS: Final = (b"OB", b"OW", b"OF", b"OD", b"UN")
 _WORD_BYTES: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
@@ -53,7 +46,6 @@ class PixelSource:
     """
 
     stream: BinaryIO
-    path: Path | None  # None when `stream` is not the file itself (a deflated object)
     header: Dataset = field(repr=False)  # contains the patient's name
     transfer_syntax: UID
     keyword: str
@@ -93,23 +85,6 @@ class PixelSource:
         more = self.native and self.allocated > 1 and self.length > size * self.frames + 1
         return self.length // size - self.frames if more and self.length % size <= 1 else 0
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options for pydicom's decoders; all values have been checked."""
-        return {
-            "rows": self.rows,
-            "columns": self.columns,
-            "number_of_frames": self.frames,
-            "samples_per_pixel": self.samples,
-            "bits_allocated": self.allocated,
-            "bits_stored": self.stored,
-            "pixel_representation": int(self.signed),
-            "photometric_interpretation": self.photometric,
-            "planar_configuration": read_integer(self.header, "PlanarConfiguration", 0),
-            "pixel_keyword": self.keyword,
-            "pixel_vr": self.vr if self.allocated <= 8 else "OW",
-        }
-
 
 @contextmanager
 def open_source(path: Path) -> Iterator[PixelSource]:
@@ -118,12 +93,14 @@ def open_source(path: Path) -> Iterator[PixelSource]:
     Raises `NoPixels`, `FrameTooLarge`, `PixelsUnsupported` or `Undecodable`.
     """
     with path.open("rb") as file:
-        stream = _inflated(file)
+        if _DEFLATED in file.read(_META_BYTES):  # the door takes none
+            raise PixelsUnsupported(detail="a deflated data set")
+        file.seek(0)
         try:
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
             if not header.original_encoding[1]:
                 _swap_words(header)
-            image = _source(header, stream, path if stream is file else None)
+            image = _source(header, file)
         except HEADER_ERRORS:
             raise Undecodable(detail="its header is broken") from None
         yield image
@@ -160,30 +137,10 @@ def _swap_words(header: Dataset) -> None:
             continue
 
 
-def _inflated(file: BinaryIO) -> BinaryIO:
-    """*file* itself, or the inflated data set of a deflated object, up to a fixed size (PS3.5 A.5)."""
-    try:
-        head = file.read(132)
-        file.seek(132 if head[128:] == b"DICM" else 0)
-        meta = read_file_meta_info(file.name) if head[128:] == b"DICM" else Dataset()
-        deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
-        if not deflated:
-            file.seek(0)
-            return file
-        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
-        engine = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflated = engine.decompress(file.read(), LARGEST_INFLATED_BYTES)
-    except HEADER_ERRORS:
-        raise Undecodable(detail="its header is broken") from None
-    if engine.unconsumed_tail:
-        raise PixelsUnsupported(detail=f"deflated, and more than {LARGEST_INFLATED_BYTES >> 20} MB inside")
-    return io.BytesIO(inflated)
-
-
-def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> PixelSource:
+def _source(header: FileDataset, stream: BinaryIO) -> PixelSource:
     implicit, little = header.original_encoding
     keyword, offset, length, in_fragments, vr = _pixel_element(stream, bool(little))
-    syntax = _syntax(header, bool(implicit), bool(little), deflated=path is None)
+    syntax = _syntax(header, bool(implicit), bool(little))
     rows, columns = read_integer(header, "Rows", 0), read_integer(header, "Columns", 0)
     frames = max(1, read_integer(header, "NumberOfFrames", 1))
     if rows <= 0 or columns <= 0:
@@ -202,11 +159,10 @@ def _source(header: FileDataset, stream: BinaryIO, path: Path | None) -> PixelSo
     if not (0 < stored <= allocated and stored - 1 <= high_bit < allocated):
         raise PixelsUnsupported(detail=f"{stored} bits stored up to bit {high_bit} of {allocated}")
     samples = read_integer(header, "SamplesPerPixel", 1)
-    if samples not in (1, 3):
+    if samples not in (1, 3) or (samples == 3 and (allocated == 1 or keyword != "PixelData")):
         raise PixelsUnsupported(detail=f"{samples} samples in a pixel")
     image = PixelSource(
         stream=stream,
-        path=path,
         header=header,
         transfer_syntax=syntax,
         keyword=keyword,
@@ -255,10 +211,10 @@ def _pixel_element(stream: BinaryIO, little: bool) -> tuple[str, int, int, bool,
     return keyword, at, (end - at if in_fragments else min(length, end - at)), in_fragments, vr
 
 
-def _syntax(header: FileDataset, implicit: bool, little: bool, *, deflated: bool) -> UID:
+def _syntax(header: FileDataset, implicit: bool, little: bool) -> UID:
     meta = getattr(header, "file_meta", None)
     named = meta.get("TransferSyntaxUID") if meta is not None else None
-    if named and not deflated and named not in _NATIVE:
+    if named and named not in _NATIVE:
         return UID(named)
     return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 

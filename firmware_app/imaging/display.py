@@ -1,10 +1,7 @@
 """Frames for display: one 16-bit greyscale PNG (or one colour PNG) per frame, and a JSON file with its window.
 
-Greys are stored in 16 bits after the modality transform and polarity.  They are stretched by an integer factor, so
-nothing is lost and any PNG viewer shows a usable picture.  Pixels that are not square are stretched until they are, so
-that whatever is made of the picture has the right shape; the JSON has both sizes, and every place is told in pixels of
-the frame.  `frame-000.json` also holds the window and how to get back to modality values; `thumb.jpg` is the first
-frame for a list.
+Greys are stored after the modality transform and polarity, stretched by an integer factor, so nothing is lost.  Pixels
+that are not square are stretched until they are; places in the JSON are in pixels of the frame.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """The grey transforms in an object's header: all of them, or none where one cannot be read.
 
-Classic objects have them at the top level, enhanced multi-frame objects in functional groups, per frame or shared
-(PS3.3 C.7.6.16.2.9 and C.7.6.16.2.10).  `find_number_hints` gives the codes of hints on the numbers by which greys and
-sizes are made: mended, or left out as unreadable.
+Classic objects have them at the top level, enhanced ones in functional groups (PS3.3 C.7.6.16.2.9 and C.7.6.16.2.10).
 """
 
 from __future__ import annotations
@@ -58,10 +56,8 @@ def read_modality_transform(header: Dataset, frame: int, reach: tuple[float, flo
         table = _read_table(item, reach)
         return GreyScale(dropped=True) if table is None else GreyScale(modality=table)
     rescale = functional_group(header, frame, "PixelValueTransformationSequence")
-    slope, intercept = (
-        header_values.read_decimals(rescale, "RescaleSlope"),
-        header_values.read_decimals(rescale, "RescaleIntercept"),
-    )
+    slope = header_values.read_decimals(rescale, "RescaleSlope")
+    intercept = header_values.read_decimals(rescale, "RescaleIntercept")
     by, plus = slope.single if slope.values else 1.0, intercept.single if intercept.values else 0.0
     if by is None or by == 0.0 or plus is None:
         return GreyScale(dropped=True)
@@ -128,10 +124,8 @@ def _read_voi(header: Dataset, frame: int, reach: tuple[float, float] | None) ->
 def _read_windows(groups: Dataset) -> list[Window | None]:
     """The windows in the header's order, usable or not; None for one that cannot be read."""
     function = _read_function(groups)
-    centres, widths = (
-        header_values.read_decimals(groups, "WindowCenter"),
-        header_values.read_decimals(groups, "WindowWidth"),
-    )
+    centres = header_values.read_decimals(groups, "WindowCenter")
+    widths = header_values.read_decimals(groups, "WindowWidth")
     windows: list[Window | None] = []
     for centre, width in zip(centres.values, widths.values, strict=False):
         windows.append(None if centre is None or width is None else Window(centre, width, function))

@@ -1,11 +1,7 @@
-"""Read numbers and text from a DICOM header as devices write them, in the decode child.
+"""Read numbers and text from a DICOM header as devices write them.
 
-A decimal string has a point, no unit and no blank inside (PS3.5 6.2).  Devices also write a decimal comma, the unit
-behind the number and NUL as padding.  What can only mean one thing is read as meant, and `mended` records it.  Anything
-else is unreadable, and the caller drops all that belongs to it: a number is never read by half.  No other module on the
-way to a picture reads decimal strings.
-
-Text is decoded by its character set; the patient's identity is among it.
+Devices also write a decimal comma, the unit behind the number and NUL as padding (PS3.5 6.2 allows none of it).  What
+can only mean one thing is read as meant; anything else is unreadable, and the caller drops all that belongs to it.
 """
 
 from __future__ import annotations

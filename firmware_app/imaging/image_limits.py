@@ -1,9 +1,6 @@
 """The limits that an image is held against: its size, its quality measures, and the exceptions of broken bytes.
 
-The sizes and `DECODING_ERRORS` hold for DICOM files and pictures alike.  A quality limit belongs to a kind of picture
-and decides what follows from a measure (docs/decisions/quality.md).  A kind names the pictures on which its limits were
-learnt; a pack declares the kind of its images.  docs/decisions/quality.md says how many good pictures each
-limit stops and how many bad ones it detects.  This module has no pixels and needs neither numpy nor pydicom.
+docs/decisions/quality.md says how many good pictures each quality limit stops and how many bad ones it detects.
 """
 
 from __future__ import annotations
@@ -95,14 +92,11 @@ MOST_FRAMES: Final = 100_000
 DECODING_ERRORS: Final = (
     ValueError,
     TypeError,
-    KeyError,
-    IndexError,
+    LookupError,
     AttributeError,
     EOFError,
-    RecursionError,
     ArithmeticError,
     RuntimeError,
-    NotImplementedError,
     struct.error,
     OSError,
     MemoryError,

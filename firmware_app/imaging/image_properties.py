@@ -1,9 +1,4 @@
-"""Properties of an opened image file: sector, scale, share of colour, frame rate, written marks, coded diagnoses.
-
-The diagnoses serve the follow-up rules that take a patient's background into account.  Only Admitting Diagnoses Code
-Sequence (0008,1084; PS3.3 C.7.2.2) is read.  Free text is not: “no hepatitis B” has the same words as “hepatitis B”;
-and the reason for an examination may be what it is to rule out.
-"""
+"""Properties of an opened image file: sector, scale, share of colour, frame rate, written marks, coded diagnoses."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import spacing, ultrasound_marks, ultrasound_regions, ultrasound_sector
+from firmware_app.imaging import keyframes, spacing, ultrasound_marks, ultrasound_regions, ultrasound_sector
 from firmware_app.imaging.clip import Clip
 from firmware_app.imaging.dicom_image import DicomImage
 from firmware_app.imaging.dicom_source import HEADER_ERRORS
@@ -40,9 +35,12 @@ def header_sector(film: ImageFile) -> Sector | None:
     return ultrasound_sector.sector_from_regions(header_regions(film), film.rows, film.columns)
 
 
-def find_sector(film: ImageFile, index: int) -> Sector | None:
-    """The sector of one frame, from the header or else from its pixels."""
-    return header_sector(film) or ultrasound_sector.detect_sector(film.grey(index))
+def find_sector(film: ImageFile) -> Sector | None:
+    """The sector from the header, else from the pixels (in a clip, from what moves)."""
+    stated = header_sector(film)
+    if stated is not None or film.frames > 1:
+        return keyframes.choose_keyframes(film.grey, film.frames, "middle", 1, stated, find=True).sector
+    return ultrasound_sector.detect_sector(film.grey(0))
 
 
 def colour_share(film: ImageFile, index: int, area: Sector | None) -> float:

@@ -36,18 +36,11 @@ NO_DEMANDS: Final = Demands()
 class InputSpec:
     """What the input tensor of a model is: its name, its shape (1, channels, height, width) and its grey scale.
 
-    With ``depth`` it is a volume: (1, channels, depth, height, width). With three ``channels`` the model gets the
-    film's red, green and blue; a grey film is given three times.
-
-    ``crop`` "sector" gives an ultrasound model the sector only, without rulers and text (:mod:`.sector`), and "frame"
-    a film without an even border around it (:func:`.beside.framed`). ``despeckle`` "lee" smooths speckle
-    at the model's size (:mod:`.lee1980`).
-
-    ``low_percentile`` and ``high_percentile`` (percent, 0 to 100) are the greys that become 0 and 1. With ``greys``
-    "full" these are black and white of the file instead (:attr:`firmware_app.imaging.image_file.ImageFile.ends`).
-
-    ``resize`` "letterbox" keeps the film's aspect: it lies in the middle, with black bars at two of its sides.
-    Raises :class:`ValueError`, quoting the value, for an impossible spec.
+    With ``depth`` it is a volume: (1, channels, depth, height, width). With three ``channels`` it is red, green and
+    blue. ``crop`` "sector" gives an ultrasound model the sector only, "frame" a film without an even border around it.
+    ``despeckle`` "lee" smooths speckle at the model's size. ``low_percentile`` and ``high_percentile`` (0 to 100) are
+    the greys that become 0 and 1; with ``greys`` "full" these are black and white of the file. ``resize`` "letterbox"
+    keeps the film's aspect, with black bars at two of its sides. Raises :class:`ValueError` for an impossible spec.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

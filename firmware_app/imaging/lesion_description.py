@@ -1,11 +1,8 @@
 """Describe a lesion in the terms of the BI-RADS ultrasound lexicon (ACR BI-RADS Atlas, 5th edition, 2013).
 
-The description is computed from outline and greys, not learnt: each function says what it measures, and gives no term
-where the picture does not carry one.  The limits are our own definitions of words that the lexicon leaves to the eye.
-A confidence is 0.5 at a limit and rises to 1 with the distance from it; it is no probability that a radiologist would
-agree.  `describe_lesions` adds sizes, and the numbers by which a lesion is recognised in another frame.
-
-Greys are (h, w) float32 from 0 to 1, bright is dense, as a model gets them (`imaging.model_input`).
+The description is computed from outline and greys; the limits are our own definitions of words that the lexicon leaves
+to the eye.  A confidence is 0.5 at a limit and rises to 1 with the distance from it.  Greys are (h, w) float32 from 0
+to 1, bright is dense.
 """
 
 from __future__ import annotations
@@ -198,10 +195,8 @@ def _posterior_change(greys: Greys, mask: Mask) -> float | None:
     depth = slice(bottom + max(1, round(0.1 * high)), bottom + high + 1)
     inner = slice(left + round(0.2 * wide), right - round(0.2 * wide))
     outer = (slice(max(0, left - gap - wide // 2), max(0, left - gap)), slice(right + gap, right + gap + wide // 2))
-    below, beside = (
-        _visible_greys(greys[depth, inner]),
-        np.concatenate([_visible_greys(greys[depth, one]) for one in outer]),
-    )
+    below = _visible_greys(greys[depth, inner])
+    beside = np.concatenate([_visible_greys(greys[depth, side]) for side in outer])
     enough = 0.5 * 0.6 * wide * 0.9 * high
     if len(below) < max(enough, _LEAST_PX) or len(beside) < max(enough, _LEAST_PX):
         return None
@@ -287,12 +282,10 @@ def _add_sizes(mark: Lesion, mm: tuple[float, float] | None, aspect: float) -> L
     sizes: dict[str, float] = {}
     if found is not None:
         sizes = {"long_axis_px": found.long, "short_axis_px": found.short, "volume_px3": found.volume}
-        mark = mark if mark.axes else replace(mark, axes=(found.long_axis, found.short_axis))
-        mark = (
-            mark
-            if mark.area_px is not None
-            else replace(mark, area_px=round(found.area / max(square_pixel_size(aspect))))
-        )
+        if not mark.axes:
+            mark = replace(mark, axes=(found.long_axis, found.short_axis))
+        if mark.area_px is None:
+            mark = replace(mark, area_px=round(found.area / max(square_pixel_size(aspect))))
     scaled = measure_outline(list(mark.outline), mm) if found is not None and mm is not None else None
     if scaled is not None:
         more = {"long_axis_mm": scaled.long, "short_axis_mm": scaled.short, "volume_mm3": scaled.volume}

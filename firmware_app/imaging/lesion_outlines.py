@@ -1,15 +1,9 @@
 """The outline of a mask as a polygon, and its sizes: area, long and short axis, estimated volume.
 
-Outlines are traced by marching squares (Lorensen & Cline 1987, in the plane).  Corners are (x, y) in cells from the
-upper left corner of the first cell, so the middle of that cell is (0.5, 0.5).  The outline runs where the values pass
-the level, between the middles of the cells: a slanting edge has no steps, and sizes measured on it are those of the
-shape and not of its cells.
-
-* The long axis is the largest distance between two points of the outline (Feret's largest diameter); the short axis is
-  the outline's extent at a right angle to it, as axes are set with callipers.
-* The volume is that of an ellipsoid, π/6 · length · width · height, of all formulas the nearest to the weight of 50
-  tumours (Tomayko & Reynolds 1989, doi:10.1007/BF00300234).  The third axis is not in the picture: it is taken to be as
-  long as the short one, so the volume is an estimate.
+Outlines are traced by marching squares (Lorensen & Cline 1987, in the plane); corners are (x, y) in cells from the
+upper left corner of the first cell.  The long axis is the largest distance between two points of the outline, the short
+axis its extent at a right angle to it.  The volume is that of an ellipsoid whose third axis is as long as the short one
+(Tomayko & Reynolds 1989, doi:10.1007/BF00300234).
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Frames of a running examination: from a file that plays at its own rate, or a device or stream through PyAV.
 
-A source gives the newest frame that it has; older ones that were not taken are dropped and counted.  A `LiveFrame` is
-an opened image of one frame, a `SectorTracker` keeps the sector from frame to frame, and `write_kept_frame` writes a
-frame that a doctor keeps as a DICOM object.
+A source gives the newest frame that it has; older ones that were not taken are dropped and counted.
 """
 
 from __future__ import annotations
@@ -76,23 +74,18 @@ class LiveFrame:
         return 1
 
     def hidden(self, _index: int) -> NDArray[np.bool_] | None:
-        """As `ImageFile.hidden`."""
         return self.padding
 
     def grey(self, _index: int) -> NDArray[np.float32]:
-        """As `ImageFile.grey`."""
         return self.greys
 
     def ends(self, _index: int) -> tuple[float, float]:
-        """As `ImageFile.ends`."""
         return self.black_and_white
 
     def aspect(self, _index: int) -> float:
-        """As `ImageFile.aspect`."""
         return self.display.aspect
 
     def shown(self, _index: int) -> DisplayFrame:
-        """As `ImageFile.shown`."""
         return self.display
 
 

@@ -1,8 +1,4 @@
-"""A model's input from an opened image file: one stack of tensors.
-
-Of an image or a clip these are the chosen frames, cut to the sector or whole.  Of a scan it is one volume: the frames
-of one DICOM object, in the order of their places in the body.
-"""
+"""A model's input from an opened image file: the chosen frames of an image or clip, or one volume of a scan."""
 
 from __future__ import annotations
 
@@ -40,13 +36,11 @@ ULTRASOUND: Final = "US"
 class ModelFrames:
     """The frames *read*, counted from 0 and in the order of the clip, and their tensors, (n, C, H, W) float32.
 
-    `box` is the part of each frame that the model sees (None: all of it; a letterbox is larger than the frame).  For
-    ultrasound, `coloured` is the share of the sector drawn in colour, and `flow` says that the header declares colour
-    flow.  `quality` holds the measures that the doctor is warned of, each with its number; `watched` those of every
-    image, from which drift is seen.  `beside` are the `Cells`,
-    (n, …), of the model's input beside the anatomy; None where there are none or no sector was detected.  `weights` are
-    the quality of each frame against the best of them; empty where one was read.  `unmarked` are the tensors of
-    ultrasound frames with the marks in the sector painted over; None where there are none.
+    `box`: the part of each frame that the model sees (None: all; a letterbox is larger than the frame).  `coloured`:
+    the share of an ultrasound sector drawn in colour; `flow`: the header declares colour flow.  `quality`: the measures
+    of which the doctor is warned; `watched`: those by which drift is seen.  `beside`: the `Cells` beside the anatomy,
+    (n, …). `weights`: the quality of each frame against the best, empty for one.  `unmarked`: the tensors without
+    written marks.
     """
 
     read: tuple[int, ...]

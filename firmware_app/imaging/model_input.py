@@ -1,11 +1,8 @@
 """From a frame to the tensor that a model reads: the one preprocessing, used in training and on the box.
 
-Promise: the same frame and the same :class:`InputSpec` give the same tensor in a converter and in a clinic. The whole
-film (or by the spec, the box around an ultrasound sector, or the film without an even border) is resized to the model's
-size: squashed, or with its aspect kept and black bars beside it. :func:`find_view` says which part of the frame the
-input covers, so a position in the activation map scales linearly back to the frame. Grey values are stretched between
-two percentiles *of the resized film*, so exposure, bit depth and rescale slope do not matter, and burned-in letters or
-dead pixels do not set the scale; or, by the spec, between black and white of the file.
+The whole film (or by the spec, the box around an ultrasound sector, or the film without an even border) is resized to
+the model's size; `find_view` says which part of the frame the input covers.  Greys are stretched between two
+percentiles of the resized film, or by the spec between black and white of the file.
 """
 
 from __future__ import annotations
@@ -39,19 +36,14 @@ def to_model_input(
     ends: tuple[float, float] = EIGHT_BITS,
     aspect: float = SQUARE,
 ) -> NDArray[np.float32]:
-    """Turn one frame into one model input.
+    """One frame as a model input: (1, channels, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros.
 
-    Where the spec crops to the ultrasound sector, ``area`` is used (of a clip: from several frames), or else the
-    sector of this frame; a frame without a sector is taken whole.
+    ``frame``: (H, W) float32, bright is dense, any range, finite; with three channels also (H, W, 3) RGB, with a depth
+    a volume (D, H, W), whose input is (1, 1, spec.depth, spec.height, spec.width). ``area``: the sector to crop to,
+    where the spec asks for it; by default that of this frame, or the whole frame. ``hidden``: (H, W) bool, padding
+    pixels, which do not count for the percentiles. ``ends``: the values of black and white, for a spec with ``greys``
+    "full". ``aspect``: the height of a pixel over its width.
 
-    ``frame``: (H, W) float32, display polarity (bright is dense, as MONOCHROME2), any range, finite. Where the spec has
-    three channels it may be (H, W, 3) RGB; the percentiles are those of its luminance.
-    ``hidden``: (H, W) bool, padding pixels, which do not count for the percentiles.
-    ``ends``: the values of black and white, for a spec with ``greys`` "full".
-    ``aspect``: the height of a pixel over its width; a letterbox keeps the shape that the film has in the body.
-
-    Returns (1, channels, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros. Where the spec has a
-    depth the frame is a volume (D, H, W) and the result (1, 1, spec.depth, spec.height, spec.width).
     Raises :class:`ValueError` when the frame has another number of axes, is empty or holds NaN or infinity.
     """
     coloured = spec.channels == 3 and frame.ndim == 3 and frame.shape[2] == 3

@@ -1,10 +1,7 @@
 """The part of a picture beside the anatomy, and how much of a model's evidence is there.
 
-In ultrasound it is everything outside the sector (`ultrasound_sector`): letters, rulers, the maker's frame, the empty
-background.  In a film it is the area around the exposed field, with anything printed into it: strips along the sides
-that are evenly black, or evenly brighter with an edge at their end.  Dark air beside a shoulder cannot be separated
-from the film and does not count.  A strip that is black from end to end counts, whether collimated, masked or air,
-because no part of a body is in it.  The limits and their figures are in docs/decisions/explanation.md.
+In ultrasound it is everything outside the sector.  In a film it is the area around the exposed field: strips along the
+sides that are evenly black, or evenly brighter with an edge at their end (docs/decisions/explanation.md).
 """
 
 from __future__ import annotations
@@ -67,10 +64,8 @@ def cells_of_radiograph(frame: NDArray[np.float32], hidden: Mask | None = None, 
     """The cells of a film of which a model sees *box* (None: the whole film); None where nothing is beside."""
     left, top, right, bottom = box or (0, 0, frame.shape[1], frame.shape[0])
     x0, y0, x1, y1 = find_exposed_box(frame, hidden)
-    down, across = (
-        _overlap_shares(y0 - top, y1 - top, bottom - top),
-        _overlap_shares(x0 - left, x1 - left, right - left),
-    )
+    down = _overlap_shares(y0 - top, y1 - top, bottom - top)
+    across = _overlap_shares(x0 - left, x1 - left, right - left)
     cells = _whole(1.0 - down[:, np.newaxis] * across[np.newaxis, :])
     if hidden is not None:
         cells = np.maximum(cells, _cells(hidden, (left, top, right, bottom)))
@@ -94,12 +89,9 @@ def stack_cells(frames: Sequence[Cells | None]) -> Cells | None:
 def outside_share(
     strengths: NDArray[np.float32], cells: Cells | None, unmarked: NDArray[np.float32] | None = None
 ) -> float:
-    """The share of the evidence that no tissue gave, 0 to 1; 0 where there is no evidence.
+    """The share of the evidence that no tissue gave, 0 to 1: beside the anatomy (*cells*), and on painted-over marks.
 
-    That is what lies beside the anatomy (*cells*), and within it what is gone once the marks there are painted over.
-    *strengths*: (h, w) in [0, 1] from `packs.tasks.activation_map`, weighted as in the drawing
-    (`reading.children.inference_child`).
-    *unmarked*: the same without marks (`ultrasound_marks`).
+    *strengths*: (h, w) in [0, 1] from `packs.tasks.activation_map`.  *unmarked*: the same without marks.
     """
     drawn = _drawn_strength(strengths)
     outside = np.zeros_like(drawn) if cells is None else cells / np.float32(255.0)

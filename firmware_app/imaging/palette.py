@@ -1,7 +1,8 @@
 """PALETTE COLOR: a stored value is an index into a colour table (PS3.3 C.7.6.3.1.5, C.7.6.3.1.6, segmented C.7.9.2).
 
-Known errors of machines are accepted where the meaning is clear: eight bits stored in 16-bit words, 16-bit descriptors
-with 8-bit entries, tables shorter than announced.
+Known errors of modalities are accepted where the meaning is clear: eight bits stored in 16-bit words, 16-bit
+descriptors with 8-bit entries, tables shorter than announced.  pydicom's `apply_color_lut` would give wrong colours for
+words above an 8-bit table, and for some of these (docs/decisions/pixels.md).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from firmware_app.imaging.dicom_source import HEADER_ERRORS
 from firmware_app.imaging.grey_scale import Floats
 
 _COLOURS: Final = ("Red", "Green", "Blue")
-_DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2
+_DISCRETE, _LINEAR = 0, 1
 _MOST_ENTRIES: Final = 65536
 
 
@@ -53,45 +54,26 @@ def read_palette(header: Dataset, signed: bool) -> Palette:
     return Palette(firsts.pop(), (stacked >> 8 if deep else stacked & 0xFF).astype(np.uint8))
 
 
-def expand_segments(data: NDArray[np.uint8] | NDArray[np.uint16], most: int = _MOST_ENTRIES) -> list[int]:
-    """The entries of segmented *data* (PS3.3 C.7.9.2), at most *most* of them; raises `ValueError`.
+def expand_segments(words: list[int], most: int = _MOST_ENTRIES) -> list[int]:
+    """The entries of segmented *words* (PS3.3 C.7.9.2), at most *most* of them; raises `ValueError`.
 
-    A linear segment's values are rounded to the nearest.  An indirect segment repeats segments that begin at a byte
-    offset of *data*; it may not refer to another indirect one.
+    A linear segment's values are rounded to the nearest.  Indirect segments are refused.
     """
     table: list[int] = []
-    _expand([int(word) for word in data], data.dtype.itemsize, 0, segments=None, table=table, most=most, nested=False)
-    return table[:most]
-
-
-def _expand(
-    words: list[int], width: int, at: int, segments: int | None, table: list[int], most: int, *, nested: bool
-) -> None:
-    """Append *segments* segments (None: all) that begin at word *at* to *table*."""
+    at = 0
     # A trailing single word is padding: the shortest segment has two words and a value.
-    while at + 2 < len(words) and len(table) < most and segments != 0:
+    while at + 2 < len(words) and len(table) < most:
         kind, length, at = words[at], words[at + 1], at + 2
-        segments = None if segments is None else segments - 1
         if kind == _DISCRETE:
             table.extend(words[at : at + length])
             at += length
-        elif kind == _LINEAR:
-            if not table:
-                raise ValueError("a segmented colour table begins with a line from nowhere")
+        elif kind == _LINEAR and table:
             begin, end = table[-1], words[at]
             table.extend((2 * (begin * (length - i) + end * i) + length) // (2 * length) for i in range(1, length + 1))
             at += 1
-        elif kind == _INDIRECT and not nested:
-            size = 4 // width
-            if at + size > len(words):
-                raise ValueError("a segmented colour table ends within a segment")
-            offset = sum(word << (8 * width * i) for i, word in enumerate(words[at : at + size]))
-            if offset % width:
-                raise ValueError("a segmented colour table refers to the middle of an entry")
-            _expand(words, width, offset // width, segments=length, table=table, most=most, nested=True)
-            at += size
         else:
-            raise ValueError(f"a segmented colour table has a segment of kind {kind}")
+            raise ValueError(f"a segmented colour table has a segment of kind {kind} at its entry {len(table)}")
+    return table[:most]
 
 
 def _descriptor(header: Dataset, keyword: str) -> tuple[int, int, int]:
@@ -116,7 +98,7 @@ def _table(header: Dataset, colour: str, entries: int, bits: int) -> NDArray[np.
     if not data:
         raise ValueError(f"its {colour.lower()} table is missing")
     segments: NDArray[Any] = np.frombuffer(data[: len(data) // (bits // 8) * (bits // 8)], f"<u{bits // 8}")
-    return np.asarray(expand_segments(segments.astype(f"u{bits // 8}"), entries), dtype=np.uint16)
+    return np.asarray(expand_segments(segments.tolist(), entries), dtype=np.uint16)
 
 
 def _table_bytes(value: Any) -> bytes:

@@ -1,26 +1,23 @@
 """Pictures without a DICOM header (PNG, JPEG, TIFF, BMP, WebP), opened and decoded by Pillow.
 
-The size is checked before decoding.  Of a JPEG only the first picture is used: what phones append (MPO, CIPA DC-007: a
-smaller copy, a depth map) is no frame.  Of a TIFF every page is a frame, except pages marked as smaller copies or masks
-of others.  A picture of more than `WHOLE_PX` pixels, as phones take them, is reduced while it is decoded: no model or
-screen needs more, and a decode child does not have the memory.
-
-Pixels are copied in strips, which limits memory to 1.5 times the pixels.  Pillow keeps a coloured pixel in four bytes
-and converts whole pictures: with a phone's 50 megapixels that leaves no memory in a decode child for the later steps.
+The size is checked before decoding.  Of a JPEG only the first picture is used, not the smaller copy or depth map that
+phones append (MPO, CIPA DC-007).  Of a TIFF every page is a frame, except smaller copies or masks of others.  A picture
+of more than `WHOLE_PX` pixels is reduced while it is decoded.  Pixels are copied in strips, because Pillow keeps a
+coloured pixel in four bytes and a decode child has no room for a second copy of a phone's 50 megapixels.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from firmware_app.core.errors import Undecodable
@@ -48,11 +45,80 @@ _ORIENTATION: Final = 0x0112
 Image.MAX_IMAGE_PIXELS = None
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class HeaderlessImage:
+    """An `ImageFile` without a DICOM header: no patient data, no window, no padding.
+
+    `frame_pixels` decodes a frame, (H, W) or (H, W, 3), upright.  The last one is kept: model and viewer use the same.
+    """
+
+    hints: tuple[str, ...] = ()
+    identity: Mapping[str, str] = {}
+
+    def __init__(self) -> None:
+        self._last: tuple[int, NDArray[np.generic]] | None = None
+
+    def frame_pixels(self, index: int) -> NDArray[np.generic]:
+        raise NotImplementedError
+
+    @property
+    def rows(self) -> int:
+        """The height of the decoded picture, which may be reduced."""
+        return int(self._current().shape[0])
+
+    @property
+    def columns(self) -> int:
+        """The width of the decoded picture, which may be reduced."""
+        return int(self._current().shape[1])
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether its frames have three channels."""
+        return self._current().ndim == 3
+
+    def hidden(self, index: int) -> None:
+        """None: only a DICOM header names padding pixels."""
+
+    def grey(self, index: int) -> NDArray[np.float32]:
+        pixels = self._pixels(index)
+        if pixels.ndim == 3:
+            return luminance(pixels)
+        return np.nan_to_num(pixels.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
+
+    def aspect(self, index: int) -> float:
+        """Square: what a picture file says of its density is about printing."""
+        return SQUARE
+
+    def ends(self, index: int) -> tuple[float, float]:
+        """Of 8 or 16 bits, and the frame's own for others."""
+        pixels = self._pixels(index)
+        if pixels.dtype.kind == "f" or pixels.max(initial=0) > _SIXTEEN_BITS:
+            grey = self.grey(index)
+            return float(grey.min()), float(grey.max())
+        return 0.0, 255.0 if pixels.dtype == np.uint8 else _SIXTEEN_BITS
+
+    def shown(self, index: int) -> DisplayFrame:
+        pixels, aspect = self._pixels(index), self.aspect(index)
+        if pixels.ndim == 3:
+            return DisplayFrame(pixels.astype(np.uint8, copy=False), aspect=aspect)
+        limits = (0.0, 255.0) if pixels.dtype == np.uint8 else None
+        shown, slope, intercept = to_greys(self.grey(index), 0.0 if pixels.dtype == np.float32 else 1.0, False, limits)
+        return DisplayFrame(shown, slope, intercept, aspect=aspect)
+
+    def _current(self) -> NDArray[np.generic]:
+        return self._pixels(self._last[0] if self._last else 0)
+
+    def _pixels(self, index: int) -> NDArray[np.generic]:
+        if self._last is None or self._last[0] != index:
+            self._last = None
+            self._last = index, self.frame_pixels(index)
+        return self._last[1]
+
+
+@dataclass(eq=False)
+class Picture(HeaderlessImage):
     """An opened picture; its frames are the `pages`, by number in the file; `mode` is Pillow's mode of the first.
 
-    The last decoded frame is kept.  The file is opened again for each frame, because Pillow would keep its own copy.
+    The file is opened again for each frame, because Pillow would keep its own copy.
     """
 
     path: Path
@@ -62,72 +128,21 @@ class Picture:
     """Whether all pages are of one size and kind, as the frames of a clip are."""
     reduced: bool = False
     """Whether any of the pages is reduced."""
-    _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.hints = (REDUCED_HINT,) if self.reduced else ()
 
     @property
     def frames(self) -> int:
         return len(self.pages)
 
-    @property
-    def rows(self) -> int:
-        """The height of the decoded picture, which may be reduced."""
-        return int(self._pixels(next(iter(self._last), 0)).shape[0])
-
-    @property
-    def columns(self) -> int:
-        """The width of the decoded picture, which may be reduced."""
-        return int(self._pixels(next(iter(self._last), 0)).shape[1])
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Empty: a picture file holds no patient data."""
-        return {}
-
-    @property
-    def hints(self) -> tuple[str, ...]:
-        """As `ImageFile.hints`; known before any frame is decoded."""
-        return (REDUCED_HINT,) if self.reduced else ()
-
-    def hidden(self, index: int) -> None:
-        """None: only a DICOM header names padding pixels."""
-
-    def grey(self, index: int) -> NDArray[np.float32]:
-        """(H, W) float32, as `ImageFile.grey`."""
-        pixels = self._pixels(index)
-        if pixels.ndim == 3:
-            return luminance(pixels)
-        return np.nan_to_num(pixels.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
-
-    def aspect(self, index: int) -> float:
-        """As `ImageFile.aspect`: what a picture file says of its density is about printing."""
-        return SQUARE
-
-    def ends(self, index: int) -> tuple[float, float]:
-        """As `ImageFile.ends`: of 8 or 16 bits, and the frame's own for others."""
-        pixels = self._pixels(index)
-        if pixels.dtype.kind == "f" or pixels.max(initial=0) > _SIXTEEN_BITS:
-            grey = self.grey(index)
-            return float(grey.min()), float(grey.max())
-        return 0.0, 255.0 if pixels.dtype == np.uint8 else _SIXTEEN_BITS
-
-    def shown(self, index: int) -> DisplayFrame:
-        """As `ImageFile.shown`; pictures carry no window."""
-        pixels = self._pixels(index)
-        if pixels.ndim == 3:
-            return DisplayFrame(pixels.astype(np.uint8, copy=False))
-        limits = (0.0, 255.0) if pixels.dtype == np.uint8 else None
-        shown, slope, intercept = to_greys(self.grey(index), 0.0 if pixels.dtype == np.float32 else 1.0, False, limits)
-        return DisplayFrame(shown, slope, intercept)
-
-    def _pixels(self, index: int) -> NDArray[np.generic]:
-        """(H, W) or (H, W, 3), upright.  WhiteIsZero TIFFs above 8 bits are inverted here, the others by Pillow."""
-        if index not in self._last:
-            self._last.clear()
-            try:
-                self._last[index] = _decode_page(self.path, self.pages[index])
-            except DECODING_ERRORS:
-                raise Undecodable(detail="the picture is broken") from None
-        return self._last[index]
+    def frame_pixels(self, index: int) -> NDArray[np.generic]:
+        """WhiteIsZero TIFFs above 8 bits are inverted here, the others by Pillow."""
+        try:
+            return _decode_page(self.path, self.pages[index])
+        except DECODING_ERRORS:
+            raise Undecodable(detail="the picture is broken") from None
 
 
 @contextmanager
@@ -180,7 +195,7 @@ def _decode_page(path: Path, page: int) -> NDArray[np.generic]:
         _check_size(image)
         factor = _factor(image)
         if image.format == "JPEG" and factor > 1:
-            set_draft_size(image, factor)
+            image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
             pixels = read_pixels(image)
         else:
             pixels = read_pixels(image, factor)
@@ -237,14 +252,10 @@ LARGEST_PX: Final = 128 * 1024 * 1024
 """The limit for any picture: above it even a JPEG decoded at a quarter of its size takes too long for a doctor."""
 DECODER_BYTES: Final = 208 * 1024 * 1024
 """How much of a picture may be in memory while its strips are copied."""
-_DECODING_BYTES: Final = 288 * 1024 * 1024
-"""`DECODER_BYTES` and what a decoder needs in addition."""
 _STRIP_PX: Final = 1 << 20
 _GREY: Final = ("1", "L", "LA")
 _BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
 """Bytes of a pixel in Pillow, by mode; four in any other mode."""
-_TIFF_BITS, _TIFF_COMPRESSION, _TIFF_ORIENTATION, _TIFF_SAMPLES = 258, 259, 274, 277
-_TIFF_ROWS_PER_STRIP, _TIFF_STRIP_BYTES = 278, 279
 _WEBP_BYTES: Final = 13
 """Bytes of a WebP pixel: two canvases of libwebp, one of Pillow, and a little for the copies between them."""
 
@@ -253,18 +264,9 @@ def largest_px(image: Image.Image) -> int:
     """The largest number of pixels for a picture of this kind; needs only its header."""
     if image.format == "JPEG":
         kept = _coefficient_bytes(image)
-    elif image.format == "WEBP":
-        kept = _WEBP_BYTES
     else:
-        kept = _BYTES.get(image.mode, 4)
-    most = min(LARGEST_PX, int(DECODER_BYTES / kept)) if kept else LARGEST_PX
-    beside = _tiff_bytes(image) if image.format == "TIFF" else 0.0
-    return min(most, int(_DECODING_BYTES / (kept + beside))) if beside else most
-
-
-def set_draft_size(image: Image.Image, factor: int) -> None:
-    """Make Pillow decode a JPEG at half, a quarter or an eighth of its size (only its low frequencies)."""
-    image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
+        kept = _WEBP_BYTES if image.format == "WEBP" else _BYTES.get(image.mode, 4)
+    return min(LARGEST_PX, int(DECODER_BYTES / kept)) if kept else LARGEST_PX
 
 
 def read_pixels(image: Image.Image, factor: int = 1) -> NDArray[np.generic]:
@@ -311,41 +313,9 @@ def _reduce_strip(strip: Image.Image, factor: int) -> NDArray[np.generic]:
 
 
 def _coefficient_bytes(image: Image.Image) -> float:
-    """Bytes of coefficients that libjpeg keeps for each pixel of a JPEG with several scans; 0 for a JPEG with one."""
-    if not image.info.get("progressive") and not _is_in_several_scans(image):
-        return 0.0
+    """Bytes of coefficients that libjpeg keeps for each pixel of a progressive JPEG; 0 for a JPEG with one scan."""
     layers = [(across, down) for _, across, down, _ in getattr(image, "layer", ())]
-    if not layers:
+    if not image.info.get("progressive") or not layers:
         return 0.0
     most = max(across for across, _ in layers) * max(down for _, down in layers)
     return float(2 * sum(across * down for across, down in layers) / max(most, 1))
-
-
-def _is_in_several_scans(image: Image.Image) -> bool:
-    """Whether a baseline JPEG has several scans.  As in libjpeg: its first scan has fewer components than its frame.
-
-    Pillow has read the file up to the end of that scan's header.
-    """
-    if not isinstance(image, ImageFile.ImageFile) or image.fp is None:
-        return False
-    read = image.fp.tell()
-    image.fp.seek(0)
-    head = image.fp.read(read)
-    scans = (start for marker, start in codestream.iterate_segments(head) if marker == codestream.START_OF_SCAN)
-    scan = next(scans, len(head))
-    return int.from_bytes(head[scan + 4 : scan + 5]) < len(getattr(image, "layer", ()))
-
-
-def _tiff_bytes(image: Image.Image) -> float:
-    """Bytes needed for each pixel in addition to Pillow's own: libtiff decodes whole strips (TIFF 6.0, section 3), and
-    a picture with a rotated orientation is turned as a whole."""
-    tags = getattr(image, "tag_v2", {})
-    kept = _BYTES.get(image.mode, 4)
-    turned = float(kept) if tags.get(_TIFF_ORIENTATION, 1) != 1 else 0.0
-    if tags.get(_TIFF_COMPRESSION, 1) == 1:
-        return turned
-    bits = tags.get(_TIFF_BITS, (1,))
-    sample_bytes = max(bits if isinstance(bits, tuple) else (bits,)) / 8 * tags.get(_TIFF_SAMPLES, 1)
-    share = min(1.0, tags.get(_TIFF_ROWS_PER_STRIP, image.height) / max(image.height, 1))
-    coded = max(tags.get(_TIFF_STRIP_BYTES, (0,)), default=0) / max(image.width * image.height, 1)
-    return max(turned, float(share * sample_bytes + coded))

@@ -1,12 +1,6 @@
 """Operations on masks and greys for which the box has no SciPy: morphology, convex hulls, box means, Lee's filter.
 
 Masks are (H, W) bool of a few hundred pixels on a side; the mask operations are not meant for whole radiographs.
-
-`lee_filter` reduces speckle and keeps edges: the local-statistics filter of Lee (IEEE PAMI 2(2), 1980, 165-168).  Of
-the classic speckle filters (Lee 1980, Frost 1982, Kuan 1985, Yu and Acton's SRAD 2002) it is the cheapest: two box
-means and no iteration.  A displayed B-mode image is log-compressed, which turns multiplicative speckle into nearly
-additive noise, so Lee's equations (8) and (9) apply: where a window varies no more than speckle, a pixel becomes the
-window's mean; where it varies more (an edge, a calcification), the pixel keeps its value.
 """
 
 from __future__ import annotations
@@ -177,10 +171,10 @@ _FLAT: Final = 1e-4  # of the largest local variance: below it is only rounding 
 def lee_filter(
     frame: NDArray[np.float32], reach: int = LEE_REACH_PX, noise: float | None = None
 ) -> NDArray[np.float32]:
-    """(H, W) float32, finite → the same shape, windows of ``2 * reach + 1`` pixels.
+    """Lee's local-statistics filter (IEEE PAMI 2(2), 1980, 165-168), equations 8 and 9: less speckle, the same edges.
 
-    *noise* is the variance of the speckle in squared greys; by default the median of the local variances above `_FLAT`,
-    because most of the sector is tissue whose only texture is speckle.
+    (H, W) float32, finite → the same shape, windows of ``2 * reach + 1`` pixels.  *noise* is the variance of the
+    speckle in squared greys, by default the median of the local variances above `_FLAT`.
     """
     values = frame.astype(np.float64)
     mean = box_mean(values, reach)
@@ -198,6 +192,18 @@ def box_mean(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     sums = np.cumsum(np.cumsum(np.pad(np.pad(values, reach, mode="edge"), ((1, 0), (1, 0))), axis=0), axis=1)
     whole = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     return np.asarray(whole / side**2, dtype=np.float64)
+
+
+COLOURED_LEVELS: Final = 51
+"""Levels of 255 between the channels from which a pixel is coloured: tinted greys and JPEG's noise are below."""
+_DARKEST_LEVELS: Final = 64
+
+
+def to_levels(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """*frame* with its darkest grey as 0, in 8-bit levels; any other range is scaled to it."""
+    low, high = float(frame.min()), float(frame.max())
+    moved = frame - np.float32(low)
+    return moved if _DARKEST_LEVELS <= high - low <= 255 or high <= low else moved * np.float32(255.0 / (high - low))
 
 
 def channel_spread(rgb: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:

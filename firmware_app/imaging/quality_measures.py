@@ -1,13 +1,7 @@
 """Quality measures of a frame: one number for each possible fault.  Larger is worse; every measure is a pure function.
 
-Measures are computed on a small picture, `ReducedFrame`, whose size is close to that of a model's input.  Numbers have
-no unit unless stated.  Lengths are in pixels of the 128-pixel picture, so 1 pixel is 1/128 of the frame's side; finer
-detail is lost to a model of 224 pixels too.
-
-Three measures are learnt from frontal chest radiographs: orientation, whether a side is cut off, whether it is a chest
-at all.  Each is a product of templates with a 16 × 16 thumbnail.  ``python -m
-converters.shipped_packs.chest_templates`` learns the templates from public images and writes `TEMPLATES_FILE`;
-docs/decisions/quality.md names the images and the accuracy.
+Measures are computed on `ReducedFrame`, close to the size of a model's input.  Three are learnt from frontal chest
+radiographs: products of templates with a 16 × 16 thumbnail (``python -m converters.shipped_packs.chest_templates``).
 """
 
 from __future__ import annotations
@@ -77,15 +71,12 @@ _AN_END: Final = 0.02  # share of the range that counts as its end
 _SURROUNDINGS_PX: Final = 8  # to each side
 _STANDS_OUT: Final = 0.3  # of the range, above its surroundings
 _TINTED: Final = 8  # levels of 255 between the channels; JPEG's rounding leaves 3
-_COLOURED: Final = 51
 
 
 def spectral_fall_off(look: ReducedFrame) -> tuple[float, float, float, float]:
-    """The loss of power from coarse (0.05 to 0.12 cycles per pixel) to fine (0.2 to 0.45), as a natural logarithm, in
-    four directions: across, and every further 45 degrees.
+    """The loss of power from coarse (0.05 to 0.12 cycles per pixel) to fine (0.2 to 0.45), as a natural logarithm.
 
-    The amplitude spectra of sharp pictures have similar slopes; those of blurred ones are steeper (Field & Brady 1997,
-    Vision Research 37:3367).
+    In four directions: across, and every further 45 degrees (after Field & Brady 1997, Vision Research 37:3367).
     """
     greys = look.greys.astype(np.float64)
     power = np.abs(np.fft.rfft2((greys - greys.mean()) * _WINDOW)) ** 2
@@ -151,7 +142,7 @@ def tinted_share(rgb: NDArray[np.uint8]) -> float:
 
 def coloured_share(rgb: NDArray[np.uint8]) -> float:
     """The share of pixels whose channels differ by more than a fifth of the range."""
-    return _share(_channel_differences(rgb) > _COLOURED)
+    return _share(_channel_differences(rgb) > pixel_operations.COLOURED_LEVELS)
 
 
 def _channel_differences(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,13 +1,8 @@
 """Volumes: arrange the slices of a scan by position, and read their voxels; for a CT in Hounsfield units.
 
-Slices are ordered by position, never by instance number or file name.  Slices that belong together (same series, frame
-of reference, orientation, size and pixel spacing) are projected on their common normal.  A `SliceStack` has passed
-every check of even spacing.  Slices that fail are left out with a code, because a volume with a gap or an overlap gives
-wrong sizes without looking wrong.
-
-Voxels are int16 (2 bytes per voxel) where all values are whole numbers, else float32 (4 bytes).  The rare volume with a
-whole number outside int16 is converted when that value is read.  Only the volume and the current slice are in memory.
-512 slices of 512 × 512 voxels take 256 MiB as int16 and 512 MiB as float32.
+Slices are ordered by position, never by instance number or file name.  Those that fail a check of even spacing are left
+out with a code, because a volume with a gap or an overlap gives wrong sizes without looking wrong.  Voxels are int16
+where all values are whole numbers, else float32.
 """
 
 from __future__ import annotations
@@ -63,44 +58,6 @@ class SliceStack:
 
     slices: tuple[Slice, ...]
     step: Vector
-
-    @property
-    def affine(self) -> NDArray[np.float64]:
-        """(4, 4): (column, row, slice, 1) → (x, y, z, 1) of the voxel's centre in LPS, mm; gantry tilt gives a shear.
-
-        PS3.3 equation C.7.6.2.1-1 with a third direction.  `ras` is the same in NIfTI's axes.
-        """
-        first = self.slices[0]
-        down_mm, across_mm = first.pixel_mm
-        matrix = np.eye(4)
-        matrix[:3, 0] = np.asarray(first.across) * across_mm
-        matrix[:3, 1] = np.asarray(first.down) * down_mm
-        matrix[:3, 2] = self.step
-        matrix[:3, 3] = first.position
-        return matrix
-
-    @property
-    def ras(self) -> NDArray[np.float64]:
-        """`affine` with x to the patient's right and y to the front, for tools that use NIfTI."""
-        return np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.affine
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """(between planes, down, across) in mm; the first is along the normal, so the product is a voxel's volume."""
-        return (abs(float(np.dot(self.step, self.slices[0].normal))), *self.slices[0].pixel_mm)
-
-    @property
-    def tilt_degrees(self) -> float:
-        """The angle between the table's movement and the slices' normal: the gantry tilt, 0 without tilt."""
-        return _tilt(np.asarray(self.step), self.slices[0].normal)
-
-    @property
-    def sheared(self) -> bool:
-        """Whether tilt shifts the image by more than half a pixel from the first slice to the last."""
-        normal = self.slices[0].normal
-        aside = np.asarray(self.step) - np.dot(self.step, normal) * normal
-        moved = float(np.linalg.norm(aside)) * (len(self.slices) - 1)
-        return moved > min(self.slices[0].pixel_mm) / 2
 
     @property
     def unit(self) -> str:

@@ -1,8 +1,6 @@
 """One slice of a scan: its position in the body, and what distinguishes it from others.  No pixel is read here.
 
-Positions are in DICOM's patient coordinates, LPS: x grows to the patient's left, y to the back, z to the head, in
-millimetres (PS3.3 C.7.6.2.1.1).  A classic object is one slice; an enhanced one has a slice in each frame, described by
-its functional groups (PS3.3 C.7.6.16.2).
+Positions are in DICOM's patient coordinates, LPS, in millimetres (PS3.3 C.7.6.2.1.1).
 """
 
 from __future__ import annotations

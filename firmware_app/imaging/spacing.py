@@ -1,9 +1,7 @@
 """The size of a pixel in millimetres and its meaning: only a calibrated spacing is the size in the patient.
 
-A projection's Imager Pixel Spacing is measured at the detector, where everything is magnified (PS3.3 10.7.1.1).  So
-sizes stay in pixels, and the millimetres are kept separately, labelled as detector spacing.  Ultrasound and cameras
-have no such detector.  The scale of an ultrasound picture is given by its regions (A.6.4, C.8.5.5); a Pixel Spacing
-that is not declared as calibrated is of unknown origin there.
+A projection's Imager Pixel Spacing is measured at the detector, where everything is magnified (PS3.3 10.7.1.1).
+Ultrasound and cameras have no such detector; a picture's regions give its scale (C.8.5.5).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Detects text in a picture, without reading it: RapidOCR's network on the box's own runtime.
+"""Detects text in a picture, without reading it: RapidOCR's network (extra `ocr`) on the box's own runtime.
 
-The network is PaddleOCR's, shipped in the package `rapidocr` (extra `ocr`).  Only its model file is used: none of the
-package's code is loaded and nothing is downloaded.  Its output is a probability map of text (Liao et al., Real-time
-Scene Text Detection with Differentiable Binarization, 2020); this module joins the cells of the map to boxes.
+Only the model file of the package is used.  Its output is a probability map (Liao et al., Real-time Scene Text
+Detection with Differentiable Binarization, 2020); this module joins the cells of the map to boxes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging.pixel_operations import Mask
+from firmware_app.imaging.pixel_operations import Mask, label_components
 
 Box = tuple[int, int, int, int]
 
@@ -89,19 +88,12 @@ def join_cells(likely: NDArray[np.float32]) -> list[Box]:
 def _piece_boxes(mask: Mask) -> list[Box]:
     """The bounding boxes of the connected pieces of *mask*, in cells."""
     rows, columns = (side // _CELL_PX for side in mask.shape)
-    cells = mask[: rows * _CELL_PX, : columns * _CELL_PX].reshape(rows, _CELL_PX, columns, _CELL_PX).any(axis=(1, 3))
-    left = {(int(y), int(x)) for y, x in np.argwhere(cells)}
+    blocks = mask[: rows * _CELL_PX, : columns * _CELL_PX].reshape(rows, _CELL_PX, columns, _CELL_PX)
+    cells: Mask = np.asarray(blocks.any(axis=(1, 3)))
+    numbers, count = label_components(cells)
     boxes: list[Box] = []
-    while left:
-        waiting = [left.pop()]
-        piece = list(waiting)
-        while waiting:
-            y, x = waiting.pop()
-            for beside in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                if beside in left:
-                    left.remove(beside)
-                    waiting.append(beside)
-                    piece.append(beside)
-        ys, xs = [y for y, _ in piece], [x for _, x in piece]
-        boxes.append((min(xs) * _CELL_PX, min(ys) * _CELL_PX, (max(xs) + 1) * _CELL_PX, (max(ys) + 1) * _CELL_PX))
+    for number in range(1, count + 1):
+        ys, xs = np.nonzero(numbers == number)
+        x0, y0, x1, y1 = (int(side) * _CELL_PX for side in (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+        boxes.append((x0, y0, x1, y1))
     return boxes

@@ -1,13 +1,8 @@
-"""Marks that the machine wrote into an ultrasound picture: callipers, dotted lines, arrows, letters, ticks of a ruler.
+"""Marks that the modality wrote into an ultrasound picture: callipers, dotted lines, arrows, letters, ticks of a ruler.
 
-A beam is several pixels wide, so tissue is not bright over one or two pixels across and dark on both sides of them;
-bright layers (fascia, diaphragm) are thin in depth only.  A pen is as thin across as in depth.  So a stroke begins
-where a white top-hat across is high: a level line, wider than a stroke, opens the picture, and what that takes away is
-left.  From there a stroke is followed along what is thin in depth alone, as the level arm of a cross.  Where the tissue
-itself is as grainy as strokes, it takes more to be one.  Thin lines of full colour are strokes too; broad areas of
-colour are Doppler.
-
-Limits and figures: docs/decisions/explanation.md.
+A beam is several pixels wide, so tissue is not bright over one or two pixels across and dark on both sides of them, and
+a pen is.  A stroke begins where a white top-hat across is high, and is followed along what is thin in depth alone.
+Thin lines of full colour are strokes too.  Limits and figures: docs/decisions/explanation.md.
 """
 
 from __future__ import annotations
@@ -36,10 +31,7 @@ NEAR: Final = 0.025
 """Side of the blocks, as a share of the longer side, in which they are counted, with the eight blocks around."""
 FARTHEST_PX: Final = 12
 """Pixels, times the reach, over which a stroke is followed: more than half the arm of a cross."""
-COLOURED: Final = 51
-"""Levels between the channels of a coloured pixel, as in `ultrasound_sector.coloured_share`."""
 
-_DARKEST_LEVELS: Final = 64
 _BLACK: Final = 8
 _OF_PIXELS: Final = 0.95
 _LEAST_TISSUE: Final = 0.25  # of the picture; what is missing of it counts as smooth
@@ -52,7 +44,7 @@ _Levels = NDArray[np.uint8]
 
 def find_strokes(grey: NDArray[np.float32], rgb: NDArray[np.unsignedinteger[Any]] | None = None) -> Mask:
     """The marks in a frame: (H, W) greys of any range, and 8-bit (H, W, 3) *rgb* if it has colours → (H, W) bool."""
-    levels = _levels(grey)
+    levels = np.clip(pixel_operations.to_levels(grey), 0, 255).astype(np.uint8)
     reach = max(1, round(max(levels.shape) / SIDE_PER_PX))
     across, down = _top_hat(levels, reach, 1), _top_hat(levels, reach, 0)
     coarse = max(1.0, GRAIN * _grain(levels, across) / SEED)
@@ -83,13 +75,6 @@ def _spread_means(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """The means of blocks of *side* pixels, smoothly from one to the next."""
     image = Image.fromarray(plane)
     return np.asarray(image.reduce(side).resize(image.size, Image.Resampling.BILINEAR), np.float32)
-
-
-def _levels(grey: NDArray[np.float32]) -> _Levels:
-    """*grey* in 8-bit levels from its darkest; as in `sector`, what has a byte's range already is not stretched."""
-    low, high = float(grey.min()), float(grey.max())
-    scale = 1.0 if _DARKEST_LEVELS <= high - low <= 255 or high <= low else 255.0 / (high - low)
-    return np.asarray(np.clip((grey - np.float32(low)) * np.float32(scale), 0, 255), np.uint8)
 
 
 def _top_hat(levels: _Levels, reach: int, axis: int) -> _Levels:
@@ -149,5 +134,5 @@ def _follow_strokes(seeds: Mask, along: Mask, steps: int) -> Mask:
 
 def _find_colour_lines(rgb: NDArray[np.unsignedinteger[Any]], reach: int) -> Mask:
     """Thin lines of full colour."""
-    full = np.asarray(pixel_operations.channel_spread(rgb) > COLOURED)
+    full = np.asarray(pixel_operations.channel_spread(rgb) > pixel_operations.COLOURED_LEVELS)
     return np.asarray(full & ~pixel_operations.open_mask(full, reach)) if full.any() else full

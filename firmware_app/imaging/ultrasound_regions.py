@@ -1,8 +1,7 @@
-"""The regions of an ultrasound picture with their scale, and a clip's frame rate, from the DICOM header.
+"""The regions of an ultrasound picture with their scale, and a clip's frame rate (PS3.3 C.8.5.5).
 
-Sequence of Ultrasound Regions (0018,6011), PS3.3 C.8.5.5.  Images are often cropped or reduced after they left the
-machine, without a change to the regions: two of pydicom's three ultrasound files are like that.  So if any region is
-not inside the image, the whole list is ignored, its positions and its scales.
+Images are often cropped or reduced without a change to the regions, so if any of them is not inside the image, the
+whole list is ignored.
 """
 
 from __future__ import annotations

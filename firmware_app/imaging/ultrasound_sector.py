@@ -1,9 +1,8 @@
 """The sector of an ultrasound picture: the area with echoes, without rulers, text and the maker's frame.
 
-It comes from the header's regions if they are plausible (`ultrasound_regions`), else from the pixels.  In a still, it
-is the area that differs from the flat background; in a clip, also the area that moves, because nothing outside the
-sector moves.  Thin strokes are removed and the largest piece is kept.  Its convex hull is the sector (a fan, a
-trapezoid and a rectangle are convex), minus the area above the arc of a curved probe.
+It comes from the header's regions if they are plausible, else from the pixels: what differs from the flat background,
+in a clip also what moves.  Strokes are removed, the largest piece is kept, and its convex hull is the sector, minus the
+area above the arc of a curved probe.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ _DIP_PX: Final = 2.0
 _DIP_FITS_PX: Final = 1.5
 _BESIDE_STILL: Final = 0.2  # largest share of the moving area outside the texture that is joined with it
 _MOST_MORE: Final = 3.0  # largest ratio of texture to moving area; more is a screen full of letters
-_COLOURED: Final = 51  # levels between the channels of a pixel
 
 Box = tuple[int, int, int, int]
 
@@ -84,7 +82,7 @@ def sector_from_regions(regions: Sequence[Region], rows: int, columns: int) -> S
 
 def detect_sector(frame: NDArray[np.float32]) -> Sector | None:
     """The sector of one frame, (H, W) greys of any range; None where none is detected."""
-    return _grow_to_picture(_largest_piece(_foreground_mask(_levels(frame))), frame.shape, "texture")
+    return _grow_to_picture(_largest_piece(_foreground_mask(pixel_operations.to_levels(frame))), frame.shape, "texture")
 
 
 class SectorDetector:
@@ -98,7 +96,7 @@ class SectorDetector:
 
     def see(self, frame: NDArray[np.float32]) -> None:
         """Add a frame, (H, W) greys; all frames have one shape."""
-        levels = _levels(frame)
+        levels = pixel_operations.to_levels(frame)
         small = _small(levels).astype(np.float64)
         if self._count == 0:
             self._shape = (frame.shape[0], frame.shape[1])
@@ -132,17 +130,10 @@ def coloured_share(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None)
     A pixel is coloured where its channels differ by more than a fifth of the range; tinted greys and JPEG's chroma
     noise are below that (docs/decisions/clips.md).
     """
-    shown = pixel_operations.channel_spread(rgb) > _COLOURED
+    shown = pixel_operations.channel_spread(rgb) > pixel_operations.COLOURED_LEVELS
     if sector is not None:
         shown = shown[sector.mask]
     return float(shown.mean()) if shown.size else 0.0
-
-
-def _levels(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-    """*frame* with its darkest grey as 0, in 8-bit levels; any other range is scaled to it."""
-    low, high = float(frame.min()), float(frame.max())
-    moved = frame - np.float32(low)
-    return moved if _DARKEST_LEVELS <= high - low <= 255 or high <= low else moved * np.float32(255.0 / (high - low))
 
 
 def _foreground_mask(levels: NDArray[np.float32]) -> Mask:

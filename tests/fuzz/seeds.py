@@ -19,7 +19,6 @@ from pydicom.sequence import Sequence
 from pydicom.uid import (
     JPEG2000,
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     HTJ2KLossless,
     ImplicitVRLittleEndian,
@@ -74,7 +73,6 @@ def _plain() -> Iterator[tuple[str, FileDataset]]:
     yield "explicit", films.film(grey(), WindowCenter="2000\\100", WindowWidth="3000\\50", RescaleSlope="-1.5")
     yield "implicit", films.film(grey(), syntax=ImplicitVRLittleEndian, VOILUTFunction="SIGMOID", WindowCenter="9")
     yield "big", films.film(grey("int16"), syntax=ExplicitVRBigEndian, PixelPaddingValue=-20)
-    yield "deflated", films.film(grey("uint8"), syntax=DeflatedExplicitVRLittleEndian)
     yield "inverse", films.film(grey(), PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=13)
     yield "rgb", films.film(colour(), PlanarConfiguration=1)
     yield "ybr", films.film(colour(), PhotometricInterpretation="YBR_FULL")

@@ -17,10 +17,9 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import convert_color_space
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 
-from firmware_app.core.child_process import Child
 from firmware_app.imaging import deidentification, deidentified_pixels, dicom_image
 from tests import films, peers
-from tests.unit.imaging.test_deidentified_pixels import COLUMNS, IDENTITIES, ROWS, inside, palette, screen, ultrasound
+from tests.unit.imaging.test_deidentified_pixels import IDENTITIES, inside, palette, screen, ultrasound
 
 FRAMES = 5
 
@@ -61,7 +60,7 @@ def by_dcmtk(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(exported.PixelData, np.uint8)[: int(np.prod(shape))].reshape(shape)
 
 
-@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"])
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "MONOCHROME1", "PALETTE COLOR"])
 def test_a_clip_leaves_smaller_and_everybody_reads_its_words(tmp_path: Path, photometric: str) -> None:
     dataset, samples = coloured(photometric)
     out = left(tmp_path, dataset)
@@ -107,10 +106,7 @@ def test_a_clip_of_colour_jpeg_leaves_as_it_is_decoded(tmp_path: Path) -> None:
     ("size", "syntax"),
     [
         ((1, 1), ExplicitVRLittleEndian),  # smaller than any stream, and than the room that the encoder takes for one
-        ((1, 7), ExplicitVRLittleEndian),
-        ((9, 1), ExplicitVRLittleEndian),
         ((11, 13), JPEGLSLossless),
-        ((1, 401), JPEGLSLossless),
         ((401, 1), JPEGLSLossless),
     ],
 )
@@ -125,13 +121,6 @@ def test_frames_of_any_shape_leave_with_their_words(tmp_path: Path, size: tuple[
         assert [len(stream) % 2 for stream in streams] == [0, 0, 0]
     with dicom_image.open_dicom_image(out) as after:
         assert np.array_equal(np.stack([after.reader.frame(index) for index in range(3)]), clip)
-
-
-def test_a_clip_of_mere_noise_leaves_as_its_words_which_are_smaller(tmp_path: Path) -> None:
-    clip = np.random.default_rng(1).integers(0, 256, (3, ROWS, COLUMNS), dtype=np.uint8)
-    exported = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
-    assert exported.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-    assert exported.PixelData == clip.tobytes()
 
 
 def test_a_still_and_a_deep_clip_leave_as_their_words(tmp_path: Path) -> None:
@@ -149,17 +138,3 @@ def test_a_clip_too_long_for_the_child_s_time_leaves_as_its_words(
     dataset, clip = coloured("RGB")
     monkeypatch.setattr(deidentified_pixels, "_MOST_STREAMED", clip.nbytes - 1)
     assert dcmread(left(tmp_path, dataset)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-
-
-def test_a_clip_without_the_memory_to_compress_it_leaves_as_its_words(tmp_path: Path) -> None:
-    frame = np.zeros((3000, 4000, 3), np.uint8)
-    path = films.save(tmp_path, "clip.dcm", films.film(frame, NumberOfFrames=2, pixel_data=frame.tobytes() * 2))
-    child = Child("firmware_app.reading.children.export_child", ("170", "60"), silent=True)
-    try:
-        child.await_ready()
-        child.send({"file": str(path), "out": str(tmp_path / "out.dcm"), "looked": True, "key": "00" * 32})
-        assert child.receive(60).header["written"]["frames"] == 2
-    finally:
-        child.kill()
-    exported = dcmread(tmp_path / "out.dcm", stop_before_pixels=True)
-    assert exported.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian

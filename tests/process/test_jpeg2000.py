@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from imagecodecs import jpeg2k_encode
-from pydicom.uid import JPEG2000
 
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
-from tests.unit.imaging.test_jpeg2000 import COLUMNS, ROWS, coded, noise, saved
-
-SHORT_OF_MEMORY = """
-import resource, sys
-from pathlib import Path
-import numpy as np
-from firmware_app.imaging import dicom_source as source
-from firmware_app.imaging.codec import deep_jpeg as jpeg2000
-from firmware_app.imaging.codec.stored_frames import FrameReader as Reader
-from firmware_app.core import child_loop as confinement
-with source.open_source(Path(sys.argv[1])) as found:
-    stream = Reader(found).compressed(0)
-    jpeg2000.os.sched_getaffinity = lambda _: {0}
-    jpeg2000.decode_jpeg2000(stream)
-    confinement.confine(4)
-    jpeg2000.os.sched_getaffinity = lambda _: {0, 1}
-    print(np.asarray(jpeg2000.decode_jpeg2000(stream), np.int64).sum())
-"""
-
-
-def test_a_child_without_room_for_another_stack_decodes_on_one_core(tmp_path: Path) -> None:
-    pixels = noise(ROWS, COLUMNS)
-    path = saved(tmp_path, coded(pixels), pixels, JPEG2000)
-    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.stdout.strip(), done.stderr) == (str(pixels.astype(np.int64).sum()), "")
+from tests.unit.imaging.test_jpeg2000 import noise, saved
 
 
 def test_a_film_of_27_megapixels_is_read_whatever_its_threads_took(tmp_path: Path) -> None:

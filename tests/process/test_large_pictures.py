@@ -20,9 +20,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from firmware_app.cases.errors import DecodeGaveUp, InferenceGaveUp
-from firmware_app.core import child_loop
 from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import Undecodable
 from firmware_app.core.records import Reason
 from firmware_app.imaging import image_file, picture
 from firmware_app.imaging.errors import FrameTooLarge
@@ -32,7 +30,6 @@ from firmware_app.reading.hints import PIXEL_HINTS
 from firmware_app.reading.reader_steps import ReadingAttempt
 from tests import films
 from tests.peers import REPOSITORY
-from tests.wire import bombs
 
 MEMORY_MB = 384
 SPEC = InputSpec("image", 224, 224, crop="frame")
@@ -78,7 +75,6 @@ def read(decoder: Decoder, path: Path, shown: Path) -> DecodedImage:
         ("film.png", {"compress_level": 1}),
         ("film.jpg", {"quality": 90, "progressive": True, "subsampling": 0}),
         ("film.tif", {"compression": "tiff_lzw"}),
-        ("film.bmp", {}),
         ("film.webp", {"method": 0}),
     ],
 )
@@ -99,8 +95,7 @@ def test_an_object_of_16_megapixels_in_colour_is_read(tmp_path: Path, decoder: D
     ("name", "rows", "columns", "shown"),
     [
         ("film.jpg", 9000, 12000, (2250, 3000)),  # 108
-        ("film.png", 6000, 8000, (3000, 4000)),  # 48
-        ("film.tif", 6000, 8000, (3000, 4000)),
+        ("film.tif", 6000, 8000, (3000, 4000)),  # 48
     ],
 )
 def test_a_phones_photograph_is_read_smaller_than_it_was_taken_and_says_so(
@@ -123,13 +118,15 @@ def made(mode: str, rows: int = 90, columns: int = 70) -> Image.Image:
     return Image.fromarray(soft).convert(mode)
 
 
-@pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize(
-    ("mode", "suffix"),
+    ("mode", "suffix", "orientation"),
     [
-        *((mode, ".png") for mode in ("L", "LA", "RGB", "RGBA", "P", "I;16")),
-        *((mode, ".tif") for mode in ("L", "RGB", "I;16", "I", "F")),
-        *((mode, ".jpg") for mode in ("L", "RGB", "CMYK")),
+        ("LA", ".png", 1),
+        ("P", ".png", 6),
+        ("I;16", ".png", 1),
+        ("F", ".tif", 6),
+        ("RGB", ".jpg", 6),
+        ("CMYK", ".jpg", 1),
     ],
 )
 def test_made_smaller_it_is_the_same_picture(
@@ -186,9 +183,7 @@ def jpeg_head(columns: int, rows: int, **options: Any) -> bytes:
         ("film.png", png_head(8000, 7000), 54),
         ("film.png", png_head(16_000, 9_000, colour=0), 134),
         ("film.jpg", jpeg_head(16_000, 9_000), 134),
-        ("film.jpg", jpeg_head(9_000, 9_000, progressive=True), 72),
         ("film.jpg", jpeg_head(9_000, 9_000, progressive=True, subsampling=0), 36),
-        ("film.jpg", bombs.jpeg_of_scans(6_400, 3, 3), 36),  # libjpeg keeps all coefficients until the last scan
     ],
 )
 def test_what_is_too_large_is_refused_by_its_header_with_its_size_and_the_limit(
@@ -203,63 +198,6 @@ def test_what_is_too_large_is_refused_by_its_header_with_its_size_and_the_limit(
     for number in (error.columns, error.rows, limit):
         assert str(number) in error.text()
     assert "fewer pixels" in error.text()
-
-
-def test_a_jpeg_of_one_scan_is_not_kept_as_a_whole(tmp_path: Path) -> None:
-    for name, stream in (("grey.jpg", bombs.jpeg_of_scans(11_000, 1, 1)), ("colour.jpg", jpeg_head(11_000, 11_000))):
-        (tmp_path / name).write_bytes(stream)
-        with (tmp_path / name).open("rb") as file, Image.open(file) as image:
-            assert picture.largest_px(image) == picture.LARGEST_PX
-
-
-def test_a_strip_that_libtiff_has_no_room_for_counts(tmp_path: Path) -> None:
-    blank = Image.new("RGB", (7000, 6500))
-    blank.save(tmp_path / "t.tif", compression="tiff_lzw", tiffinfo={278: 6500})
-    with pytest.raises(FrameTooLarge), image_file.open_image_file(tmp_path / "t.tif", is_picture=True):
-        pass
-    blank.save(tmp_path / "t.tif", compression="tiff_lzw")
-    with image_file.open_image_file(tmp_path / "t.tif", is_picture=True) as opened:
-        assert opened.rows == 3250
-
-
-@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_a_large_jpeg_that_lost_data_is_damaged_and_not_too_large(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, options: dict[str, Any]
-) -> None:
-    """As of one that is decoded whole, not all can be told: of some the codes come out right by chance, and the last
-    scans of a progressive one make it finer by bits that a smaller picture has not."""
-    monkeypatch.setattr(picture, "WHOLE_PX", 1 << 16)
-    buffer = io.BytesIO()
-    photograph(640, 480).convert(mode).save(buffer, "JPEG", quality=90, **options)
-    whole, path = buffer.getvalue(), tmp_path / "film.jpg"
-    path.write_bytes(whole)
-    with image_file.open_image_file(path, is_picture=True) as opened:
-        assert (opened.rows, opened.hints) == (160, (picture.REDUCED_HINT,))
-    begin, refused = whole.index(b"\xff\xda"), 0
-    for part in range(1, 20):
-        at = begin + 20 + part * (len(whole) - begin - 100) // 20
-        path.write_bytes(whole[:at] + whole[at + 60 :])
-        try:
-            with image_file.open_image_file(path, is_picture=True):
-                pass
-        except Undecodable:
-            refused += 1
-    assert refused >= (8 if options else 17)
-
-
-def test_a_library_that_says_in_words_that_memory_ran_out_is_understood() -> None:
-    def told(cause: Exception) -> BaseException:
-        try:
-            try:
-                raise cause
-            except OSError:
-                raise Undecodable(detail="the picture is broken") from None
-        except Undecodable as error:
-            return error
-
-    assert child_loop.is_memory_error(told(OSError("out of memory when reading image file")))
-    assert not child_loop.is_memory_error(told(OSError("broken data stream when reading image file")))
 
 
 @pytest.mark.parametrize("memory_mb", [96, 192])
@@ -302,7 +240,7 @@ except ChildLost as lost:
 """
 
 
-@pytest.mark.parametrize(("held", "least", "most"), [(300, 300, 400), (1, 0, 100)])
+@pytest.mark.parametrize(("held", "least", "most"), [(300, 300, 400)])
 def test_of_a_child_that_dies_it_is_known_how_much_memory_it_had(
     tmp_path: Path, held: int, least: int, most: int
 ) -> None:

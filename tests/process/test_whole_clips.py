@@ -64,30 +64,6 @@ def test_every_frame_of_a_long_clip_is_there_in_the_end(tmp_path: Path) -> None:
         clinical.database.close()
 
 
-def test_a_clip_that_cannot_be_opened_any_more_is_left_as_it_is(tmp_path: Path) -> None:
-    state, clinical, door = opened(tmp_path / "state")
-    instance = door.accept_file(long_clip(tmp_path)).instance
-    (state.root / file_of(clinical, instance)).write_bytes(b"gone bad")
-    decoder = Decoder(1024, 30.0)
-    try:
-        clips = ClipCompletion(state, clinical, decoder)
-        clips.note(instance, FRAMES)
-        assert clips.step()
-        assert not clips.step()
-    finally:
-        decoder.close()
-        clinical.database.close()
-
-
-@pytest.mark.parametrize("frames", [1, display.MOST_FRAMES])
-def test_what_is_shown_whole_already_is_not_noted(tmp_path: Path, frames: int) -> None:
-    state, clinical, _ = opened(tmp_path / "state")
-    clips = ClipCompletion(state, clinical, None)  # type: ignore[arg-type]
-    clips.note("i-0", frames)
-    assert not clips.step()
-    clinical.database.close()
-
-
 def test_a_full_disk_keeps_the_clip_waiting_and_it_is_whole_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

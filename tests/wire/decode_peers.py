@@ -56,7 +56,7 @@ class PeerFailed(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A decoder by name, and its frame *i* in the same form as `Reader.frame(i, raw=True)`."""
+    """A decoder by name, and its frame *i* in the same form as `FrameReader.frame(i)`."""
 
     name: str
     frame: Callable[[int], Words]

@@ -134,7 +134,7 @@ def _same_as(original: Path, image: dicom_source.PixelSource, reader: FrameReade
 
 def _words(reader: FrameReader, index: int) -> Words:
     try:
-        return reader.frame(index, raw=True)
+        return reader.frame(index)
     except dicom_source.HEADER_ERRORS as error:
         raise AssertionError(f"frame {index} raised {type(error).__name__}") from error
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
-from firmware_app.imaging import colour_models, image_file
+from firmware_app.imaging import image_file
 from tests import films, peers
 
 Pixels = np.ndarray[Any, Any]
@@ -43,10 +43,10 @@ def twelve_bits(pixels: Pixels, **attributes: Any) -> FileDataset:
 
 @pytest.mark.parametrize(
     ("photometric", "slope", "intercept"),
-    [("MONOCHROME2", 1, -1024), ("MONOCHROME1", -1, 4095), ("MONOCHROME2", -1, 4095), ("MONOCHROME1", 0.5, 10)],
+    [("MONOCHROME2", 1, -1024), ("MONOCHROME1", -1, 4095), ("MONOCHROME1", 0.5, 10)],
 )
 @pytest.mark.parametrize("function", ["LINEAR", "SIGMOID"])
-@pytest.mark.parametrize(("centre", "width"), [(1000, 800), (40, 400), (2048, 4096)])
+@pytest.mark.parametrize(("centre", "width"), [(1000, 800), (40, 400)])
 def test_a_window_over_a_rescale_gives_their_greys(
     tmp_path: Path, photometric: str, slope: float, intercept: float, function: str, centre: float, width: float
 ) -> None:
@@ -80,8 +80,7 @@ def sequence(first: int, entries: list[int], bits: int, **attributes: Any) -> Se
 CURVE = [min(4095, int(4095 * (step / 500) ** 2)) for step in range(501)]
 
 
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-@pytest.mark.parametrize("first", [0, 100, -200])
+@pytest.mark.parametrize(("photometric", "first"), [("MONOCHROME1", 100), ("MONOCHROME2", -200)])
 def test_a_voi_table_gives_their_greys(tmp_path: Path, photometric: str, first: int) -> None:
     made = twelve_bits(
         RAMP,
@@ -103,9 +102,8 @@ def test_a_modality_table_before_a_window_gives_their_greys(tmp_path: Path) -> N
 
 
 LAYOUTS = [
-    *((16, *one) for one in [(12, 11, False), (10, 9, False), (12, 15, False), (12, 11, True), (16, 15, True)]),
-    (16, 9, 12, False),
-    *((32, *one) for one in [(32, 31, False), (24, 23, False), (24, 31, False), (20, 19, True), (20, 27, True)]),
+    *((16, *one) for one in [(12, 11, False), (12, 15, False), (12, 11, True), (9, 12, False)]),
+    *((32, *one) for one in [(32, 31, False), (24, 31, False), (20, 27, True)]),
 ]
 
 
@@ -137,10 +135,9 @@ def scene() -> Pixels:
     return made
 
 
-@pytest.mark.parametrize("planar", [0, 1])
-@pytest.mark.parametrize("model", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize(("model", "planar"), [("RGB", 1), ("YBR_FULL", 0)])
 def test_colours_in_samples_and_in_planes_are_theirs(tmp_path: Path, planar: int, model: str) -> None:
-    stored = scene() if model == "RGB" else colour_models.rgb_to_ybr_full(scene())
+    stored = scene() if model == "RGB" else films.to_ybr_full(scene())
     data = np.moveaxis(stored, -1, 0).tobytes() if planar else stored.tobytes()
     made = films.film(scene(), pixel_data=data, PlanarConfiguration=planar, PhotometricInterpretation=model)
     path = films.save(tmp_path, "colour.dcm", made)
@@ -148,7 +145,7 @@ def test_colours_in_samples_and_in_planes_are_theirs(tmp_path: Path, planar: int
 
 
 def test_shared_chroma_is_theirs(tmp_path: Path) -> None:
-    ybr = colour_models.rgb_to_ybr_full(np.repeat(scene()[:, ::2], 2, axis=1))
+    ybr = films.to_ybr_full(np.repeat(scene()[:, ::2], 2, axis=1))
     first, second = ybr[:, 0::2].reshape(-1, 3), ybr[:, 1::2].reshape(-1, 3)
     data = np.stack([first[:, 0], second[:, 0], first[:, 1], first[:, 2]], axis=-1).tobytes()
     made = films.film(scene(), pixel_data=data, PhotometricInterpretation="YBR_FULL_422")

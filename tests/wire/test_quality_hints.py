@@ -13,14 +13,11 @@ from PIL import Image, ImageFilter
 from pydicom.dataset import FileDataset
 
 from converters.synthetic_images.phantom import chest
-from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.core.records import Reading, ReadingStatus
 from firmware_app.packs.manifest import MANIFEST_FILE
 from firmware_app.results import case_json, case_text
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
-from tests.unit.web import test_viewer as viewer
-from web.app import create_app
 
 Pixels = np.ndarray[Any, Any]
 
@@ -80,19 +77,6 @@ def test_a_model_that_goes_by_a_mark_in_the_border_of_a_film_is_told_of(tmp_path
     assert ("is not the body" in text) is marked
 
 
-def test_the_page_of_a_blurred_film_says_so(box: Rig) -> None:
-    instance = box.admit(films.film(phantom(12)))
-    box.read(instance)
-    accounts = Accounts(box.state.accounts_db)
-    accounts.create()
-    app = create_app(box.config, box.state, box.clinical, accounts, viewer.Silent(None))
-    client = app.test_client()
-    viewer.post(client, "/claim", code=accounts.add("he", Role.DOCTOR), password=viewer.PASSWORD, again=viewer.PASSWORD)
-    page = client.get(f"/case/{instance.case}", headers=viewer.HTML).get_data(as_text=True)
-    accounts.database.close()
-    assert "The image is blurred" in page
-
-
 def test_a_film_that_lies_upside_down_gets_a_reason_and_no_number(box: Rig) -> None:
     reading, line, _ = read(box, films.film(np.ascontiguousarray(phantom()[::-1, ::-1])))
     assert (reading.status, reading_rig.why(reading), reading.findings) == (
@@ -101,12 +85,6 @@ def test_a_film_that_lies_upside_down_gets_a_reason_and_no_number(box: Rig) -> N
         (),
     )
     assert line["quality"]["acceptable"] is False
-
-
-def test_a_film_in_a_phones_colours_gets_a_reason_and_no_number(box: Rig) -> None:
-    levels = (phantom() // 16)[:, :, np.newaxis] * np.array([0.98, 0.9, 0.85])
-    reading, _, _ = read(box, films.film(levels.astype(np.uint8)))
-    assert reading_rig.why(reading) == "quality.photographed"
 
 
 def test_a_confounder_is_told_only_of_a_film_that_shows_it_to_a_pack_that_declares_it(box: Rig) -> None:

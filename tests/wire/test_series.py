@@ -42,7 +42,7 @@ def check_against_dcm2niix(stack: SliceStack, paths: list[Path], folder: Path) -
     values, affine = by_dcm2niix(paths, folder)
     ours = volume.read_hounsfield_volume(stack).voxels.transpose(2, 1, 0)
     assert sorted(ours.shape) == sorted(values.shape)
-    between = np.linalg.inv(affine) @ stack.ras
+    between = np.linalg.inv(affine) @ np.diag([-1.0, -1.0, 1.0, 1.0]) @ scans.affine(stack)  # RAS, as NIfTI has it
     chance = np.random.default_rng(5)
     indices = np.stack([chance.integers(0, size, 4000) for size in ours.shape])
     theirs = (between @ np.vstack([indices, np.ones(4000)]))[:3]

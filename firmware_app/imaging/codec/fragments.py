@@ -1,12 +1,7 @@
 """The fragments of an encapsulated object (PS3.5 A.4): where each frame lies, and the frames of RLE Lossless.
 
-Only item headers are read to locate a frame, no pixel.
-
-The items are followed to the sequence delimiter, so a truncated object is refused here even if its first frames are
-complete.  Two numbers are kept per item: memory does not grow with the size of the frames.
-
-In RLE Lossless (PS3.5 Annex G) each segment is one byte plane in PackBits, the most significant plane first.  Pillow
-unpacks PackBits in C and reports a segment that ends early.  So a truncated frame is an error, never grey.
+Only item headers are read to locate a frame, up to the sequence delimiter: a truncated object is refused even if its
+first frames are complete.  Two numbers are kept per item, so memory does not grow with the size of the frames.
 """
 
 from __future__ import annotations
@@ -72,30 +67,21 @@ def locate_fragments(
         raise Undecodable(detail=f"{frames} frames promised, {len(starts)} fragments present")
     if len(starts) == frames:
         return Fragments(starts, lengths, array("L", range(frames)))
-    if frames == 1:
-        return _drop_left_streams(stream, Fragments(starts, lengths, array("L", [0])), rle_segments)
-    firsts = (
-        _split_by_offsets(starts, struct.unpack(f"<{len(extended) // 8}Q", extended[: len(extended) // 8 * 8]), frames)
-        or _split_by_offsets(starts, struct.unpack(f"<{len(table) // 4}L", table[: len(table) // 4 * 4]), frames)
-        or _split_by_streams(stream, starts, lengths, rle_segments)
-    )
-    if len(firsts) < frames or not all(
-        _begins_stream(stream, starts[number], rle_segments) for number in firsts[frames:]
-    ):
+    firsts = array("L")
+    if frames > 1:
+        firsts = _split_by_offsets(starts, _offsets(extended, "Q"), frames)
+        firsts = firsts or _split_by_offsets(starts, _offsets(table, "L"), frames)
+    firsts = firsts or _split_by_streams(stream, starts, lengths, rle_segments)
+    others = [number for number in firsts[frames:] if _begins_stream(stream, starts[number], rle_segments)]
+    if len(firsts) < frames or (frames > 1 and len(others) < len(firsts) - frames):
         raise Undecodable(detail=f"its {len(starts)} fragments cannot be told apart into {frames} frames")
-    return _drop_left_streams(stream, Fragments(starts, lengths, firsts[:frames]), rle_segments)
+    end = others[0] if others else len(starts)
+    return Fragments(starts[:end], lengths[:end], firsts[:frames], len(others))
 
 
-def _drop_left_streams(stream: BinaryIO, whole: Fragments, rle_segments: int) -> Fragments:
-    """*whole* with the last frame cut after its first code stream; further code streams are counted in `left`."""
-    last = whole.firsts[-1]
-    streams = _split_by_streams(stream, whole.starts[last:], whole.lengths[last:], rle_segments)
-    others = [
-        last + number for number in streams[1:] if _begins_stream(stream, whole.starts[last + number], rle_segments)
-    ]
-    if not others:
-        return whole
-    return Fragments(whole.starts[: others[0]], whole.lengths[: others[0]], whole.firsts, len(others))
+def _offsets(table: bytes, kind: str) -> tuple[int, ...]:
+    count = len(table) // struct.calcsize(f"<{kind}")
+    return struct.unpack_from(f"<{count}{kind}", table)
 
 
 def _begins_stream(stream: BinaryIO, start: int, rle_segments: int) -> bool:
@@ -129,7 +115,7 @@ def _read_items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, arra
         if position + _ITEM.size + length > size:
             raise Undecodable(detail=f"it ends inside fragment {len(starts) + 1}")
         if is_table:
-            table = stream.read(min(length, 4 * frames))
+            table = stream.read(min(length, 4 * frames + 4))  # a longer table names other frames than the header
             is_table = False
         else:
             starts.append(position + _ITEM.size)
@@ -160,16 +146,15 @@ def _split_by_streams(stream: BinaryIO, starts: array[int], lengths: array[int],
     RLE marks no end, only the beginning.
     """
     firsts = array("L", [0])
-    if rle_segments:
-        firsts.extend(
-            number for number in range(1, len(starts)) if _begins_stream(stream, starts[number], rle_segments)
-        )
-        return firsts
-    for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        tail = min(length, _TAIL_BYTES)
-        stream.seek(start + length - tail)
-        if _END_OF_STREAM in stream.read(tail) and number + 1 < len(starts):
-            firsts.append(number + 1)
+    for number in range(1, len(starts)):
+        if rle_segments:
+            begins = _begins_stream(stream, starts[number], rle_segments)
+        else:
+            tail = min(lengths[number - 1], _TAIL_BYTES)
+            stream.seek(starts[number - 1] + lengths[number - 1] - tail)
+            begins = _END_OF_STREAM in stream.read(tail)
+        if begins:
+            firsts.append(number)
     return firsts
 
 
@@ -214,15 +199,15 @@ class JoinedFragments(io.RawIOBase):
 
 RLE_HEADER: Final = struct.Struct("<16L")
 _MOST_SEGMENTS: Final = 15
-_ONE_ROW_PX: Final = 1 << 28
 
 
-def unpack_rle_planes(stream: bytes, pixels: int, count: int) -> NDArray[np.uint8]:
-    """(count, pixels) uint8, the *count* byte planes of a frame of *pixels* pixels; raises `Undecodable`."""
-    if len(stream) < RLE_HEADER.size:
-        raise Undecodable(detail="an RLE frame without its header")
+def _unpack_rle_planes(stream: bytes, pixels: int, count: int) -> NDArray[np.uint8]:
+    """(count, pixels) uint8: the byte planes of a frame, the most significant first (PS3.5 Annex G), in PackBits.
+
+    Pillow unpacks in C and reports a segment that ends early.  Raises `Undecodable`.
+    """
     segments, *offsets = RLE_HEADER.unpack_from(stream)
-    if segments != count or count > _MOST_SEGMENTS or not 0 < pixels <= _ONE_ROW_PX:
+    if segments != count or count > _MOST_SEGMENTS:
         raise Undecodable(detail=f"{segments} RLE segments where {count} are needed")
     bounds = [*offsets[:count], len(stream)]
     if bounds[0] < RLE_HEADER.size or any(later <= earlier for earlier, later in pairwise(bounds)):
@@ -241,7 +226,7 @@ def unpack_rle_planes(stream: bytes, pixels: int, count: int) -> NDArray[np.uint
 def decode_rle_words(stream: bytes, rows: int, columns: int, samples: int, allocated: int) -> NDArray[np.generic]:
     """(rows, columns) or (rows, columns, samples) little-endian unsigned words of *allocated* bits."""
     size = allocated // 8
-    unpacked = unpack_rle_planes(stream, rows * columns, samples * size)
+    unpacked = _unpack_rle_planes(stream, rows * columns, samples * size)
     if size == 1:
         frame: NDArray[np.generic] = unpacked.reshape(samples, rows, columns)
     else:

@@ -1,12 +1,9 @@
-"""Decode JPEG of 8 bits, baseline and progressive, and check that a JPEG lost no coded data.
+"""Decode JPEG of up to 16 bits, with loss and without, and check that it lost no coded data.
 
-libjpeg-turbo gives the stored samples, without colour conversion.  imagecodecs lets it write straight into an array;
-Pillow uses the same library but copies the pixels twice, which takes twice as long (docs/decisions/pixels.md).  pydicom
-is not used: where gdcm is installed it prefers that, and gdcm aborts the process on a broken stream.
-
-libjpeg-turbo fills missing data with grey and only warns; simplejpeg, which brings the same library, raises its
-warnings as errors.  For `check_lost_data` the stream is decoded a second time, at an eighth of its size where its kind
-allows.  What each check detects and misses is measured in docs/decisions/pixels.md.
+libjpeg-turbo gives the stored samples, without colour conversion: through imagecodecs, because Pillow copies the pixels
+twice and pydicom may prefer gdcm, which aborts the process on a broken stream.  It fills missing data with grey and
+only warns; simplejpeg raises its warnings as errors, so `check_lost_data` decodes a copy of the stream once more, at an
+eighth of its size where its kind allows.  What is detected and missed is measured in docs/decisions/pixels.md.
 """
 
 from __future__ import annotations
@@ -24,23 +21,23 @@ from firmware_app.imaging.codec import codestream
 from firmware_app.imaging.codec.codestream import Segments
 
 _BITS: Final = 8
-_UNCONVERTED: Final = {1: "GRAYSCALE", 3: "YCBCR", 4: "CMYK"}
-"""By samples: the colour space given to libjpeg as both input and output, so that it converts nothing.  By itself it
-would use JFIF first and then Adobe's segment; the colour model is decided in `photometric`."""
+_UNCONVERTED: Final = {1: "GRAYSCALE", 3: "RGB"}
+"""By samples: a colour space that libjpeg does not convert; `colour_models` decides on the real one."""
 
 
-def decode_8_bit_jpeg(stream: bytes, samples: int) -> NDArray[Any]:
-    """(H, W) or (H, W, *samples*) uint8.
+def decode_jpeg_samples(stream: bytes, samples: int, allocated: int) -> NDArray[Any]:
+    """(H, W) or (H, W, 3), unsigned, of *allocated* bits.
 
-    Raises `ValueError`, `RuntimeError` or `OSError` for a *stream* that is broken or has another number of samples, and
-    `Undecodable` for one that lost coded data.
+    Raises `ValueError`, `RuntimeError` or `OSError` for a *stream* that is broken, has more bits or another number of
+    *samples*, and `Undecodable` for one that lost coded data.
     """
-    if codestream.read_depth(stream) != (_BITS, samples) or samples not in _UNCONVERTED:
+    depth = codestream.read_precision(stream)
+    if depth is None or depth.samples != samples or not 2 <= depth.bits <= allocated <= 16:
         raise ValueError("other samples than the header says")
     check_lost_data(stream)
     space = _UNCONVERTED[samples]
     pixels: NDArray[Any] = jpeg8_decode(stream, colorspace=space, outcolorspace=space)
-    return pixels
+    return pixels.astype(f"<u{allocated // 8}", copy=False)
 
 
 _INKS: Final = 4

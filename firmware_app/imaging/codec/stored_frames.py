@@ -1,19 +1,13 @@
 """The stored words of one frame of a DICOM object, whatever its transfer syntax: the only place that calls a decoder.
 
-Native words are read straight from the file.  A compressed frame is first checked against the object's header and for
-its end (`codestream`), then decoded alone.  Between frames only their positions are kept.
-
-`lay_out_samples` puts the samples of a code stream into the pixel cell (PS3.5 8.1.1), where the header says that a
-value lies in its word.  A stream may have fewer bits than are stored, because its encoder left the value alone; or
-more, because it took the whole word with what lies above the value: an embedded overlay or bits without a meaning.
-After this every frame has the layout of a native one, so bits outside the value are dropped and overlays found in one
-place for all.
+A compressed frame is checked against the object's header and for its end (`codestream`), then decoded alone.
+`lay_out_samples` then puts its samples where the header says that a value lies in its word (PS3.5 8.1.1), so that every
+frame has the layout of a native one.
 """
 
 from __future__ import annotations
 
 import zlib
-from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +19,6 @@ from pydicom.uid import (
     JPEG2000,
     UID,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
@@ -40,29 +33,35 @@ from pydicom.uid import (
 
 from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import clip, colour_models
-from firmware_app.imaging.codec import codestream, fragments, jpeg
+from firmware_app.imaging.codec import codestream, fragments, jpeg, jpeg2000
 from firmware_app.imaging.codec.codestream import SamplePrecision
-from firmware_app.imaging.dicom_source import LARGEST_FRAME_PX, PixelSource
+from firmware_app.imaging.dicom_source import LARGEST_FRAME_PX, PixelSource, read_integer
 from firmware_app.imaging.errors import SIGN_CONTRADICTED, PixelsUnsupported
 from firmware_app.imaging.grey_scale import take_entries
 
 FRAMES_LEFT_HINT: Final = "hint.frames_left"  # its sentence is in `reading.hints`
-JPEG_LOSSLESS: Final = (JPEGLossless, JPEGLosslessSV1)
+# The last two were retired in the 2004 standard; they are progressive JPEG.
+_JPEG: Final = (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    UID("1.2.840.10008.1.2.4.53"),
+    UID("1.2.840.10008.1.2.4.55"),
+)
 _JPEG_2000: Final = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
-_JPEG_LS: Final = (JPEGLSLossless, JPEGLSNearLossless)
 # Where gdcm is installed, pydicom would use it first: it is slower, and a broken stream aborts the process.
-_PREFERRED: Final = {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg", **dict.fromkeys(_JPEG_LS, "pyjpegls")}
+_PREFERRED: Final = {
+    **dict.fromkeys((JPEG2000, JPEG2000Lossless), "pylibjpeg"),
+    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
+}
 _ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
 _DEFLATED_FRAMES: Final = UID("1.2.840.10008.1.2.8.1")
-# The last two were retired in the 2004 standard; they are progressive JPEG.
-_JPEG_8: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, UID("1.2.840.10008.1.2.4.53"), UID("1.2.840.10008.1.2.4.55"))
-_PRECISION_12: Final = 12
 _VIDEO: Final = tuple(f"1.2.840.10008.1.2.4.10{number}" for number in range(9))
-_MONOCHROME: Final = ("MONOCHROME1", "MONOCHROME2")
 
 
 class FrameReader:
-    """Decodes the frames of *found*, in any order, one at a time."""
+    """Decodes the frames of *source*, in any order, one at a time."""
 
     def __init__(self, source: PixelSource) -> None:
         self._source = source
@@ -90,33 +89,31 @@ class FrameReader:
             codestream.check_stream(stream, source.rows, source.columns, rle=is_rle, frame_bytes=source.decoded_bytes)
         return stream
 
-    def frame(self, index: int, *, raw: bool = False, stream: bytes | None = None) -> NDArray[np.generic]:
-        """Frame *index*: (H, W) words, or (H, W, 3) in RGB; with *raw* the samples as the decoder gives them.
+    def frame(self, index: int, stream: bytes | None = None) -> NDArray[np.generic]:
+        """Frame *index*: (H, W) words, or (H, W, 3) samples in the stored colour model; of a video RGB.
 
         *stream* is the result of `compressed` for this frame, if the caller has it.  Raises `ImagingError`, or one of
         `HEADER_ERRORS` where a decoder fails.
         """
         source = self._source
-        if source.native and source.allocated == 1 and source.samples == 1 and source.keyword == "PixelData":
-            return _read_native_bits(source, index)
-        if source.native and _is_grey(source):
-            return _words(source, native_bytes(source, index * source.decoded_bytes, source.decoded_bytes))
         if source.decoded_bytes * (2 if source.samples == 3 else 1) > LARGEST_FRAME_PX * 4:
             raise PixelsUnsupported(detail=f"{source.decoded_bytes >> 20} MB in one frame")
         if self._is_video:
             return self._video().frame(index)
         stream = self.compressed(index) if stream is None else stream
+        if source.allocated == 1:
+            if stream is not None:
+                raise PixelsUnsupported(detail=f"{source.transfer_syntax.name} with single bits")
+            return _read_native_bits(source, index)
         if stream is None:
-            return _as_native(source, native_bytes(source, index * source.decoded_bytes, source.decoded_bytes), raw)
+            return _arrange_words(source, native_bytes(source, index * source.decoded_bytes, source.decoded_bytes))
         if source.transfer_syntax == RLELossless:
-            return _decode_rle(source, stream, raw)
+            return fragments.decode_rle_words(stream, source.rows, source.columns, source.samples, source.allocated)
         if source.transfer_syntax == _DEFLATED_FRAMES:
-            return _as_native(source, _inflate(stream, source.decoded_bytes), raw)
-        if source.transfer_syntax == _ENCAPSULATED_UNCOMPRESSED:
-            if len(stream) < source.decoded_bytes:
-                raise Undecodable(detail=f"{source.decoded_bytes} bytes of pixels promised, {len(stream)} present")
-            return _as_native(source, stream, raw)
-        return _decompress(source, stream, raw)
+            stream = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream, source.decoded_bytes)
+        if source.transfer_syntax in (_DEFLATED_FRAMES, _ENCAPSULATED_UNCOMPRESSED):
+            return _arrange_words(source, stream)
+        return _decompress(source, stream)
 
     @property
     def _is_video(self) -> bool:
@@ -158,13 +155,18 @@ def native_bytes(source: PixelSource, first: int, count: int) -> bytes:
     return swapped[first - begin : first - begin + count]
 
 
-def _is_grey(source: PixelSource) -> bool:
-    """Whether its frames are integer words of one sample; not floats, not single bits."""
-    return source.samples == 1 and source.allocated > 1 and source.keyword == "PixelData"
-
-
-def _words(source: PixelSource, data: bytes) -> NDArray[np.generic]:
-    return np.frombuffer(data, f"<u{source.allocated // 8}").reshape(source.rows, source.columns)
+def _arrange_words(source: PixelSource, data: bytes) -> NDArray[np.generic]:
+    """One frame of the little-endian words in *data*, in the header's layout."""
+    if len(data) < source.decoded_bytes:
+        raise Undecodable(detail=f"{source.decoded_bytes} bytes of pixels promised, {len(data)} present")
+    kind = f"<{'u' if source.keyword == 'PixelData' else 'f'}{source.allocated // 8}"
+    words = np.frombuffer(data[: source.decoded_bytes], kind)
+    if source.samples == 1:
+        return words.reshape(source.rows, source.columns)
+    if source.shares_chroma:
+        return colour_models.upsample_chroma(words, source.rows, source.columns)
+    planar = read_integer(source.header, "PlanarConfiguration", 0)
+    return colour_models.arrange_planes(words, source.rows, source.columns, planar)
 
 
 def _read_native_bits(source: PixelSource, index: int) -> NDArray[np.generic]:
@@ -175,105 +177,61 @@ def _read_native_bits(source: PixelSource, index: int) -> NDArray[np.generic]:
     return bits.reshape(source.rows, source.columns)
 
 
-def _decode_rle(source: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
-    if source.allocated % 8:
-        raise PixelsUnsupported(detail=f"RLE with {source.allocated} bits in a word")
-    words = fragments.decode_rle_words(stream, source.rows, source.columns, source.samples, source.allocated)
-    if source.samples == 1:
-        return words
-    return words if raw else _as_native(source, words.tobytes(), raw, planar=0)
-
-
-def _inflate(stream: bytes, size: int) -> bytes:
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = engine.decompress(stream, size + 1)
-    if len(data) < size:
-        raise Undecodable(detail=f"{size} bytes of pixels promised, {len(data)} present")
-    return data[:size]
-
-
-def _as_native(source: PixelSource, data: bytes, raw: bool, planar: int | None = None) -> NDArray[np.generic]:
-    """One frame of little-endian words, in the header's layout (or in the one of *planar*)."""
-    if _is_grey(source):
-        return _words(source, data[: source.decoded_bytes])
-    options = source.options
-    if planar is not None:
-        options["planar_configuration"] = planar
-        if source.photometric == "YBR_FULL_422":  # in separate planes chroma is not shared (PS3.5 8.2.2)
-            options["photometric_interpretation"] = "YBR_FULL"
-    return _decode_with_pydicom(
-        source, ExplicitVRLittleEndian, data, index=0, raw=raw, options=options | {"number_of_frames": 1}
-    )
-
-
-def _decompress(source: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
-    of_stream = codestream.read_precision(stream)
+def _decompress(source: PixelSource, stream: bytes) -> NDArray[np.generic]:
+    of_stream, syntax = codestream.read_precision(stream), source.transfer_syntax
     if of_stream is None:
         raise Undecodable(detail="the compressed frame has no header")
-    syntax = source.transfer_syntax
-    if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and of_stream.bits == _PRECISION_12):
-        from firmware_app.imaging.codec import deep_jpeg
-
-        samples = deep_jpeg.decode_deep_jpeg(stream, source.samples, source.allocated)
-    elif syntax in _JPEG_8:
-        samples = jpeg.decode_8_bit_jpeg(stream, source.samples)
+    if syntax in _JPEG:
+        return lay_out_samples(jpeg.decode_jpeg_samples(stream, source.samples, source.allocated), of_stream, source)
+    if of_stream.bits > source.allocated:  # the highest bits would be cut off, which gives wrong greys
+        raise PixelsUnsupported(detail=f"a stream of {of_stream.bits} bits, and {source.allocated} bits in a word")
+    words: NDArray[Any]
+    if syntax in _JPEG_2000 and jpeg2000.is_plain(source, stream):
+        words = jpeg2000.decode_plain(stream)
     else:
-        words: NDArray[Any] = _decode_transformed(source, stream, of_stream, raw)
-        if not source.signed and of_stream.signed and (words < 0).any():
-            raise SIGN_CONTRADICTED()  # read as unsigned, negative values would become the brightest
-        lossy = syntax in (JPEG2000, HTJ2K) and source.header.get("LossyImageCompression") == "01"
-        return lay_out_samples(words, of_stream._replace(lossy=of_stream.lossy or lossy), source)
-    samples = lay_out_samples(samples, of_stream, source)
-    is_rgb = raw or source.samples == 1 or colour_models.model_of_stream(stream) == "RGB" or source.photometric == "RGB"
-    return samples if is_rgb else colour_models.ybr_full_to_rgb(samples, source.stored)
+        words = _decode_with_pydicom(source, stream, of_stream)
+    if not source.signed and of_stream.signed and (words < 0).any():
+        raise SIGN_CONTRADICTED()  # read as unsigned, negative values would become the brightest
+    lossy = syntax in (JPEG2000, HTJ2K) and source.header.get("LossyImageCompression") == "01"
+    return lay_out_samples(words, of_stream._replace(lossy=of_stream.lossy or lossy), source)
 
 
-def _decode_transformed(source: PixelSource, stream: bytes, of_stream: SamplePrecision, raw: bool) -> NDArray[Any]:
-    """The samples of JPEG 2000 and JPEG-LS, and of every syntax that only pydicom decodes, as the stream has them."""
-    options = source.options | {"number_of_frames": 1}
-    # The header's own numbers would have pydicom shift the samples, which `cell` does.
-    options |= {"bits_stored": min(of_stream.bits, source.allocated), "pixel_representation": int(of_stream.signed)}
-    if source.transfer_syntax in _JPEG_2000:
-        from firmware_app.imaging.codec import deep_jpeg  # imported here: most children never need its library
-
-        deep_jpeg.check_jpeg2000_depth(source, stream)
-        if deep_jpeg.is_plain_jpeg2000(source, stream) and (raw or source.samples == 1):
-            return deep_jpeg.decode_jpeg2000(stream)
-        options["planar_configuration"] = 0  # such streams have no planes, whatever the header says (PS3.5 8.2.4)
-    alone = encapsulate([stream], has_bot=False)
-    return _decode_with_pydicom(source, source.transfer_syntax, alone, index=0, raw=raw, options=options)
-
-
-def _decode_with_pydicom(
-    source: PixelSource, syntax: UID, data: Any, index: int, raw: bool, options: dict[str, Any]
-) -> NDArray[np.generic]:
+def _decode_with_pydicom(source: PixelSource, stream: bytes, of_stream: SamplePrecision) -> NDArray[Any]:
+    """The samples of any other syntax, as the stream has them."""
     try:
-        decoder = get_decoder(syntax)
+        decoder = get_decoder(source.transfer_syntax)
     except NotImplementedError:
-        raise PixelsUnsupported(detail=syntax.name) from None
-    plugin = _PREFERRED.get(syntax, "")
+        raise PixelsUnsupported(detail=source.transfer_syntax.name) from None
+    # By the header's own numbers pydicom would shift the samples, which `lay_out_samples` does.
+    is_jpeg_2000 = source.transfer_syntax in _JPEG_2000
+    options: dict[str, Any] = {
+        "rows": source.rows,
+        "columns": source.columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": source.samples,
+        "bits_allocated": source.allocated,
+        "bits_stored": of_stream.bits,
+        "pixel_representation": int(of_stream.signed),
+        "photometric_interpretation": source.photometric,
+        # streams of JPEG 2000 have no planes, whatever the header says (PS3.5 8.2.4)
+        "planar_configuration": 0 if is_jpeg_2000 else read_integer(source.header, "PlanarConfiguration", 0),
+        "pixel_keyword": source.keyword,
+        "pixel_vr": "OB" if source.allocated <= 8 else "OW",
+    }
+    plugin = _PREFERRED.get(source.transfer_syntax, "")
     plugin = plugin if plugin in decoder.available_plugins else ""
-    pixels, facts = decoder.as_array(data, index=index, decoding_plugin=plugin, raw=raw, **options)
-    seen = str(facts.get("photometric_interpretation", source.photometric))
-    if not raw and pixels.ndim == 3 and seen not in ("RGB", *_MONOCHROME):
-        raise PixelsUnsupported(detail=f"the colour model “{seen}”")
-    return pixels
+    alone = encapsulate([stream], has_bot=False)
+    return decoder.as_array(alone, index=0, decoding_plugin=plugin, raw=True, **options)[0]
 
 
 _MOST_BITS: Final = 16
-_MOST_PLANES: Final = 4
 _REACH: Final = 8
 """A lossy value may lie beyond the stored bits by this part of their range; what lies farther was set there."""
 
 
 def lay_out_samples(samples: NDArray[Any], of_stream: SamplePrecision, source: PixelSource) -> NDArray[Any]:
-    """*samples*, as a decoder gives them, in the words of *source*.
-
-    Raises `PixelsUnsupported` where the stream has more bits than a word: the highest would be cut off.
-    """
+    """*samples*, as a decoder gives them, in the words of *source*."""
     bits, unused = of_stream.bits, source.high_bit + 1 - source.stored
-    if bits > source.allocated:
-        raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {source.allocated} bits in a word")
     if of_stream.lossy and source.stored < bits <= _MOST_BITS and samples.dtype.itemsize <= 2:
         samples = _clip_to_value(samples, bits, source)
     size = source.allocated // 8
@@ -288,31 +246,15 @@ def lay_out_samples(samples: NDArray[Any], of_stream: SamplePrecision, source: P
 
 def _clip_to_value(samples: NDArray[Any], bits: int, source: PixelSource) -> NDArray[Any]:
     """*samples* of a lossy stream with more *bits* than are stored, those just beyond the value's range moved to its
-    end, from where they would turn from white to black; with the overlays' bits set or not, whichever is nearer."""
+    end: without their highest bit they would turn from white to black."""
     unused = source.high_bit + 1 - source.stored if bits > source.high_bit else 0
     words = np.arange(1 << bits, dtype=np.int64)
     if source.signed:
         words -= (words >> (bits - 1)) << bits
     low = -(1 << source.stored - 1) if source.signed else 0
-    high = low + (1 << source.stored) - 1
-    nearest, least = words, np.full(len(words), np.iinfo(np.int64).max)
-    for overlay in (0,) if source.signed else _overlays(source, bits):
-        value = np.clip((words - overlay) >> unused, low, high)
-        away = np.abs(((words - overlay) >> unused) - value)
-        nearest = np.where(away < least, overlay + (value << unused), nearest)
-        least = np.minimum(away, least)
+    values = np.clip(words >> unused, low, low + (1 << source.stored) - 1)
+    away = np.abs((words >> unused) - values)
     index = samples.view(f"u{samples.dtype.itemsize}") & np.asarray((1 << bits) - 1, f"u{samples.dtype.itemsize}")
-    if take_entries(least * _REACH > 1 << source.stored, index).any():
+    if take_entries(away * _REACH > 1 << source.stored, index).any():
         return samples
-    return take_entries(nearest.astype(samples.dtype), index)
-
-
-def _overlays(source: PixelSource, bits: int) -> list[int]:
-    """What the overlays that the header places above the value can add to a word; 0 first."""
-    places = {
-        int(source.header[tag].value)
-        for tag in source.header.keys()  # noqa: SIM118 - iterating the data set itself would decode every value
-        if 0x6000 <= tag.group <= 0x60FF and tag.element == 0x0102 and isinstance(source.header[tag].value, int)
-    }
-    ones = [1 << place for place in sorted(places) if source.high_bit < place < bits][:_MOST_PLANES]
-    return [sum(some) for count in range(len(ones) + 1) for some in combinations(ones, count)]
+    return take_entries((values << unused).astype(samples.dtype), index)

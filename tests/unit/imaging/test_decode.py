@@ -18,7 +18,6 @@ from pydicom.encaps import encapsulate, encapsulate_extended, get_frame
 from pydicom.uid import (
     HTJ2K,
     UID,
-    ExplicitVRBigEndian,
     HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -41,7 +40,6 @@ from tests.refusals import raises_refusal
 
 ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.1.98")
 DEFLATED_FRAMES = UID("1.2.840.10008.1.2.8.1")
-FULL_PROGRESSION = UID("1.2.840.10008.1.2.4.55")
 JPEG_XL = UID("1.2.840.10008.1.2.4.110")
 MULTI_COMPONENT = UID("1.2.840.10008.1.2.4.92")
 # What pydicom does not know, and one of the same length to write instead.
@@ -86,8 +84,7 @@ def test_run_lengths_give_back_every_word(tmp_path: Path, shape: tuple[int, ...]
     np.testing.assert_array_equal(decoded, expected)
 
 
-@pytest.mark.parametrize("kind", ["uint8", "int16"])
-@pytest.mark.parametrize("syntax", [ENCAPSULATED_UNCOMPRESSED, DEFLATED_FRAMES])
+@pytest.mark.parametrize(("syntax", "kind"), [(ENCAPSULATED_UNCOMPRESSED, "int16"), (DEFLATED_FRAMES, "uint8")])
 def test_frames_that_are_only_wrapped_or_deflated_are_read(tmp_path: Path, syntax: UID, kind: str) -> None:
     pixels = [noise(10, 12, kind=kind, seed=seed) for seed in (1, 2)]
     streams = [each.tobytes() for each in pixels]
@@ -133,7 +130,7 @@ def test_a_signed_stream_under_a_signed_header_is_its_values(tmp_path: Path, bit
     np.testing.assert_array_equal(decoded, values)
 
 
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [16])
 def test_a_signed_stream_below_zero_under_an_unsigned_header_is_refused(tmp_path: Path, bits: int) -> None:
     """A CT of a certain make: its air, below zero, came out as the brightest white."""
     values = noise(24, 20, kind="uint8").astype(np.int64) // 2
@@ -144,26 +141,6 @@ def test_a_signed_stream_below_zero_under_an_unsigned_header_is_refused(tmp_path
     below = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
     with raises_refusal(SIGN_CONTRADICTED):
         greys(tmp_path, below)
-
-
-def test_a_retired_progressive_jpeg_is_read(tmp_path: Path) -> None:
-    pixels = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", progressive=True, quality=95)
-    [decoded] = greys(tmp_path, of_frames([out.getvalue()], pixels, FULL_PROGRESSION))
-    np.testing.assert_allclose(decoded, pixels, atol=3)
-
-
-@pytest.mark.parametrize("vr", ["OB", "OW"])
-def test_big_endian_bytes_are_in_order_whichever_vr_they_have(tmp_path: Path, vr: str) -> None:
-    pixels = noise(6, 5, kind="uint8")
-    data = pixels.tobytes()
-    if vr == "OW":
-        data = np.frombuffer(data, "<u2").byteswap().tobytes()
-    dataset = films.film(pixels, syntax=ExplicitVRBigEndian, pixel_data=data)
-    dataset["PixelData"].VR = vr
-    [decoded] = greys(tmp_path, dataset)
-    np.testing.assert_array_equal(decoded, pixels)
 
 
 def test_a_compressed_object_that_leaves_out_its_vrs_is_read(tmp_path: Path) -> None:
@@ -255,8 +232,7 @@ SPLIT = [RLELossless, JPEGLSLossless, JPEGLosslessSV1, JPEG2000Lossless, JPEGBas
 
 
 @pytest.mark.parametrize("syntax", SPLIT)
-@pytest.mark.parametrize("size", [2, 64, 100, 1000])
-@pytest.mark.parametrize("has_table", [False, True])
+@pytest.mark.parametrize(("size", "has_table"), [(2, False), (1000, True)])
 def test_one_frame_is_all_its_fragments_however_small(tmp_path: Path, syntax: UID, size: int, has_table: bool) -> None:
     """PS3.5 A.4.2 wants a frame of RLE in one fragment, and some machines split it; one frame can be nothing else."""
     pixels = noise(40, 50, kind="uint8") // 4 * 4
@@ -270,11 +246,9 @@ def test_one_frame_is_all_its_fragments_however_small(tmp_path: Path, syntax: UI
         assert opened.hints == ()
 
 
-@pytest.mark.parametrize("kind", ["uint8", "uint16", "RGB"])
 @pytest.mark.parametrize("told_by", ["basic table", "extended table", "headers of the streams"])
-def test_frames_of_run_lengths_in_several_fragments_are_put_together(tmp_path: Path, told_by: str, kind: str) -> None:
-    shape = (20, 24, 3) if kind == "RGB" else (20, 24)
-    pixels = [noise(*shape, kind=kind if kind != "RGB" else "uint8", seed=seed) for seed in (1, 2, 3)]
+def test_frames_of_run_lengths_in_several_fragments_are_put_together(tmp_path: Path, told_by: str) -> None:
+    pixels = [noise(20, 24, 3, kind="uint8", seed=seed) for seed in (1, 2, 3)]
     streams = [_even(_run_lengths(each)) for each in pixels]
     pieces = [[stream[:128], stream[128:300], stream[300:]] for stream in streams]
     places = np.cumsum([0, *(len(stream) + 24 for stream in streams)]).tolist()
@@ -290,16 +264,7 @@ def test_frames_of_run_lengths_in_several_fragments_are_put_together(tmp_path: P
     dataset = films.film(pixels[0], syntax=RLELossless, pixel_data=data, NumberOfFrames=3, **extra)
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
         for index, expected in enumerate(pixels):
-            seen = opened.shown(index).pixels if kind == "RGB" else opened.grey(index)
-            np.testing.assert_array_equal(seen, expected)
-
-
-def test_a_frame_of_run_lengths_whose_last_fragment_is_missing_is_refused(tmp_path: Path) -> None:
-    pixels = noise(20, 24, kind="uint16")
-    stream = _even(_run_lengths(pixels))
-    data = _item(b"") + _item(stream[:400]) + _item(stream[400:600]) + b"\xfe\xff\xdd\xe0\0\0\0\0"
-    with pytest.raises(Undecodable):
-        greys(tmp_path, films.film(pixels, syntax=RLELossless, pixel_data=data))
+            np.testing.assert_array_equal(opened.shown(index).pixels, expected)
 
 
 def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:
@@ -355,31 +320,18 @@ def _coded(syntax: UID) -> tuple[bytes, Pixels]:
 def test_a_cut_code_stream_is_no_frame_although_the_object_is_whole(tmp_path: Path, syntax: UID) -> None:
     stream, pixels = _coded(syntax)
     assert len(greys(tmp_path, of_frames([stream], pixels, syntax), syntax)) == 1
-    for left_out in (4, 5, 40, len(stream) // 2, len(stream) - 80):
+    for left_out in (4, 40, len(stream) // 2):
         with pytest.raises(ImagingError):
             greys(tmp_path, of_frames([stream[:-left_out]], pixels, syntax), syntax)
 
 
 # --- video --------------------------------------------------------------------------------------------------------
 
-FILES = [
-    ("libx264", "mp4"),
-    ("libx265", "mp4"),
-    ("mpeg4", "mp4"),
-    ("mjpeg", "avi"),
-    ("mpeg4", "avi"),
-    ("rawvideo", "avi"),
-    ("mpeg1video", "mpeg"),
-    ("mpeg2video", "mpeg"),
-]
+FILES = [("libx264", "mp4"), ("mjpeg", "avi"), ("mpeg4", "avi"), ("mpeg2video", "mpeg")]
 STREAMS = [
     ("mpeg2video", "mpegts", "1.2.840.10008.1.2.4.100"),
-    ("mpeg2video", "mpeg2video", "1.2.840.10008.1.2.4.101"),
-    ("mpeg2video", "mpeg", "1.2.840.10008.1.2.4.100.1"),
-    ("libx264", "mpegts", "1.2.840.10008.1.2.4.102"),
     ("libx264", "mp4", "1.2.840.10008.1.2.4.103"),
     ("libx264", "h264", "1.2.840.10008.1.2.4.104"),
-    ("libx265", "hevc", "1.2.840.10008.1.2.4.107"),
     ("libx265", "mp4", "1.2.840.10008.1.2.4.108"),
 ]
 ORDER = (0, 1, 2, 20, 21, 39, 5, 0, 38)

@@ -22,7 +22,7 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from firmware_app.imaging import deidentification, deidentified_pixels, text_detection
+from firmware_app.imaging import deidentification, text_detection
 from firmware_app.imaging.deidentified_header import Pseudonyms
 from firmware_app.imaging.errors import EXPORT_NO_SECTOR, EXPORT_TEXT_FOUND, EXPORT_TEXT_UNCHECKED, EXPORT_TOO_LARGE
 from firmware_app.imaging.text_detection import TextDetector, text_model_file
@@ -92,26 +92,6 @@ def test_rgb_is_bit_exact_inside_and_black_outside(tmp_path: Path) -> None:
     assert (done.blacked, done.sector_derived_from) == (True, "header")
 
 
-def test_deep_colours_leave_as_their_values_at_the_bottom_of_their_words(tmp_path: Path) -> None:
-    values = screen().astype(np.uint16) << 4
-    cleaned, _ = exported(tmp_path, ultrasound((values << 4) | 5, BitsStored=12, HighBit=15))
-    words, mask = np.frombuffer(cleaned.PixelData, "<u2").reshape(values.shape), inside()
-    assert (cleaned.BitsStored, cleaned.HighBit) == (12, 11)
-    assert np.array_equal(words[mask], values[mask])
-    assert not words[~mask].any()
-
-
-def test_planes_and_frames_keep_their_places(tmp_path: Path) -> None:
-    clip = np.stack([screen(number) for number in range(3)])
-    planes = np.moveaxis(clip, -1, 1)
-    dataset = ultrasound(clip[0], frames=3, PlanarConfiguration=1, pixel_data=planes.tobytes())
-    cleaned, done = exported(tmp_path, dataset)
-    mask = inside()
-    assert np.array_equal(cleaned.pixel_array[:, mask], clip[:, mask])
-    assert not cleaned.pixel_array[:, ~mask].any()
-    assert (done.frames, cleaned.NumberOfFrames) == (3, 3)
-
-
 @pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422"])
 def test_ybr_keeps_its_samples_and_its_black_is_black(tmp_path: Path, photometric: str) -> None:
     ybr = convert_color_space(screen(), "RGB", "YBR_FULL")
@@ -177,16 +157,6 @@ def test_an_overlay_in_unused_bits_does_not_leave_and_signs_are_continued(tmp_pa
     dataset = films.film(signed.astype(np.uint16), BitsStored=12, HighBit=11, PixelRepresentation=1)
     cleaned, _ = exported(tmp_path, dataset)
     assert np.array_equal(np.frombuffer(cleaned.PixelData, "<i2").reshape(64, 64), greys.astype(np.int16) - 2000)
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_what_lies_around_a_value_in_a_long_word_does_not_leave(tmp_path: Path, signed: bool) -> None:
-    values = films.shapes(5, 64, 64, top=4000).astype(np.int64) - (2000 if signed else 0)
-    layout: dict[str, Any] = {"BitsStored": 20, "HighBit": 27, "PixelRepresentation": int(signed)}
-    cleaned, _ = exported(tmp_path, films.film((((values & 0xFFFFF) << 8) | 0xA00000A5).astype(np.uint32), **layout))
-    words = np.frombuffer(cleaned.PixelData, "<i4" if signed else "<u4").reshape(64, 64)
-    assert (cleaned.BitsStored, cleaned.HighBit) == (20, 27)
-    np.testing.assert_array_equal(words, values << 8)
 
 
 def test_one_bit_frames_stay_packed_within_bytes(tmp_path: Path) -> None:
@@ -341,9 +311,3 @@ def test_places_of_text_are_joined_and_specks_are_none() -> None:
     likely[40:56, 48:80] = 0.35  # seen, but nowhere near sure
     likely[60:61, 4:8] = 1.0
     assert [(x0 // 4, y0 // 4) for x0, y0, _, _ in text_detection.join_cells(likely)] == [(2, 2), (1, 15)]
-
-
-def test_the_detector_s_picture_is_neither_too_small_nor_too_large() -> None:
-    assert text_detection._input_size(320, 269) == (864, 736)
-    assert max(text_detection._input_size(3000, 2500)) == text_detection.LONGER_SIDE_PX
-    assert deidentified_pixels.is_ultrasound(ultrasound(screen()))

@@ -18,7 +18,6 @@ from tests.refusals import Expected, raises_refusal
 
 SPEC = InputSpec("image", 224, 224)
 GOLDEN = sorted(shipped_packs_dir().glob("chest-*/golden/*.png"))
-ULTRASOUND = sorted(shipped_packs_dir().glob("breast-*/golden/sample-*.png"))
 Pixels = np.ndarray[Any, Any]
 
 
@@ -37,20 +36,15 @@ def text() -> Pixels:
     ("pixels", "kind"),
     [
         (np.zeros((512, 512)), IMAGE_BLANK),
-        (np.full((512, 512), 3.0e4), IMAGE_BLANK),
         (2000 + noise(512, 512) // 300, IMAGE_BLANK),  # a few greys of electronic noise
         (np.indices((512, 512)).sum(0) // 64 % 2, IMAGE_BLANK),
         (noise(512, 512), IMAGE_NOT_A_FILM),
-        (noise(3000, 2500), IMAGE_NOT_A_FILM),
         (noise(224, 224), IMAGE_NOT_A_FILM),
         (np.linspace(0, 4095, 512 * 512).reshape(512, 512), IMAGE_NOT_A_FILM),  # an empty detector's heel effect
-        (np.linspace(0, 4095, 512 * 512).reshape(512, 512) + noise(512, 512), IMAGE_NOT_A_FILM),
         (text(), ImageUnfit),
         (np.ones((1, 1)), IMAGE_TOO_SMALL),
-        (np.arange(512.0).reshape(1, 512), IMAGE_TOO_SMALL),
         (films.shapes(1, 190, 512), IMAGE_TOO_SMALL),
         (films.shapes(1, 200, 512), IMAGE_ODD_SHAPE),
-        (films.shapes(1, 700, 250), IMAGE_ODD_SHAPE),
     ],
 )
 def test_what_can_be_no_film_is_refused(pixels: Pixels, kind: Expected) -> None:
@@ -67,20 +61,8 @@ def test_every_golden_film_is_fit_in_either_polarity_at_any_exposure(path: Path)
         quality_checks.check_fitness(frame, SPEC)
 
 
-@pytest.mark.parametrize("path", ULTRASOUND, ids=lambda path: path.stem)
-def test_every_golden_ultrasound_image_is_fit_at_any_gain(path: Path) -> None:
-    with image_file.open_image_file(path, is_picture=True) as opened:
-        grey = opened.grey(0)
-    for frame in (grey, grey * np.float32(1e-3) + np.float32(7), grey[:, :300]):
-        quality_checks.check_fitness(frame, SPEC)
-
-
 def test_the_real_chest_film_of_pydicom_data_is_fit() -> None:
     data_store = pytest.importorskip("data_store")
     for name in ("RG1_UNCR.dcm", "RG1_J2KI.dcm"):
         with image_file.open_image_file(Path(data_store.__file__).parent / "data" / name, is_picture=False) as opened:
             quality_checks.check_fitness(opened.grey(0), SPEC)
-
-
-def test_a_small_film_is_fit_for_a_small_model() -> None:
-    quality_checks.check_fitness(films.shapes(3, 96, 80).astype(np.float32), InputSpec("image", 64, 64))

@@ -48,7 +48,7 @@ def three(syntax: str) -> tuple[FileDataset, Pixels]:
     return films.film(frames[0], syntax=JPEGBaseline8Bit, pixel_data=encapsulate(streams)), frames
 
 
-@pytest.mark.parametrize("named", [None, 0, 2])
+@pytest.mark.parametrize("named", [None, 2])
 @pytest.mark.parametrize("syntax", ["native", "lossless", "baseline", "run lengths"])
 def test_frames_beyond_those_of_the_header_are_hinted_at(tmp_path: Path, syntax: str, named: int | None) -> None:
     made, frames = three(syntax)
@@ -67,23 +67,4 @@ def test_nothing_is_hinted_where_the_header_names_every_frame(tmp_path: Path, sy
     made.NumberOfFrames = 3
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         np.testing.assert_allclose(opened.grey(2), frames[2], atol=8 if syntax == "baseline" else 0)
-        assert opened.hints == ()
-
-
-def test_one_frame_in_several_fragments_is_not_several_frames(tmp_path: Path) -> None:
-    stream = lossless_jpeg.encoded(slope(), 8)
-    items = b"".join(
-        b"\xfe\xff\x00\xe0" + len(piece).to_bytes(4, "little") + piece
-        for piece in (b"", stream[:1000], stream[1000:2000], stream[2000:] + b"\0" * (len(stream) % 2))
-    )
-    made = films.film(slope(), syntax=JPEGLosslessSV1, pixel_data=items + b"\xfe\xff\xdd\xe0\0\0\0\0")
-    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        np.testing.assert_array_equal(opened.grey(0), slope())
-        assert opened.hints == ()
-
-
-def test_a_padded_value_is_not_a_second_frame(tmp_path: Path) -> None:
-    pixels = np.full((1, 1), 7, np.uint8)
-    with image_file.open_image_file(films.save(tmp_path, "film.dcm", films.film(pixels)), is_picture=False) as opened:
-        assert opened.grey(0).shape == (1, 1)
         assert opened.hints == ()

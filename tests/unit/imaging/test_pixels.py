@@ -17,17 +17,17 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from firmware_app.core.errors import ImagingError, Undecodable
-from firmware_app.imaging import display, image_file, picture_encoding
+from firmware_app.imaging import display, image_file
 from firmware_app.imaging.errors import FrameTooLarge
 from tests import films
 from tests.wire import bombs
 
 Pixels = np.ndarray[Any, Any]
 DTYPES = [np.dtype(name) for name in ("uint8", "int8", "uint16", "int16")]
-OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OFTEN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -50,16 +50,6 @@ def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:
 
 def of_bits(pixels: Pixels, bits: int, **attributes: Any) -> FileDataset:
     return films.film(pixels, BitsStored=bits, HighBit=bits - 1, **attributes)
-
-
-@OFTEN
-@given(stored(), st.sampled_from([0.25, 1.0, 2.5, -1.0]), st.integers(-2000, 2000))
-def test_without_a_window_a_frame_is_its_modality_values(
-    tmp_path: Path, made: tuple[Pixels, int], slope: float, intercept: int
-) -> None:
-    pixels, bits = made
-    greys = grey(tmp_path, of_bits(pixels, bits, RescaleSlope=slope, RescaleIntercept=intercept))
-    np.testing.assert_allclose(greys, pixels.astype(np.float64) * slope + intercept, rtol=1e-6)
 
 
 @OFTEN
@@ -125,14 +115,6 @@ def test_an_inverse_presentation_lut_turns_a_film_over_once(
         assert opened.shown(0).inverted == turned
 
 
-def test_overlay_bits_above_the_high_bit_are_not_pixels(tmp_path: Path) -> None:
-    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
-    greys = grey(tmp_path, of_bits(pixels | 0xF000, 12))
-    np.testing.assert_array_equal(greys, pixels)
-    shifted = films.film(pixels << 4, BitsStored=12, HighBit=15)
-    np.testing.assert_array_equal(grey(tmp_path, shifted), pixels)
-
-
 def lut(first: int, entries: list[int], bits: int) -> Sequence:
     item = Dataset()
     item.LUTDescriptor = [len(entries), first, bits]
@@ -166,9 +148,14 @@ def _jpeg2000(pixels: Pixels) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(
+    ("syntax", "photometric", "dtype"),
+    [
+        (RLELossless, "MONOCHROME1", "uint16"),
+        (JPEG2000Lossless, "MONOCHROME2", "uint16"),
+        (JPEGLSLossless, "MONOCHROME1", "uint8"),
+    ],
+)
 def test_a_lossless_film_is_the_same_film_compressed(tmp_path: Path, syntax: Any, photometric: str, dtype: str) -> None:
     pixels = np.random.default_rng(3).integers(0, 120, (40, 30)).astype(dtype)
     dataset = films.film(pixels, PhotometricInterpretation=photometric, WindowCenter=60, WindowWidth=100)
@@ -185,13 +172,6 @@ def test_a_lossless_film_is_the_same_film_compressed(tmp_path: Path, syntax: Any
     else:
         dataset.compress(syntax, generate_instance_uid=False)
     np.testing.assert_array_equal(grey(tmp_path, dataset), expected)
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "int16"])
-def test_a_big_endian_film_is_the_same_film(tmp_path: Path, dtype: str) -> None:
-    pixels = np.random.default_rng(3).integers(0, 3000, (9, 8)).astype(dtype)
-    dataset = films.film(pixels, syntax=ExplicitVRBigEndian, pixel_data=pixels.astype(f">{dtype[:-2][0]}2").tobytes())
-    np.testing.assert_array_equal(grey(tmp_path, dataset), pixels)
 
 
 def test_each_frame_of_a_clip_is_itself(tmp_path: Path) -> None:
@@ -249,21 +229,6 @@ def test_what_people_see_keeps_every_grey_and_the_window_of_the_model(
         np.testing.assert_allclose(seen, model, atol=1e-3)
 
 
-@given(hnp.arrays(np.uint16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
-def test_our_png_is_what_any_reader_reads(pixels: Pixels) -> None:
-    with Image.open(io.BytesIO(picture_encoding.encode_grey16(pixels))) as image:
-        image.load()
-        assert image.mode.startswith("I;16")
-        np.testing.assert_array_equal(np.asarray(image), pixels)
-
-
-def test_a_film_compressed_in_two_halves_is_what_any_reader_reads() -> None:
-    noise = np.random.default_rng(3).normal(0, 40, (1201, 997))
-    film_of_noise = (np.add.outer(np.arange(1201), np.arange(997)) * 20 + noise + 200).astype(np.uint16)
-    with Image.open(io.BytesIO(picture_encoding.encode_grey16(film_of_noise))) as image:
-        np.testing.assert_array_equal(np.asarray(image), film_of_noise)
-
-
 def test_a_large_film_is_shown_at_most_2048_pixels_long(tmp_path: Path) -> None:
     shown = display.DisplayFrame(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
     display.write_frame(shown, tmp_path, 0, 1)
@@ -299,12 +264,9 @@ def test_a_white_is_zero_tiff_is_not_shown_as_its_negative(tmp_path: Path) -> No
         assert opened.grey(0)[0, 0] > opened.grey(0)[3, 4]
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize(("deep", "pages"), [(np.uint8, 2), (np.uint16, 1)])
-def test_a_grey_tiff_laid_on_its_side_stands_upright(
-    tmp_path: Path, orientation: int, deep: type[np.unsignedinteger[Any]], pages: int
-) -> None:
-    lying = np.arange(12 * 20).reshape(12, 20).astype(deep)
+@pytest.mark.parametrize(("orientation", "pages"), [(1, 1), (2, 1), (3, 2), (4, 1), (5, 1), (6, 2), (7, 1), (8, 1)])
+def test_a_grey_tiff_laid_on_its_side_stands_upright(tmp_path: Path, orientation: int, pages: int) -> None:
+    lying = np.arange(12 * 20, dtype=np.uint16).reshape(12, 20)
     at_orientation = {
         1: lying,
         2: lying[:, ::-1],
@@ -322,14 +284,6 @@ def test_a_grey_tiff_laid_on_its_side_stands_upright(
         assert (opened.frames, opened.rows, opened.columns) == (pages, *upright.shape)
         np.testing.assert_array_equal(opened.grey(0), upright)
         assert (opened.rows, opened.columns) == upright.shape
-
-
-def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "p.jpg", exif=exif)
-    with image_file.open_image_file(tmp_path / "p.jpg", is_picture=True) as opened:
-        assert (opened.rows, opened.columns) == (30, 20) == opened.grey(0).shape
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:

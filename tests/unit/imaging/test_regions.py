@@ -76,12 +76,6 @@ def test_the_sector_is_made_of_planes_only() -> None:
     )
 
 
-@pytest.mark.parametrize(("flags", "first"), [(2, False), (3, True), (0, False), (1, True)])
-def test_a_region_of_high_priority_is_told_so(flags: int, first: bool) -> None:
-    (region,) = ultrasound_regions.read_regions(header({**TISSUE, "RegionFlags": flags}), 480, 640)
-    assert region.first is first
-
-
 def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
     for delta, scale in ((-0.02, 0.2), (0.0, None), (float("nan"), None), (1e308, None)):
         ((across, down),) = scales({**TISSUE, "PhysicalDeltaX": delta})
@@ -115,14 +109,6 @@ def test_a_region_that_ends_behind_the_last_column_is_cut_as_many_machines_write
         header({**TISSUE, "RegionLocationMaxX1": 640, "RegionLocationMaxY1": 480}), 480, 640
     )
     assert (region.x1, region.y1) == (640, 480)
-
-
-@pytest.mark.parametrize(("kind", "flow"), [(1, False), (2, True), (3, False), (None, False)])
-def test_colour_flow_is_told_by_the_data_type_of_a_region(kind: int | None, flow: bool) -> None:
-    (region,) = ultrasound_regions.read_regions(
-        header({**TISSUE, "RegionDataType": kind, "RegionLocationMaxX1": 640}), 480, 640
-    )
-    assert region.flow is flow
 
 
 def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_believed() -> None:

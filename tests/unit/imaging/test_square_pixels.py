@@ -117,7 +117,6 @@ def test_a_disc_is_round_on_the_screen_and_in_the_list(tmp_path: Path, aspect: f
     "said",
     [
         {},
-        {"ImagerPixelSpacing": [0.2, 0.2]},
         {"ImagerPixelSpacing": [0.2, 0.2005]},
         {"PixelAspectRatio": [0, 1]},
         {"PixelAspectRatio": [1, 5000]},
@@ -130,15 +129,6 @@ def test_pixels_that_are_square_or_about_which_nothing_can_be_are_left_as_they_a
     with opened(tmp_path, 1.0, said) as made:
         assert display.reduce_pixels(made.shown(0).pixels, aspect=made.aspect(0)).size == (SIDE, SIDE)
         assert made.aspect(0) == 1.0
-
-
-def test_a_large_film_is_round_within_the_size_of_the_screen() -> None:
-    large = disc(2.0).repeat(13, axis=0).repeat(13, axis=1)  # 2600 rows, 5200 columns
-    picture = display.reduce_pixels(large, aspect=2.0)
-    assert picture.size == (display.LONGEST_SIDE_PX, display.LONGEST_SIDE_PX)
-    assert roundness(picture) == pytest.approx(1.0, abs=0.02)
-    colour = display.reduce_pixels(np.repeat((disc(0.5) >> 4).astype(np.uint8)[..., np.newaxis], 3, axis=2), aspect=0.5)
-    assert roundness(colour) == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize(("aspect", "said"), [STATED[0], STATED[-1]])
@@ -162,7 +152,7 @@ def test_marks_lie_where_they_were_found_though_the_picture_is_stretched(
     assert roundness(blended[..., 0].astype(int) - blended[..., 2]) == pytest.approx(1.0, abs=0.03)
 
 
-@pytest.mark.parametrize(("aspect", "said"), [STATED[0], STATED[3], STATED[-1]])
+@pytest.mark.parametrize(("aspect", "said"), [STATED[0], STATED[-1]])
 def test_a_disc_is_round_on_paper_and_in_the_archive(tmp_path: Path, aspect: float, said: dict[str, Any]) -> None:
     """PDF plate and Secondary Capture; the presentation state says the shape of the pixels (PS3.3 C.10.4)."""
     result = result_of(saved(tmp_path, aspect, said), tmp_path / "display")

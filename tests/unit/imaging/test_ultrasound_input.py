@@ -16,7 +16,6 @@ from firmware_app.imaging import image_file, model_frames, pixel_operations, qua
 from firmware_app.imaging.errors import IMAGE_NOT_A_FILM, IMAGE_TOO_SMALL, ImageUnfit
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs.tasks.interface import FramePolicy
 from firmware_app.reading.children import inference_child
 from tests import films, screens
 from tests.refusals import raises_refusal
@@ -47,11 +46,6 @@ def test_a_model_of_the_sector_sees_the_box_around_it_and_no_letters() -> None:
 def test_a_picture_without_a_sector_is_taken_whole() -> None:
     frame = np.zeros((300, 400), np.float32)
     assert np.array_equal(to_model_input(frame, SECTOR), to_model_input(frame, WHOLE))
-
-
-def test_a_volume_has_no_sector() -> None:
-    with pytest.raises(ValueError, match="volume"):
-        InputSpec("image", 64, 64, depth=8, crop="sector")
 
 
 def test_lees_filter_smooths_speckle_and_keeps_edges_and_points() -> None:
@@ -140,11 +134,3 @@ def test_a_heat_map_comes_back_to_where_its_box_was_cut() -> None:
         inference_child.render_heat_map(strengths, 200, 400, (0, 0, 400, 200)),
         inference_child.render_heat_map(strengths, 200, 400),
     )
-
-
-def test_a_pack_that_says_nothing_of_clips_reads_the_middle_frame() -> None:
-    assert FramePolicy() == FramePolicy(rule="middle", budget=1)
-    with pytest.raises(ValueError, match="one frame"):
-        FramePolicy(rule="middle", budget=3)
-    with pytest.raises(ValueError, match="less than or equal"):
-        FramePolicy(rule="score", budget=17)
