@@ -48,9 +48,10 @@ settings.load_profile("explore" if os.environ.get("LANTERN_EXPLORE") == "1" else
 
 
 def pytest_configure() -> None:
-    """A run that a script put into the background ignores Ctrl-C, and so would every command under test."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A run in the background, or under nohup, ignores Ctrl-C or a lost line, and so would every command under test."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)
