@@ -35,7 +35,7 @@ def network() -> nn.Module:
 
 
 @cache
-def train() -> nn.Module:
+def load_trained() -> nn.Module:
     """The network with its weights."""
     net = network()
     net.load_state_dict(torch.load(Path(__file__).with_name("own_model.pt"), weights_only=True))
@@ -48,5 +48,5 @@ def score(path: str) -> float:
         seen = film.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
     x = torch.from_numpy(np.array(seen)) / 255.0
     with torch.no_grad():
-        clear, disc = train()(((x - MEAN) / STD).permute(2, 0, 1)[None])[0]
+        clear, disc = load_trained()(((x - MEAN) / STD).permute(2, 0, 1)[None])[0]
     return float(disc - clear)

@@ -294,7 +294,7 @@ def _check(net: CamNet, recipe: Recipe, spec: InputSpec, *, logits: bool = True)
     film = torch.rand(size, generator=torch.Generator().manual_seed(0))
     try:
         if isinstance(net, Foreign):
-            answer = net.asked(film.clone().requires_grad_() * 1.0)[0]  # no leaf: its first layer may write into it
+            answer = net.ask(film.clone().requires_grad_() * 1.0)[0]  # no leaf: its first layer may write into it
             if logits and recipe.net.answer is None and (last := _probability_of(answer)):
                 raise RecipeInvalid(recipe.pack, f"net: its output ends in {last}. {foreign_onnx.PROBABILITIES}")
             _refuse_channels(answer.detach(), recipe, net.keep)

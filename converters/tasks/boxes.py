@@ -229,8 +229,10 @@ class BoxLoss:
         films, found = self.change_films(films, index)
         cells = net(films)[0].float()
         odds, sides = cells[:, 0] + net.bias[0], cells[:, 1:]
-        aim = [aim(one, cells.shape[2:]) for one in found]
-        middles, wanted, inside = (torch.from_numpy(np.stack(one)).to(cells.device) for one in zip(*aim, strict=True))
+        aims = [aim(lesions, cells.shape[2:]) for lesions in found]
+        middles, wanted, inside = (
+            torch.from_numpy(np.stack(part)).to(cells.device) for part in zip(*aims, strict=True)
+        )
         each = functional.binary_cross_entropy_with_logits(odds, middles, reduction="none")
         focused = (1.0 - torch.exp(-each)) ** 2 * each * torch.where(middles > 0.0, self.miss, 1.0)
         lesions = middles.flatten(1).sum(dim=1).clamp_min(1.0)

@@ -103,7 +103,7 @@ def test_augmented_films_keep_their_shape_and_range(channels: int) -> None:
         assert not torch.equal(changed, films)
 
 
-@pytest.mark.parametrize("name", ["lettered", "pictured"])
+@pytest.mark.parametrize("name", ["add_letters", "add_picture"])
 def test_a_mark_keeps_off_a_lesion_and_is_drawn_on_films_without_one(name: str) -> None:
     """Calipers at a lesion are the short cut of real images: a drawn mark must not say where one is."""
     import torch
