@@ -44,7 +44,8 @@ from firmware_app.dicom.errors import IntakeError
 from firmware_app.dicom.scp import association_server, worklist_scp
 from firmware_app.ingest.archive_search import FETCHABLE
 from firmware_app.results import archive_workers as line
-from firmware_app.results.dicom_objects import coded_concepts, result_context
+from firmware_app.results.dicom_objects import coded_concepts
+from firmware_app.results.dicom_objects import objects as result_objects
 from tests.made_objects import Element, elements, samples
 from tests.peers import REPOSITORY
 
@@ -333,12 +334,13 @@ def private() -> Rows:
     yield (
         f"({sop_classes.OWN_GROUP:04X},xx01)",
         "CS",
-        "the kind: " + ", ".join(kind.upper() for kind in result_context.SERIES_NUMBERS),
+        "the kind: " + ", ".join(type_.kind.upper() for type_ in result_objects.TYPES),
     )
 
 
 @_table("kind", "SOP class", "UID", "Series Number", "transfer syntax")
 def created() -> Rows:
+    numbers = {type_.kind: type_.series_number for type_ in result_objects.TYPES}
     for kind, made in samples().items():
         classes = {str(one.SOPClassUID) for one in made}
         syntaxes = {one.file_meta.TransferSyntaxUID.name for one in made}
@@ -346,7 +348,7 @@ def created() -> Rows:
             f"`{kind}`",
             ", ".join(sorted(map(_name, classes))),
             ", ".join(sorted(classes)),
-            result_context.SERIES_NUMBERS[kind],
+            numbers[kind],
             ", ".join(sorted(syntaxes)),
         )
 

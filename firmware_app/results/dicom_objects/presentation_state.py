@@ -29,9 +29,9 @@ from firmware_app.core.lesion import Lesion
 from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.results import key_images
 from firmware_app.results.case_view import CaseLesion
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, WARNING, ResultContext
+from firmware_app.results.dicom_objects.result_context import WARNING, ObjectType, ResultContext
 
-KIND: Final = "pr"
+TYPE: Final = ObjectType("pr", 9104, orientation=("Laterality",))
 MOST_LESIONS: Final = 200
 _MarkedLesion = tuple[CaseLesion, Lesion]
 """A lesion of the case, and one of its marks."""
@@ -74,9 +74,9 @@ def _make_presentation(maker: ResultContext, number: int, lesions: list[_MarkedL
     version = maker.view.drawn_version
     common: dict[str, Any] = {
         "referenced_images": sources,
-        "series_instance_uid": maker.uids.series(KIND),
-        "series_number": SERIES_NUMBERS[KIND],
-        "sop_instance_uid": maker.uids.instance(version, KIND, number),
+        "series_instance_uid": maker.uids.series(TYPE.kind),
+        "series_number": TYPE.series_number,
+        "sop_instance_uid": maker.uids.instance(version, TYPE.kind, number),
         "instance_number": (version - 1) * 100 + number,
         "manufacturer": maker.manufacturer,
         "manufacturer_model_name": maker.model,

@@ -22,26 +22,32 @@ from firmware_app.results.case_view import CaseLesion, CaseView, SourceImage
 from firmware_app.results.dicom_objects.coded_concepts import ResultUids
 from firmware_app.results.dicom_objects.source_headers import clean_person_name, read_source
 
-SERIES_NUMBERS: Final = {"sr": 9101, "sc": 9102, "seg": 9103, "pr": 9104, "pdf": 9105, "picture": 9106}
-"""Of our series in a study, by kind; far above what modalities count to."""
-_OF_WORDS: Final = ("sr", "pdf")
-"""Kinds of which every version is a new object; the others change only when their pictures do."""
-_UNSIDED: Final = {
-    **dict.fromkeys(("sc", "picture"), ("Laterality", "PatientOrientation")),
-    "pr": ("Laterality",),
-    "seg": ("PatientOrientation",),
-}
-"""What must be given of side and orientation, by kind; empty where unknown (PS3.3 C.7.3.1, C.7.6.1)."""
 WARNING: Final = "AI-assisted, not for diagnostic use without a doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectType:
+    """What is fixed for all result objects of one kind."""
+
+    kind: str
+    """Short name in file names, in the configuration and in our private element."""
+    series_number: int
+    """Of its series in the study, from 9101: far above what modalities count to."""
+    has_text: bool = False
+    """Every version of the case is a new object; without text only a change of the pictures makes one."""
+    orientation: tuple[str, ...] = ()
+    """Type 2 attributes of side and orientation; empty where unknown (PS3.3 C.7.3.1, C.7.6.1)."""
 
 
 @dataclass(slots=False)
 class ResultContext:
-    """One making of the objects of *view*."""
+    """What the makers of the objects of *view* share."""
 
     view: CaseView
     sources: Mapping[str, Dataset] = field(repr=False)
     """The checked headers by the reference of the instance, in order of arrival."""
+    pdf: bytes | None = field(default=None, repr=False)
+    """The printed report, where one is wanted."""
 
     @cached_property
     def uids(self) -> ResultUids:
@@ -67,9 +73,9 @@ class ResultContext:
     def any_source(self) -> Dataset:
         return next(iter(self.sources.values()))
 
-    def made_at(self, kind: str) -> datetime:
-        """When the objects of *kind* were first made as they are."""
-        at = self.view.made_at if kind in _OF_WORDS else self.view.drawn_at
+    def made_at(self, type_: ObjectType) -> datetime:
+        """When the objects of *type_* were first made as they are."""
+        at = self.view.made_at if type_.has_text else self.view.drawn_at
         return datetime.fromisoformat(at or self.view.made_at)
 
     def image(self, instance: str) -> SourceImage:
@@ -125,9 +131,9 @@ class ResultContext:
         image = next((one for one in self.view.images if one.instance == lesion.instance), None)
         return lesion.instance in self.sources and image is not None and (image.header is not None or lesion.frame == 0)
 
-    def finish(self, made: Dataset, kind: str) -> Dataset:
+    def finish(self, made: Dataset, type_: ObjectType) -> Dataset:
         """Give *made* its dates and its mark; with the same result it has the same bytes."""
-        at = self.made_at(kind)
+        at = self.made_at(type_)
         day, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
         for what in ("InstanceCreation", "Content", "Series", "PresentationCreation"):
             if f"{what}Date" in made or what == "InstanceCreation":
@@ -140,7 +146,7 @@ class ResultContext:
         for keyword in ("StudyDescription", "IssuerOfPatientID", "PatientAge", "TimezoneOffsetFromUTC"):
             if keyword in self.any_source and keyword not in made:
                 setattr(made, keyword, self.any_source.get(keyword))
-        for keyword in _UNSIDED.get(kind, ()):
+        for keyword in type_.orientation:
             setattr(made, keyword, made.get(keyword) or "")
         made.SpecificCharacterSet = "ISO_IR 192"
         made.Manufacturer, made.ManufacturerModelName = self.manufacturer, self.model
@@ -148,7 +154,7 @@ class ResultContext:
         made.InstitutionName = self.organization
         made.InstanceCreatorUID = self.device_uid
         block = made.private_block(sop_classes.OWN_GROUP, sop_classes.OWN_CREATOR, create=True)
-        block.add_new(0x01, "CS", kind.upper())
+        block.add_new(0x01, "CS", type_.kind.upper())
         made.file_meta = _make_file_meta(made)
         return made
 
@@ -157,10 +163,10 @@ def derive_uids(view: CaseView) -> ResultUids:
     return ResultUids(bytes.fromhex(view.key), view.case.reference or "")
 
 
-def load_context(view: CaseView) -> ResultContext:
-    """A maker for *view* with the header of each image that can be read; raises `Undecodable` where none can."""
+def load_context(view: CaseView, pdf: bytes | None = None) -> ResultContext:
+    """Read the header of each image of *view* that can be read; raises `Undecodable` where none can."""
     uids = derive_uids(view)
-    return ResultContext(view, {one.instance: read_source(one, view, uids) for one in view.images})
+    return ResultContext(view, {image.instance: read_source(image, view, uids) for image in view.images}, pdf)
 
 
 def _make_file_meta(made: Dataset) -> FileMetaDataset:

@@ -20,11 +20,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from firmware_app.core.records import Finding
 from firmware_app.imaging import display
 from firmware_app.results import key_images
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, WARNING, ResultContext
+from firmware_app.results.dicom_objects.result_context import WARNING, ObjectType, ResultContext
 from firmware_app.results.key_images import KeyImage
 
-KIND: Final = "sc"
-PICTURE: Final = "picture"
+_ORIENTATION: Final = ("Laterality", "PatientOrientation")
+TYPE: Final = ObjectType("sc", 9102, orientation=_ORIENTATION)
+PLAIN_TYPE: Final = ObjectType("picture", 9106, orientation=_ORIENTATION)
 LONGEST_SIDE_PX: Final = 1024
 """Of a burned-in picture, which is not for measuring: 3 MB uncompressed, which every viewer opens."""
 _INK: Final = (255, 255, 255)
@@ -37,16 +38,10 @@ def make_captures(maker: ResultContext) -> Iterator[Dataset]:
         if one.instance not in maker.sources:
             continue
         pixels = add_caption(key_images.render_marked(one, maker.display(one.instance)), _write_caption(one))
-        uid = maker.uids.instance(maker.view.drawn_version, KIND, number)
-        series = maker.uids.series(KIND)
+        uid = maker.uids.instance(maker.view.drawn_version, TYPE.kind, number)
+        series = maker.uids.series(TYPE.kind)
         made = _make_capture(
-            maker,
-            pixels,
-            series,
-            uid=uid,
-            series_number=SERIES_NUMBERS[KIND],
-            number=_number_instance(maker, number),
-            instance=one.instance,
+            maker, pixels, series, uid=uid, type_=TYPE, number=_number_instance(maker, number), instance=one.instance
         )
         made.SeriesDescription = "Lantern: marked pictures"
         made.ImageComments = WARNING
@@ -67,7 +62,7 @@ def make_plain_images(maker: ResultContext) -> Iterator[Dataset]:
             _to_colour(key_images.load_frame(folder, 0)),
             source.SeriesInstanceUID,
             uid=source.SOPInstanceUID,
-            series_number=SERIES_NUMBERS[PICTURE],
+            type_=PLAIN_TYPE,
             number=number,
             instance=image.instance,
         )
@@ -134,7 +129,7 @@ def _make_capture(
     pixels: NDArray[np.uint8],
     series: UID,
     uid: UID,
-    series_number: int,
+    type_: ObjectType,
     number: int,
     instance: str,
 ) -> Dataset:
@@ -146,7 +141,7 @@ def _make_capture(
         coordinate_system="PATIENT",
         study_instance_uid=source.StudyInstanceUID,
         series_instance_uid=series,
-        series_number=series_number,
+        series_number=type_.series_number,
         sop_instance_uid=uid,
         instance_number=number,
         manufacturer=maker.manufacturer,
@@ -163,8 +158,8 @@ def _make_capture(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         specific_character_set="ISO_IR 192",
     )
-    made.ConversionType = "WSD" if series_number == SERIES_NUMBERS[KIND] else "DI"
-    made.ImageType = ["DERIVED" if series_number == SERIES_NUMBERS[KIND] else "ORIGINAL", "SECONDARY"]
+    made.ConversionType = "WSD" if type_ is TYPE else "DI"
+    made.ImageType = ["DERIVED" if type_ is TYPE else "ORIGINAL", "SECONDARY"]
     made.PatientOrientation = ""
     return made
 

@@ -19,10 +19,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from firmware_app.results.case_view import CaseLesion
 from firmware_app.results.dicom_objects import coded_concepts
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, ResultContext
+from firmware_app.results.dicom_objects.result_context import ObjectType, ResultContext
 from firmware_app.results.dicom_objects.source_headers import extract_frame
 
-KIND: Final = "seg"
+TYPE: Final = ObjectType("seg", 9103, orientation=("PatientOrientation",))
 _PLACED: Final = frozenset(
     "1.2.840.10008.5.1.4.1.1." + suffix for suffix in ("2", "2.1", "2.2", "4", "4.1", "4.3", "4.4", "128", "130")
 )
@@ -79,9 +79,9 @@ def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesi
         pixel_array=masks,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_describe_segment(maker, at, one) for at, one in enumerate(lesions, 1)],
-        series_instance_uid=maker.uids.series(KIND),
-        series_number=SERIES_NUMBERS[KIND],
-        sop_instance_uid=maker.uids.instance(version, KIND, number),
+        series_instance_uid=maker.uids.series(TYPE.kind),
+        series_number=TYPE.series_number,
+        sop_instance_uid=maker.uids.instance(version, TYPE.kind, number),
         instance_number=(version - 1) * 100 + number,
         manufacturer=maker.manufacturer,
         manufacturer_model_name=maker.model,
@@ -101,7 +101,7 @@ def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesi
 
 def _replace_random_uids(made: Dataset, maker: ResultContext, number: int) -> None:
     """Replace the UIDs that highdicom draws by chance."""
-    dimension = maker.uids.of("dimension", maker.view.drawn_version, KIND, number)
+    dimension = maker.uids.of("dimension", maker.view.drawn_version, TYPE.kind, number)
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in made.get(sequence, []):
             if "DimensionOrganizationUID" in item:

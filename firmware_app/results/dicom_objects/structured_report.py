@@ -22,14 +22,19 @@ from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Finding, PackIdentity, Reading, ReadingStatus
 from firmware_app.results.case_view import CaseLesion
 from firmware_app.results.dicom_objects import coded_concepts
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, ResultContext
+from firmware_app.results.dicom_objects.result_context import ObjectType, ResultContext
 
-KIND: Final = "sr"
+TYPE: Final = ObjectType("sr", 9101, has_text=True)
 _Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
 
+def make_reports(maker: ResultContext) -> Iterator[Dataset]:
+    """The one report of the case."""
+    yield make_report(maker)
+
+
 def make_report(maker: ResultContext) -> Dataset:
-    """The report of the case."""
+    """Build the report of the case."""
     view, signature = maker.view, maker.view.done
     groups = list(_group_answer(maker))
     groups += [group for reading in view.case.readings for group in _make_groups(maker, reading)]
@@ -42,9 +47,9 @@ def make_report(maker: ResultContext) -> Dataset:
     made = sr.Comprehensive3DSR(
         evidence=list(maker.sources.values()),
         content=content[0],
-        series_instance_uid=maker.uids.series(KIND),
-        series_number=SERIES_NUMBERS[KIND],
-        sop_instance_uid=maker.uids.instance(view.version, KIND),
+        series_instance_uid=maker.uids.series(TYPE.kind),
+        series_number=TYPE.series_number,
+        sop_instance_uid=maker.uids.instance(view.version, TYPE.kind),
         instance_number=view.version,
         manufacturer=maker.manufacturer,
         is_complete=True,
@@ -93,8 +98,8 @@ def _find_previous(maker: ResultContext) -> list[Dataset]:
         return []
     before = Dataset()
     before.SOPClassUID = Comprehensive3DSRStorage
-    before.SOPInstanceUID = maker.uids.instance(version - 1, KIND)
-    before.SeriesInstanceUID = maker.uids.series(KIND)
+    before.SOPInstanceUID = maker.uids.instance(version - 1, TYPE.kind)
+    before.SeriesInstanceUID = maker.uids.series(TYPE.kind)
     before.StudyInstanceUID = maker.any_source.StudyInstanceUID
     return [before]
 
