@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -213,11 +214,11 @@ def test_a_cycle_is_seen(tmp_path: Path) -> None:
     assert in_a_cycle(packages_imported(tmp_path, "firmware_app")) == {"store", "uplink"}
 
 
-def test_the_pictures_in_readme_and_architecture_page_are_the_tree() -> None:
-    picture = (ROOT / "docs/architecture.md").read_text("utf-8").split("```")[3]
-    drawn = {line.split()[0].rstrip("/") for line in picture.splitlines() if line.startswith("  ") and line[2] != " "}
+def test_the_table_of_contributing_and_the_picture_of_the_readme_are_the_tree() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("## Where a thing lives")[1].split("## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == ORDER[:-1]
     there = {path.name for path in (ROOT / "firmware_app").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert drawn == there
+    assert there == set(ORDER[:-1])
     short = (ROOT / "README.md").read_text("utf-8").split("firmware_app/   the box.")[1].split("```")[0]
     assert [name for name in there if f"{name}/" not in short] == []
 
