@@ -7,14 +7,12 @@ command can already read and change the box's state.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware_app.cli import user
-from firmware_app.cli.terminal import Commands, add_command
+from firmware_app.cli.terminal import Commands, add_command, print_json
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -108,7 +106,7 @@ def _show(options: argparse.Namespace) -> int:
             from firmware_app.monitoring.operating_points import format_figures
 
             needs = [{name: getattr(one, name) for name in ImagesNeeded.__slots__} for one in overview.needed(found)]
-            _print_json(_object(here) | {"figures": format_figures(found), "needed": needs})
+            print_json(_object(here) | {"figures": format_figures(found), "needed": needs})
             continue
         language = printable_language(config.box.language)
         print(f"{here.place.pack} {here.place.version}  {here.label(language)}  {here.place.machine}  {here.machine}")
@@ -148,13 +146,13 @@ def _import(options: argparse.Namespace) -> int:
             config.box.language if options.json else printable_language(config.box.language, sys.stderr)
         )
         if options.json:
-            _print_json({"line": one.line, "error": {"code": one.reason.code, "text": text}})
+            print_json({"line": one.line, "error": {"code": one.reason.code, "text": text}})
         else:
             print(f"{options.file.name}:{one.line}: {text}", file=sys.stderr)
     taken = table.take(checked, person.shown, complete=options.complete)
     if options.json:
         suspended = [{"pack": one.pack, "version": one.version, "machine": one.machine} for one in taken.suspended]
-        _print_json({"added": taken.added, "known": taken.known, "suspended": suspended})
+        print_json({"added": taken.added, "known": taken.known, "suspended": suspended})
     else:
         _say(config, N_("Outcomes added: {added}; known already: {known}."), added=taken.added, known=taken.known)
         for place in taken.suspended:
@@ -183,7 +181,7 @@ def _propose(options: argparse.Namespace) -> int:
         here, threshold, person.shown, person.role, miss_costs=options.miss_costs, prevalence=options.prevalence
     )
     if options.json:
-        _print_json(
+        print_json(
             {
                 "content": proposal.digest,
                 "threshold": threshold,
@@ -211,7 +209,7 @@ def _confirm(options: argparse.Namespace) -> int:
     )
     point = overview.agree(here, options.content, person.shown, person.role)
     if options.json:
-        _print_json({"in_force": point is not None, "threshold": point.threshold if point is not None else None})
+        print_json({"in_force": point is not None, "threshold": point.threshold if point is not None else None})
     elif point is not None:
         _say(config, N_("Threshold {threshold} is in force from the next film on."), threshold=f"{point.threshold:.4f}")
     else:
@@ -226,7 +224,7 @@ def _undo(options: argparse.Namespace) -> int:
     overview.undo(overview.here(options.pack, options.machine, options.finding), person.shown)
     here = overview.here(options.pack, options.machine, options.finding)
     if options.json:
-        _print_json(_object(here))
+        print_json(_object(here))
     else:
         _say(
             config,
@@ -298,7 +296,3 @@ def _written(estimate: Estimate | None) -> str:
 
 def _say(config: Config, sentence: str, **details: object) -> None:
     print(translate(sentence, printable_language(config.box.language)).format(**details))
-
-
-def _print_json(value: Mapping[str, object]) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)

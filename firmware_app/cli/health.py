@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from firmware_app.cli.terminal import Commands, add_command
+from firmware_app.cli.terminal import Commands, add_command, print_json
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ def _status(options: argparse.Namespace) -> int:
     clock.start_clock(StateDir(config.state.dir), "console", writes=False)
     status = doctor.collect_status(config)
     if options.json:
-        _print_json(status)
+        print_json(status)
     else:
         print(doctor.format_status(status))
     if options.qr:
@@ -72,7 +70,7 @@ def _doctor(options: argparse.Namespace) -> int:
     checks = doctor.run_checks(config, source, dials=not options.no_dial)
     for check in checks:
         if options.json:
-            _print_json({**_to_object(check, config), "at": check.at, "case": check.case})
+            print_json({**_to_object(check, config), "at": check.at, "case": check.case})
         else:
             about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
             print(
@@ -92,7 +90,7 @@ def _selftest(options: argparse.Namespace) -> int:
         checks = selftest.run_selftest(config, advance)
     for check in checks:
         if options.json:
-            _print_json(_to_object(check, config))
+            print_json(_to_object(check, config))
         else:
             print(f"{check.result:<5}{check.name:<12}{check.reason.text(printable_language(config.box.language))}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
@@ -111,10 +109,6 @@ def _to_object(check: Check, config: Config) -> dict[str, object]:
         "titles": {language: translate(name, language) for language in LANGUAGES},
         "texts": {language: check.reason.text(language) for language in LANGUAGES},
     }
-
-
-def _print_json(value: Mapping[str, object]) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 def _config(options: argparse.Namespace) -> Config:

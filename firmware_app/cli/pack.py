@@ -6,14 +6,13 @@ A change is audited under the name "console", as `lantern user` is.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from firmware_app.cli import pack_measure
-from firmware_app.cli.terminal import Commands, add_command
+from firmware_app.cli.terminal import DONE, FAILED, Commands, add_command, open_clinical, print_json
 from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from firmware_app.packs.pack_folder import Pack
     from firmware_app.packs.pack_store import PackStore
     from firmware_app.reading.routing import PackOverlap
-
-_DONE, _FAILED = 0, 1
 
 
 def add_to(commands: Commands) -> None:
@@ -90,18 +87,18 @@ def _list(options: argparse.Namespace) -> int:
         entry["weights_licence"] = pack.manifest.weights_licence
         entry |= _order(pack.name, shared) | _on_trial(pack.name, store, trials)
         if options.json:
-            _print_json(entry)
+            print_json(entry)
         else:
             under = format_licence(pack.manifest.weights_licence)
             print("{name:<24}{version:<10}{from:<11}{under:<15}{title}".format(**entry, under=under))
             _tell_trial(pack.name, store, trials, config)
-    if not options.json:
-        _tell_order(shared, config)
+    for overlap in shared if not options.json else ():
+        print(overlap.reason.text(printable_language(config.box.language)))
     for error in shelf.broken:
         print(f"{error.code}: {error.text(printable_language(config.box.language, sys.stderr))}", file=sys.stderr)
     if not shelf.packs and not options.json:
         print("There is no model pack on this box. “lantern pack install NAME --repository PLACE” brings one.")
-    return _DONE
+    return DONE
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -110,11 +107,11 @@ def _show(options: argparse.Namespace) -> int:
     manifest, language = pack.manifest, printable_language(config.box.language)
     if options.json:
         described = manifest.model_dump(mode="json", by_alias=True)
-        _print_json({**described, "from": _origin(pack, store), "folder": str(pack.folder)})
-        return _DONE
+        print_json({**described, "from": _origin(pack, store), "folder": str(pack.folder)})
+        return DONE
     title = manifest.title.text(language)
     print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
-    print(f"  {_licence_of(pack)}")
+    _print_licence(pack, indent="  ")
     for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
         print(f"  {text.text(language)}")
     if manifest.not_looked_for is not None:
@@ -124,7 +121,7 @@ def _show(options: argparse.Namespace) -> int:
         print(f"  {finding.code}: threshold {finding.threshold:.3f}, {finding.priority}")
     for artefact in manifest.artefacts:
         print(f"  {artefact.runtime:<13}{artefact.precision:<6}{artefact.bytes / 1e6:>6.2f} MB  {artefact.path}")
-    return _DONE
+    return DONE
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -142,16 +139,16 @@ def _verify(options: argparse.Namespace) -> int:
             wrong.append(error)
         else:
             if options.json:
-                _print_json({**_identity(pack), "whole": True, "code": None, "text": None})
+                print_json({**_identity(pack), "whole": True, "code": None, "text": None})
             else:
                 print(f"{pack.name:<24}{pack.manifest.version:<10}whole")
     for unusable in wrong:
         if options.json:
             entry = {"name": unusable.details.get("pack"), "version": None, "whole": False}
-            _print_json({**entry, "code": unusable.code, "text": unusable.text(config.box.language)})
+            print_json({**entry, "code": unusable.code, "text": unusable.text(config.box.language)})
         else:
             print(f"{unusable.code}: {unusable.text(printable_language(config.box.language))}")
-    return _FAILED if wrong else _DONE
+    return FAILED if wrong else DONE
 
 
 def _install(options: argparse.Namespace) -> int:
@@ -174,11 +171,11 @@ def _install(options: argparse.Namespace) -> int:
         _record(config, "pack.installed", pack=options.pack, version=str(change.on_trial), before=change.before)
     shared = [one for one in routing.find_overlaps(store.survey().packs, config, store) if options.pack in one.names]
     _tell(options, store, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
-    if not options.json:
-        _tell_order(shared, config)
+    for overlap in shared if not options.json else ():
+        print(overlap.reason.text(printable_language(config.box.language)))
     if options.root and not options.json:
         print(f"Trusted from now on: the publisher {publisher}. Compare these figures with the publisher by telephone.")
-    return _DONE
+    return DONE
 
 
 def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
@@ -227,7 +224,7 @@ def _rollback(options: argparse.Namespace) -> int:
     change = installer.roll_back(store, options.pack)
     _audited(config, "pack.rolled_back", change)
     _tell(options, store, change)
-    return _DONE
+    return DONE
 
 
 def _commit(options: argparse.Namespace) -> int:
@@ -240,9 +237,9 @@ def _commit(options: argparse.Namespace) -> int:
         _tell(options, store, change)
     else:
         print(f"{change.pack.name} {change.pack.manifest.version} is in use instead of {change.before}.")
-        print(_licence_of(change.pack))
+        _print_licence(change.pack)
         print("A running reader starts anew with it by itself.")
-    return _DONE
+    return DONE
 
 
 def _drop(options: argparse.Namespace) -> int:
@@ -253,10 +250,10 @@ def _drop(options: argparse.Namespace) -> int:
     _end_trial(config, options.pack, version, "dropped")
     serving = store.find(options.pack)
     if options.json:
-        _print_json({**_identity(serving), "dropped": version})
+        print_json({**_identity(serving), "dropped": version})
     else:
         print(f"The trial of {options.pack} {version} is over; {serving.manifest.version} stays in use.")
-    return _DONE
+    return DONE
 
 
 def _remove(options: argparse.Namespace) -> int:
@@ -267,11 +264,11 @@ def _remove(options: argparse.Namespace) -> int:
     left = gone.left.manifest.version if gone.left else None
     _record(config, "pack.removed", pack=options.pack, version=left or "", before=gone.version)
     if options.json:
-        _print_json({"name": options.pack, "removed": gone.version, "version": left})
-        return _DONE
+        print_json({"name": options.pack, "removed": gone.version, "version": left})
+        return DONE
     print(f"{options.pack} {gone.version} is removed" + (f"; the shipped {left} takes its place." if left else "."))
     print("A running reader starts anew without it by itself.")
-    return _DONE
+    return DONE
 
 
 # --- printing -----------------------------------------------------------------------------------------------------
@@ -282,10 +279,10 @@ def _tell(options: argparse.Namespace, store: PackStore, change: PackChange, **m
     if options.json:
         on_trial = {"on_trial": change.on_trial} if change.on_trial else {}
         licence = {"weights_licence": came.manifest.weights_licence}
-        _print_json({**_identity(change.pack), "before": change.before, **licence, **on_trial, **more})
+        print_json({**_identity(change.pack), "before": change.before, **licence, **on_trial, **more})
     elif change.on_trial:
         print(f"{change.pack.name} {change.on_trial} is on trial beside {change.before}, which goes on reading.")
-        print(_licence_of(came))
+        _print_licence(came)
         name = change.pack.name
         print("The trial begins by itself; “lantern pack list” shows how it goes.")
         print(f"“lantern pack commit {name}” puts it in use now, “lantern pack drop {name}” ends the trial.")
@@ -294,7 +291,7 @@ def _tell(options: argparse.Namespace, store: PackStore, change: PackChange, **m
     else:
         was = f" instead of {change.before}" if change.before else ""
         print(f"{change.pack.name} {change.pack.manifest.version} is in place{was}.")
-        print(_licence_of(came))
+        _print_licence(came)
         print("A running reader starts anew with it by itself.")
 
 
@@ -307,15 +304,10 @@ def _changed_pack(change: PackChange, store: PackStore) -> Pack:
     return Pack.load(store.folder_of(change.pack.name, change.on_trial).resolve())
 
 
-def _licence_of(pack: Pack) -> str:
-    """A sentence on the weights' licence."""
-    from firmware_app.packs.manifest_types import format_licence, is_non_commercial
+def _print_licence(pack: Pack, indent: str = "") -> None:
+    from firmware_app.packs.manifest_types import describe_licence
 
-    licence = pack.manifest.weights_licence
-    if licence is None:
-        return "This pack does not say under which licence its weights may be used."
-    commercial = ": not for commercial use." if is_non_commercial(licence) else "."
-    return f"Its weights may be used under {format_licence(licence)}{commercial}"
+    print(indent + describe_licence(pack.manifest.weights_licence))
 
 
 def _on_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:
@@ -347,21 +339,12 @@ def _order(name: str, shared: Sequence[PackOverlap]) -> dict[str, object]:
     }
 
 
-def _tell_order(shared: Sequence[PackOverlap], config: Config) -> None:
-    for one in shared:
-        print(one.reason.text(printable_language(config.box.language)))
-
-
 def _identity(pack: Pack) -> dict[str, object]:
     return {"name": pack.name, "version": pack.manifest.version}
 
 
 def _origin(pack: Pack, store: PackStore) -> str:
     return "installed" if store.is_installed(pack) else "shipped"
-
-
-def _print_json(value: dict[str, object]) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 # --- the box ------------------------------------------------------------------------------------------------------
@@ -387,45 +370,29 @@ def _trials(config: Config) -> dict[str, PackTrial]:
     """The last trial of each pack; none where the database cannot be asked."""
     import sqlite3
 
-    from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cases.pack_changes import PackTrials
     from firmware_app.core.errors import LanternError
-    from firmware_app.core.state_dir import StateDir
 
-    path = StateDir(config.state.dir).clinical_db
-    if not path.exists():
-        return {}
-    clinical = ClinicalDatabase(path)
     try:
-        clinical.require()
-        return PackTrials(clinical.database).all()
+        with open_clinical(config) as clinical:
+            return PackTrials(clinical.database).all()
     except (LanternError, sqlite3.DatabaseError):
         return {}
-    finally:
-        clinical.database.close()
 
 
 def _end_trial(config: Config, pack: str, version: str, state: Literal["committed", "dropped"]) -> None:
     """Note who ended the trial; where no reader has begun it yet, in the audit alone."""
     from firmware_app.cases.audit import CONSOLE, Audit
-    from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cases.pack_changes import PackTrials, TrialState
-    from firmware_app.core.state_dir import StateDir
     from firmware_app.reading import trial_runner
 
-    clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
-    clinical.create()
-    if not trial_runner.end_trial(PackTrials(clinical.database), pack, TrialState(state), CONSOLE):
-        Audit(clinical.database).record(CONSOLE, f"pack.{state}", pack=pack, version=version)
-    clinical.database.close()
+    with open_clinical(config, writes=True, create=True) as clinical:
+        if not trial_runner.end_trial(PackTrials(clinical.database), pack, TrialState(state), CONSOLE):
+            Audit(clinical.database).record(CONSOLE, f"pack.{state}", pack=pack, version=version)
 
 
 def _record(config: Config, action: str, **details: str) -> None:
     from firmware_app.cases.audit import CONSOLE, Audit
-    from firmware_app.cases.clinical_db import ClinicalDatabase
-    from firmware_app.core.state_dir import StateDir
 
-    clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
-    clinical.create()
-    Audit(clinical.database).record(CONSOLE, action, **details)
-    clinical.database.close()
+    with open_clinical(config, writes=True, create=True) as clinical:
+        Audit(clinical.database).record(CONSOLE, action, **details)

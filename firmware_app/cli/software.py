@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from firmware_app.appliance.errors import SOFTWARE_NO_REPOSITORY, SoftwareCurrent
 from firmware_app.cli.errors import SOFTWARE_NOT_HERE
-from firmware_app.cli.terminal import Commands, add_command
+from firmware_app.cli.terminal import Commands, add_command, print_json
 from firmware_app.core.language import printable_language
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _status(options: argparse.Namespace) -> int:
         software_record.read_offered(state),
     )
     if options.json:
-        _print_json(
+        print_json(
             {
                 "version": machine.version,
                 "machine": machine.kind,
@@ -166,7 +165,7 @@ def _install(options: argparse.Namespace) -> int:
 def _tell(options: argparse.Namespace, config: Config, answer: UpdateOffer, *, installed: bool) -> None:
     offer, refusal = answer.offer, answer.refusal
     if options.json:
-        _print_json(
+        print_json(
             {
                 "version": offer.version,
                 "machine": offer.machine,
@@ -219,7 +218,3 @@ def _open(options: argparse.Namespace) -> tuple[Config, StateDir, InstalledSyste
     state = StateDir(config.state.dir)
     clock.start_clock(state, "console", writes=False)
     return config, state, read_installed_system()
-
-
-def _print_json(value: dict[str, object]) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)

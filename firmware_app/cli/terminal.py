@@ -57,8 +57,8 @@ def read_config(options: argparse.Namespace) -> Config:
 
 
 @contextmanager
-def open_clinical(config: Config, *, writes: bool = False) -> Iterator[ClinicalDatabase]:
-    """The box's clinical database; *writes*: the command notes times in it."""
+def open_clinical(config: Config, *, writes: bool = False, create: bool = False) -> Iterator[ClinicalDatabase]:
+    """The box's clinical database; *writes*: the command notes times in it; *create*: it may be made first."""
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.core import clock
     from firmware_app.core.state_dir import StateDir
@@ -67,7 +67,7 @@ def open_clinical(config: Config, *, writes: bool = False) -> Iterator[ClinicalD
     clock.start_clock(state, "console", writes=writes)
     clinical = ClinicalDatabase(state.clinical_db)
     try:
-        clinical.require()
+        (clinical.create if create else clinical.require)()
         yield clinical
     finally:
         clinical.database.close()

@@ -6,72 +6,28 @@ Unknown keys are refused.  Secrets are never values here, only paths to files.
 from __future__ import annotations
 
 import os
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from firmware_app.core import runtimes
-from firmware_app.core.language import LANGUAGES
+from firmware_app.core.config_types import (
+    AbsolutePath,
+    AeTitle,
+    ConfigSection,
+    FindingCode,
+    HostAndPort,
+    Language,
+    Network,
+    Port,
+    Runtime,
+    Seconds,
+    Share,
+)
+from firmware_app.core.peer_sections import PacsSection, WorklistSection
 from firmware_app.core.runtimes import RuntimeSettings
 
 DEFAULT_PATH: Final = Path("/etc/lantern/lantern.toml")
-
-# PS3.5 6.2, VR AE: at most 16 characters of the default repertoire without backslash or control characters.
-AeTitle = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
-]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86400)]
-Modality = Literal["CR", "DX", "RF", "XA", "MG", "US", "CT", "MR"]
-Share = Annotated[float, Field(gt=0, lt=1)]
-ResultKind = Literal["sr", "sc", "seg", "pr", "pdf", "picture"]
-RESULT_KINDS: Final[tuple[ResultKind, ...]] = ("sr", "sc", "seg", "pr", "pdf", "picture")
-ArchiveName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-FindingCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-
-
-def _network(text: str) -> str:
-    ip_network(text, strict=False)
-    return text
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("give the whole path, from / on")
-    return path
-
-
-def _runtime(name: str) -> str:
-    if name not in runtimes.list_runtimes():
-        raise ValueError(f"the runtimes that are installed are {', '.join(runtimes.list_runtimes())}")
-    return name
-
-
-def _language(name: str) -> str:
-    if name not in LANGUAGES:
-        raise ValueError(f"the languages are {', '.join(LANGUAGES)}")
-    return name
-
-
-def _host_and_port(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
-        raise ValueError("give host:port, as in 192.168.1.20:104")
-    return text
-
-
-Language = Annotated[str, AfterValidator(_language)]
-HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
-Network = Annotated[str, AfterValidator(_network)]
-Runtime = Annotated[str, AfterValidator(_runtime)]
-
-
-class ConfigSection(BaseModel):
-    """A section of the file: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def _default_state() -> Path:
@@ -96,7 +52,7 @@ class BoxSection(ConfigSection):
 class StateSection(ConfigSection):
     """Where the box keeps what it was given."""
 
-    dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+    dir: AbsolutePath = Field(
         default_factory=_default_state, title="State directory", description="images and databases"
     )
 
@@ -128,43 +84,6 @@ class DicomSection(ConfigSection):
         title="Commitment answers",
         description="where machines listen that ask whether the box keeps their images and do not wait for the answer: "
         '{ CT1 = "192.168.1.20:104" }',
-    )
-
-
-class PeerSection(ConfigSection):
-    """A machine that the box dials."""
-
-    host: str = Field("", title="Address", description="empty: none")
-    port: Port = Field(104, title="Port", description="where it listens")
-    ae_title: AeTitle = Field("PACS", title="AE title", description="of the machine there")
-    tls_ca: Path | None = Field(None, title="Its CA", description="PEM; with it the connection is TLS")
-    tls_cert: Path | None = Field(None, title="Box certificate", description="PEM, where it asks for one")
-    tls_key: Path | None = Field(None, title="Box key", description="PEM, readable by the sender only")
-
-
-class HospitalWorklistSection(PeerSection):
-    """The hospital's own worklist, whose patients are told to the box's machines too."""
-
-    ae_title: AeTitle = Field("WORKLIST", title="AE title", description="of the hospital's worklist")
-    every_seconds: Seconds = Field(60, title="How often", description="it is asked")
-
-
-class WorklistSection(ConfigSection):
-    """The registered patients that imaging machines may ask for (Modality Worklist)."""
-
-    stations: dict[AeTitle, Modality] = Field(
-        default_factory=dict,
-        title="Machines",
-        description='AE titles that may ask, each with its modality: { XRAY1 = "DX", US1 = "US" }; empty: none',
-    )
-    character_set: Literal["ISO_IR 192", "GB18030", "ISO_IR 6"] = Field(
-        "ISO_IR 192", title="Character set", description="of the answers; ISO_IR 6: pinyin only, for an old console"
-    )
-    days: int = Field(1, ge=1, le=30, title="Days", description="so long a patient without images stays on the list")
-    hospital: HospitalWorklistSection = Field(
-        default_factory=HospitalWorklistSection,
-        title="Hospital's worklist",
-        description='asked for its patients: { host = "10.0.0.5", port = 104, ae_title = "RIS" }; without host: none',
     )
 
 
@@ -312,75 +231,6 @@ class SoftwareSection(ConfigSection):
     )
 
 
-class ArchiveSection(PeerSection):
-    """One archive (PACS) of the clinic."""
-
-    host: str = Field("", title="PACS", description="its address; empty: none")
-    port: Port = Field(104, title="Port", description="of the PACS")
-    ae_title: AeTitle = Field("PACS", title="AE title", description="of the PACS")
-    send: bool = Field(False, title="Send results", description="what the box found, with the patient's name")
-    objects: tuple[ResultKind, ...] = Field(
-        RESULT_KINDS,
-        title="Objects",
-        description="sr: report; sc: marked pictures; seg: segmentation; pr: presentation state; pdf: document; "
-        "picture: an image that came without a DICOM header",
-    )
-    commitment: bool = Field(
-        True, title="Storage Commitment", description="ask the PACS, where it can say so, whether it keeps the objects"
-    )
-    query: bool = Field(
-        False, title="Earlier studies", description="may be searched for a patient's earlier studies (C-FIND, C-GET)"
-    )
-    issuer: str = Field(
-        "",
-        max_length=64,
-        title="Issuer of patient numbers",
-        description="who gives out the patient numbers of this PACS and of the clinic's machines, where an image does "
-        "not say so (Issuer of Patient ID); empty: not known, and a person confirms each study",
-    )
-    tls_ca: Path | None = Field(None, title="CA of the PACS", description="PEM; with it the connection is TLS")
-    tls_cert: Path | None = Field(None, title="Box certificate", description="PEM, where the PACS asks for one")
-    tls_key: Path | None = Field(
-        None, title="Box key", description="PEM, readable by the sender only, and with query by the gateway"
-    )
-
-
-class PacsSection(ArchiveSection):
-    """The clinic's own archive; the keys hold for it and, each on its own, for those in more."""
-
-    wait_seconds: Seconds = Field(
-        30, title="Wait", description="results are sent when a case has not changed for so long"
-    )
-    queue_mb: int = Field(
-        2048, ge=16, title="Queue", description="MB of objects on the disk that wait; further cases wait to be made"
-    )
-    more: dict[ArchiveName, ArchiveSection] = Field(
-        default_factory=dict, title="More archives", description='{ county = { host = "10.0.0.5", send = true } }'
-    )
-
-    @property
-    def archives(self) -> dict[str, ArchiveSection]:
-        """The archives that have an address, by name; this section's own is called ``pacs``."""
-        named: dict[str, ArchiveSection] = {"pacs": self, **self.more}
-        return {name: one for name, one in named.items() if one.host}
-
-    @property
-    def sends(self) -> bool:
-        """Whether any archive gets results."""
-        return any(one.send for one in self.archives.values())
-
-    @property
-    def searched(self) -> dict[str, ArchiveSection]:
-        """The archives that may be searched for earlier studies."""
-        return {name: one for name, one in self.archives.items() if one.query}
-
-    @model_validator(mode="after")
-    def _told_apart(self) -> PacsSection:
-        if "pacs" in self.more:
-            raise ValueError("pacs is the name of this section's own archive")
-        return self
-
-
 class FhirSection(ConfigSection):
     """The clinic's information system, where it speaks FHIR R4."""
 
@@ -432,11 +282,11 @@ class RetentionSection(ConfigSection):
 class BackupSection(ConfigSection):
     """Copies of the databases."""
 
-    dir: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+    dir: AbsolutePath | None = Field(
         None, title="Backups", description="a folder on another disk of the box; empty: in the state directory"
     )
     keep: int = Field(7, ge=1, le=1000, title="Copies", description="how many are kept, the newest")
-    locked: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+    locked: AbsolutePath | None = Field(
         None,
         title="Locked backups",
         description="a folder on a disk or share of the clinic for encrypted backups, images too (lantern backup code)",

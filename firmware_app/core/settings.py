@@ -19,18 +19,15 @@ from pydantic_core import PydanticUndefined
 
 from firmware_app.core import runtimes
 from firmware_app.core.config_sections import DEFAULT_PATH as DEFAULT_PATH
-from firmware_app.core.config_sections import AeTitle as AeTitle
 from firmware_app.core.config_sections import BackupSection as BackupSection
 from firmware_app.core.config_sections import BoxSection as BoxSection
 from firmware_app.core.config_sections import Config as Config
-from firmware_app.core.config_sections import ConfigSection
 from firmware_app.core.config_sections import DicomSection as DicomSection
 from firmware_app.core.config_sections import DicomwebSection as DicomwebSection
 from firmware_app.core.config_sections import ExportSection as ExportSection
 from firmware_app.core.config_sections import FhirSection as FhirSection
 from firmware_app.core.config_sections import FolderSection as FolderSection
 from firmware_app.core.config_sections import PacksSection as PacksSection
-from firmware_app.core.config_sections import PacsSection as PacsSection
 from firmware_app.core.config_sections import ReaderSection as ReaderSection
 from firmware_app.core.config_sections import RetentionSection as RetentionSection
 from firmware_app.core.config_sections import ReviewSection as ReviewSection
@@ -39,10 +36,13 @@ from firmware_app.core.config_sections import StateSection as StateSection
 from firmware_app.core.config_sections import UplinkSection as UplinkSection
 from firmware_app.core.config_sections import UsbSection as UsbSection
 from firmware_app.core.config_sections import ViewerSection as ViewerSection
-from firmware_app.core.config_sections import WorklistSection as WorklistSection
 from firmware_app.core.config_source import ConfigSource as ConfigSource
 from firmware_app.core.config_source import Keys
+from firmware_app.core.config_types import AeTitle as AeTitle
+from firmware_app.core.config_types import ConfigSection
 from firmware_app.core.errors import CONFIG_INVALID, CONFIG_UNKNOWN_KEY, ConfigError, RuntimeUnavailable
+from firmware_app.core.peer_sections import PacsSection as PacsSection
+from firmware_app.core.peer_sections import WorklistSection as WorklistSection
 
 _ENVIRONMENT_PREFIX: Final = "LANTERN_"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from firmware_app.core.config_sections import ArchiveSection, PeerSection
+from firmware_app.core.peer_sections import ArchiveSection, PeerSection
 from firmware_app.core.settings import Config
 from firmware_app.dicom.errors import PACS_TLS
 

@@ -15,9 +15,9 @@ from typing import Final
 
 from firmware_app.cases.errors import MachineError
 from firmware_app.cases.imaging_devices import Modalities, Modality
-from firmware_app.core.config_sections import PeerSection
 from firmware_app.core.database import Database
 from firmware_app.core.language import N_, register
+from firmware_app.core.peer_sections import PeerSection
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.dicom import sop_classes

@@ -82,3 +82,11 @@ def is_non_commercial(licence: str) -> bool:
 def format_licence(licence: str | None) -> str:
     """As people write it: ``CC BY-NC 4.0`` for ``CC-BY-NC-4.0``; ``–`` where a pack does not say."""
     return "–" if licence is None else _CREATIVE_COMMONS.sub(r"CC \1 \2", licence)
+
+
+def describe_licence(licence: str | None) -> str:
+    """A sentence on the licence of a pack's weights."""
+    if licence is None:
+        return "This pack does not say under which licence its weights may be used."
+    commercial = ": not for commercial use." if is_non_commercial(licence) else "."
+    return f"Its weights may be used under {format_licence(licence)}{commercial}"

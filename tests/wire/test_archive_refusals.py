@@ -16,7 +16,7 @@ from pynetdicom import AE, evt
 
 from firmware_app.appliance.checks import archives
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.config_sections import ArchiveSection
+from firmware_app.core.peer_sections import ArchiveSection
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import commitment, sop_classes

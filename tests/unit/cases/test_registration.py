@@ -25,7 +25,7 @@ from firmware_app.cases.errors import (
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.registration_entry import check_registration, format_age
 from firmware_app.cases.registrations import Registrations
-from firmware_app.core.config_sections import Modality
+from firmware_app.core.config_types import Modality
 from firmware_app.core.records import Header, Instance
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.worklist import MODALITY_NAMES, WorklistEntry

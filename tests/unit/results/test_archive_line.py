@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.config_sections import ArchiveSection
+from firmware_app.core.peer_sections import ArchiveSection
 from firmware_app.core.records import Reason
 from firmware_app.dicom import storage_scu
 from firmware_app.dicom.errors import PacsKindRefused
