@@ -30,6 +30,7 @@ from paho.mqtt.properties import Properties
 from bench import harness
 from firmware_app.appliance import box_identity
 from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.box_reports import decode_up
 from firmware_app.uplink.messages.envelope import open_signed, seal
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import (
@@ -44,9 +45,8 @@ from firmware_app.uplink.messages.summary import (
     Summary,
     SummaryRuntime,
     decode,
-    decode_up,
 )
-from hospital import certificate_authority, keyring, message_verification, receiver
+from hospital import certificate_authority, keyring, receiver
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 
@@ -234,7 +234,7 @@ def _receive_clear(where: Where) -> None:
     def unsigned(body: bytes, *_: object) -> bytes:
         return bytes(_RECEIPT_AT) + body
 
-    vars(message_verification)["open_sealed"] = open_envelope
+    vars(receiver)["open_sealed"] = open_envelope
     vars(receiver)["sign"] = unsigned
     _receive(where)
 
@@ -267,7 +267,7 @@ def _open(where: Where) -> None:
     _say("begun")
     for box, sealed in envelopes:
         for envelope in sealed:
-            message_verification.open_message(envelope, box, Kind.DIGEST, keys, boxes)
+            receiver.open_message(envelope, box, Kind.DIGEST, keys, boxes)
     _say("done")
 
 

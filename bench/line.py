@@ -21,8 +21,9 @@ from bench import harness, ingest_parts
 from bench.outcome import Fact, Table
 from firmware_app import __version__
 from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.box_reports import decode_up
 from firmware_app.uplink.messages.envelope import key_id, open_sealed, seal
-from firmware_app.uplink.messages.summary import Kind, decode_up
+from firmware_app.uplink.messages.summary import Kind
 from firmware_app.uplink.outbox import Outbox
 from tests.wire.line_rig import make_case, place, wait_for
 

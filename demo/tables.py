@@ -28,7 +28,7 @@ def summaries(received: Sequence[dict[str, Any]]) -> str:
     """One line for each case revision that the hospital has opened."""
     rows = [("case", "revision", "priority", "kind", "finding", "quality", "pack", "hour (UTC)")]
     for row in received:
-        brief = row["brief"] or {}  # a digest that was merged on the box has no brief
+        brief = row["brief"] or {}  # one that an earlier version had merged has no brief
         findings = ", ".join(f"{one['code']} {one['hundredths'] / 100:.2f}" for one in brief.get("findings", ()))
         pack = f"{brief.get('pack') or ''} {brief.get('pack_version') or ''}".strip()
         rows.append(

@@ -16,7 +16,7 @@ in its own log only.  So `serve`, its page and “lantern-hospital broker” che
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,6 @@ from hospital.errors import (
     OWN_CERTIFICATE_EARLY,
     OWN_CERTIFICATE_ENDED,
     OWN_CERTIFICATE_UNUSABLE,
-    BoxCertificateEarly,
     DateError,
     ListNotYet,
     ListUnusable,
@@ -284,20 +283,6 @@ def find_date_faults(tls: Path, now: datetime | None = None) -> list[DateError]:
         (error for name in _OWN_CERTIFICATES if (error := _find_certificate_fault(tls / name, now)) is not None), None
     )
     return [error for error in (own, find_list_fault(tls, now)) if error is not None]
-
-
-def find_early_boxes(boxes: Path, now: datetime | None = None) -> Iterator[BoxCertificateEarly]:
-    """The boxes whose certificate, as it was last given to them in the folder *boxes*, begins later than *now*: they
-    were enrolled while the clock was ahead."""
-    now = now or datetime.now(UTC)
-    for file in sorted(boxes.glob("*.enrolment.json")):
-        try:
-            given = decode(file.read_bytes().strip(), Enrolment)
-            starts = x509.load_pem_x509_certificate(given.certificate.encode()).not_valid_before_utc
-        except (OSError, ValueError, LanternError):
-            continue
-        if starts > now:
-            yield BoxCertificateEarly(box=given.box, starts=f"{starts:%Y-%m-%d}", now=_format_moment(now))
 
 
 def _find_certificate_fault(file: Path, now: datetime) -> DateError | None:

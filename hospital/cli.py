@@ -16,7 +16,6 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -48,7 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    options.words = sys.argv[1:] if arguments is None else None
     if options.json:
         console.use_json_encoding()
     logging.basicConfig(
@@ -189,8 +187,6 @@ def _parse_pair(text: str) -> tuple[str, str]:
 def _serve(options: argparse.Namespace) -> int:
     house = _site(options)
     bundle = house.bundle()
-    if options.words is not None and not supervisor.is_supervised():  # typed, not called by a program of its own
-        return supervisor.supervise_serve(options.words)
     with house.serving():
         return _serve_alone(options, house, bundle)
 
@@ -201,8 +197,6 @@ def _serve_alone(options: argparse.Namespace, house: HospitalSite, bundle: Hospi
 
     stop, live = supervisor.StopSignal(), InboxProblem()
     operator_commands.prepare_to_serve(house, stop)
-    if options.clock_is_right:
-        _say_clock_is_right(house)
     receiver = Receiver(
         house,
         host=options.broker or bundle.host,
@@ -249,21 +243,6 @@ def _serve_page(house: HospitalSite, options: argparse.Namespace, live: InboxPro
     thread.start()
     notify.depend_on(thread.is_alive)
     return f"http://{options.page_host}:{listener.getsockname()[1]}/"
-
-
-def _clock_is_right(options: argparse.Namespace) -> int:
-    house = _site(options)
-    _say_clock_is_right(house)
-    if options.json:
-        _print_json({"clock_is_right": True})
-    else:
-        print("Noted. Receipts carry the time again, also those of a “serve” that runs. Nothing needs a restart.")
-    return _DONE
-
-
-def _say_clock_is_right(house: HospitalSite) -> None:
-    with closing(house.open_inbox()) as inbox:
-        inbox.say_clock_is_right()
 
 
 def _open(options: argparse.Namespace) -> int:
@@ -382,20 +361,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--broker", metavar="HOST", help="where this machine reaches the broker; default: as the boxes")
     serve.add_argument("--broker-port", type=int, metavar="PORT")
     serve.add_argument("--plain", action="store_true", help="no TLS; only for a broker on this very machine")
-    serve.add_argument("--clock-is-right", action="store_true", help="the same as the command of that name")
     serve.add_argument("--page-host", default="127.0.0.1", metavar="HOST", help="default: this machine only")
     serve.add_argument("--page-port", type=int, default=8090, metavar="PORT", help="0 takes any free port")
     serve.add_argument("--page-name", action="append", metavar="NAME", help="a host name the page answers to")
     serve.add_argument("--no-page", action="store_true")
     serve.add_argument("--silent-minutes", type=float, default=15, metavar="N", help="then a box counts as silent")
-
-    _command(
-        commands,
-        "clock-is-right",
-        _clock_is_right,
-        "this machine's clock is right, though the boxes or later rows of the inbox speak against it",
-        "lantern-hospital clock-is-right",
-    )
 
     opening = _command(
         commands,

@@ -310,18 +310,6 @@ OWN_CERTIFICATE_UNUSABLE = Refusal(
 )
 
 
-class BoxCertificateEarly(DateError):
-    code = "hospital.box_certificate_early"
-    sentence = N_(
-        "The certificate of box {box} begins on {starts} only, and this computer's clock says {now}: the broker "
-        "refuses the box until then. The clock was ahead when the box was enrolled. Enrol it again: “lantern-hospital "
-        "enrol box.json”, and carry the answer to it."
-    )
-    box: str
-    starts: str
-    now: str
-
-
 class InboxError(HospitalError):
     """The inbox is not what it was, or cannot be written."""
 
@@ -337,21 +325,11 @@ INBOX_LOST = Refusal(
 )
 
 
-class InboxPutBack(InboxError):
-    code = "hospital.inbox_put_back"
-    sentence = N_(
-        "The inbox was removed or replaced while “lantern-hospital serve” ran. It was put back with everything that "
-        "was received; nothing is lost. What lay in its place is kept in {path}. Find out who did it; “lantern-"
-        "hospital inbox --seen” ends this alarm."
-    )
-    path: str
-
-
 class InboxGone(InboxError):
     code = "hospital.inbox_gone"
     sentence = N_(
         "{path} is not the file any more that “lantern-hospital serve” writes: it was removed or replaced. Nothing was "
-        "confirmed to a box since. “serve” starts again."
+        "confirmed to a box since. Put it back, from copies/ or a backup, and start “lantern-hospital serve” again."
     )
     path: str
 

@@ -24,7 +24,6 @@ from hospital.inbox import copies, inbox_tables, rescue
 log = logging.getLogger("lantern.hospital")
 
 _LOOK_S: Final = 15.0
-_BOXES_S: Final = 3600.0
 _COPY_LOOK_S: Final = 600.0
 
 _REVOCATION_MESSAGES: Final = {
@@ -78,7 +77,6 @@ class DateWatch:
     def __init__(self, house: HospitalSite) -> None:
         self._site = house
         self._said: set[str] = set()
-        self._boxes_at = float("-inf")
 
     def look(self) -> None:
         """Look once; each thing is said once until it is right again."""
@@ -90,9 +88,6 @@ class DateWatch:
         if wrong is not None:
             log.error("%s The list was written again now.", wrong)
         left = [str(error) for error in certificate_authority.find_date_faults(self._site.tls)]
-        if time.monotonic() - self._boxes_at > _BOXES_S:
-            self._boxes_at = time.monotonic()
-            left += [str(error) for error in certificate_authority.find_early_boxes(self._site.root / "boxes")]
         self._say(left)
 
     def _say(self, sentences: list[str]) -> None:
@@ -213,10 +208,7 @@ def _broker(options: argparse.Namespace, house: HospitalSite) -> int:
         house.write_broker(port)
     elif not broker.are_broker_files_current(house.broker):
         raise BROKER_FILES_OLD(path=str(file))
-    wrong = [
-        *certificate_authority.find_date_faults(house.tls),
-        *certificate_authority.find_early_boxes(house.root / "boxes"),
-    ]
+    wrong = certificate_authority.find_date_faults(house.tls)
     if options.json:
         codes = [error.code for error in wrong]
         print(json.dumps({"config": str(file), "updated": options.update, "faults": codes}))

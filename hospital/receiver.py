@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import select
 import sqlite3
 import ssl
@@ -25,31 +26,27 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_app.core import notify
 from firmware_app.core.errors import LanternError
-from firmware_app.uplink.errors import Contradicted
-from firmware_app.uplink.messages.envelope import sign
-from firmware_app.uplink.messages.message import WireVersion
+from firmware_app.uplink.errors import BOX_UNKNOWN, Contradicted
+from firmware_app.uplink.messages.box_reports import Report, UpMessage, decode_up
+from firmware_app.uplink.messages.envelope import open_sealed, sign
 from firmware_app.uplink.messages.summary import (
-    FirstPresence,
-    FirstReceipt,
+    BOX_ID,
     Keys,
     Kind,
+    Presence,
     Receipt,
-    Refusal,
     RefusedMessage,
-    Report,
     TakenMessage,
     body_hash,
 )
-from hospital import certificate_authority, keyring, message_verification
-from hospital.errors import InboxError, InboxGone, Replayed
+from hospital import certificate_authority, keyring
+from hospital.errors import BOX_REVOKED, MISADDRESSED, TOPIC_UNKNOWN, InboxGone, Replayed
 from hospital.hospital_site import HospitalSite
-from hospital.inbox import receiver_status, rescue
+from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import ORDINARY_CODES, Inbox
-from hospital.inbox.receiver_status import KEEP_ALIVE_S, InboxProblem, ReceiverStatusRecorder
+from hospital.inbox.receiver_status import KEEP_ALIVE_S, InboxProblem, ReceiverClock, ReceiverStatusRecorder
 from hospital.keyring import Keyring
-from hospital.receiver_clock import ReceiverClock
 
 log = logging.getLogger("lantern.hospital")
 
@@ -65,23 +62,52 @@ _ANSWER_S: Final = 10.0
 _DELAY_FIRST_S, _DELAY_MOST_S = 0.5, 15.0
 _DELAY_UNWRITTEN_S: Final = 3.0
 _KEYS_S: Final = 1.0
-_PLACE_S: Final = 1.0
+
+_TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health|drift)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMessage:
+    """A message that is what it says, from the box whose topic it came under."""
+
+    message: UpMessage
+    body: bytes
+
+
+def parse_topic(topic: str) -> tuple[str, Kind]:
+    """The box and the kind a topic names; raises `TOPIC_UNKNOWN`."""
+    match = _TOPIC.fullmatch(topic)
+    if match is None:
+        raise TOPIC_UNKNOWN()
+    return match[1], Kind(match[2])
+
+
+def open_message(
+    payload: bytes, box: str, kind: Kind, keys: Keyring, boxes: Mapping[str, Ed25519PublicKey | None]
+) -> OpenedMessage:
+    """The verified message in *payload*; raises the `LanternError` that says why there is none."""
+    if box not in boxes:
+        raise BOX_UNKNOWN(box=box)
+    verify = boxes[box]
+    if verify is None:
+        raise BOX_REVOKED(box=box)
+    body = open_sealed(payload, kind, box, signer=verify, private=keys.private, retired=keys.retired)
+    message = decode_up(body)
+    if message.origin.box != box or message.kind is not kind:
+        raise MISADDRESSED()
+    return OpenedMessage(message, body)
 
 
 @dataclass(slots=True)
 class _DueReceipts:
-    """The receipts due to one stream of one box, in the envelope form it uses."""
+    """The receipts due to one stream of one box."""
 
     taken: list[TakenMessage] = field(default_factory=list)
     refused: list[RefusedMessage] = field(default_factory=list)
 
-    def encoded(self, box: str, stream: str, version: WireVersion, at: int | None) -> bytes:
+    def encoded(self, box: str, stream: str, at: int | None) -> bytes:
         """The receipt; *at* is None while the hospital's clock is doubtful."""
-        refused = self.refused[:_MOST_REFUSED]
-        if version is not WireVersion.FIRST:
-            return Receipt(box, stream, tuple(self.taken), tuple(refused), at).encode()
-        unnamed = tuple(Refusal(one.seq, one.code) for one in refused)
-        return FirstReceipt(box, stream, tuple(one.seq for one in self.taken), unnamed, at or 0).encode()
+        return Receipt(box, stream, tuple(self.taken), tuple(self.refused[:_MOST_REFUSED]), at).encode()
 
 
 class Receiver:
@@ -93,32 +119,29 @@ class Receiver:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
         self._site, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
-        self._own_clock: ReceiverClock | None = None
+        self._clock = ReceiverClock()
         self._standing = ReceiverStatusRecorder(self._inbox, live)
         self._keys: Keyring = keyring.load_keys(house.keys)
         self._keys_mark, self._looked = keyring.change_mark(house.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._answer = self._farewell = ""
-        self._placed = 0.0
-        self._told: dict[str, tuple[int, WireVersion]] = {}  # box -> the keys it was told on this connection
-        self._forms: dict[str, WireVersion] = {}  # box -> the form in which it reads them, once it has been heard
+        self._told: dict[str, int] = {}  # box -> number of the keys it was told on this connection
 
     def serve(self, stop: threading.Event, listening: Callable[[], None]) -> None:
         """Stay connected until *stop*; *listening* is called whenever the subscription stands.
 
-        Raises `InboxGone` when the inbox was removed or replaced, and was put back: then it is to be opened anew.
+        Raises `InboxGone` when the inbox was removed or replaced.
         """
         delay = _DELAY_FIRST_S
         while not stop.is_set():
             client: mqtt.Client | None = None
             try:
-                self._require_inbox()
                 client = self._client()
                 self._open(client)
                 self._told.clear()  # the broker may have lost its retained messages
                 self._standing.connected()
-                self._clock().connected()
+                self._clock.connected()
                 listening()
                 delay = _DELAY_FIRST_S
                 self._listen(client, stop)
@@ -126,9 +149,7 @@ class Receiver:
                 if not stop.is_set():
                     log.warning("the broker %s:%d ended the connection: %s", self._host, self._port, self._why())
                 self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
-            except InboxGone:
-                raise
-            except (sqlite3.OperationalError, InboxError) as error:  # nothing was acknowledged
+            except sqlite3.OperationalError as error:  # nothing was acknowledged
                 self._unwritten(error)
                 delay = _DELAY_UNWRITTEN_S
             except (OSError, ValueError) as error:
@@ -146,25 +167,11 @@ class Receiver:
 
     # --- the inbox -----------------------------------------------------------------------------------------------
 
-    def _unwritten(self, error: sqlite3.OperationalError | InboxError) -> None:
+    def _unwritten(self, error: sqlite3.OperationalError) -> None:
         """Say why at once, also where nothing can be written."""
-        why = (
-            receiver_status.explain_write_error(self._site.inbox_db, error)
-            if isinstance(error, sqlite3.Error)
-            else error
-        )
+        why = receiver_status.explain_write_error(self._site.inbox_db, error)
         self._standing.unwritten(why)
         log.error("the inbox could not be written: %s (%s)", why, error)
-
-    def _require_inbox(self) -> None:
-        """Raise where what was committed does not lie at the inbox's place; what is held here is put back there."""
-        if self._inbox.in_place():
-            return
-        try:
-            log.error("%s", rescue.put_inbox_back(self._site, self._inbox.connection, notify.alive))
-        except (OSError, sqlite3.Error) as error:  # it holds on to what it has and tries again
-            raise receiver_status.explain_write_error(self._site.inbox_db, error) from None
-        raise InboxGone(path=str(self._site.inbox_db))
 
     # --- the connection ------------------------------------------------------------------------------------------
 
@@ -258,10 +265,7 @@ class Receiver:
                 self._take(client)
             if not alive:
                 return
-            if time.monotonic() - self._placed > _PLACE_S:
-                self._placed = time.monotonic()
-                self._require_inbox()
-            self._standing.keep(self._clock().doubt())
+            self._standing.keep("boxes" if self._clock.is_doubtful() else None)
             self._tell_keys(client)
 
     def _awaited(self, client: mqtt.Client, seconds: float) -> bool:
@@ -278,24 +282,18 @@ class Receiver:
             self._pending[:BATCH_MESSAGES],
             self._pending[BATCH_MESSAGES:],
         )  # one turn of paho's may have read more
-        receipts: dict[tuple[str, str, WireVersion], _DueReceipts] = defaultdict(_DueReceipts)
+        receipts: dict[tuple[str, str], _DueReceipts] = defaultdict(_DueReceipts)
         boxes = self._inbox.verify_keys()
-        own = self._clock()
         with self._inbox.transaction():
             for message in batch:
                 self._one(message.topic, bytes(message.payload), message.dup, boxes, receipts)
-        self._require_inbox()  # never a receipt for rows that nobody else will find
+        if not self._inbox.in_place():  # never a receipt for rows that nobody else will find
+            raise InboxGone(path=str(self._site.inbox_db))
         self._standing.committed()
         for message in batch:
             client.ack(message.mid, message.qos)
-        for (box, stream, version), receipt in receipts.items():
-            self._send(client, box, Kind.ACK, receipt.encoded(box, stream, version, own.now()), version)
-
-    def _clock(self) -> ReceiverClock:
-        """Made in the thread that serves, with what the inbox held when it began."""
-        if self._own_clock is None:
-            self._own_clock = ReceiverClock(self._inbox)
-        return self._own_clock
+        for (box, stream), receipt in receipts.items():
+            self._send(client, box, Kind.ACK, receipt.encoded(box, stream, self._clock.now()))
 
     def _one(
         self,
@@ -303,31 +301,23 @@ class Receiver:
         payload: bytes,
         again: bool,
         boxes: Mapping[str, Ed25519PublicKey | None],
-        receipts: dict[tuple[str, str, WireVersion], _DueReceipts],
+        receipts: dict[tuple[str, str], _DueReceipts],
     ) -> None:
         box: str | None = None
         kind: Kind | None = None
         try:
-            box, kind = message_verification.parse_topic(topic)
-            if box in boxes and message_verification.is_second_version(
-                payload
-            ):  # also where it is sealed to a destroyed key
-                self._forms[box] = WireVersion.SECOND
-            opened = message_verification.open_message(payload, box, kind, self._keys, boxes)
+            box, kind = parse_topic(topic)
+            opened = open_message(payload, box, kind, self._keys, boxes)
             message = opened.message
-            if isinstance(message, FirstPresence):
-                self._forms[box] = message_verification.choose_wire_version(message.version)
+            if isinstance(message, Presence):
                 if self._inbox.hear(message, again=again):
-                    self._clock().heard(message)
+                    self._clock.heard(message)
                 return
             if isinstance(message, Report):
                 self._inbox.keep_report(message, again=again)
                 return
-            receipt, seq, hashed = (
-                receipts[box, message.origin.stream, opened.version],
-                message.origin.seq,
-                body_hash(opened.body),
-            )
+            receipt = receipts[box, message.origin.stream]
+            seq, hashed = message.origin.seq, body_hash(opened.body)
             try:
                 self._inbox.count(message, opened.body, payload)
             except Contradicted as error:
@@ -347,8 +337,7 @@ class Receiver:
     # --- the way down --------------------------------------------------------------------------------------------
 
     def _tell_keys(self, client: mqtt.Client) -> None:
-        """The signed keys message, retained by the broker: at each connection, after a rotation, for a new box, and in
-        another form when a box turns out to read that."""
+        """The signed keys message, retained by the broker: at each connection, after a rotation, and for a new box."""
         now = time.monotonic()
         if now - self._looked < _KEYS_S:
             return
@@ -357,20 +346,12 @@ class Receiver:
         if mark != self._keys_mark:
             self._keys, self._keys_mark = keyring.load_keys(self._site.keys), mark
             log.info("sealing key number %d is in use", self._keys.serial)
-        if not self._told:
-            heard = ((row.box, row.presence) for row in self._inbox.boxes() if row.presence)
-            self._forms = {
-                box: message_verification.choose_wire_version(said["version"]) for box, said in heard
-            } | self._forms
         for box, verify in self._inbox.verify_keys().items():
-            keys_told = self._keys.serial, self._forms.get(box, WireVersion.FIRST)
-            if verify is not None and self._told.get(box) != keys_told:
+            if verify is not None and self._told.get(box) != self._keys.serial:
                 keys = Keys(box, self._keys.serial, self._keys.seal_public)
-                self._send(client, box, Kind.KEYS, keys.encode(), keys_told[1], retain=True)
-                self._told[box] = keys_told
+                self._send(client, box, Kind.KEYS, keys.encode(), retain=True)
+                self._told[box] = self._keys.serial
 
-    def _send(
-        self, client: mqtt.Client, box: str, kind: Kind, body: bytes, version: WireVersion, *, retain: bool = False
-    ) -> None:
-        signed = sign(body, kind, box, self._keys.signer, version)
+    def _send(self, client: mqtt.Client, box: str, kind: Kind, body: bytes, *, retain: bool = False) -> None:
+        signed = sign(body, kind, box, self._keys.signer)
         client.publish(f"lantern/v1/down/{box}/{kind.value}", signed, qos=1, retain=retain)

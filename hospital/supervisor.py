@@ -1,7 +1,4 @@
-"""`lantern-hospital serve` and `broker --run` without systemd: what ends or hangs is started again.
-
-`serve` starts itself once more as a child that does the work and gives signs of life (`firmware_app/core/notify.py`).
-Where systemd watches over it (`WatchdogSec=`), it does the work itself.
+"""`lantern-hospital broker --run`: a mosquitto that ends or hangs is started again.
 
 `broker --run` keeps the uplink's mosquitto and the one for enrolment.  mosquitto 2.0 ends now and then when it reads
 its files again (SIGHUP), and then every box is cut off.  A mosquitto that works wakes several times a second, which the
@@ -10,7 +7,6 @@ kernel counts.  One that has not woken for a minute is asked over TLS, and kille
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import shutil
@@ -38,10 +34,8 @@ log = logging.getLogger("lantern.hospital")
 
 PATIENCE_S: Final = 60.0
 """Longer than a look-up of a name that fails, and than the inbox waits for another process."""
-_START_S: Final = 3600.0  # a damaged inbox of a million rows is rebuilt first
 _LOOK_S: Final = 0.1
 _STOP_S: Final = 20.0
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class StopSignal(threading.Event):
@@ -66,31 +60,6 @@ class StopSignal(threading.Event):
                 break
             super().wait(left)
         return self.is_set()
-
-
-def is_supervised() -> bool:
-    """Whether this process is watched over by systemd or by `supervise_serve`, which starts it again when it hangs.
-
-    A process whose supervisor was killed before it came here ends: it would keep the lock from the next one.
-    """
-    if (supervisor := os.environ.get("LANTERN_SUPERVISOR")) is not None:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if supervisor != str(os.getppid()):
-            sys.exit(1)
-        return True
-    return bool(os.environ.get("NOTIFY_SOCKET") and os.environ.get("WATCHDOG_USEC"))
-
-
-def supervise_serve(words: Sequence[str]) -> int:
-    """Keep `lantern-hospital` with the arguments *words* at work until SIGTERM or SIGINT.
-
-    Returns the exit status: that of the child where it ends before it has begun to work, because of what it was asked.
-    """
-    child = SupervisedProcess(
-        "serve", [sys.executable, "-m", "hospital.cli", *words], patience=PATIENCE_S, start_s=_START_S, output=None
-    )
-    status = keep_running([child], StopSignal())
-    return 0 if status is None else status
 
 
 def keep_running(

@@ -470,7 +470,7 @@ CREATE TABLE outbox (
     urgent     INTEGER NOT NULL,
     body       TEXT NOT NULL,                 -- JSON of summary.Brief
     relayed    INTEGER NOT NULL DEFAULT 0,    -- 1: exchange.db has it
-    seq        INTEGER,                       -- of the message that carries it; many share one when they were merged
+    seq        INTEGER,                       -- of the message that carries it
     hash       TEXT,                          -- of that message's body: only a receipt that names it settles the row
     PRIMARY KEY (case_reference, revision)
 ) STRICT;

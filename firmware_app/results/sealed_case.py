@@ -37,7 +37,8 @@ from firmware_app.results.export_session import (
 from firmware_app.uplink.errors import BUNDLE_INVALID
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages import credentials
-from firmware_app.uplink.messages.encrypted_files import SealedExportWriter, choose_seal_key
+from firmware_app.uplink.messages.credentials import choose_seal_key
+from firmware_app.uplink.messages.encrypted_files import SealedExportWriter
 
 SUFFIX: Final = ".lantern-sealed"
 _OPENED_BY: Final = N_("It is sealed; only the hospital opens it: {command}")

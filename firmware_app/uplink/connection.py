@@ -34,18 +34,14 @@ from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.errors import (
     BROKER_CLOSED,
     BROKER_EXPIRED,
-    BROKER_EXPIRED_BY_CLOCK,
     BROKER_FINDS_OUT_OF_DATE,
     BROKER_NOT_YET,
-    BROKER_NOT_YET_BY_CLOCK,
     BROKER_REFUSED,
     BROKER_UNREACHABLE,
     BROKER_UNTRUSTED,
     BUNDLE_INVALID,
     CERTIFICATE_EXPIRED,
     CERTIFICATE_NOT_YET_VALID,
-    CERTIFICATE_OVER,
-    CERTIFICATE_TOO_EARLY,
     LINE_NOT_SET_UP,
     PLAIN_LINE_REFUSED,
     UplinkError,
@@ -100,7 +96,6 @@ class Connection:
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client: mqtt.Client | None = None
         self._open, self._answer, self._alert = False, "", ""
-        self.most_bytes: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +109,7 @@ class Connection:
         """Connect and subscribe; raises one of `UplinkError` that says why it cannot be done."""
         self.close()
         check_certificates(self._settings)
-        self._answer, self._alert, self.most_bytes = "", "", None
+        self._answer, self._alert = "", ""
         client = self._made(will)
         self._client = client
         where = {"host": self._settings.host, "port": self._settings.port}
@@ -218,11 +213,15 @@ class Connection:
         self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
 
     def _connected(
-        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, said: Properties | None
+        self,
+        client: mqtt.Client,
+        _data: object,
+        _flags: mqtt.ConnectFlags,
+        reason: ReasonCode,
+        _said: Properties | None,
     ) -> None:
         self._answer = str(reason)
         if not reason.is_failure:
-            self.most_bytes = getattr(said, "MaximumPacketSize", None)
             client.subscribe(self._subscribe, qos=1)
 
     def _logged(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
@@ -285,21 +284,17 @@ def check_certificates(settings: UplinkSection) -> None:
 
 def _own_certificate_error(fault: CertificateFault, file: str) -> UplinkError:
     """The error of one of the box's own certificates."""
-    now, starts, ends = _format_dates(fault)
+    now = f"{fault.now:%Y-%m-%d %H:%M}"
     if fault.ended:
-        return (CERTIFICATE_EXPIRED if fault.by_clock else CERTIFICATE_OVER)(file=file, ends=ends, now=now)
-    return (CERTIFICATE_NOT_YET_VALID if fault.by_clock else CERTIFICATE_TOO_EARLY)(file=file, starts=starts, now=now)
+        return CERTIFICATE_EXPIRED(file=file, ends=f"{fault.ends:%Y-%m-%d}", now=now)
+    return CERTIFICATE_NOT_YET_VALID(file=file, starts=f"{fault.starts:%Y-%m-%d}", now=now)
 
 
 def _broker_certificate_error(fault: CertificateFault, host: str) -> UplinkError:
-    now, starts, ends = _format_dates(fault)
+    now = f"{fault.now:%Y-%m-%d %H:%M}"
     if fault.ended:
-        return (BROKER_EXPIRED_BY_CLOCK if fault.by_clock else BROKER_EXPIRED)(host=host, ends=ends, now=now)
-    return (BROKER_NOT_YET_BY_CLOCK if fault.by_clock else BROKER_NOT_YET)(host=host, starts=starts, now=now)
-
-
-def _format_dates(fault: CertificateFault) -> tuple[str, str, str]:
-    return f"{fault.now:%Y-%m-%d %H:%M}", f"{fault.starts:%Y-%m-%d}", f"{fault.ends:%Y-%m-%d}"
+        return BROKER_EXPIRED(host=host, ends=f"{fault.ends:%Y-%m-%d}", now=now)
+    return BROKER_NOT_YET(host=host, starts=f"{fault.starts:%Y-%m-%d}", now=now)
 
 
 def _is_loopback(host: str) -> bool:

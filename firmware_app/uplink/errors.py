@@ -93,7 +93,10 @@ PLAIN_LINE_REFUSED = Refusal(
 CERTIFICATE_NOT_YET_VALID = Refusal(
     UplinkError,
     "uplink.certificate_not_yet",
-    N_("The box's clock says {now}, but its certificate {file} begins on {starts}. Set the clock; no summary is lost."),
+    N_(
+        "The box's certificate {file} begins on {starts} and the box's clock says {now}. Set the clock if it is wrong; "
+        "if it is right, ask the hospital to set its own and to enrol the box again. No summary is lost."
+    ),
 )
 
 
@@ -107,51 +110,11 @@ CERTIFICATE_EXPIRED = Refusal(
 )
 
 
-CERTIFICATE_TOO_EARLY = Refusal(
-    UplinkError,
-    "uplink.certificate_early",
-    N_(
-        "The box's certificate {file} begins on {starts} only; it is {now}, and the clock is confirmed, so it is not "
-        "the cause. Ask the hospital to set its own clock and to enrol the box again. No summary is lost."
-    ),
-)
-
-
-CERTIFICATE_OVER = Refusal(
-    UplinkError,
-    "uplink.certificate_ended",
-    N_(
-        "The certificate {file} ended on {ends}; it is {now}, and the clock is confirmed, so it is not the cause. Ask "
-        "the hospital to enrol the box again. No summary is lost."
-    ),
-)
-
-
-BROKER_NOT_YET_BY_CLOCK = Refusal(
+BROKER_NOT_YET = Refusal(
     UplinkError,
     "uplink.broker_not_yet",
     N_(
-        "The certificate of the hospital's broker {host} begins on {starts} and the box's clock says {now}: the clock "
-        "is the likely cause. Set it with “lantern clock set”; no summary is lost."
-    ),
-)
-
-
-BROKER_NOT_YET = Refusal(
-    UplinkError,
-    "uplink.broker_early",
-    N_(
-        "The certificate of the hospital's broker {host} begins on {starts} only; it is {now}, and the box's clock is "
-        "confirmed, so it is not the cause. Tell the hospital; no summary is lost."
-    ),
-)
-
-
-BROKER_EXPIRED_BY_CLOCK = Refusal(
-    UplinkError,
-    "uplink.broker_expired",
-    N_(
-        "The certificate of the hospital's broker {host} ended on {ends} and the box's clock says {now}. Check the "
+        "The certificate of the hospital's broker {host} begins on {starts} and the box's clock says {now}. Check the "
         "clock first, with “lantern clock show”; if it is right, tell the hospital. No summary is lost."
     ),
 )
@@ -159,10 +122,10 @@ BROKER_EXPIRED_BY_CLOCK = Refusal(
 
 BROKER_EXPIRED = Refusal(
     UplinkError,
-    "uplink.broker_ended",
+    "uplink.broker_expired",
     N_(
-        "The certificate of the hospital's broker {host} ended on {ends}; it is {now}, and the box's clock is "
-        "confirmed, so it is not the cause. Tell the hospital; no summary is lost."
+        "The certificate of the hospital's broker {host} ended on {ends} and the box's clock says {now}. Check the "
+        "clock first, with “lantern clock show”; if it is right, tell the hospital. No summary is lost."
     ),
 )
 

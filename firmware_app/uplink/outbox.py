@@ -26,12 +26,11 @@ from firmware_app.core.clock import Stamp
 from firmware_app.core.database import Database
 from firmware_app.core.records import Case, Priority, ReadingStatus
 from firmware_app.uplink.exchange.exchange_db import OutgoingRow, StreamCounters
-from firmware_app.uplink.messages.message import WireVersion
+from firmware_app.uplink.messages.message import MOST_BODY_BYTES
 from firmware_app.uplink.messages.summary import (
     MOST_SEQ,
     Brief,
     FindingBrief,
-    Mark,
     Modality,
     Opinion,
     SummaryRuntime,
@@ -41,7 +40,7 @@ from firmware_app.uplink.messages.summary import (
 
 _PACK_VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
 _MOST_FINDINGS: Final = 32
-_BRIEF_BYTES: Final = WireVersion.SECOND.most_bytes - 220  # 220: the most that `Origin` takes
+_BRIEF_BYTES: Final = MOST_BODY_BYTES - 220  # 220: the most that `Origin` takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,11 @@ class Outbox:
         )
         return [shorten_brief(Brief.from_object(json.loads(row[0]))) for row in rows]
 
-    def handed_on(self, rows: Collection[tuple[Brief | Mark, int, str]]) -> None:
+    def handed_on(self, rows: Collection[tuple[Brief, int, str]]) -> None:
         """Record the message number and hash of each row in exchange.db; inside the caller's transaction."""
         self.database.connection.executemany(
             "UPDATE outbox SET relayed = 1, seq = ?, hash = ? WHERE case_reference = ? AND revision = ?",
-            [(seq, hashed, one.case, one.revision) for one, seq, hashed in rows],
+            [(seq, hashed, brief.case, brief.revision) for brief, seq, hashed in rows],
         )
 
     def settle(self, taken: Collection[tuple[int, str]], signed_at: int | None = None) -> set[int]:
@@ -79,15 +78,9 @@ class Outbox:
         seconds by its clock, None where it doubts it.  Returns those of the numbers under which other bytes were sent,
         which the hospital does not have."""
         with self.database.transaction() as connection:
-            _keep_receipts(connection, "seq = ? AND hash = ?", taken, signed_at)
+            _keep_receipts(connection, taken, signed_at)
             connection.executemany("DELETE FROM outbox WHERE seq = ? AND hash = ?", taken)
         return self.numbers() & {seq for seq, _ in taken}
-
-    def settle_unnamed(self, seqs: Collection[int], signed_at: int | None = None) -> None:
-        """`settle` by number alone: a hospital that speaks form 1 signs no hashes."""
-        with self.database.transaction() as connection:
-            _keep_receipts(connection, "seq = ?", [(seq,) for seq in seqs], signed_at)
-            connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
     def holds(self, seq: int, hashed: str) -> bool:
         """Whether the message of this number and hash is waiting for its receipt."""
@@ -107,24 +100,12 @@ class Outbox:
         rows = self.database.connection.execute("SELECT DISTINCT seq FROM outbox WHERE seq IS NOT NULL")
         return {row[0] for row in rows}
 
-    def mergeable(self, limit: int) -> list[tuple[int, Mark]]:
-        """The oldest messages with one case each that are not urgent: their numbers, and the marks to replace them."""
-        rows = self.database.connection.execute(
-            "SELECT seq, body FROM outbox WHERE seq IS NOT NULL AND urgent = 0 GROUP BY seq HAVING COUNT(*) = 1"
-            " ORDER BY seq LIMIT ?",
-            (limit,),
-        )
-        briefs = [(row["seq"], Brief.from_object(json.loads(row["body"]))) for row in rows]
-        return [(seq, Mark(brief.case, brief.revision, brief.priority, brief.hour)) for seq, brief in briefs]
-
     def count(self) -> int:
         """How many case revisions the hospital has not acknowledged."""
         return int(self.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
 
 
-def _keep_receipts(
-    connection: sqlite3.Connection, which: str, values: Collection[tuple[object, ...]], signed_at: int | None
-) -> None:
+def _keep_receipts(connection: sqlite3.Connection, taken: Collection[tuple[int, str]], signed_at: int | None) -> None:
     at = (
         Stamp(datetime.fromtimestamp(signed_at, UTC), True).text("seconds")
         if signed_at
@@ -132,16 +113,16 @@ def _keep_receipts(
     )
     connection.executemany(
         "INSERT INTO hospital_receipts (case_reference, revision, at)"
-        f" SELECT case_reference, MAX(revision), ? FROM outbox WHERE {which}"
-        " AND case_reference IN (SELECT reference FROM cases) GROUP BY case_reference"
+        " SELECT case_reference, revision, ? FROM outbox WHERE seq = ? AND hash = ?"
+        " AND case_reference IN (SELECT reference FROM cases)"
         " ON CONFLICT (case_reference) DO UPDATE SET revision = excluded.revision, at = excluded.at"
         " WHERE excluded.revision > revision",
-        [(at, *one) for one in values],
+        [(at, *message) for message in taken],
     )
 
 
 def shorten_brief(brief: Brief) -> Brief:
-    """*brief* with as many findings, the most probable first, as always fit into an envelope of form 2."""
+    """*brief* with as many findings, the most probable first, as always fit into an envelope."""
     while brief.findings and len(brief.encode()) > _BRIEF_BYTES:
         brief = replace(brief, findings=brief.findings[:-1])
     return brief

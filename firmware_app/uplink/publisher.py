@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,28 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.core import clock
-from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import free_bytes
 from firmware_app.core.version import version
 from firmware_app.uplink.connection import Connection, Post
-from firmware_app.uplink.errors import BROKER_REFUSED, MessageTooLarge
+from firmware_app.uplink.errors import BROKER_REFUSED, MessageInvalid, MessageTooLarge
 from firmware_app.uplink.exchange.exchange_db import Exchange, OutgoingRow
-from firmware_app.uplink.messages.credentials import open_keys
+from firmware_app.uplink.messages.credentials import choose_seal_key
 from firmware_app.uplink.messages.envelope import HospitalBundle, seal
-from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.public_keys import parse_seal_key
-from firmware_app.uplink.messages.summary import (
-    ClinicFigures,
-    DriftWatch,
-    FirstPresence,
-    Kind,
-    Origin,
-    Presence,
-    PresenceKind,
-    Report,
-    SoftwareState,
-)
+from firmware_app.uplink.messages.summary import Kind, Origin, Presence, PresenceKind
 
 log = logging.getLogger("lantern.uplink")
 
@@ -48,7 +36,6 @@ _UNHEARD_FIRST_S: Final = 1.0
 _AGAIN_MOST_S: Final = 600.0
 UNCONFIRMED_S: Final = 120.0
 """So long may the broker have taken summaries without any receipt; after that the box says so: within three minutes."""
-_HEADER_BYTES: Final = 64  # of a PUBLISH beside topic and payload (MQTT 5 3.3)
 _LAST_BEAT: Final = 10**9
 
 
@@ -58,11 +45,6 @@ class _SentRow:
 
     again_at: float
     wait: float
-
-
-def fits_packet_limit(post: Post, most_bytes: int | None) -> bool:
-    """Whether a broker that takes packets of *most_bytes* would take *post*; it closes the line over a longer one."""
-    return most_bytes is None or len(post.payload) + len(post.topic) + _HEADER_BYTES <= most_bytes
 
 
 class Publisher:
@@ -81,9 +63,8 @@ class Publisher:
         self._session, self._beat = 0, 0
         self._reported: dict[str, object] = {}  # kind and subject -> what was said of it in this connection
         self._signed_keys: bytes | None = None
-        self._version = WireVersion.FIRST  # until the hospital has signed that it speaks another
         self._seal_to: X25519PublicKey = parse_seal_key(hospital.seal)
-        self._will = self._sealing()
+        self._will = self._seal_to
 
     # --- the connection's life -----------------------------------------------------------------------------------
 
@@ -96,15 +77,12 @@ class Publisher:
         self._sent.clear()
         self._posted.clear()
         self.take_keys()
-        self._will = self._sealing()
+        self._will = self._seal_to
         return self._presence(PresenceKind.DEATH, _LAST_BEAT)
 
-    def _sealing(self) -> tuple[WireVersion, X25519PublicKey]:
-        return self._version, self._seal_to
-
     def will_holds(self) -> bool:
-        """Whether the last will is still valid: of the current stream, and in the hospital's current form and key."""
-        return self._exchange.counters().stream == self._stream and self._sealing() == self._will
+        """Whether the last will is still valid: of the current stream, and sealed to the hospital's current key."""
+        return self._exchange.counters().stream == self._stream and self._seal_to == self._will
 
     def born(self, connection: Connection) -> None:
         """Announce that the box is online, after the connection is open."""
@@ -123,50 +101,35 @@ class Publisher:
         self._say(connection, PresenceKind.DEATH, _LAST_BEAT)
 
     def _say(self, connection: Connection, state: PresenceKind, beat: int) -> None:
-        post = self._presence(state, beat)
-        if fits_packet_limit(post, connection.most_bytes):
-            connection.post(post)
+        connection.post(self._presence(state, beat))
 
     def _report(self, connection: Connection) -> None:
-        """Send what the hospital may know of packs, films and software, where it is new in this connection; form 1 has
-        no word for it."""
-        if self._version is WireVersion.FIRST:
-            return
+        """Send what the hospital may know of packs, films and software, where it is new in this connection."""
         health = self._exchange.line().health
         origin = Origin(self._box, self._stream, self._session, clock.boot_id())
         hour = clock.trusted_hour(clock.stamp())
-        reports: list[Report] = [DriftWatch(origin, self._beat, place, hour) for place in health.watched]
-        if health.figures or ClinicFigures.name in self._reported:
-            reports.insert(0, ClinicFigures(origin, self._beat, health.figures, hour))
-        if health.software is not None:
-            reports.insert(0, SoftwareState(origin, self._beat, health.software, hour))
-        for report in reports:
+        for draft in health.reports:
+            try:
+                report = draft.complete(origin, self._beat, hour)
+            except MessageInvalid as error:  # of another version's reader
+                log.error("the report “%s” was not sent: %s", draft.name, error)
+                continue
             subject = f"{report.name} {report.subject}".rstrip()
             if self._reported.get(subject) != report.content:
-                post = self._sealed(report.encode(), report.kind)
-                if fits_packet_limit(post, connection.most_bytes):
-                    connection.post(post)
-                    self._reported[subject] = report.content
+                connection.post(self._sealed(report.encode(), report.kind))
+                self._reported[subject] = report.content
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
     def take_keys(self) -> None:
         """Use the hospital's newest key; what is under way under an older one is sent again at once."""
         signed = self._exchange.keys(self._hospital.verify)
-        if signed is None or signed == self._signed_keys:
+        if signed == self._signed_keys:
             return
-        try:
-            keys, version = open_keys(signed, self._box, self._hospital)
-        except LanternError as error:
-            log.error("the hospital's new key in the exchange database was not used: %s", error)
-        else:
-            if version > self._version:
-                self._version = version
-                self._sent.clear()
-            if keys.serial > self._hospital.serial:
-                self._seal_to = parse_seal_key(keys.seal)
-                self._sent.clear()
-        self._signed_keys = signed
+        self._signed_keys, before = signed, self._seal_to
+        self._seal_to = choose_seal_key(self._hospital, self._box, signed)
+        if self._seal_to != before:
+            self._sent.clear()
 
     def pump(self, connection: Connection) -> bool:
         """Send what is due and fits the window; True when there may be more at once."""
@@ -211,8 +174,6 @@ class Publisher:
         message = row.message(self._box)
         try:
             post = self._sealed(message.encode(), message.kind)
-            if not fits_packet_limit(post, connection.most_bytes):
-                raise MessageTooLarge(size=len(post.payload), limit=connection.most_bytes or 0)
         except MessageTooLarge as error:
             log.error("summary %d is set aside: %s", row.seq, error)
             self._exchange.quarantine(row.seq, Reason.of(error))
@@ -227,12 +188,12 @@ class Publisher:
     def _sealed(self, body: bytes, kind: Kind) -> Post:
         return Post(
             f"lantern/v1/up/{self._box}/{kind.value}",
-            seal(body, kind, self._box, signer=self._identity, hospital=self._seal_to, version=self._version),
+            seal(body, kind, self._box, signer=self._identity, hospital=self._seal_to),
         )
 
     def _presence(self, state: PresenceKind, beat: int) -> Post:
         line = self._exchange.line()
-        said = FirstPresence(
+        presence = Presence(
             origin=Origin(self._box, self._stream, self._session, clock.boot_id()),
             state=state,
             beat=beat,
@@ -243,8 +204,7 @@ class Publisher:
             free_mb=free_bytes(self._folder) // 1_000_000,
             audit_head=line.audit_head,
             hour=clock.trusted_hour(clock.stamp()),
+            faults=line.health.faults,
+            packs=line.health.packs,
         )
-        if self._version is not WireVersion.FIRST:
-            values = {one.name: getattr(said, one.name) for one in fields(said)}
-            said = Presence(**values, faults=line.health.faults, packs=line.health.packs)
-        return self._sealed(said.encode(), said.kind)
+        return self._sealed(presence.encode(), presence.kind)

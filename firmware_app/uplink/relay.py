@@ -28,12 +28,11 @@ from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.uplink.errors import KEYS_OUTDATED, Contradicted, MessageInvalid
+from firmware_app.uplink.errors import KEYS_OUTDATED, Contradicted, EnvelopeMalformed, MessageInvalid
 from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange, IncomingMessage, OutgoingRow
 from firmware_app.uplink.messages import credentials
-from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version
-from firmware_app.uplink.messages.message import WireVersion
-from firmware_app.uplink.messages.summary import MERGED_MARKS, Brief, FirstReceipt, Kind, Receipt, body_hash, decode
+from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed
+from firmware_app.uplink.messages.summary import Kind, Receipt, body_hash, decode
 from firmware_app.uplink.outbox import KnownStream, Outbox
 
 log = logging.getLogger("lantern.relay")
@@ -141,10 +140,8 @@ class Relay:
             again = self._begin_stream()
         if again:
             log.warning("%d summaries are handed on again: the exchange database did not have them any more", again)
-        kept = self._memory.keys(self._hospital.verify)
-        if kept is not None:  # a new file does not have them
-            keys, _ = credentials.open_keys(kept, self._box, self._hospital)
-            self._exchange.keep_keys(self._hospital.verify, keys.serial, kept)
+        if (known_keys := self._known_keys()) is not None:  # a new file does not have them
+            self._exchange.keep_keys(self._hospital.verify, *known_keys)
 
     def _begin_stream(self) -> int:
         """Hand on all that has no receipt in a new stream; returns how many summaries that are."""
@@ -155,32 +152,14 @@ class Relay:
             return Outbox(self._clinical.database).hand_on_again()
 
     def _hand_on(self) -> None:
-        # Over budget, digests wait in clinical.db; an urgent summary always goes on.
-        roomy = self._make_room()
-        while briefs := Outbox(self._clinical.database).waiting(_BATCH, urgent_only=not roomy):
+        """Over budget, digests wait in clinical.db; an urgent summary always goes on."""
+        outbox = Outbox(self._clinical.database)
+        while briefs := outbox.waiting(_BATCH, urgent_only=self._exchange.used_bytes() > self._budget):
             notify.alive()
             self._remember(self._exchange.take_in(briefs))
-            roomy = self._make_room()
-
-    def _make_room(self) -> bool:
-        """Merge the oldest digests until the rows fit the budget; False when they do not.  Urgent rows stay.
-
-        A brief that is under way just now may arrive twice; the hospital counts it by case and revision.
-        """
-        while self._exchange.used_bytes() > self._budget:
-            oldest = Outbox(self._clinical.database).mergeable(MERGED_MARKS)
-            if len(oldest) < 2:
-                return False
-            merged = self._exchange.merge([seq for seq, _ in oldest], tuple(mark for _, mark in oldest))
-            self._remember([merged])
-        return True
 
     def _remember(self, rows: list[OutgoingRow]) -> None:
-        handed = []
-        for row in rows:
-            hashed = body_hash(row.message(self._box).encode())
-            parts = [row.content] if isinstance(row.content, Brief) else row.content
-            handed += [(part, row.seq, hashed) for part in parts]
+        handed = [(row.brief, row.seq, body_hash(row.message(self._box).encode())) for row in rows]
         with self._clinical.database.transaction():
             Outbox(self._clinical.database).handed_on(handed)
             self._memory.gave(rows)
@@ -203,26 +182,14 @@ class Relay:
         body = open_signed(one.body, one.kind, self._box, self._hospital.verify_key)
         if one.kind is not Kind.ACK:
             raise MessageInvalid(field="kind")  # commands come with a later version
-        if read_wire_version(one.body) is WireVersion.SECOND:
-            self._settle(decode(body, Receipt))
-        elif self._speaks() is WireVersion.FIRST:
-            self._settle_unnamed(decode(body, FirstReceipt))
+        self._settle(decode(body, Receipt))
 
-    def _speaks(self) -> WireVersion:
-        """The latest form in which the hospital has signed its key."""
-        keys = self._memory.keys(self._hospital.verify)
-        return WireVersion.FIRST if keys is None else read_wire_version(keys)
-
-    def _ours(self, receipt: Receipt | FirstReceipt) -> bool:
-        """Whether a receipt is for this stream; one of an exchange.db that is no more settles nothing."""
+    def _settle(self, receipt: Receipt) -> None:
         if receipt.box != self._box:
             raise MessageInvalid(field="box")
         if receipt.at:
             self._time.signed(receipt.at)
-        return receipt.stream == self._memory.stream()
-
-    def _settle(self, receipt: Receipt) -> None:
-        if not self._ours(receipt):
+        if receipt.stream != self._memory.stream():  # of an exchange.db that is no more
             return
         outbox, taken = Outbox(self._clinical.database), [(one.seq, one.body) for one in receipt.taken]
         right = [seq for seq, hashed in taken if outbox.holds(seq, hashed)]
@@ -237,17 +204,6 @@ class Relay:
             if outbox.holds(one.seq, one.body):
                 self._refused(one.seq, one.code)
 
-    def _settle_unnamed(self, receipt: FirstReceipt) -> None:
-        """A hospital of the version before: its receipt proves a number and no more."""
-        if not self._ours(receipt):
-            return
-        if receipt.at:
-            self._time.answered(receipt.at, receipt.taken)
-        Outbox(self._clinical.database).settle_unnamed(receipt.taken, receipt.at)
-        self._exchange.settle(receipt.taken)
-        for one in receipt.refused:
-            self._refused(one.seq, one.code)
-
     def _refused(self, seq: int, code: str) -> None:
         log.error("the hospital will not count summary %d (%s)", seq, code)
         if code != Contradicted.code:
@@ -258,21 +214,23 @@ class Relay:
             log.warning("%d summaries are handed on again in a new stream", self._begin_stream())
 
     def _keep_keys(self, signed: bytes) -> None:
-        """The hospital's newest key, in the latest form it has spoken, is kept here and copied to the exchange."""
-        keys, version = credentials.open_keys(signed, self._box, self._hospital)
-        kept = self._memory.keys(self._hospital.verify)
-        known, spoken = self._hospital.serial, WireVersion.FIRST
-        if kept is not None:
-            before, spoken = credentials.open_keys(kept, self._box, self._hospital)
-            known = max(known, before.serial)
-        if version < spoken:
-            return  # never go back to an older form: the hospital does not know yet which form this box reads
-        if keys.serial < known:
+        """Keep the hospital's newest key here, and copy it to the exchange."""
+        keys = credentials.open_keys(signed, self._box, self._hospital)
+        known = self._known_keys()
+        if keys.serial < max(self._hospital.serial, known[0] if known else 0):
             raise KEYS_OUTDATED(serial=keys.serial)
-        if (keys.serial, version) != (known, spoken):
+        if known is None or keys.serial > known[0]:
             self._memory.keep_keys(self._hospital.verify, signed)
-            log.info("the hospital's sealing key is number %d; it speaks form %d of the line", keys.serial, version)
+            log.info("the hospital's sealing key is number %d", keys.serial)
         self._exchange.keep_keys(self._hospital.verify, keys.serial, signed)
+
+    def _known_keys(self) -> tuple[int, bytes] | None:
+        """The number of the newest keys message and its bytes; None for one in the form of an earlier version."""
+        kept = self._memory.keys(self._hospital.verify)
+        try:
+            return None if kept is None else (credentials.open_keys(kept, self._box, self._hospital).serial, kept)
+        except EnvelopeMalformed:
+            return None
 
 
 clock_log = logging.getLogger("lantern.clock")

@@ -22,14 +22,18 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.core.errors import LanternError
+from firmware_app.core.schema import read_schema
 from firmware_app.uplink.errors import SEAL_KEY_RETIRED, Contradicted, MessageInvalid
+from firmware_app.uplink.messages.box_reports import Report
 from firmware_app.uplink.messages.public_keys import parse_verify_key
-from firmware_app.uplink.messages.summary import Brief, Digest, FirstPresence, Mark, Report, Summary
-from hospital.errors import OUTDATED, Replayed
+from firmware_app.uplink.messages.summary import Presence, Summary
+from hospital.errors import INBOX_NEWER, INBOX_TOO_OLD, OUTDATED, Replayed
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_tables import BoxRow, CaseRow
-from hospital.inbox.schema import migrate
 
+SCHEMA: Final = read_schema(
+    "hospital.inbox", "2026-11-latest-reports", "2026-11-no-clock-word", first=11, first_written_by="0.2.0+gc59301e3d"
+)
 MOST_ASIDE: Final = 10_000
 MOST_ASIDE_OF_A_BOX: Final = 100
 """One box's rubbish pushes out its own, not that of another."""
@@ -89,33 +93,30 @@ class Inbox:
         return connection
 
     def in_place(self) -> bool:
-        """Whether this thread's connection writes the files that lie at the path: a commit to files that were
-        removed or replaced is seen by nobody else, and gone with this process."""
+        """Whether this thread's connection writes the files that lie at the path: a commit to files that were removed
+        or replaced is seen by nobody else."""
         self.connection  # noqa: B018 - opened, where this thread has none yet
         found: list[tuple[int, int] | None] = self._local.files
         return found == self._files()
 
     def _files(self) -> list[tuple[int, int] | None]:
-        """Device and number of the file and its log; a file never changes either of them, nor its log while in use."""
-        found: list[tuple[int, int] | None] = []
-        for ending in ("", "-wal", "-shm"):
-            try:
-                status = self.path.with_name(self.path.name + ending).stat()
-            except OSError:
-                found.append(None)
-            else:
-                found.append((status.st_dev, status.st_ino))
-        return found
+        """Device and inode of the file and its log, neither of which changes while in use."""
+        paths = [self.path.with_name(self.path.name + ending) for ending in ("", "-wal", "-shm")]
+        found = [path.stat() if path.exists() else None for path in paths]
+        return [(status.st_dev, status.st_ino) if status else None for status in found]
 
     def create(self) -> None:
-        """Make the file and its tables, or bring those of an earlier version up to date; raises as `migrate`."""
+        """Make the file and its tables, or bring those of an earlier version up to date.
+
+        Raises `INBOX_NEWER` or `INBOX_TOO_OLD`.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
         if os.geteuid() == 0:  # the inbox belongs to the owner of its folder, whoever creates it
             folder = self.path.parent.stat()
             os.chown(self.path, folder.st_uid, folder.st_gid)
         with self.transaction() as connection:
-            migrate(connection)
+            _migrate(connection)
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -173,29 +174,9 @@ class Inbox:
             self._local.known = known = _KnownKeys(mark, keys)
         return known.keys
 
-    def newest(self) -> str | None:
-        """When the newest case came (ISO 8601, UTC); those from before a person set the clock right are left out."""
-        row = self.connection.execute(
-            "SELECT received_at FROM cases WHERE +rowid > (SELECT COALESCE(MAX(cases), 0) FROM clock_word)"
-            " ORDER BY received_at DESC LIMIT 1"
-        ).fetchone()
-        return row["received_at"] if row else None
-
-    def say_clock_is_right(self) -> None:
-        """Note that an operator says the clock is right; earlier rows may have been written under a wrong clock."""
-        with self.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO clock_word SELECT 1, ?, COALESCE(MAX(rowid), 0) FROM cases", (_now(),)
-            )
-
-    def clock_said_right_at(self) -> str | None:
-        """When a person last said that (ISO 8601, UTC, by this machine's clock)."""
-        row = self.connection.execute("SELECT said_at FROM clock_word").fetchone()
-        return row["said_at"] if row else None
-
     # --- messages, inside the caller's transaction -----------------------------------------------------------------
 
-    def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> CountResult:
+    def count(self, message: Summary, body: bytes, envelope: bytes) -> CountResult:
         """Count a verified message once.  Raises `Replayed` for the same bytes, `Contradicted` for the same number
         with another body; nothing is written then."""
         origin = message.origin
@@ -216,19 +197,23 @@ class Inbox:
                 raise Replayed
             inbox_tables.record_activity(self.connection, origin.box, now)
             return CountResult.KNOWN
-        for content in [message.brief] if isinstance(message, Summary) else message.marks:
-            self._case(origin.box, content, now)
+        brief = message.brief
+        self.connection.execute(
+            "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (box, case_reference, revision) DO NOTHING",
+            (
+                origin.box,
+                brief.case,
+                brief.revision,
+                brief.priority.value,
+                brief.hour,
+                json.dumps(brief.to_object()),
+                now,
+            ),
+        )
         inbox_tables.record_activity(self.connection, origin.box, now)
         return CountResult.COUNTED
 
-    def _case(self, box: str, content: Brief | Mark, now: str) -> None:
-        brief = json.dumps(content.to_object()) if isinstance(content, Brief) else None
-        self.connection.execute(
-            "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (box, case_reference, revision) DO NOTHING",
-            (box, content.case, content.revision, content.priority.value, content.hour, brief, now),
-        )
-
-    def hear(self, presence: FirstPresence, *, again: bool = False) -> bool:
+    def hear(self, presence: Presence, *, again: bool = False) -> bool:
         """Keep a presence message; False when it is known already, like a goodbye whose last will follows. Raises
         `OUTDATED` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
         origin = presence.origin
@@ -316,6 +301,21 @@ class Inbox:
         """How many messages were not counted for an `ORDINARY_CODES` reason."""
         row = self.connection.execute(f"SELECT COALESCE(SUM(times), 0) FROM aside WHERE {_ORDINARY_SQL}").fetchone()
         return int(row[0])
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Make the tables, or upgrade those of an earlier version, inside the caller's transaction.
+
+    Raises `INBOX_NEWER` or `INBOX_TOO_OLD`.
+    """
+    stored: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if stored > SCHEMA.version:
+        raise INBOX_NEWER(version=stored, known=SCHEMA.version)
+    if 0 < stored < SCHEMA.first:
+        raise INBOX_TOO_OLD(version=SCHEMA.first_written_by)
+    if stored < SCHEMA.version:
+        SCHEMA.upgrade(connection, stored)
+        connection.execute(f"PRAGMA user_version={SCHEMA.version}")
 
 
 def _parse_key(raw: str) -> Ed25519PublicKey | None:

@@ -23,7 +23,8 @@ from typing import Any, Final
 
 from firmware_app.core.language import render_sentence
 from firmware_app.uplink.errors import HospitalError
-from firmware_app.uplink.messages.summary import FirstPresence, PresenceKind, Report
+from firmware_app.uplink.messages.box_reports import Report
+from firmware_app.uplink.messages.summary import Presence, PresenceKind
 from hospital.errors import OUTDATED
 
 _CASES_A_PAGE: Final = 1000
@@ -131,7 +132,7 @@ def record_activity(connection: sqlite3.Connection, box: str, now: str) -> None:
     )
 
 
-def record_presence(connection: sqlite3.Connection, presence: FirstPresence, now: str) -> None:
+def record_presence(connection: sqlite3.Connection, presence: Presence, now: str) -> None:
     """Keep a presence message that is the newest of its stream."""
     connection.execute(
         "INSERT INTO heard (box, at, said_at, stream, gone) VALUES (?, ?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET"

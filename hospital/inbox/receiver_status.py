@@ -10,6 +10,7 @@ Why the inbox cannot be written is asked of the file system at once, since a ful
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sqlite3
 import time
@@ -19,8 +20,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from firmware_app.uplink.messages.summary import Presence, PresenceKind
 from hospital.errors import HOSPITAL_DISK_FULL, HOSPITAL_DISK_READ_ONLY, InboxError, InboxUnwritten
 from hospital.inbox.inbox_db import Inbox
+
+log = logging.getLogger("lantern.hospital")
 
 KEEP_ALIVE_S: Final = 15
 """So often the broker answers at least, while there is nothing else to say."""
@@ -46,7 +50,7 @@ class ReceiverStatus:
     error: str | None = None
     """Why the line last ended or was not opened; None while it stands."""
     doubt: str | None = None
-    """Why it signs no time, a `receiver_clock.ClockDoubt`; None while it does."""
+    """Why it signs no time; None while it does."""
 
     def codes(self, now: datetime) -> list[str]:
         """Codes of what is wrong, for `/healthz`; empty when the broker is connected and receipts carry the time."""
@@ -151,3 +155,53 @@ class InboxProblem:
 
     def __init__(self) -> None:
         self.error: InboxError | None = None
+
+
+_APART_S: Final = 2 * 86_400.0
+_SEVERAL: Final = 2
+_AGAIN_S: Final = 600.0
+_WITNESS_S: Final = 600.0  # two heartbeats of a box
+_QUEUED_S: Final = 300.0  # one heartbeat
+
+
+class ReceiverClock:
+    """Whether receipts may carry this machine's time, which reaches every box of the county.
+
+    They carry none while most boxes whose time is confirmed differ from it by days.  The boxes heard since the receiver
+    started are the witnesses.
+    """
+
+    def __init__(self) -> None:
+        self._boxes: dict[str, tuple[float, float]] = {}
+        self._complained = self._ask_from = float("-inf")
+
+    def connected(self) -> None:
+        """The broker now delivers what it kept meanwhile; that is as old as the connection was broken."""
+        self._ask_from = time.monotonic() + _QUEUED_S
+
+    def heard(self, presence: Presence) -> None:
+        """A box says what time it is, and is a witness until it says goodbye or nothing for ten minutes."""
+        self._boxes.pop(presence.origin.box, None)
+        if presence.hour is None or presence.state is PresenceKind.DEATH or time.monotonic() < self._ask_from:
+            return
+        said = datetime.strptime(presence.hour, "%Y-%m-%dT%H").replace(minute=30, tzinfo=UTC).timestamp()
+        self._boxes[presence.origin.box] = said, time.monotonic()
+
+    def now(self) -> int | None:
+        """Unix seconds; None while the clock is in doubt, which is logged."""
+        return None if self.is_doubtful() else int(time.time())
+
+    def is_doubtful(self) -> bool:
+        """Whether several boxes, and more than agree, contradict this clock."""
+        now, elapsed = time.time(), time.monotonic()
+        self._boxes = {box: word for box, word in self._boxes.items() if elapsed - word[1] < _WITNESS_S}
+        against = sum(abs(now - said - (elapsed - since)) > _APART_S for said, since in self._boxes.values())
+        if against < _SEVERAL or 2 * against <= len(self._boxes):
+            return False
+        if elapsed - self._complained > _AGAIN_S:
+            self._complained = elapsed
+            log.error(
+                "this machine's clock is doubtful: most boxes are more than two days away from it. Everything is "
+                "counted, but receipts carry no time. Set the clock, or those of the boxes"
+            )
+        return True

@@ -7,21 +7,18 @@ the boxes keep their cases, but do not send them again.
 from __future__ import annotations
 
 import shutil
-import sqlite3
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from hospital import keyring
-from hospital.errors import INBOX_DAMAGED, INBOX_NEEDS_ROOM, InboxBegunAnew, InboxPutBack, InboxRebuilt
+from hospital.errors import INBOX_NEEDS_ROOM, InboxBegunAnew, InboxRebuilt
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies, inbox_tables
 from hospital.inbox.copies import find_damage
 from hospital.inbox.inbox_db import Inbox
 
 _SPARE_BYTES: Final = 4_000_000
-_PAGES: Final = 5_000
 
 
 def rescue_inbox(house: HospitalSite) -> Path | None:
@@ -40,35 +37,6 @@ def rescue_inbox(house: HospitalSite) -> Path | None:
         _check_room(house.inbox_db, defect)
         _make_fresh(house, fresh, defect)
     return _put_in_place(house, fresh)
-
-
-def put_inbox_back(
-    house: HospitalSite, connection: sqlite3.Connection, alive: Callable[[], None] = lambda: None
-) -> InboxPutBack:
-    """Write what *connection* holds, whose files were removed or replaced, to the inbox's place again.
-
-    What lies there now is kept in `damaged/`; the boxes enrolled since are taken over.  *alive* is called now and then.
-    Raises `INBOX_DAMAGED`, OSError or sqlite3.Error, and has then changed nothing.
-    """
-    held = house.inbox_db.with_name(f"{house.inbox_db.name}.held")
-    fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
-    for file in (held, fresh):
-        _remove(file)
-    keyring.write_private(held, b"")
-    with closing(sqlite3.connect(held, isolation_level=None)) as copy:
-        connection.backup(copy, pages=_PAGES, progress=lambda *_: alive())
-        copy.execute("PRAGMA journal_mode=DELETE").fetchone()
-    if defect := find_damage(held):
-        raise INBOX_DAMAGED(detail=defect)
-    what = InboxPutBack(path=str(house.root / "damaged"))
-    with closing(Inbox(held)) as inbox:
-        with inbox.transaction() as copy:
-            house.enrol_known_boxes(copy)
-            inbox_tables.record_loss(copy, what)
-        inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()
-    held.rename(fresh)
-    _put_in_place(house, fresh)
-    return what
 
 
 def _check_room(inbox_db: Path, defect: str) -> None:

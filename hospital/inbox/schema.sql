@@ -129,12 +129,7 @@ CREATE TABLE receiver (
     since      TEXT,                          -- since when it is connected; NULL when it is not
     heard_at   TEXT,                          -- when the broker last sent anything, answers to keep-alives included
     error      TEXT,                          -- why the line last ended or was not opened
-    doubt      TEXT                           -- receiver_clock.ClockDoubt: why it doubts this machine's clock; NULL: it does not
-) STRICT;
-
--- A person's word that the clock is right, at that moment: the cases before it may have come under a wrong one.
-CREATE TABLE clock_word (
-    id INTEGER PRIMARY KEY CHECK (id = 1), said_at TEXT NOT NULL, cases INTEGER NOT NULL  -- their last rowid
+    doubt      TEXT                           -- 'boxes' while it doubts this machine's clock; NULL: it does not
 ) STRICT;
 
 -- When the inbox was lost, rebuilt or put back, until a person has seen it.

@@ -25,7 +25,7 @@ from firmware_app.uplink.errors import HospitalError
 from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import box_enrolment, certificate_authority
 from hospital.enrolment_front import group_address
-from hospital.errors import HOSPITAL_DISK_FULL, HOSPITAL_DISK_READ_ONLY, DateError, InboxUnwritten
+from hospital.errors import HOSPITAL_DISK_FULL, HOSPITAL_DISK_READ_ONLY, InboxUnwritten
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables, receiver_status
 from hospital.inbox.inbox_db import Inbox
@@ -35,7 +35,6 @@ from hospital.page import urgent_cases
 
 _T = TypeVar("_T")
 _FRESH_S: Final = 1.0
-_MINUTE_S: Final = 60.0
 _BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
 _MOST_WATCHED: Final = 100
 FAULT_MEANINGS: Final = {
@@ -67,14 +66,12 @@ _HEADERS: Final = {
 @dataclass(frozen=True, slots=True)
 class SilentBox:
     """A box that needs a look: `minutes` since its last message (None when there is none or it is unknown), whether
-    that was a goodbye, whether it repeats old messages, and whether the last one came while this machine's clock was
-    ahead."""
+    that was a goodbye, and whether it repeats old messages."""
 
     box: str
     minutes: int | None
     said_goodbye: bool
     repeats: bool
-    ahead: bool
 
 
 def find_silent_boxes(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[SilentBox]:
@@ -84,10 +81,9 @@ def find_silent_boxes(boxes: list[BoxRow], now: datetime, after: timedelta) -> l
     for box in boxes:
         last = datetime.fromisoformat(box.last_at) if box.last_at else None
         gone = box.gone and not box.older  # it sends, but with old numbers
-        ahead = last is not None and last - now > urgent_cases.AHEAD
-        if last is None or gone or box.older or ahead or now - last > after:
-            minutes = int((now - last) / timedelta(minutes=1)) if last and not ahead else None
-            rows.append(SilentBox(box.box, minutes, gone, box.older, ahead))
+        if last is None or gone or box.older or now - last > after:
+            minutes = int((now - last) / timedelta(minutes=1)) if last else None
+            rows.append(SilentBox(box.box, minutes, gone, box.older))
     return sorted(rows, key=lambda one: -(one.minutes if one.minutes is not None else 10**9))
 
 
@@ -129,15 +125,14 @@ def create_app(
 ) -> Flask:
     """The page over one hospital's inbox.  *hosts* are the names it answers to (default: this machine's own); *live* is
     shared with the receiver of this process."""
-    live, early_boxes = live or InboxProblem(), _MinuteCache()
+    live = live or InboxProblem()
     app = Flask(__name__)
     app.config["TRUSTED_HOSTS"] = hosts or ["127.0.0.1", "localhost", "[::1]"]
     app.config["MAX_CONTENT_LENGTH"] = 4096
     answers = QueryCache(house.inbox_db)
 
     def alarms(inbox: Inbox) -> list[Alarm]:
-        early = early_boxes.kept(lambda: list[DateError](certificate_authority.find_early_boxes(house.root / "boxes")))
-        return [*_current_alarms(house, live), *map(_make_alarm, early), *_loss_alarms(inbox)]
+        return [*_current_alarms(house, live), *_loss_alarms(inbox)]
 
     @app.get("/")
     def all_boxes() -> str:
@@ -194,18 +189,6 @@ def _current_alarms(house: HospitalSite, live: InboxProblem) -> list[Alarm]:
 
 def _make_alarm(error: HospitalError) -> Alarm:
     return Alarm(error.code, {tag: error.text(tag) for tag in _TAGS})
-
-
-class _MinuteCache:
-    """What reads a file of each box is asked once a minute."""
-
-    def __init__(self) -> None:
-        self._at, self._errors = float("-inf"), list[DateError]()
-
-    def kept(self, make: Callable[[], list[DateError]]) -> list[DateError]:
-        if time.monotonic() - self._at > _MINUTE_S:
-            self._at, self._errors = time.monotonic(), make()
-        return self._errors
 
 
 def _loss_alarms(inbox: Inbox) -> list[Alarm]:

@@ -17,14 +17,13 @@ from types import SimpleNamespace
 import pytest
 
 from firmware_app.appliance import box_identity
-from firmware_app.core.records import Priority
-from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital import backup, certificate_authority, cli, keyring
 from hospital.errors import COPY_NOT_MADE, COPY_UNUSABLE, INBOX_NEEDS_ROOM, RestoreOccupied
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies, inbox_tables, rescue
 from hospital.inbox.inbox_db import Inbox
 from hospital.receiver import Receiver
+from tests import line
 from tests.refusals import raises_refusal
 
 BOXES, CASES = 5, 4000
@@ -44,23 +43,7 @@ def fill(house: HospitalSite) -> None:
     inbox = Inbox(house.inbox_db)
     with inbox.transaction():
         for seq in range(1, CASES + 1):
-            brief = Brief(
-                f"c-{seq:020x}",
-                1,
-                Modality.CR,
-                None,
-                None,
-                None,
-                Priority.URGENT,
-                (),
-                0,
-                SizeBand.NONE,
-                "ok",
-                9,
-                Opinion.NONE,
-                None,
-            )
-            message = Summary(Origin("clinic-1", "5" * 32, seq, "b" * 16), brief)
+            message = line.summary(seq, seq, box="clinic-1")
             inbox.count(message, message.encode(), b"envelope %d" % seq)
     inbox.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     inbox.close()

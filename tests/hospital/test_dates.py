@@ -34,8 +34,7 @@ class AnotherTime(datetime):
 def ahead(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The hospital's clock is more than a year ahead until the returned function is called."""
     shifted = type("Ahead", (AnotherTime,), {"by": AHEAD})
-    for module in (certificate_authority, certificate_authority):
-        monkeypatch.setattr(module, "datetime", shifted)
+    monkeypatch.setattr(certificate_authority, "datetime", shifted)
     return monkeypatch.undo
 
 
@@ -113,13 +112,3 @@ def test_a_hospital_made_by_a_clock_that_was_ahead_is_told_which_certificate_is_
     assert "hospital.certificate_early" in codes(house)
     status, found = broker(house)
     assert (status, found[0]) == (1, "hospital.certificate_early")
-
-
-def test_a_box_enrolled_by_a_clock_that_was_ahead_is_named(house: HospitalSite, ahead: Any, tmp_path: Path) -> None:
-    enrol(house, tmp_path / "box")
-    ahead()
-    house.renew_list()
-    assert "hospital.box_certificate_early" in codes(house)
-    assert broker(house) == (1, ["hospital.box_certificate_early"])
-    house.enrol(tmp_path / "box" / "box.json")
-    assert broker(house) == (0, [])

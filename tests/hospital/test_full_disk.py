@@ -13,17 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.envelope import open_signed, seal
 from firmware_app.uplink.messages.public_keys import parse_seal_key
-from firmware_app.uplink.messages.summary import (
-    Brief,
-    Kind,
-    Modality,
-    Opinion,
-    Origin,
-    Receipt,
-    SizeBand,
-    Summary,
-    decode,
-)
+from firmware_app.uplink.messages.summary import Kind, Receipt, decode
+from tests import line
 from tests.small_disk import small_disk
 from tests.wire.line_rig import Box, Place, place, wait_for
 
@@ -74,26 +65,11 @@ class Publisher:
 
     def say(self, seq: int) -> str:
         """Summary *seq*, taken over by the broker; returns its case."""
-        brief = Brief(
-            f"c-{seq:020x}",
-            1,
-            Modality.DX,
-            None,
-            None,
-            None,
-            Priority.ROUTINE,
-            (),
-            0,
-            SizeBand.NONE,
-            "ok",
-            9,
-            Opinion.NONE,
-            None,
-        )
-        body = Summary(Origin(self._box.name, "5" * 32, seq, "b" * 16), brief).encode()
+        message = line.summary(seq, seq, Priority.ROUTINE, box=self._box.name)
+        body = message.encode()
         sealed = seal(body, Kind.DIGEST, self._box.name, self._box.identity, parse_seal_key(self._bundle.seal))
         self._client.publish(f"lantern/v1/up/{self._box.name}/digest", sealed, qos=1).wait_for_publish(20)
-        return brief.case
+        return message.brief.case
 
     def close(self) -> None:
         self._client.disconnect()

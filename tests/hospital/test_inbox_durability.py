@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.records import Priority
-from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
-from hospital.errors import INBOX_NEWER, TOPIC_UNKNOWN
-from hospital.inbox.inbox_db import Inbox
-from hospital.inbox.schema import SCHEMA
+from hospital.errors import INBOX_NEWER
+from hospital.inbox.inbox_db import SCHEMA, Inbox
+from tests import line
 from tests.refusals import raises_refusal
 
 
@@ -28,40 +27,9 @@ def test_every_commit_of_the_inbox_is_synced(inbox: Inbox) -> None:
     assert inbox.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
-def fail_after_a_write(inbox: Inbox) -> None:
-    with inbox.transaction():
-        inbox.set_aside(TOPIC_UNKNOWN(), None, None, b"bytes")
-        raise KeyboardInterrupt
-
-
-def test_a_batch_that_fails_leaves_nothing_and_hinders_nobody(inbox: Inbox) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        fail_after_a_write(inbox)
-    assert inbox.aside() == []
-    with inbox.transaction():
-        inbox.set_aside(TOPIC_UNKNOWN(), None, None, b"bytes")
-    assert len(inbox.aside()) == 1
-
-
 def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
     for seq, priority in ((1, Priority.URGENT), (2, Priority.ROUTINE)):
-        brief = Brief(
-            "c-" + "0" * 20,
-            1,
-            Modality.CR,
-            None,
-            None,
-            None,
-            priority,
-            (),
-            0,
-            SizeBand.NONE,
-            "ok",
-            9,
-            Opinion.NONE,
-            None,
-        )
-        message = Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief)
+        message = line.summary(seq, 0, priority)
         with inbox.transaction():
             inbox.count(message, message.encode(), b"envelope %d" % seq)
     [row] = inbox.cases()

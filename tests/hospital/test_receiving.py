@@ -15,61 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmware_app.appliance import box_identity
 from firmware_app.core.records import Priority
 from firmware_app.uplink.errors import BUNDLE_INVALID, Contradicted, SignatureForged
-from firmware_app.uplink.messages.envelope import BoxBundle
-from firmware_app.uplink.messages.summary import (
-    Brief,
-    Digest,
-    FindingBrief,
-    Mark,
-    Modality,
-    Opinion,
-    Origin,
-    Presence,
-    PresenceKind,
-    SizeBand,
-    Summary,
-    SummaryRuntime,
-)
-from hospital import cli, keyring, message_verification
+from firmware_app.uplink.messages.envelope import BoxBundle, seal
+from firmware_app.uplink.messages.summary import Kind, Summary
+from hospital import cli, keyring, receiver
 from hospital.broker import format_box_acl
-from hospital.errors import BOX_ENROLLED, KEYS_EXIST, KEYS_MISSING, OUTDATED, TOPIC_UNKNOWN, Replayed
+from hospital.errors import BOX_ENROLLED, KEYS_EXIST, KEYS_MISSING, MISADDRESSED, OUTDATED, TOPIC_UNKNOWN, Replayed
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_db as inbox_module
 from hospital.inbox.inbox_db import CountResult, Inbox
+from tests.line import presence, summary
 from tests.refusals import raises_refusal
 
 
-def origin(seq: int = 1, stream: str = "5") -> Origin:
-    return Origin("clinic-7", stream * 32, seq, "b" * 16)
-
-
-def summary(seq: int = 1, case: int = 1, priority: Priority = Priority.URGENT, stream: str = "5") -> Summary:
-    brief = Brief(
-        f"c-{case:020x}",
-        1,
-        Modality.CR,
-        "chest-xray-adult",
-        "1.0.0",
-        SummaryRuntime.ONNXRUNTIME,
-        priority,
-        (FindingBrief("tuberculosis", 93),),
-        0,
-        SizeBand.NONE,
-        "ok",
-        9,
-        Opinion.NONE,
-        "2026-11-21T03",
-    )
-    return Summary(origin(seq, stream), brief)
-
-
-def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> CountResult:
+def count(inbox: Inbox, message: Summary, envelope: bytes = b"e") -> CountResult:
     with inbox.transaction():
         return inbox.count(message, message.encode(), envelope)
-
-
-def presence(session: int, beat: int, state: PresenceKind = PresenceKind.HEALTH, stream: str = "5") -> Presence:
-    return Presence(origin(session, stream), state, beat, "0.1.0", 0, 0, None, 900, None, "2026-11-21T03", (), ())
 
 
 # --- keys and boxes -------------------------------------------------------------------------------------------------
@@ -133,11 +93,9 @@ def test_a_message_counts_once(inbox: Inbox) -> None:
 
 
 def test_a_case_revision_counts_once_whatever_it_came_in(inbox: Inbox) -> None:
-    marks = tuple(Mark(f"c-{case:020x}", 1, Priority.ROUTINE, None) for case in (1, 2))
-    count(inbox, summary(1, case=1))
-    count(inbox, Digest(origin(2), marks))
-    count(inbox, summary(1, case=1, stream="6"))
-    assert [(row.case[-1], row.brief is None) for row in inbox.cases()] == [("1", False), ("2", True)]
+    for message in (summary(1, case=1), summary(2, case=1), summary(3, case=2), summary(1, case=1, stream="6")):
+        assert count(inbox, message) is CountResult.COUNTED
+    assert [row.case[-1] for row in inbox.cases()] == ["1", "2"]
 
 
 def test_an_older_word_of_a_box_on_itself_changes_nothing(inbox: Inbox) -> None:
@@ -160,15 +118,6 @@ def test_a_transaction_that_fails_changes_nothing_and_stands_before_no_later_one
         contradicting()
     assert inbox.cases() == []
     assert count(inbox, summary(1)) is CountResult.COUNTED
-
-
-def test_one_bad_message_hinders_none_of_its_batch(inbox: Inbox) -> None:
-    with inbox.transaction():
-        for number in range(1, 6):
-            assert inbox.count(summary(number, case=number), b"%d" % number, b"e") is CountResult.COUNTED
-            with pytest.raises(Contradicted):
-                inbox.count(summary(number, case=number + 100), b"other", b"f")
-    assert [int(row.case[2:], 16) for row in inbox.cases()] == [1, 2, 3, 4, 5]
 
 
 def test_a_box_is_known_from_the_moment_it_is_enrolled_and_by_its_newest_key(house: HospitalSite, inbox: Inbox) -> None:
@@ -198,7 +147,28 @@ def test_what_is_kept_aside_does_not_grow_without_end(inbox: Inbox, monkeypatch:
 )
 def test_a_topic_is_ours_or_none(topic: str) -> None:
     with raises_refusal(TOPIC_UNKNOWN):
-        message_verification.parse_topic(topic)
+        receiver.parse_topic(topic)
+
+
+@pytest.mark.parametrize(
+    ("box", "priority", "kind"),
+    [
+        ("clinic-8", Priority.URGENT, Kind.ALERT),
+        ("clinic-7", Priority.ROUTINE, Kind.ALERT),
+        ("clinic-7", Priority.URGENT, Kind.DIGEST),
+        ("clinic-7", Priority.URGENT, Kind.HEALTH),
+    ],
+)
+def test_a_message_is_taken_only_under_the_topic_of_its_box_and_kind(
+    house: HospitalSite, box: str, priority: Priority, kind: Kind
+) -> None:
+    signer, keys = Ed25519PrivateKey.generate(), keyring.load_keys(house.keys)
+    boxes, public = {"clinic-7": signer.public_key()}, keys.private[keys.current].public_key()
+    right = seal(summary().encode(), Kind.ALERT, "clinic-7", signer, public)
+    assert receiver.open_message(right, "clinic-7", Kind.ALERT, keys, boxes).message == summary()
+    wrong = seal(summary(box=box, priority=priority).encode(), kind, "clinic-7", signer, public)
+    with raises_refusal(MISADDRESSED):
+        receiver.open_message(wrong, "clinic-7", kind, keys, boxes)
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

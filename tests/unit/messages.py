@@ -11,7 +11,9 @@ from firmware_app.uplink.messages.box_reports import (
     MOST_MEASURES,
     MOST_SELF_TEST_PARTS,
     MOST_SITE_FIGURES,
+    ClinicFigures,
     DiskSlot,
+    DriftWatch,
     LeftSlot,
     MeasureDrift,
     MeasureTrend,
@@ -19,18 +21,14 @@ from firmware_app.uplink.messages.box_reports import (
     SiteDrift,
     SiteFigures,
     SlotLeftReason,
+    SoftwareState,
 )
 from firmware_app.uplink.messages.summary import (
     MOST_FAULTS,
-    MOST_MARKS,
     MOST_PACKS,
     MOST_SEQ,
     Brief,
-    ClinicFigures,
-    Digest,
-    DriftWatch,
     FindingBrief,
-    Mark,
     Modality,
     Opinion,
     Origin,
@@ -38,7 +36,6 @@ from firmware_app.uplink.messages.summary import (
     Presence,
     PresenceKind,
     SizeBand,
-    SoftwareState,
     Summary,
     SummaryRuntime,
 )
@@ -73,9 +70,7 @@ BRIEFS = st.builds(
     verdict=st.sampled_from(Opinion),
     hour=HOURS,
 )
-MARKS = st.builds(Mark, CASES, REVISIONS, st.sampled_from(Priority), HOURS)
 SUMMARIES = st.builds(Summary, ORIGINS, BRIEFS)
-DIGESTS = st.builds(Digest, ORIGINS, st.lists(MARKS, max_size=MOST_MARKS).map(tuple))
 FAULTS = st.from_regex(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}", fullmatch=True)
 COUNTS = st.integers(0, 10**9)
 PRESENCES = st.builds(
@@ -154,4 +149,4 @@ SOFTWARE = st.builds(
     ),
     HOURS,
 )
-MESSAGES = SUMMARIES | DIGESTS | PRESENCES | FIGURES | WATCHES | SOFTWARE
+MESSAGES = SUMMARIES | PRESENCES | FIGURES | WATCHES | SOFTWARE

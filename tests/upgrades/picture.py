@@ -10,7 +10,7 @@ from pathlib import Path
 
 from firmware_app.cases import accounts, clinical_db
 from firmware_app.uplink.exchange import exchange_db
-from hospital.inbox import schema as inbox
+from hospital.inbox import inbox_db
 
 PAGE = Path(__file__).parents[2] / "docs" / "schema.md"
 _HEADING = re.compile(r"^---- (.+?) -+$", re.MULTILINE)
@@ -33,7 +33,7 @@ def draw() -> str:
         ("clinical.db", clinical_db),
         ("exchange.db", exchange_db),
         ("accounts.db", accounts),
-        ("inbox.db, at the hospital", inbox),
+        ("inbox.db, at the hospital", inbox_db),
     ):
         parts += [f"## {name}\n", *_draw_database(module.SCHEMA.script)]
     return "\n".join(parts)

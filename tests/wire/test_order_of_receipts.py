@@ -13,13 +13,13 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.core.records import Priority
 from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.connection import Connection, Post
 from firmware_app.uplink.messages.envelope import seal
 from firmware_app.uplink.messages.public_keys import parse_seal_key
-from firmware_app.uplink.messages.summary import Brief, Kind, Modality, Opinion, Origin, SizeBand, Summary
+from firmware_app.uplink.messages.summary import Kind
 from hospital.receiver import Receiver
+from tests.line import summary
 from tests.wire.line_rig import Place, place, wait_for
 
 UP, DOWN = "lantern/v1/up/clinic-7/alert", "lantern/v1/down/clinic-7/ack"
@@ -72,25 +72,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, events: list[str]) -> None:
     box = site.box("clinic-7")
-    body = Summary(
-        Origin("clinic-7", "5" * 32, 1, "b" * 16),
-        Brief(
-            "c-" + "0" * 20,
-            1,
-            Modality.CR,
-            None,
-            None,
-            None,
-            Priority.URGENT,
-            (),
-            0,
-            SizeBand.NONE,
-            "ok",
-            9,
-            Opinion.NONE,
-            None,
-        ),
-    ).encode()
+    body = summary().encode()
     payload = seal(body, Kind.ALERT, "clinic-7", box.identity, parse_seal_key(site.house.bundle().seal))
     stop, listening = threading.Event(), threading.Event()
     receiver = Receiver(site.house, host="127.0.0.1", port=site.port, tls=False)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as mqtt
 import psutil
@@ -23,23 +24,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.envelope import seal
 from firmware_app.uplink.messages.public_keys import parse_seal_key
-from firmware_app.uplink.messages.summary import (
-    Brief,
-    FindingBrief,
-    Kind,
-    Modality,
-    Opinion,
-    Origin,
-    SizeBand,
-    Summary,
-    SummaryRuntime,
-)
+from firmware_app.uplink.messages.summary import Kind, Summary
 from hospital import receiver
 from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.inbox.receiver_status import read_receiver_status as read_standing
+from tests import line
 from tests.wire.line_rig import Box, Kept, Place, events, place, wait_for
 
-STREAM, BOOT = "5" * 32, "b" * 16
 ALERT = "lantern/v1/up/{}/alert"
 
 
@@ -91,24 +82,8 @@ class Stage:
     def hospital(self) -> X25519PublicKey:
         return parse_seal_key(self.site.house.bundle().seal)
 
-    def summary(self, seq: int, box: str = "clinic-a", **changes: object) -> Summary:
-        values: dict[str, object] = {
-            "case": f"c-{seq:020x}",
-            "revision": 1,
-            "modality": Modality.CR,
-            "pack": "p",
-            "pack_version": "1.0.0",
-            "runtime": SummaryRuntime.ONNXRUNTIME,
-            "priority": Priority.URGENT,
-            "findings": (FindingBrief("pneumonia", 93),),
-            "lesions": 0,
-            "size_band": SizeBand.NONE,
-            "quality": "ok",
-            "latency_ms": 9,
-            "verdict": Opinion.NONE,
-            "hour": "2026-11-21T03",
-        }
-        return Summary(Origin(box, STREAM, seq, BOOT), Brief(**{**values, **changes}))  # type: ignore[arg-type]
+    def summary(self, seq: int, box: str = "clinic-a", **changes: Any) -> Summary:
+        return Summary(line.origin(seq, box=box), line.brief(seq, Priority.URGENT, **changes))
 
     def sealed(self, seq: int, signer: Ed25519PrivateKey | None = None, box: str = "clinic-a") -> bytes:
         body = self.summary(seq, box).encode()
@@ -149,10 +124,6 @@ def test_box_b_that_signs_as_a(stage: Stage) -> None:
     stage.expect("uplink.forged", stage.sealed(1, signer=stage.b.identity))
 
 
-def test_a_stranger_that_signs_as_a(stage: Stage) -> None:
-    stage.expect("uplink.forged", stage.sealed(1, signer=Ed25519PrivateKey.generate()))
-
-
 def test_the_bytes_of_a_again(stage: Stage) -> None:
     stage.expect("hospital.replayed", stage.good())
 
@@ -190,9 +161,9 @@ def test_a_flipped_bit_anywhere(stage: Stage, at: int) -> None:
     stage.expect(code, bytes(payload))
 
 
-@pytest.mark.parametrize(("length", "code"), [(40, "uplink.malformed"), (-1, "")])
-def test_a_message_that_was_cut_off(stage: Stage, length: int, code: str) -> None:
-    stage.expect(code or "uplink.undecryptable", stage.sealed(5)[:length])
+@pytest.mark.parametrize("length", [40, -1])
+def test_a_message_that_was_cut_off(stage: Stage, length: int) -> None:
+    stage.expect("uplink.malformed", stage.sealed(5)[:length])
 
 
 def test_a_message_for_another_hospital(stage: Stage) -> None:
@@ -272,15 +243,6 @@ def test_a_second_receiver_is_named_as_what_it_is(stage: Stage) -> None:
     wait_for(lambda: log.read_text().count('"listening"') > listening, because="the receiver is there again")
     second.loop_stop()
     stage.good()
-
-
-def test_an_old_word_of_the_box_on_itself(stage: Stage) -> None:
-    uplink = stage.site.uplink(stage.b)
-    for _ in range(2):
-        uplink.start()
-        wait_for(lambda: stage.site.inbox.boxes()[1].state == "birth", 10)
-        uplink.stop()
-        wait_for(lambda: stage.site.inbox.boxes()[1].state == "death", 10)
 
 
 def test_the_old_key_of_the_hospital(stage: Stage) -> None:

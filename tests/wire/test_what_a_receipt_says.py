@@ -12,32 +12,20 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from firmware_app.core.records import Priority
 from firmware_app.uplink.errors import Contradicted
-from firmware_app.uplink.messages.envelope import open_signed, read_wire_version, seal
-from firmware_app.uplink.messages.message import WireVersion
+from firmware_app.uplink.messages.envelope import open_signed, seal
 from firmware_app.uplink.messages.public_keys import parse_seal_key
-from firmware_app.uplink.messages.summary import (
-    FirstReceipt,
-    Kind,
-    Origin,
-    Receipt,
-    Refusal,
-    RefusedMessage,
-    Summary,
-    TakenMessage,
-    body_hash,
-    decode,
-)
+from firmware_app.uplink.messages.summary import Kind, Receipt, RefusedMessage, TakenMessage, body_hash, decode
+from hospital.inbox.receiver_status import ReceiverClock
 from hospital.receiver import BATCH_MESSAGES, Receiver
-from tests.unit.uplink.test_exchange import brief
+from tests.line import brief, summary
 from tests.wire.line_rig import Box, Place, place, wait_for
 from tests.wire.test_order_of_receipts import DOWN, UP, peer_client
 
 
 def body(seq: int, case: int) -> bytes:
     """A summary as the box writes it."""
-    return Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief(case, Priority.URGENT)).encode()
+    return summary(seq, case).encode()
 
 
 def taken(seq: int, case: int) -> TakenMessage:
@@ -51,12 +39,11 @@ class Speaker:
     site: Place
     box: Box
     client: mqtt.Client
-    version: WireVersion = WireVersion.SECOND
-    receipts: list[Receipt | FirstReceipt] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
 
     def sealed(self, seq: int, case: int) -> bytes:
         hospital = parse_seal_key(self.site.house.bundle().seal)
-        return seal(body(seq, case), Kind.ALERT, "clinic-7", self.box.identity, hospital, self.version)
+        return seal(body(seq, case), Kind.ALERT, "clinic-7", self.box.identity, hospital)
 
     def send(self, *payloads: bytes) -> None:
         for sent in [self.client.publish(UP, payload, qos=1) for payload in payloads]:
@@ -65,11 +52,9 @@ class Speaker:
     def heard(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         verify = self.site.house.bundle().verify_key
         body = open_signed(bytes(message.payload), Kind.ACK, "clinic-7", verify)
-        assert read_wire_version(bytes(message.payload)) is self.version
-        first = self.version is WireVersion.FIRST
-        self.receipts.append(decode(body, FirstReceipt) if first else decode(body, Receipt))
+        self.receipts.append(decode(body, Receipt))
 
-    def await_receipts(self, count: int) -> list[Receipt | FirstReceipt]:
+    def await_receipts(self, count: int) -> list[Receipt]:
         wait_for(lambda: len(self.receipts) >= count, because=f"{count} receipts")
         return self.receipts
 
@@ -127,29 +112,17 @@ def test_a_number_that_means_something_else_already_is_refused_and_never_taken(s
     assert speaker.site.counted() == [(brief(1).case, 1)]
 
 
-def test_a_box_of_the_version_before_is_answered_as_it_spoke(speaker: Speaker) -> None:
-    speaker.version = WireVersion.FIRST
-    with counting(speaker.site):
-        speaker.send(speaker.sealed(1, case=1), speaker.sealed(1, case=2))
-        receipts = [(receipt.taken, receipt.refused) for receipt in speaker.await_receipts(1)]
-    assert (1,) in {taken for taken, _ in receipts}
-    assert Refusal(1, Contradicted.code) in {one for _, refused in receipts for one in refused}
-
-
-@pytest.mark.parametrize("version", WireVersion)
-def test_under_a_clock_that_its_inbox_contradicts_it_counts_and_signs_no_time(
-    speaker: Speaker, version: WireVersion
+def test_while_its_clock_is_doubtful_it_counts_and_signs_no_time(
+    speaker: Speaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speaker.version = version
     with counting(speaker.site):
         speaker.send(speaker.sealed(1, case=1))
         speaker.await_receipts(1)
-    speaker.site.inbox.connection.execute("UPDATE cases SET received_at = '2031-11-21T08:00:00.000+00:00'")
-    with counting(speaker.site):
+        monkeypatch.setattr(ReceiverClock, "is_doubtful", lambda _clock: True)
         speaker.send(speaker.sealed(2, case=2))
         first, second = speaker.await_receipts(2)
     assert first.at
-    assert not second.at
+    assert second.at is None
     assert len(speaker.site.counted()) == 2
 
 

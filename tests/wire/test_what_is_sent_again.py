@@ -24,7 +24,7 @@ from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Keys, Kind
 from firmware_app.uplink.publisher import SEND_WINDOW, Publisher
 from hospital import keyring
-from tests.unit.uplink.test_exchange import brief
+from tests.line import brief
 from tests.wire.line_rig import Place, place, wait_for
 from tests.wire.test_order_of_receipts import peer_client
 

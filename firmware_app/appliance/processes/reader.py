@@ -25,6 +25,7 @@ from firmware_app.reading.faults import WriteStopped
 from firmware_app.reading.reader import Reader
 from firmware_app.results.archive_queue import SendingQueue
 from firmware_app.uplink.exchange.exchange_db import BoxHealth
+from firmware_app.uplink.messages.box_reports import ClinicFigures, DriftWatch, SoftwareState
 from firmware_app.uplink.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -90,15 +91,10 @@ def _watch(
         reader.patience.carry_out(falling.look)
         if relay is not None:
             faults = [*falling.codes(reader.packs()), *trials.codes(), *list_troubles(state)]
-            relay.step(
-                BoxHealth.of(
-                    faults,
-                    reader.packs(),
-                    told.figures(),
-                    watch.places(),
-                    software_record.report_software(state, software),
-                )
-            )
+            reports = [ClinicFigures.draft(told.figures()), *map(DriftWatch.draft, watch.places())]
+            if (running := software_record.report_software(state, software)) is not None:
+                reports.append(SoftwareState.draft(running))
+            relay.step(BoxHealth.of(faults, reader.packs(), tuple(reports)))
 
     def gone_back() -> bool:
         if changed := trial_runner.apply_pack_changes(config, clinical.database):

@@ -86,7 +86,7 @@ def _keep_open(
                 publisher.farewell(connection)
                 return
             if connection.is_open:
-                log.info("the line is opened again: another stream, form or key has begun")
+                log.info("the line is opened again: another stream or key has begun")
                 connection.close(politely=True)
             else:
                 log.warning("the line was interrupted")

@@ -20,14 +20,12 @@ from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Priority, Reason
 from firmware_app.core.schema import read_schema
-from firmware_app.uplink.messages.box_reports import RunningSoftware, SiteDrift, SiteFigures
+from firmware_app.uplink.messages.box_reports import Draft
 from firmware_app.uplink.messages.summary import (
     MOST_FAULTS,
     MOST_PACKS,
     Brief,
-    Digest,
     Kind,
-    Mark,
     Origin,
     PackBrief,
     Presence,
@@ -64,17 +62,16 @@ MOST_INCOMING: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRow:
-    """One row to be sent: a brief, or the marks of several."""
+    """One brief to be sent."""
 
     stream: str
     seq: int
     boot: str
-    content: Brief | tuple[Mark, ...]
+    brief: Brief
 
-    def message(self, box: str) -> Summary | Digest:
-        """The message that *box* sends for it; the same bytes each time, in either form."""
-        origin = Origin(box, self.stream, self.seq, self.boot)
-        return Summary(origin, self.content) if isinstance(self.content, Brief) else Digest(origin, self.content)
+    def message(self, box: str) -> Summary:
+        """The message that *box* sends for it; the same bytes each time."""
+        return Summary(Origin(box, self.stream, self.seq, self.boot), self.brief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +89,14 @@ class BoxHealth:
 
     faults: tuple[str, ...] = ()
     packs: tuple[PackBrief, ...] = ()
-    figures: tuple[SiteFigures, ...] = ()
-    watched: tuple[SiteDrift, ...] = ()
-    software: RunningSoftware | None = None
+    reports: tuple[Draft, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        faults: Iterable[str],
-        packs: Iterable[tuple[str, str]],
-        figures: tuple[SiteFigures, ...] = (),
-        watched: tuple[SiteDrift, ...] = (),
-        software: RunningSoftware | None = None,
-    ) -> BoxHealth:
+    def of(cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], reports: tuple[Draft, ...] = ()) -> BoxHealth:
         """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
         briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
         codes = [code for code in faults if Presence.takes(faults=(code,))]
-        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), figures, watched, software)
+        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +135,8 @@ class Exchange:
         self.database.connection.execute(
             "INSERT INTO line (id, stream) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", (secrets.token_hex(16),)
         )
+        # The version before merged summaries over budget; the relay copies the whole ones from the outbox again.
+        self.database.connection.execute("DELETE FROM outgoing WHERE form = 'marks'")
 
     def require(self) -> None:
         """Raise unless the file is ready to be used by this version."""
@@ -176,31 +166,21 @@ class Exchange:
     def take_in(self, briefs: Iterable[Brief]) -> list[OutgoingRow]:
         """Add rows for *briefs*, durably, each with a new number; returns the rows."""
         with self.database.transaction():
-            return [self._insert(brief.priority is Priority.URGENT, brief) for brief in briefs]
+            return [self._insert(brief) for brief in briefs]
 
-    def merge(self, seqs: Collection[int], marks: tuple[Mark, ...]) -> OutgoingRow:
-        """Replace the rows *seqs* by one row of *marks*."""
-        with self.database.transaction():
-            self._delete(seqs)
-            return self._insert(False, marks)
-
-    def _insert(self, urgent: bool, content: Brief | tuple[Mark, ...]) -> OutgoingRow:
-        boot, whole = clock.boot_id(), isinstance(content, Brief)
-        raw = content.to_object() if isinstance(content, Brief) else [mark.to_object() for mark in content]
+    def _insert(self, brief: Brief) -> OutgoingRow:
+        boot = clock.boot_id()
         seq, stream = self.database.connection.execute(
-            "INSERT INTO outgoing (urgent, boot, form, body) VALUES (?, ?, ?, ?)"
+            "INSERT INTO outgoing (urgent, boot, form, body) VALUES (?, ?, 'brief', ?)"
             " RETURNING seq, (SELECT stream FROM line)",
-            (urgent, boot, "brief" if whole else "marks", json.dumps(raw)),
+            (brief.priority is Priority.URGENT, boot, json.dumps(brief.to_object())),
         ).fetchone()
-        return OutgoingRow(stream, seq, boot, content)
+        return OutgoingRow(stream, seq, boot, brief)
 
     def settle(self, seqs: Collection[int]) -> None:
         """Delete these rows: they are settled."""
-        with self.database.transaction():
-            self._delete(seqs)
-
-    def _delete(self, seqs: Collection[int]) -> None:
-        self.database.connection.executemany("DELETE FROM outgoing WHERE seq = ?", [(seq,) for seq in seqs])
+        with self.database.transaction() as connection:
+            connection.executemany("DELETE FROM outgoing WHERE seq = ?", [(seq,) for seq in seqs])
 
     def used_bytes(self) -> int:
         """The bytes that the rows take on the disk."""
@@ -234,9 +214,7 @@ class Exchange:
             content = {
                 "faults": health.faults,
                 "packs": [pack.to_object() for pack in health.packs],
-                "figures": [one.to_object() for one in health.figures],
-                "watched": [one.to_object() for one in health.watched],
-                "software": health.software.to_object() if health.software else None,
+                "reports": [[draft.name, draft.content] for draft in health.reports],
             }
             values.append(json.dumps(content))
         columns = ("unread", "audit_head", "health")[: len(values)]
@@ -255,13 +233,13 @@ class Exchange:
     def due(self, limit: int, under_way: Collection[int] = (), *, urgent_only: bool = False) -> list[OutgoingRow]:
         """The next rows to send that are not *under_way*: urgent ones first, then in order of arrival."""
         rows = self.database.connection.execute(
-            "SELECT (SELECT stream FROM line) AS stream, seq, boot, form, body FROM outgoing"
+            "SELECT (SELECT stream FROM line) AS stream, seq, boot, body FROM outgoing"
             " WHERE state = 'waiting' AND urgent >= ? ORDER BY urgent DESC, seq LIMIT ?",
             (urgent_only, limit + len(under_way)),
         )
         chosen = [row for row in rows if row["seq"] not in under_way][:limit]
         return [
-            OutgoingRow(row["stream"], row["seq"], row["boot"], _parse_content(row["form"], row["body"]))
+            OutgoingRow(row["stream"], row["seq"], row["boot"], Brief.from_object(json.loads(row["body"])))
             for row in chosen
         ]
 
@@ -337,15 +315,8 @@ class Exchange:
         )
 
 
-def _parse_content(form: str, body: str) -> Brief | tuple[Mark, ...]:
-    raw = json.loads(body)
-    return Brief.from_object(raw) if form == "brief" else tuple(Mark.from_object(one) for one in raw)
-
-
 def _parse_health(body: str) -> BoxHealth:
     raw = json.loads(body)
-    figures = tuple(SiteFigures.from_object(one) for one in raw.get("figures", ()))  # of schema 2 none
-    watched = tuple(SiteDrift.from_object(one) for one in raw.get("watched", ()))
-    software = RunningSoftware.from_object(raw["software"]) if raw.get("software") else None
-    packs = tuple(PackBrief.from_object(one) for one in raw["packs"])
-    return BoxHealth(tuple(raw["faults"]), packs, figures, watched, software)
+    packs = tuple(PackBrief.from_object(pack) for pack in raw["packs"])
+    reports = tuple(Draft(*draft) for draft in raw.get("reports", ()))  # none until this version's reader has written
+    return BoxHealth(tuple(raw["faults"]), packs, reports)

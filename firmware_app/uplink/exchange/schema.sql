@@ -18,8 +18,8 @@ CREATE TABLE outgoing (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice, also after rows have left
     urgent     INTEGER NOT NULL CHECK (urgent IN (0, 1)),
     boot       TEXT NOT NULL,
-    form       TEXT NOT NULL CHECK (form IN ('brief', 'marks')),
-    body       TEXT NOT NULL,                 -- JSON of summary.Brief, or of a list of summary.Mark
+    form       TEXT NOT NULL CHECK (form IN ('brief', 'marks')),   -- 'brief'; the version before wrote marks of several
+    body       TEXT NOT NULL,                 -- JSON of summary.Brief
     state      TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'quarantined')),
     code       TEXT,                          -- why it is quarantined
     details    TEXT

@@ -1,5 +1,8 @@
 """What a box reports beside its cases, as the hospital may know it: figures of its packs, drift, and software.
 
+To add a report, write its class, list it in `REPORTS`, and have `appliance/processes/reader.py` hand its draft to the
+relay.
+
 `SiteFigures` says how a pack does on one imaging device: numbers of confirmed images.  `SiteDrift` says whether the
 images of a device have changed: shares, medians and how far they moved.  The device is a digest under a secret of the
 box: it tells one device from another and says nothing of either.  Nothing of a single image is in here.
@@ -9,14 +12,18 @@ box: it tells one device from another and says nothing of either.  Nothing of a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import LocalState
-from firmware_app.uplink.messages.message import Message, many, message, text, whole
+from firmware_app.uplink.errors import MessageInvalid
+from firmware_app.uplink.messages.message import Hour, Message, decode, many, message, text, whole
+from firmware_app.uplink.messages.summary import Kind, Origin, Presence, Summary
 
 MOST_SITE_FIGURES: Final = 4
-"""Packs on machines that one message tells of: as many as always fit an envelope of form 2."""
+"""Packs on machines that one message tells of: as many as always fit an envelope."""
 _COUNT: Final = whole(0, 10**9)
 Hundredths = Annotated[tuple[Annotated[int, whole(0, 100)], ...], many(3)]
 """Value, lower and upper 95 % bound in hundredths; empty where the films do not say."""
@@ -124,3 +131,101 @@ class RunningSoftware(Message):
     version: Annotated[str, _VERSION]
     slot: DiskSlot | None
     left: LeftSlot | None
+
+
+class Report(Message):
+    """A box's word on itself; it replaces the one before on its subject.  Its content is every field but when."""
+
+    __slots__ = ()
+    origin: Origin
+    beat: Annotated[int, _COUNT]
+    hour: Hour | None
+    kind: ClassVar[Kind]
+    content_field: ClassVar[str]
+    is_kept_by_weeks: ClassVar[bool] = False
+
+    @property
+    def subject(self) -> str:
+        """What it is about, where a box has several reports of this name."""
+        return ""
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What it says, without when."""
+        return {name: value for name, value in self.to_object().items() if name not in ("origin", "beat", "hour")}
+
+    @classmethod
+    def draft(cls, content: Message | Sequence[Message]) -> Draft:
+        """A report of this *content*, which the uplink completes when it sends it."""
+        listed = content.to_object() if isinstance(content, Message) else [part.to_object() for part in content]
+        return Draft(cls.name, {cls.content_field: listed})
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a report says, on its way from the reader's side to the uplink: its name, and its content as JSON values."""
+
+    name: str
+    content: Mapping[str, object]
+
+    def complete(self, origin: Origin, beat: int, hour: str | None) -> Report:
+        """The report; raises `MessageInvalid` where the content has not its form."""
+        kind = next((kind for kind in REPORTS if kind.name == self.name), None)
+        if kind is None:
+            raise MessageInvalid(field="message")
+        return kind.from_object({**self.content, "origin": origin.to_object(), "beat": beat, "hour": hour})
+
+
+@message
+class ClinicFigures(Report):
+    """How the packs do at the clinic."""
+
+    name: ClassVar = "figures"
+    kind: ClassVar = Kind.DRIFT
+    content_field: ClassVar = "places"
+    origin: Origin
+    beat: Annotated[int, _COUNT]
+    places: Annotated[tuple[SiteFigures, ...], many(MOST_SITE_FIGURES)]
+    hour: Hour | None
+
+
+@message
+class DriftWatch(Report):
+    """Whether the films of one machine have changed."""
+
+    name: ClassVar = "watch"
+    kind: ClassVar = Kind.DRIFT
+    content_field: ClassVar = "place"
+    is_kept_by_weeks: ClassVar = True
+    origin: Origin
+    beat: Annotated[int, _COUNT]
+    place: SiteDrift
+    hour: Hour | None
+
+    @property
+    def subject(self) -> str:
+        return f"{self.place.pack} {self.place.machine}"
+
+
+@message
+class SoftwareState(Report):
+    """What software the box runs and why it left a slot."""
+
+    name: ClassVar = "software"
+    kind: ClassVar = Kind.HEALTH
+    content_field: ClassVar = "software"
+    origin: Origin
+    beat: Annotated[int, _COUNT]
+    software: RunningSoftware
+    hour: Hour | None
+
+
+REPORTS: Final = (ClinicFigures, DriftWatch, SoftwareState)
+"""Every report.  A new one is a class and its name here: relay, uplink and hospital treat all of them alike."""
+UpMessage = Summary | Presence | Report
+
+
+def decode_up(body: bytes) -> UpMessage:
+    """The message that a box wrote; raises `MessageInvalid`."""
+    kinds: tuple[type[UpMessage], ...] = (Summary, Presence, *REPORTS)
+    return decode(body, *kinds)

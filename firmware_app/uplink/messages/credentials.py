@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.errors import BUNDLE_INVALID, LINE_NOT_SET_UP, MessageInvalid
-from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version
-from firmware_app.uplink.messages.message import AnyMessage, WireVersion
+from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed
+from firmware_app.uplink.messages.message import AnyMessage
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Keys, Kind, decode
+
+log = logging.getLogger("lantern.uplink")
 
 
 def use_systemd_credentials(settings: UplinkSection, folder: str | None = None) -> UplinkSection:
@@ -54,10 +58,8 @@ def load_hospital(settings: UplinkSection) -> HospitalBundle:
     return load_bundle(settings.hospital, HospitalBundle)
 
 
-def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, WireVersion]:
-    """The keys message that *hospital* signed for *box*, and its form, which is the one that the hospital uses.
-
-    The broker retains one such message for each box, in the form that the box reads.
+def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> Keys:
+    """The keys message that *hospital* signed for *box*; the broker retains one for each box.
 
     Raises `EnvelopeMalformed`, `SignatureForged` or `MessageInvalid`.
     """
@@ -65,7 +67,22 @@ def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, 
     if keys.box != box:
         raise MessageInvalid(field="box")
     parse_seal_key(keys.seal)
-    return keys, read_wire_version(signed)
+    return keys
+
+
+def choose_seal_key(hospital: HospitalBundle, box: str, signed: bytes | None) -> X25519PublicKey:
+    """The hospital's current sealing key: that of its bundle, unless its latest keys message to *box* has a newer one.
+
+    *signed* is that message.  An invalid one is not used; a weak key in the bundle raises `MessageInvalid`.
+    """
+    if signed is not None:
+        try:
+            keys = open_keys(signed, box, hospital)
+            if keys.serial > hospital.serial:
+                return parse_seal_key(keys.seal)
+        except LanternError as error:
+            log.error("the hospital's new key in the exchange database was not used: %s", error)
+    return parse_seal_key(hospital.seal)
 
 
 def load_bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:

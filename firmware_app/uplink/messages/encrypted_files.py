@@ -38,7 +38,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from firmware_app.core.errors import LanternError
 from firmware_app.uplink.errors import (
     BOX_UNKNOWN,
     CARRIED_CUT,
@@ -51,9 +50,7 @@ from firmware_app.uplink.errors import (
     RecoveryCodeOther,
     SignatureForged,
 )
-from firmware_app.uplink.messages.credentials import open_keys
-from firmware_app.uplink.messages.envelope import SUITE, HospitalBundle, key_id
-from firmware_app.uplink.messages.public_keys import parse_seal_key
+from firmware_app.uplink.messages.envelope import SUITE, key_id
 from firmware_app.uplink.messages.summary import BOX_ID
 
 PIECE_BYTES: Final = 1 << 18
@@ -64,19 +61,35 @@ _INSIDE: Final = _KEY + _LENGTH + _HASH + _SIGNATURE
 EXPORT_HEAD_BYTES: Final = _CLEAR + 32 + _INSIDE + _TAG
 
 
-def choose_seal_key(hospital: HospitalBundle, box: str, signed: bytes | None) -> X25519PublicKey:
-    """The hospital's current sealing key: that of its bundle, unless its latest keys message to *box* has a newer one.
+class ByteSink(Protocol):
+    """What content is written into."""
 
-    *signed* is that message.  An invalid one is ignored; a weak key in the bundle raises `MessageInvalid`.
-    """
-    if signed is not None:
-        try:
-            keys, _ = open_keys(signed, box, hospital)
-            if keys.serial > hospital.serial:
-                return parse_seal_key(keys.seal)
-        except LanternError:  # the uplink has logged it
-            pass
-    return parse_seal_key(hospital.seal)
+    def write(self, data: bytes, /) -> int: ...
+
+
+class _PieceWriter:
+    """Encrypts content into *handle*, a piece at a time."""
+
+    def __init__(self, handle: ByteSink, key: bytes) -> None:
+        self._handle, self._cipher, self._number = handle, AESGCM(key), 0
+        self._waiting = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """Take *data*; at most two pieces are held in memory."""
+        view = memoryview(data)
+        for start in range(0, len(view), PIECE_BYTES):
+            self._waiting += view[start : start + PIECE_BYTES]
+            while len(self._waiting) > PIECE_BYTES:
+                self._write_piece(PIECE_BYTES, last=False)
+
+    def finish(self) -> None:
+        self._write_piece(len(self._waiting), last=True)
+
+    def _write_piece(self, size: int, *, last: bool) -> None:
+        piece = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        self._handle.write(self._cipher.encrypt(_nonce(self._number, last=last), piece, None))
+        self._number += 1
 
 
 class SealedExportWriter:
@@ -85,24 +98,19 @@ class SealedExportWriter:
     def __init__(self, handle: BinaryIO, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> None:
         self._handle, self._box, self._signer, self._hospital = handle, box, signer, hospital
         self._key = secrets.token_bytes(_KEY)
-        self._cipher = AESGCM(self._key)
-        self._digest, self._length, self._number = hashlib.sha256(), 0, 0
-        self._waiting = bytearray()
+        self._pieces = _PieceWriter(handle, self._key)
+        self._digest, self._length = hashlib.sha256(), 0
         handle.write(bytes(EXPORT_HEAD_BYTES))
 
     def write(self, data: bytes) -> None:
-        """Take *data*; at most two pieces are held in memory."""
+        """Take *data*."""
         self._digest.update(data)
         self._length += len(data)
-        view = memoryview(data)
-        for start in range(0, len(view), PIECE_BYTES):
-            self._waiting += view[start : start + PIECE_BYTES]
-            while len(self._waiting) > PIECE_BYTES:
-                self._piece(PIECE_BYTES, last=False)
+        self._pieces.write(data)
 
     def finish(self) -> None:
         """Write the last piece and the head, durably, in this order."""
-        self._piece(len(self._waiting), last=True)
+        self._pieces.finish()
         _flush_to_disk(self._handle)
         key = key_id(self._hospital)
         bound = _bind_context(key, self._box)
@@ -112,12 +120,6 @@ class SealedExportWriter:
         self._handle.write(_EXPORT_MAGIC + key + self._box.encode().ljust(_BOX, b"\x00"))
         self._handle.write(SUITE.encrypt(inside, self._hospital, bound))
         _flush_to_disk(self._handle)
-
-    def _piece(self, size: int, *, last: bool) -> None:
-        piece = bytes(self._waiting[:size])
-        del self._waiting[:size]
-        self._handle.write(self._cipher.encrypt(_nonce(self._number, last=last), piece, None))
-        self._number += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +248,7 @@ def _flush_to_disk(handle: BinaryIO) -> None:
 
 
 _LOCKED_MAGIC: Final = b"LNB1"
-_LOCKED_ID, _LOCKED_KEY, _LOCKED_TAG, _LOCKED_ENC = 8, 32, 16, 32
-LOCKED_HEAD_BYTES: Final = len(_LOCKED_MAGIC) + _LOCKED_ID + _LOCKED_ENC + _LOCKED_KEY + _LOCKED_TAG
+LOCKED_HEAD_BYTES: Final = len(_LOCKED_MAGIC) + _ID + 32 + _KEY + _TAG
 _BACKUP_PURPOSE: Final = b"lantern\0backup\0001"
 _SECRET_BYTES, _CHECK_BYTES, _GROUP = 20, 2, 4
 _LOOK_ALIKES: Final = str.maketrans("01", "OI")  # base32 has neither; a reader of paper may type them
@@ -277,36 +278,21 @@ def _compute_check(secret: bytes) -> bytes:
     return hashlib.sha256(_BACKUP_PURPOSE + secret).digest()[:_CHECK_BYTES]
 
 
-class ByteSink(Protocol):
-    """What content is written into."""
-
-    def write(self, data: bytes, /) -> int: ...
-
-
 class LockedFileWriter:
     """Writes content into *handle*, an empty file; `finish` makes it whole."""
 
     def __init__(self, handle: ByteSink, public: X25519PublicKey) -> None:
-        key, mark = secrets.token_bytes(_LOCKED_KEY), key_id(public)
-        self._handle, self._cipher, self._number = handle, AESGCM(key), 0
-        self._waiting = bytearray()
+        key, mark = secrets.token_bytes(_KEY), key_id(public)
+        self._pieces = _PieceWriter(handle, key)
         handle.write(_LOCKED_MAGIC + mark + SUITE.encrypt(key, public, _BACKUP_PURPOSE + mark))
 
     def write(self, data: bytes) -> int:
         """Take *data*, as a file would."""
-        self._waiting += data
-        while len(self._waiting) > PIECE_BYTES:
-            self._piece(PIECE_BYTES, last=False)
+        self._pieces.write(data)
         return len(data)
 
     def finish(self) -> None:
-        self._piece(len(self._waiting), last=True)
-
-    def _piece(self, size: int, *, last: bool) -> None:
-        piece = bytes(self._waiting[:size])
-        del self._waiting[:size]
-        self._handle.write(self._cipher.encrypt(_nonce(self._number, last=last), piece, None))
-        self._number += 1
+        self._pieces.finish()
 
 
 def read_locked_file(handle: BinaryIO, private: X25519PrivateKey, name: str) -> Iterator[bytes]:
@@ -318,13 +304,13 @@ def read_locked_file(handle: BinaryIO, private: X25519PrivateKey, name: str) -> 
     head = handle.read(LOCKED_HEAD_BYTES)
     if len(head) < LOCKED_HEAD_BYTES or not head.startswith(_LOCKED_MAGIC):
         raise BackupDamaged(file=name)
-    if head[len(_LOCKED_MAGIC) : len(_LOCKED_MAGIC) + _LOCKED_ID] != mark:
+    if head[len(_LOCKED_MAGIC) : len(_LOCKED_MAGIC) + _ID] != mark:
         raise RecoveryCodeOther
     try:
-        cipher = AESGCM(SUITE.decrypt(head[len(_LOCKED_MAGIC) + _LOCKED_ID :], private, _BACKUP_PURPOSE + mark))
-        piece, number = handle.read(PIECE_BYTES + _LOCKED_TAG), 0
+        cipher = AESGCM(SUITE.decrypt(head[len(_LOCKED_MAGIC) + _ID :], private, _BACKUP_PURPOSE + mark))
+        piece, number = handle.read(PIECE_BYTES + _TAG), 0
         while True:
-            following = handle.read(PIECE_BYTES + _LOCKED_TAG)
+            following = handle.read(PIECE_BYTES + _TAG)
             yield cipher.decrypt(_nonce(number, last=not following), piece, None)
             if not following:
                 return
@@ -338,4 +324,4 @@ def read_locked_key_id(path: Path) -> bytes | None:
     with path.open("rb") as handle:
         head = handle.read(LOCKED_HEAD_BYTES)
     whole = len(head) == LOCKED_HEAD_BYTES and head.startswith(_LOCKED_MAGIC)
-    return head[len(_LOCKED_MAGIC) : len(_LOCKED_MAGIC) + _LOCKED_ID] if whole else None
+    return head[len(_LOCKED_MAGIC) : len(_LOCKED_MAGIC) + _ID] if whole else None

@@ -9,8 +9,6 @@ the kind, so a message opens only at that hospital, as one of that box and of th
 Down, from hospital to box: nothing secret, signed with the hospital's Ed25519 key over the same context.
 
     LND2 | key id, 8 | signature, 64 | body
-
-Form 1 (LNU1, LND1) is that of the previous version; in it the padding ends at the next multiple of 256 bytes.
 """
 
 from __future__ import annotations
@@ -37,11 +35,11 @@ from firmware_app.uplink.errors import (
 )
 from firmware_app.uplink.messages.message import (
     LENGTH_BYTES,
+    MOST_BODY_BYTES,
     MOST_MESSAGE_BYTES,
-    PAD_BYTES,
+    PLAIN_BYTES,
     SIGNATURE_BYTES,
     Message,
-    WireVersion,
     many,
     message,
     text,
@@ -51,22 +49,11 @@ from firmware_app.uplink.messages.public_keys import SealKey, VerifyKey, parse_v
 from firmware_app.uplink.messages.summary import BOX_ID, Kind
 
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-_UP, _DOWN = b"LNU", b"LND"
+_UP, _DOWN = b"LNU2", b"LND2"
 _MAGIC, _ID, _ENC, _TAG = 4, 8, 32, 16
 _HEAD: Final = _MAGIC + _ID
-_LEAST_UP: Final = _HEAD + _ENC + PAD_BYTES + _TAG
-
-
-MOST_ENVELOPE: Final = _HEAD + _ENC + WireVersion.FIRST.plain_bytes(MOST_MESSAGE_BYTES) + _TAG
-"""The longest envelope, in bytes; a longer one is refused unread."""
-
-
-def read_wire_version(envelope: bytes) -> WireVersion:
-    """The form of an envelope by its first bytes; raises `EnvelopeMalformed` where they name neither form."""
-    for version in WireVersion:
-        if envelope[:_MAGIC] in (_UP + b"%d" % version, _DOWN + b"%d" % version):
-            return version
-    raise EnvelopeMalformed(where=f"{len(envelope)} B")
+ENVELOPE_BYTES: Final = _HEAD + _ENC + PLAIN_BYTES + _TAG
+"""The length of every envelope that goes up."""
 
 
 def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
@@ -74,36 +61,22 @@ def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
     return hashlib.sha256(public.public_bytes_raw()).digest()[:_ID]
 
 
-def bind_context(
-    direction: bytes, kind: Kind, key: bytes, box: str, version: WireVersion = WireVersion.SECOND
-) -> bytes:
+def bind_context(direction: bytes, kind: Kind, key: bytes, box: str) -> bytes:
     """What seal and signature are bound to: version, direction, kind, the hospital's key id (hexadecimal), the box."""
-    return b"\x00".join((b"lantern/%d" % version, direction, kind.encode(), key.hex().encode(), box.encode()))
+    return b"\x00".join((b"lantern/2", direction, kind.encode(), key.hex().encode(), box.encode()))
 
 
 # --- up -----------------------------------------------------------------------------------------------------------
 
 
-def seal(
-    body: bytes,
-    kind: Kind,
-    box: str,
-    signer: Ed25519PrivateKey,
-    hospital: X25519PublicKey,
-    version: WireVersion = WireVersion.SECOND,
-) -> bytes:
-    """The envelope of *body*; in form 2 all envelopes have the same length.  Raises `MessageTooLarge`."""
-    if len(body) > version.most_bytes:
-        raise MessageTooLarge(size=len(body), limit=version.most_bytes)
+def seal(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> bytes:
+    """The envelope of *body*; all envelopes have the same length.  Raises `MessageTooLarge`."""
+    if len(body) > MOST_BODY_BYTES:
+        raise MessageTooLarge(size=len(body), limit=MOST_BODY_BYTES)
     key = key_id(hospital)
-    bound = bind_context(b"up", kind, key, box, version)
+    bound = bind_context(b"up", kind, key, box)
     plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(LENGTH_BYTES) + body
-    return (
-        _UP
-        + b"%d" % version
-        + key
-        + SUITE.encrypt(plain.ljust(version.plain_bytes(len(body)), b"\x00"), hospital, bound)
-    )
+    return _UP + key + SUITE.encrypt(plain.ljust(PLAIN_BYTES, b"\x00"), hospital, bound)
 
 
 def open_sealed(
@@ -119,27 +92,25 @@ def open_sealed(
     *private* are the hospital's keys by id, *retired* the ids of keys that it has deleted.  Raises `EnvelopeMalformed`,
     `SEAL_KEY_UNKNOWN`, `SEAL_KEY_RETIRED`, `ENVELOPE_UNDECRYPTABLE`, `SignatureForged`.
     """
-    version = read_wire_version(envelope)
-    if not _LEAST_UP <= len(envelope) <= MOST_ENVELOPE or envelope[: len(_UP)] != _UP:
+    if len(envelope) != ENVELOPE_BYTES or envelope[:_MAGIC] != _UP:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
     key = envelope[_MAGIC:_HEAD]
     if key not in private:
         raise (SEAL_KEY_RETIRED if key in retired else SEAL_KEY_UNKNOWN)(key=key.hex())
-    bound = bind_context(b"up", kind, key, box, version)
+    bound = bind_context(b"up", kind, key, box)
     try:
         plain = SUITE.decrypt(envelope[_HEAD:], private[key], bound)
     except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
         raise ENVELOPE_UNDECRYPTABLE() from None
-    body = _remove_padding(plain, version)
+    body = _remove_padding(plain)
     _verify(signer, plain[:SIGNATURE_BYTES], bound + b"\x00" + body)
     return body
 
 
-def _remove_padding(plain: bytes, version: WireVersion) -> bytes:
+def _remove_padding(plain: bytes) -> bytes:
     start = SIGNATURE_BYTES + LENGTH_BYTES
-    body = int.from_bytes(plain[SIGNATURE_BYTES:start])
-    end = start + body
-    if len(plain) != version.plain_bytes(body) or end > len(plain) or any(plain[end:]):
+    end = start + int.from_bytes(plain[SIGNATURE_BYTES:start])
+    if end > len(plain) or any(plain[end:]):
         raise EnvelopeMalformed(where="padding")
     return plain[start:end]
 
@@ -147,31 +118,23 @@ def _remove_padding(plain: bytes, version: WireVersion) -> bytes:
 # --- down ---------------------------------------------------------------------------------------------------------
 
 
-def sign(
-    body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, version: WireVersion = WireVersion.SECOND
-) -> bytes:
+def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey) -> bytes:
     """*body* with the hospital's signature, for *box* and *kind* only."""
     if len(body) > MOST_MESSAGE_BYTES:
         raise MessageTooLarge(size=len(body), limit=MOST_MESSAGE_BYTES)
     key = key_id(signer.public_key())
-    return (
-        _DOWN
-        + b"%d" % version
-        + key
-        + signer.sign(bind_context(b"down", kind, key, box, version) + b"\x00" + body)
-        + body
-    )
+    return _DOWN + key + signer.sign(bind_context(b"down", kind, key, box) + b"\x00" + body) + body
 
 
 def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKey) -> bytes:
     """The body of what *hospital* signed for *box*; raises `EnvelopeMalformed` or `SignatureForged`."""
-    version, start = read_wire_version(envelope), _HEAD + SIGNATURE_BYTES
-    if not start < len(envelope) <= start + MOST_MESSAGE_BYTES or envelope[: len(_DOWN)] != _DOWN:
+    start = _HEAD + SIGNATURE_BYTES
+    if not start < len(envelope) <= start + MOST_MESSAGE_BYTES or envelope[:_MAGIC] != _DOWN:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
     key, body = envelope[_MAGIC:_HEAD], envelope[start:]
     if key != key_id(hospital):
         raise SignatureForged
-    _verify(hospital, envelope[_HEAD:start], bind_context(b"down", kind, key, box, version) + b"\x00" + body)
+    _verify(hospital, envelope[_HEAD:start], bind_context(b"down", kind, key, box) + b"\x00" + body)
     return body
 
 

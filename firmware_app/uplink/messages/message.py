@@ -1,12 +1,11 @@
-"""What all messages have in common, the constraints of their fields, and the two wire versions.
+"""What all messages have in common, and the constraints of their fields.
 
 A message is a frozen pydantic dataclass, strict, without unknown fields.  Each field is a closed set of values
 (``box: Annotated[str, text("…")]``), so that no free text can be built, sent or accepted.  A message is checked when
 it is made and written as canonical JSON.  `decode` refuses bytes that are not the canonical JSON of a message.  Errors
 name the field and never its value.
 
-`WireVersion` says how long a message of each version may be (form 1 and form 2 in docs/uplink.md).  This module has no
-cryptography.
+This module has no cryptography.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import functools
 import json
 import re
 from datetime import date
-from enum import IntEnum
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, dataclass_transform, get_type_hints
 
 import pydantic
@@ -175,27 +173,7 @@ def _encode_canonical(raw: object) -> bytes:
 SIGNATURE_BYTES: Final = 64
 LENGTH_BYTES: Final = 2
 """Bytes of a signature, and of the length after it."""
-PAD_BYTES: Final = 256
-"""In form 1 the padding ends at the next multiple of so many bytes."""
 PLAIN_BYTES: Final = 2_048
-"""In form 2 every plaintext is so many bytes long."""
-
-
-class WireVersion(IntEnum):
-    """The form of an envelope and of what may be in it; both sides of one exchange use the same."""
-
-    FIRST = 1
-    SECOND = 2
-
-    @property
-    def most_bytes(self) -> int:
-        """The longest body that goes up, in bytes."""
-        return MOST_MESSAGE_BYTES if self is WireVersion.FIRST else PLAIN_BYTES - SIGNATURE_BYTES - LENGTH_BYTES
-
-    def plain_bytes(self, body: int) -> int:
-        """How long the sealed plaintext is for a *body* of so many bytes."""
-        return (
-            -(-(SIGNATURE_BYTES + LENGTH_BYTES + body) // PAD_BYTES) * PAD_BYTES
-            if self is WireVersion.FIRST
-            else PLAIN_BYTES
-        )
+"""Every plaintext that goes up is so many bytes long."""
+MOST_BODY_BYTES: Final = PLAIN_BYTES - SIGNATURE_BYTES - LENGTH_BYTES
+"""The longest body that goes up, in bytes."""

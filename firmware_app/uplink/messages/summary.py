@@ -1,10 +1,8 @@
 """Everything that may leave the box over MQTT, field by field: the allow-list.
 
-Up go `Summary` (one case revision), `Digest` (many, each reduced to its mark, when the disk budget is short),
-`Presence` (birth, health, death), `ClinicFigures` (the packs on the clinic's own films), `DriftWatch` (whether the
-films change) and `SoftwareState` (what runs, and which slot was left).  Down come `Receipt` and `Keys`.  Nothing else
-can be built, and no field takes free text: there is no field for a name, an id, a UID, an age, a sex or a study date.
-Peers of form 1 use `FirstPresence` and `FirstReceipt` instead (docs/uplink.md).
+Up go `Summary` (one case revision), `Presence` (birth, health, death) and the reports of `box_reports.REPORTS`.  Down
+come `Receipt` and `Keys`.  Nothing else can be built, and no field takes free text: there is no field for a name, an
+id, a UID, an age, a sex or a study date.
 """
 
 from __future__ import annotations
@@ -15,13 +13,9 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import Priority
-from firmware_app.uplink.messages.box_reports import MOST_SITE_FIGURES, RunningSoftware, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.message import Hour, Message, many, message, text, whole
 from firmware_app.uplink.messages.message import decode as decode
 
-MOST_MARKS: Final = 100
-MERGED_MARKS: Final = 16
-"""Marks that this version puts into one digest: as many as always fit an envelope of form 2."""
 MOST_FAULTS: Final = 12
 MOST_PACKS: Final = 8
 MOST_SEQ: Final = 2**53 - 1
@@ -172,17 +166,6 @@ class Brief(Message):
 
 
 @message
-class Mark(Message):
-    """What is kept of a `Brief` when the disk budget is short: enough to count the case once."""
-
-    name: ClassVar = "mark"
-    case: Annotated[str, _REFERENCE]
-    revision: Annotated[int, whole(1, 10**6)]
-    priority: Priority
-    hour: Hour | None
-
-
-@message
 class Summary(Message):
     """One case revision on its way to the hospital, as an alert or a digest."""
 
@@ -195,46 +178,12 @@ class Summary(Message):
         return Kind.ALERT if self.brief.priority is Priority.URGENT else Kind.DIGEST
 
 
-@message
-class Digest(Message):
-    """Many case revisions in one message."""
-
-    name: ClassVar = "digest"
-    origin: Origin
-    marks: Annotated[tuple[Mark, ...], many(MOST_MARKS)]
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.DIGEST
-
-
 class PresenceKind(StrEnum):
     """The kinds of `Presence`."""
 
     BIRTH = "birth"
     HEALTH = "health"
     DEATH = "death"
-
-
-@message
-class FirstPresence(Message):
-    """How the box is, in form 1.  `origin.seq` numbers the connection, `beat` the messages during it (0: the birth)."""
-
-    name: ClassVar = "presence"
-    origin: Origin
-    state: PresenceKind
-    beat: Annotated[int, _COUNT]
-    version: Annotated[str, text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
-    outgoing: Annotated[int, _COUNT]  # summaries the hospital has not acknowledged
-    quarantined: Annotated[int, _COUNT]  # of these, refused by broker or hospital
-    unread: Annotated[int, _COUNT] | None  # images that wait for the reader; null while that is unknown
-    free_mb: Annotated[int, _COUNT]
-    audit_head: Annotated[str, _KEY] | None
-    hour: Hour | None
-
-    @property
-    def kind(self) -> Kind:
-        return Kind(self.state.value)
 
 
 @message
@@ -247,86 +196,27 @@ class PackBrief(Message):
 
 
 @message
-class Presence(FirstPresence):
-    """How the box is, with the faults that its technician's page shows and the packs in use."""
+class Presence(Message):
+    """How the box is.  `origin.seq` numbers the connection, `beat` the messages during it (0: the birth)."""
 
+    name: ClassVar = "presence"
+    origin: Origin
+    state: PresenceKind
+    beat: Annotated[int, _COUNT]
+    version: Annotated[str, text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
+    outgoing: Annotated[int, _COUNT]  # summaries the hospital has not acknowledged
+    quarantined: Annotated[int, _COUNT]  # of these, refused by broker or hospital
+    unread: Annotated[int, _COUNT] | None  # images that wait for the reader; null while that is unknown
+    free_mb: Annotated[int, _COUNT]
+    audit_head: Annotated[str, _KEY] | None
+    hour: Hour | None
     # codes of the box's own checks, the worst first
     faults: Annotated[tuple[Annotated[str, _FAULT], ...], many(MOST_FAULTS)]
     packs: Annotated[tuple[PackBrief, ...], many(MOST_PACKS)]
 
-
-class Report(Message):
-    """A box's word on itself, in form 2 alone; it replaces the one before on its subject."""
-
-    __slots__ = ()
-    origin: Origin
-    beat: Annotated[int, _COUNT]
-    hour: Hour | None
-    kind: ClassVar[Kind]
-    is_kept_by_weeks: ClassVar[bool] = False
-
     @property
-    def subject(self) -> str:
-        """What it is about, where a box has several reports of this name."""
-        return ""
-
-    @property
-    def content(self) -> dict[str, object]:
-        """What it says, without when."""
-        return {name: value for name, value in self.to_object().items() if name not in ("origin", "beat", "hour")}
-
-
-@message
-class ClinicFigures(Report):
-    """How the packs do at the clinic."""
-
-    name: ClassVar = "figures"
-    kind: ClassVar = Kind.DRIFT
-    origin: Origin
-    beat: Annotated[int, _COUNT]
-    places: Annotated[tuple[SiteFigures, ...], many(MOST_SITE_FIGURES)]
-    hour: Hour | None
-
-
-@message
-class DriftWatch(Report):
-    """Whether the films of one machine have changed."""
-
-    name: ClassVar = "watch"
-    kind: ClassVar = Kind.DRIFT
-    is_kept_by_weeks: ClassVar = True
-    origin: Origin
-    beat: Annotated[int, _COUNT]
-    place: SiteDrift
-    hour: Hour | None
-
-    @property
-    def subject(self) -> str:
-        return f"{self.place.pack} {self.place.machine}"
-
-
-@message
-class SoftwareState(Report):
-    """What software the box runs and why it left a slot."""
-
-    name: ClassVar = "software"
-    kind: ClassVar = Kind.HEALTH
-    origin: Origin
-    beat: Annotated[int, _COUNT]
-    software: RunningSoftware
-    hour: Hour | None
-
-
-UpMessage = Summary | Digest | FirstPresence | Report
-FIRST_KINDS: Final = (Summary, Digest, FirstPresence)
-KINDS: Final = (Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareState)
-"""Everything that goes up.  A new report is a class and its name here: the hospital keeps each report the same way."""
-
-
-def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
-    """The message that a box wrote, in form 1 when *first*; raises `MessageInvalid`."""
-    made: UpMessage = decode(body, *(FIRST_KINDS if first else KINDS))
-    return made
+    def kind(self) -> Kind:
+        return Kind(self.state.value)
 
 
 def body_hash(body: bytes) -> str:
@@ -367,27 +257,6 @@ class Receipt(Message):
     taken: Annotated[tuple[TakenMessage, ...], many(200)]
     refused: Annotated[tuple[RefusedMessage, ...], many(50)]
     at: Annotated[int, whole(0, MOST_SEQ)] | None
-
-
-@message
-class Refusal(Message):
-    """`RefusedMessage` in form 1, which has no hash of the message."""
-
-    name: ClassVar = "refusal"
-    seq: Annotated[int, whole(1, MOST_SEQ)]
-    code: Annotated[str, text(_QUALITY.pattern)]
-
-
-@message
-class FirstReceipt(Message):
-    """`Receipt` in form 1: numbers alone; `at` is 0 where the hospital doubts its clock."""
-
-    name: ClassVar = "receipt"
-    box: Annotated[str, text(BOX_ID)]
-    stream: Annotated[str, text(r"[0-9a-f]{32}")]
-    taken: Annotated[tuple[Annotated[int, whole(1, MOST_SEQ)], ...], many(500)]
-    refused: Annotated[tuple[Refusal, ...], many(100)]
-    at: Annotated[int, whole(0, MOST_SEQ)]
 
 
 @message

@@ -17,7 +17,7 @@ from firmware_app.core.records import Instance
 from firmware_app.core.schema import Schema, Step, normalise, reshape
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange import exchange_db
-from hospital.inbox import schema as inbox
+from hospital.inbox import inbox_db as inbox
 from tests.refusals import raises_refusal
 from tests.upgrades import additive, picture, rows
 

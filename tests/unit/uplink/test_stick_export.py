@@ -23,7 +23,7 @@ from firmware_app.uplink.errors import (
     CarriedAltered,
     SignatureForged,
 )
-from firmware_app.uplink.messages import encrypted_files
+from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.encrypted_files import (
     EXPORT_HEAD_BYTES,
     PIECE_BYTES,
@@ -144,8 +144,7 @@ def test_a_word_on_keys_that_is_forged_or_older_changes_nothing(house: HospitalS
     older = sign(Keys(BOX, bundle.serial, fresh).encode(), Kind.KEYS, BOX, keys.signer)
     newer = sign(Keys(BOX, bundle.serial + 1, fresh).encode(), Kind.KEYS, BOX, keys.signer)
     taken = [
-        encrypted_files.choose_seal_key(bundle, BOX, word).public_bytes_raw().hex()
-        for word in (None, forged, older, newer)
+        credentials.choose_seal_key(bundle, BOX, word).public_bytes_raw().hex() for word in (None, forged, older, newer)
     ]
     assert taken == [bundle.seal, bundle.seal, bundle.seal, fresh]
 

@@ -11,22 +11,20 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.appliance.checks import hospital_uplink
-from firmware_app.core.records import Priority, Reason
+from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.connection import Connection, Post
 from firmware_app.uplink.exchange.exchange_db import UPLINK_OPEN, UPLINK_UNCONFIRMED, Exchange
-from firmware_app.uplink.messages.summary import Brief, Kind, Modality, Opinion, SizeBand
+from firmware_app.uplink.messages.summary import Kind
 from firmware_app.uplink.publisher import Publisher
-from tests.unit.uplink.test_exchange import BUNDLE
+from tests.line import BUNDLE, brief
 
 THREE_MINUTES = 180
 
 
 class Line:
     """An open connection to a broker that takes everything."""
-
-    most_bytes = None
 
     def __init__(self) -> None:
         self.posts = 0
@@ -49,23 +47,7 @@ class Box:
         self.line, self._answered = Line(), 0
 
     def summary(self, number: int) -> int:
-        brief = Brief(
-            f"c-{number:020x}",
-            1,
-            Modality.DX,
-            None,
-            None,
-            None,
-            Priority.ROUTINE,
-            (),
-            0,
-            SizeBand.NONE,
-            "ok",
-            9,
-            Opinion.NONE,
-            None,
-        )
-        return self.exchange.take_in([brief])[0].seq
+        return self.exchange.take_in([brief(number)])[0].seq
 
     def passes(self, seconds: int, *, broker_answers: bool = True) -> str:
         """Time passes, the box looks each second as the uplink does; returns the state of its line."""
