@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
+    options.words = sys.argv[1:] if arguments is None else None
     if options.json:
         console.use_json_encoding()
     logging.basicConfig(
@@ -187,6 +188,8 @@ def _parse_pair(text: str) -> tuple[str, str]:
 def _serve(options: argparse.Namespace) -> int:
     house = _site(options)
     bundle = house.bundle()
+    if options.words is not None and not supervisor.is_supervised():  # typed, not called by a program of its own
+        return supervisor.supervise_serve(options.words)
     with house.serving():
         return _serve_alone(options, house, bundle)
 
@@ -243,6 +246,17 @@ def _serve_page(house: HospitalSite, options: argparse.Namespace, live: InboxPro
     thread.start()
     notify.depend_on(thread.is_alive)
     return f"http://{options.page_host}:{listener.getsockname()[1]}/"
+
+
+def _clock_is_right(options: argparse.Namespace) -> int:
+    word = _site(options).clock_word
+    word.unlink(missing_ok=True)
+    word.touch(mode=0o644)
+    if options.json:
+        _print_json({"clock_is_right": True})
+    else:
+        print("Noted for 30 days. Receipts carry the time again, also those of a “serve” that runs.")
+    return _DONE
 
 
 def _open(options: argparse.Namespace) -> int:
@@ -366,6 +380,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--page-name", action="append", metavar="NAME", help="a host name the page answers to")
     serve.add_argument("--no-page", action="store_true")
     serve.add_argument("--silent-minutes", type=float, default=15, metavar="N", help="then a box counts as silent")
+
+    _command(
+        commands,
+        "clock-is-right",
+        _clock_is_right,
+        "this machine's clock is right, though most boxes speak against it",
+        "lantern-hospital clock-is-right",
+    )
 
     opening = _command(
         commands,

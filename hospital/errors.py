@@ -329,7 +329,7 @@ class InboxGone(InboxError):
     code = "hospital.inbox_gone"
     sentence = N_(
         "{path} is not the file any more that “lantern-hospital serve” writes: it was removed or replaced. Nothing was "
-        "confirmed to a box since. Put it back, from copies/ or a backup, and start “lantern-hospital serve” again."
+        "confirmed to a box since. “serve” starts again."
     )
     path: str
 

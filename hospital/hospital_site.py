@@ -59,6 +59,11 @@ class HospitalSite:
     def inbox_db(self) -> Path:
         return self.root / "inbox.db"
 
+    @property
+    def clock_word(self) -> Path:
+        """A file whose time is when a person last said that this machine's clock is right."""
+        return self.root / "clock-is-right"
+
     def require(self) -> None:
         """Raise `KEYS_MISSING` where no hospital was made: a folder that was mistyped gets no empty inbox."""
         if not self.bundle_file.exists():

@@ -119,7 +119,7 @@ class Receiver:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
         self._site, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
-        self._clock = ReceiverClock()
+        self._clock = ReceiverClock(house.clock_word)
         self._standing = ReceiverStatusRecorder(self._inbox, live)
         self._keys: Keyring = keyring.load_keys(house.keys)
         self._keys_mark, self._looked = keyring.change_mark(house.keys), 0.0

@@ -1,4 +1,6 @@
-"""`lantern-hospital broker --run`: a mosquitto that ends or hangs is started again.
+"""`lantern-hospital serve` and `broker --run` without systemd: what ends or hangs is started again.
+
+`serve` starts itself once more as a child that does the work; where systemd watches over it, it does the work itself.
 
 `broker --run` keeps the uplink's mosquitto and the one for enrolment.  mosquitto 2.0 ends now and then when it reads
 its files again (SIGHUP), and then every box is cut off.  A mosquitto that works wakes several times a second, which the
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core import notify
+from firmware_app.core import notify, programs
 from firmware_app.core.errors import LanternError
 from firmware_app.core.programs import SupervisedProcess
 from hospital import broker
@@ -34,6 +36,7 @@ log = logging.getLogger("lantern.hospital")
 
 PATIENCE_S: Final = 60.0
 """Longer than a look-up of a name that fails, and than the inbox waits for another process."""
+_START_S: Final = 3600.0  # a damaged inbox of a million rows is rebuilt first
 _LOOK_S: Final = 0.1
 _STOP_S: Final = 20.0
 
@@ -60,6 +63,19 @@ class StopSignal(threading.Event):
                 break
             super().wait(left)
         return self.is_set()
+
+
+def is_supervised() -> bool:
+    """Whether systemd or `supervise_serve` starts this process again when it ends or hangs."""
+    programs.end_with_supervisor()
+    return programs.is_supervised() or bool(os.environ.get("NOTIFY_SOCKET") and os.environ.get("WATCHDOG_USEC"))
+
+
+def supervise_serve(words: Sequence[str]) -> int:
+    """Keep `lantern-hospital` with the arguments *words* at work until SIGTERM or SIGINT; returns its exit status."""
+    command = [sys.executable, "-m", "hospital.cli", *words]
+    child = SupervisedProcess("serve", command, patience=PATIENCE_S, start_s=_START_S, output=None)
+    return keep_running([child], StopSignal()) or 0
 
 
 def keep_running(

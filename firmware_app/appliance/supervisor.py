@@ -6,7 +6,6 @@ another package, which nothing here may import: it is started as ``python -m web
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -20,7 +19,7 @@ from typing import NoReturn
 
 from firmware_app.appliance import database_repair, rescue
 from firmware_app.appliance.provisioning_request import ProvisioningRunner
-from firmware_app.core import clock, database_health, notify, process, run_status
+from firmware_app.core import clock, database_health, notify, process, programs, run_status
 from firmware_app.core.errors import LanternError
 from firmware_app.core.programs import SupervisedProcess
 from firmware_app.core.settings import Config, load_config
@@ -33,7 +32,6 @@ _HEAD_START_S = 1.0
 _LOOK_S = 0.02
 _STOP_S = 10.0
 _BALLAST_S = 10.0
-_PR_SET_PDEATHSIG = 1
 
 Event = Mapping[str, str | int | None]
 Ready = Callable[[run_status.Facts], None]
@@ -86,7 +84,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     *body* is the process's code where this module may not import it.  Raises `STORE_DAMAGED` when it ended because a
     database must be rebuilt.
     """
-    _die_with_parent()
+    programs.end_with_supervisor()
     notify.say("starting")
     state = StateDir(config.state.dir)
     mine = database_repair.list_needed_databases(state, name)
@@ -97,7 +95,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     with run_status.hold_process_lock(state, name):
         stop = _stop_signal(lambda: database_health.has_any_damage_note(mine))
         run_status.withdraw_announcement(state, name)  # the record of a killed predecessor
-        for database in () if _is_supervised() else mine:  # the supervisor has checked before the start
+        for database in () if programs.is_supervised() else mine:  # the supervisor has checked before the start
             if database_repair.may_rebuild(state, database):
                 database_repair.prepare_database(state, database)
         try:
@@ -107,7 +105,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
             run_status.record_failure(state, name, error)
             raise
         run_status.withdraw_announcement(state, name)
-    if not _is_supervised():
+    if not programs.is_supervised():
         database_repair.mark_clean(mine)
     return 0
 
@@ -146,18 +144,6 @@ def become_viewer(config_path: Path | None) -> NoReturn:
     """Run `lantern serve --only viewer`: exec the viewer, which keeps this process's pid and systemd unit."""
     command = _command("viewer", config_path)
     os.execv(command[0], command)
-
-
-def _is_supervised() -> bool:
-    return "LANTERN_SUPERVISOR" in os.environ
-
-
-def _die_with_parent() -> None:
-    """Under the supervisor, do not outlive it: the kernel sends SIGTERM when it is killed."""
-    if _is_supervised():
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.environ["LANTERN_SUPERVISOR"] != str(os.getppid()):
-            sys.exit(0)  # the supervisor was killed before this process came here
 
 
 # --- the supervisor -----------------------------------------------------------------------------------------------

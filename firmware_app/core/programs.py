@@ -10,7 +10,9 @@ was rebuilt) does not count.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +51,20 @@ def run_program(*command: str, seconds: float, data: bytes = b"", most: int = 16
     return done.stdout
 
 
+def is_supervised() -> bool:
+    """Whether a `SupervisedProcess` runs this program."""
+    return "LANTERN_SUPERVISOR" in os.environ
+
+
+def end_with_supervisor() -> None:
+    """Have the kernel send SIGTERM to this program when its supervisor ends; exit where that has ended already."""
+    if is_supervised():
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.environ["LANTERN_SUPERVISOR"] != str(os.getppid()):
+            sys.exit(0)
+
+
+_PR_SET_PDEATHSIG: Final = 1
 _RESTART_FIRST_S: Final = 0.2
 _RESTART_MOST_S: Final = 10.0
 _STEADY_S: Final = 30.0

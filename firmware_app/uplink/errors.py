@@ -160,7 +160,7 @@ BROKER_FINDS_OUT_OF_DATE = Refusal(
     N_(
         "The broker {host}:{port} refuses this box's certificate as not valid at this time ({detail}). Either the "
         "clock of the hospital's computer is wrong, or it was when the box was enrolled: tell the hospital to run "
-        "“lantern-hospital broker”, which names the cause. No summary is lost."
+        "“lantern-hospital broker”, and to enrol the box again if that finds nothing wrong. No summary is lost."
     ),
 )
 

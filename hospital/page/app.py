@@ -66,12 +66,14 @@ _HEADERS: Final = {
 @dataclass(frozen=True, slots=True)
 class SilentBox:
     """A box that needs a look: `minutes` since its last message (None when there is none or it is unknown), whether
-    that was a goodbye, and whether it repeats old messages."""
+    that was a goodbye, whether it repeats old messages, and whether the last one came while this machine's clock was
+    ahead."""
 
     box: str
     minutes: int | None
     said_goodbye: bool
     repeats: bool
+    ahead: bool
 
 
 def find_silent_boxes(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[SilentBox]:
@@ -81,9 +83,10 @@ def find_silent_boxes(boxes: list[BoxRow], now: datetime, after: timedelta) -> l
     for box in boxes:
         last = datetime.fromisoformat(box.last_at) if box.last_at else None
         gone = box.gone and not box.older  # it sends, but with old numbers
-        if last is None or gone or box.older or now - last > after:
-            minutes = int((now - last) / timedelta(minutes=1)) if last else None
-            rows.append(SilentBox(box.box, minutes, gone, box.older))
+        ahead = last is not None and last - now > urgent_cases.AHEAD
+        if last is None or gone or box.older or ahead or now - last > after:
+            minutes = int((now - last) / timedelta(minutes=1)) if last and not ahead else None
+            rows.append(SilentBox(box.box, minutes, gone, box.older, ahead))
     return sorted(rows, key=lambda one: -(one.minutes if one.minutes is not None else 10**9))
 
 

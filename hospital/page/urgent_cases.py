@@ -1,4 +1,8 @@
-"""The urgent cases of the last 24 hours, shared fairly between boxes: a box with many leaves room for the others."""
+"""The urgent cases of the last 24 hours, shared fairly between boxes: a box with many leaves room for the others.
+
+Cases received while this machine's clock was ahead have a time in the future.  They are listed last, and only until a
+day of cases with a right time has come after them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from typing import Final
 from hospital.inbox.inbox_tables import CASE_COLUMNS, CaseRow
 
 TONIGHT: Final = timedelta(hours=24)
+AHEAD: Final = timedelta(minutes=5)
+"""A time so far from now lies in the future: the clock was ahead then."""
 ROOM: Final = 200
 """Cases of the first page, at most; each box that has any shows one at least."""
 PAGE: Final = 100
@@ -27,15 +33,27 @@ WITH RECURSIVE named(box) AS (
         FROM named WHERE named.box IS NOT NULL
 )
 SELECT box, (SELECT COUNT(*) FROM (SELECT 1 FROM cases c INDEXED BY cases_urgent
-    WHERE c.priority = 'urgent' AND c.box = named.box AND c.received_at >= :since LIMIT :most)) AS n
+    WHERE c.priority = 'urgent' AND c.box = named.box AND c.received_at >= :since
+    AND (c.received_at <= :until OR c.rowid > :after) LIMIT :most)) AS n
 FROM named WHERE box IS NOT NULL
 """
 _NEWEST: Final = f"""
 SELECT {CASE_COLUMNS} FROM cases INDEXED BY cases_urgent
 WHERE priority = 'urgent' AND box = :box AND received_at >= :since AND (received_at, rowid) < (:before, :n)
+    AND rowid > :after
 ORDER BY received_at DESC, rowid DESC LIMIT :page
 """
+_BEFORE_TONIGHT: Final = "SELECT rowid FROM cases WHERE received_at < ? ORDER BY received_at DESC, rowid DESC LIMIT 1"
 _AFTER_ALL: Final = "~"  # sorts after every ISO 8601 time
+
+
+@dataclass(frozen=True, slots=True)
+class _Night:
+    """From *since* until *until* (ISO 8601, UTC); what came in the future counts from the row *after* on."""
+
+    since: str
+    until: str
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +89,20 @@ class BoxPage:
 
 def urgent(connection: sqlite3.Connection, now: datetime) -> UrgentCases:
     """Tonight's urgent cases of all boxes, the newest first."""
-    since = _tonight(now)
-    counts = {
-        row["box"]: row["n"] for row in connection.execute(_COUNTS, {"since": since, "most": MOST_COUNTED}) if row["n"]
-    }
+    night = _night(connection, now)
+    asked = {"since": night.since, "until": night.until, "after": night.after, "most": MOST_COUNTED}
+    rows = connection.execute(_COUNTS, asked)
+    counts = {row["box"]: row["n"] for row in rows if row["n"]}
     shares = share_room(counts, ROOM)
-    newest = [row for box, page in shares.items() for row in _newest(connection, box, since, page)]
-    newest.sort(key=lambda row: (row["received_at"], row["n"]), reverse=True)
+    newest = [row for box, page in shares.items() for row in _newest(connection, box, night, page)]
+    newest.sort(key=lambda row: (row["received_at"] <= night.until, row["received_at"], row["n"]), reverse=True)
     boxes = [BoxShare(box, count, shares[box], count == MOST_COUNTED) for box, count in sorted(counts.items())]
     return UrgentCases([CaseRow.of(row) for row in newest], boxes)
 
 
 def list_box_cases(connection: sqlite3.Connection, box: str, now: datetime, before: int | None) -> BoxPage:
     """Tonight's urgent cases of one box, from the one behind *before* on (`BoxPage.older` of the page before it)."""
-    rows = _newest(connection, box, _tonight(now), PAGE + 1, before)
+    rows = _newest(connection, box, _night(connection, now), PAGE + 1, before)
     page = rows[:PAGE]
     return BoxPage([CaseRow.of(row) for row in page], page[-1]["n"] if len(rows) > PAGE else None)
 
@@ -100,16 +118,23 @@ def share_room(counts: Mapping[str, int], room: int) -> dict[str, int]:
 
 
 def _newest(
-    connection: sqlite3.Connection, box: str, since: str, page: int, before: int | None = None
+    connection: sqlite3.Connection, box: str, night: _Night, page: int, before: int | None = None
 ) -> list[sqlite3.Row]:
     place = (_AFTER_ALL, 0)
     if before is not None:
         row = connection.execute("SELECT received_at FROM cases WHERE rowid = ?", (before,)).fetchone()
         place = (row["received_at"] if row else _AFTER_ALL, before)
-    asked = {"box": box, "since": since, "before": place[0], "n": place[1], "page": page}
-    return connection.execute(_NEWEST, asked).fetchall()
+    ahead = before is not None and night.until < place[0] < _AFTER_ALL
+
+    def some(since: str, place: tuple[str, int], after: int, page: int) -> list[sqlite3.Row]:
+        asked = {"box": box, "since": since, "before": place[0], "n": place[1], "after": after, "page": page}
+        return connection.execute(_NEWEST, asked).fetchall()
+
+    now = [] if ahead else some(night.since, min(place, (night.until, 0)), -1, page)
+    return now + some(night.until, place if ahead else (_AFTER_ALL, 0), night.after, page - len(now))
 
 
-def _tonight(now: datetime) -> str:
-    """Since when a case counts as of tonight (ISO 8601, UTC)."""
-    return (now - TONIGHT).isoformat(timespec="milliseconds")
+def _night(connection: sqlite3.Connection, now: datetime) -> _Night:
+    since, until = (moment.isoformat(timespec="milliseconds") for moment in (now - TONIGHT, now + AHEAD))
+    row = connection.execute(_BEFORE_TONIGHT, (since,)).fetchone()
+    return _Night(since, until, row["rowid"] if row else -1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -13,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from firmware_app.core.records import Priority
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables
+from hospital.inbox.inbox_db import Inbox
 from tests.hospital.test_full_disk import Publisher, fill
 from tests.small_disk import small_disk
 from tests.wire.line_rig import Place, events, place, wait_for
@@ -51,9 +55,11 @@ def test_no_receipt_without_its_row_at_the_inboxs_place(site: Place, ending: str
         publisher.say(1)
         wait_for(lambda: publisher.taken == [1], because="the receipt of an ordinary day")
         site.house.inbox_db.with_name(f"inbox.db{ending}").unlink()
-        publisher.say(2)
-        wait_for(lambda: not site.receiver.alive(), because="serve ends")
-        assert publisher.taken == [1]
+        case = publisher.say(2)
+        wait_for(lambda: site.receiver.log.read_text().count('"listening"') == 2, because="serve has started again")
+        wait_for(lambda: 2 in publisher.taken, because="the receipt of what the broker kept")
+        with closing(Inbox(site.house.inbox_db)) as inbox:
+            assert case in [row.case for row in inbox.cases()]
     finally:
         publisher.close()
     assert "hospital.inbox_gone" in site.receiver.log.read_text()
@@ -104,3 +110,20 @@ def test_a_disk_that_can_only_be_read_is_named(tmp_path: Path) -> None:
         finally:
             subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
         assert (done.returncode, "hospital.disk_read_only" in done.stderr) == (1, True), done.stderr
+
+
+def children(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.timeout(240)
+def test_a_receiver_that_hangs_is_replaced(site: Place) -> None:
+    assert site.receiver.process is not None
+    (hung,) = children(site.receiver.process.pid)
+    os.kill(hung, signal.SIGSTOP)
+    wait_for(lambda: children(site.receiver.process.pid) not in ([hung], []), 180, "another one")  # type: ignore[union-attr]
+    box = site.box("clinic-7")
+    box.show(1, Priority.URGENT)
+    box.relay().step()
+    site.uplink(box).start()
+    wait_for(lambda: len(site.counted()) == 1, because="it counts")

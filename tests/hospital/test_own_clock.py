@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from firmware_app.uplink.messages.summary import Presence, PresenceKind
+from hospital import cli
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.receiver_status import ReceiverClock
 from tests.line import presence
 
@@ -24,8 +26,8 @@ def signs(clock: ReceiverClock) -> bool:
 
 
 @pytest.mark.parametrize("off", [timedelta(days=-300), timedelta(days=3)])
-def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timedelta) -> None:
-    clock = ReceiverClock()
+def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timedelta, house: HospitalSite) -> None:
+    clock = ReceiverClock(house.clock_word)
     clock.heard(says("a", off))
     assert signs(clock), "one box may be wrong itself"
     clock.heard(says("b", off))
@@ -34,8 +36,10 @@ def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timede
     assert signs(clock), "they do not agree with each other"
 
 
-def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, off, since = ReceiverClock(), timedelta(days=-9), time.monotonic()
+def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(
+    house: HospitalSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, off, since = ReceiverClock(house.clock_word), timedelta(days=-9), time.monotonic()
 
     def contradict(state: PresenceKind = PresenceKind.HEALTH) -> None:
         for box in ("a", "b"):
@@ -59,3 +63,22 @@ def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(monke
     later(601 + 301)
     contradict()
     assert not signs(clock)
+
+
+def test_a_person_says_that_the_clock_is_right_until_it_leaps(
+    house: HospitalSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contradicted() -> ReceiverClock:
+        clock = ReceiverClock(house.clock_word)
+        for box in ("a", "b"):
+            clock.heard(says(box, timedelta(days=-3)))
+        return clock
+
+    running, now = contradicted(), time.time()
+    assert not signs(running)
+    assert cli.main(["clock-is-right", "--dir", str(house.root)]) == 0
+    assert signs(running)
+    assert signs(contradicted()), "after a restart, too"
+    for off in (31 * 86_400, -4 * 3_600):
+        monkeypatch.setattr(time, "time", lambda off=off: now + off)
+        assert running.now() is None

@@ -174,6 +174,27 @@ def test_a_flood_of_one_box_hides_no_urgent_case_of_another_and_says_how_many_it
     assert all(seen.count(f"c-flooding-{at}-") == 1 for at in range(450))
 
 
+def test_cases_of_a_future_hide_none_of_today_and_leave_when_a_day_has_passed(
+    house: HospitalSite, inbox: Inbox
+) -> None:
+    def add(number: int, moment: str, first: int) -> None:
+        with inbox.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO cases VALUES ('clinic-7', ?, 1, 'urgent', NULL, NULL, ?)",
+                [(f"c-{first + at}-", moment) for at in range(number)],
+            )
+
+    now = datetime.now(UTC)
+    add(250, "2099-01-01T00:00:00.000+00:00", 0)
+    add(1, now.isoformat(timespec="milliseconds"), 999)
+    text = desk(house).text()
+    assert text.index("c-999-") < text.index("c-249-"), "today's first, then those that may be of tonight too"
+    assert "51 more" in text
+    assert "c-50-" in desk(house).text("/box/clinic-7?before=151"), "and they are paged through"
+    add(1, (now - timedelta(hours=25)).isoformat(timespec="milliseconds"), 1000)
+    assert "c-249-" not in desk(house).text()
+
+
 def test_more_cases_than_are_counted_are_at_least_so_many(
     house: HospitalSite, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +242,13 @@ def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
     boxes = [heard("a", 3), heard("b", 20), heard("c", 2, gone=True), heard("d", None), heard("e", 90)]
     rows = find_silent_boxes(boxes, NOW, timedelta(minutes=15))
     assert [(one.box, one.said_goodbye) for one in rows] == [("d", False), ("e", False), ("b", False), ("c", True)]
+
+
+def test_a_box_last_heard_while_the_clock_was_ahead_is_silent(house: HospitalSite, inbox: Inbox) -> None:
+    inbox.enrol("clinic-7", "0" * 64, replace=False)
+    inbox.hear(presence(1, 0, PresenceKind.BIRTH))
+    inbox.connection.execute("UPDATE heard SET at = '2099-01-01T00:00:00.000+00:00'")
+    assert "the hospital's clock was ahead then" in desk(house).text()
 
 
 @pytest.mark.parametrize(("before", "after"), [("5", "6"), ("6", "5")])

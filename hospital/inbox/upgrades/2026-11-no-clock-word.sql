@@ -1,2 +1,2 @@
--- The receiver goes by the boxes alone when it doubts its clock; nobody has to say any more that it is right.
+-- A person's word that the clock is right is a file beside the inbox now; where one is still needed, it is given again.
 DROP TABLE clock_word;
