@@ -117,10 +117,11 @@ def children(process: int) -> list[int]:
 
 
 @pytest.mark.timeout(240)
-def test_a_receiver_that_hangs_is_replaced(site: Place) -> None:
+@pytest.mark.parametrize("harm", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+def test_a_receiver_that_ends_or_hangs_is_replaced(site: Place, harm: signal.Signals) -> None:
     assert site.receiver.process is not None
     (hung,) = children(site.receiver.process.pid)
-    os.kill(hung, signal.SIGSTOP)
+    os.kill(hung, harm)
     wait_for(lambda: children(site.receiver.process.pid) not in ([hung], []), 180, "another one")  # type: ignore[union-attr]
     box = site.box("clinic-7")
     box.show(1, Priority.URGENT)
