@@ -1,4 +1,4 @@
-"""`lantern-hospital summaries`, `aside`, `figures` and `enrolments`: what came and what was done, row by row."""
+"""The commands of `lantern-hospital` that list, row by row, what came and what was done."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ def add_list_commands(commands: object, command: Command, opened: Open) -> None:
         lambda options: _figures(options, opened(options)),
         "how the packs do at each clinic, by films confirmed there",
         "lantern-hospital figures --json",
+    )
+    command(
+        commands,
+        "reports",
+        lambda options: _reports(options, opened(options)),
+        "the latest report of each box on packs, films, software, and whatever else it reports",
+        "lantern-hospital reports --json",
     )
     command(
         commands,
@@ -111,6 +118,17 @@ def _figures(options: argparse.Namespace, house: HospitalSite) -> int:
                     f"{row['received_at'][:16]}  {row['box']:<20}  {row['pack']} {row['version']}  {row['machine']}  "
                     f"{row['finding']}  {row['state']}  {row['confirmed']} confirmed  AUC {auc}"
                 )
+    return 0
+
+
+def _reports(options: argparse.Namespace, house: HospitalSite) -> int:
+    with closing(_inbox(house)) as inbox:
+        for row in inbox_tables.list_latest_reports(inbox.connection):
+            said = json.dumps(row["report"], ensure_ascii=False)
+            if options.json:
+                print(json.dumps(row, ensure_ascii=False), flush=True)
+            else:
+                print(f"{row['received_at'][:16]}  {row['box']:<20}  {row['kind']}  {row['subject']}  {said}")
     return 0
 
 

@@ -210,6 +210,16 @@ def keep_report(connection: sqlite3.Connection, report: Report, now: str, *, aga
     return True
 
 
+def list_latest_reports(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """The latest report of each box, kind and subject."""
+    rows = connection.execute(
+        "SELECT box, kind, subject, body, MAX(received_at) AS received_at FROM latest"
+        " GROUP BY box, kind, subject ORDER BY box, kind, subject"
+    )
+    columns = ("box", "kind", "subject", "received_at")
+    return [{**{name: row[name] for name in columns}, "report": json.loads(row["body"])} for row in rows]
+
+
 def list_drift_weeks(connection: sqlite3.Connection, box: str) -> list[dict[str, Any]]:
     """Every kept week of *box*, the newest first."""
     rows = connection.execute(

@@ -1,7 +1,7 @@
 """What a box reports beside its cases, as the hospital may know it: figures of its packs, drift, and software.
 
 To add a report, write its class, list it in `REPORTS`, and have `appliance/processes/reader.py` hand its draft to the
-relay.
+relay.  The hospital keeps it then, and `lantern-hospital reports` lists it.
 
 `SiteFigures` says how a pack does on one imaging device: numbers of confirmed images.  `SiteDrift` says whether the
 images of a device have changed: shares, medians and how far they moved.  The device is a digest under a secret of the
