@@ -19,9 +19,8 @@ from firmware_app.cli.command_line import main
 from firmware_app.core import database_health
 from firmware_app.dicom import sop_classes
 from firmware_app.dicom.sop_classes import OBJECT_KINDS, kind_of_class
-from tests import films, reading_rig
+from tests import films, reading_rig, viewer
 from tests.reading_rig import Rig
-from tests.unit.web import test_viewer as viewer
 from web.app import create_app
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."

@@ -18,13 +18,12 @@ from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.results import rendering
 from firmware_app.results.case_view import gather_numbered_view
-from tests import exporting_rig, films, printed
+from tests import exporting_rig, films, printed, viewer
 from tests.exporting_rig import Box
 from tests.results import read
-from tests.unit.web import test_viewer
-from tests.unit.web.test_viewer import HTML, Desk, post
+from tests.viewer import HTML, Desk, post
 
-box, desk = exporting_rig.box, test_viewer.desk
+box, desk = exporting_rig.box, viewer.desk
 
 
 @pytest.fixture(scope="module", autouse=True)

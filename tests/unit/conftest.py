@@ -12,6 +12,7 @@ import pytest
 
 from converters.statistics import intervals
 from firmware_app.core import version
+from tests.viewer import desk as desk
 from web import passwords
 
 _STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.packs.manifest import MANIFEST_FILE
-from tests import films, reading_rig, toy_pack
-from tests.unit.web import test_viewer as viewer
+from tests import films, reading_rig, toy_pack, viewer
 from web.app import create_app
 
 

@@ -35,13 +35,6 @@ def altered(clinical: ClinicalDatabase, tmp_path: Path, statement: str) -> Audit
     return Audit(ClinicalDatabase(copy).database)
 
 
-def test_a_whole_audit_is_whole(audit: Audit) -> None:
-    whole, sentence = audit.verify()
-    assert whole
-    assert sentence.details["entries"] == 5
-    assert "5" in sentence.text("zh_CN")
-
-
 @pytest.mark.parametrize(
     ("statement", "first_bad"),
     [
@@ -91,14 +84,11 @@ def test_a_change_that_fails_leaves_no_entry(audit: Audit, clinical: ClinicalDat
     assert audit.head() == before
 
 
-@pytest.mark.parametrize("changes", [{"actor": "nobody"}, {"at": "2026-01-01"}, {"case": "c-0"}, {"action": "none"}])
-def test_whoever_mends_an_entry_has_to_write_the_whole_rest_anew(
-    audit: Audit, clinical: ClinicalDatabase, changes: dict[str, str]
-) -> None:
+def test_whoever_mends_an_entry_has_to_write_the_whole_rest_anew(audit: Audit, clinical: ClinicalDatabase) -> None:
     for trigger in ("audit_is_kept", "audit_is_fixed"):  # the forger has the disk in hand
         clinical.database.connection.execute(f"DROP TRIGGER {trigger}")
     head = audit.head().hash
-    forged = replace(audit.latest(1, before=3)[0], **changes)  # type: ignore[arg-type]
+    forged = replace(audit.latest(1, before=3)[0], actor="nobody")
     put(clinical, forged, forged.expected_hash())
     assert not audit.verify()[0], "it does not fit the next one"
     follower = audit.latest(1, before=4)[0]

@@ -133,22 +133,12 @@ def _summary_waits(state: StateDir, clinical: ClinicalDatabase, case: str) -> No
         Outbox(clinical.database).put(clinical.case(case))
 
 
-def _summary_is_only_relayed(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
-    _summary_waits(state, clinical, case)
-    with clinical.database.transaction():
-        Outbox(clinical.database).handed_on([(one, 1, "0" * 32) for one in Outbox(clinical.database).waiting(9)])
-
-
 def _doctor_is_not_done(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     clinical.database.connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,))
 
 
 def _doctor_was_done_with_an_earlier_revision(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     clinical.database.connection.execute("UPDATE cases SET revision = revision + 1 WHERE reference = ?", (case,))
-
-
-def _doctor_said_nothing_of_the_finding(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
-    clinical.database.connection.execute("DELETE FROM verdicts WHERE case_reference = ?", (case,))
 
 
 def _doctor_had_no_opinion(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
@@ -159,10 +149,8 @@ HOLDS: dict[Callable[[StateDir, ClinicalDatabase, str], None], str] = {
     _image_waits: "unread",
     _revision_is_open: "unread",
     _summary_waits: "unsent",
-    _summary_is_only_relayed: "unsent",
     _doctor_is_not_done: "unsigned",
     _doctor_was_done_with_an_earlier_revision: "unsigned",
-    _doctor_said_nothing_of_the_finding: "unsigned",
     _doctor_had_no_opinion: "unsigned",
 }
 
@@ -182,26 +170,6 @@ def test_unread_unsent_and_unsigned_work_stays(
     assert not clearing.delete(one), "it is held against every condition again at the moment it would go"
     assert clearing.delete(other)
     assert clinical.case(cases[0]).files
-    clinical.database.close()
-
-
-def test_what_came_after_the_cut_off_stays(tmp_path: Path) -> None:
-    state, clinical, _, cases = finished(tmp_path / "state", [200, AGE + 1, AGE - 1, 1])
-    candidates, kept = CaseDeletion(state, clinical).candidates(LIMITS)
-    assert [one.case for one in candidates] == cases[:2]
-    assert kept == KeptCases(recent=2)
-    clinical.database.close()
-
-
-def test_a_negative_finding_asks_for_no_word_of_a_doctor_but_the_case_for_a_look(tmp_path: Path) -> None:
-    state, clinical, door = opened(tmp_path / "state")
-    cases = [taken(door, film(tmp_path / "films", number), days_ago(200 - number)) for number in range(3)]
-    read_all(state, clinical, probability=0.2)
-    clearing = CaseDeletion(state, clinical)
-    assert may_go(clearing) == []
-    for case in cases:
-        sign(clinical, case)
-    assert may_go(clearing) == cases[:2]
     clinical.database.close()
 
 
@@ -242,13 +210,6 @@ def test_an_image_whose_time_nobody_vouched_for_is_as_new_as_the_next_one(tmp_pa
     assert may_go(CaseDeletion(state, clinical)) == cases[:3]
     _came(clinical, [days_ago(200), *(days_ago(190 - n) + "?" for n in range(3))])
     assert may_go(CaseDeletion(state, clinical)) == cases[:1], "behind it nobody ever told the time"
-    clinical.database.close()
-
-
-def test_an_image_of_the_future_says_nothing_of_its_age(tmp_path: Path) -> None:
-    state, clinical, _, cases = finished(tmp_path / "state", [200, 190, 1])
-    _came(clinical, [days_ago(200), days_ago(-3000), days_ago(1)])
-    assert may_go(CaseDeletion(state, clinical)) == cases[:1]
     clinical.database.close()
 
 

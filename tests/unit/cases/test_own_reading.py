@@ -9,10 +9,8 @@ from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.cases.model_scores import SamplingShares
 from tests.local_films import FINDING, read
-from tests.unit.web import test_viewer
-from tests.unit.web.test_viewer import HTML, Desk, post
+from tests.viewer import HTML, Desk, post
 
-desk = test_viewer.desk
 OF_THE_RESULT = ("87%", "found", "routine", "Report", "data-heat", "/heat/")
 
 

@@ -10,18 +10,8 @@ import pytest
 from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.errors import CaseUnknown
-from firmware_app.cases.remarks import DoctorFigures, RemarkKind, Remarks, clean_remark
-from firmware_app.core.records import (
-    Finding,
-    Header,
-    Instance,
-    PackIdentity,
-    Priority,
-    Reading,
-    ReadingStatus,
-    Scope,
-    Timing,
-)
+from firmware_app.cases.remarks import DoctorFigures, RemarkKind, Remarks
+from tests.cases import make_finding, read_case
 
 
 @pytest.fixture
@@ -29,21 +19,7 @@ def clinical(tmp_path: Path) -> ClinicalDatabase:
     """With one case, in which the box found one thing and did not find another."""
     made = ClinicalDatabase(tmp_path / "clinical.db")
     made.create()
-    header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
-    instance = made.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=header, association=None)
-    assert isinstance(instance, Instance)
-    findings = (Finding("pneumonia", {"en": "Pneumonia"}, 0.9, 0.5), Finding("fluid", {"en": "Fluid"}, 0.1, 0.5))
-    reading = Reading(
-        Scope.INSTANCE,
-        (instance.reference,),
-        ReadingStatus.READ,
-        None,
-        PackIdentity("p", "1", "o", "fp32"),
-        Timing(1, 1, 2),
-        findings,
-    )
-    made.finish(instance, reading, Priority.URGENT)
-    made.close_revisions(0)
+    read_case(made, findings=(make_finding(), make_finding(0.1, "fluid")))
     return made
 
 
@@ -81,8 +57,3 @@ def test_ones_own_figures_count_the_last_word_on_each_finding(clinical: Clinical
     assert remarks.own("Li") == expected
     worklist.withdraw(case, "fluid", "Li")
     assert remarks.own("Li") == expected[1:]
-
-
-def test_a_long_text_is_cut_and_its_lines_are_kept() -> None:
-    assert clean_remark("a\n\n\n\nb") == "a\n\nb"
-    assert len(clean_remark("x" * 9_000)) == 2_000

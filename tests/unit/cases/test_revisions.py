@@ -27,14 +27,12 @@ from firmware_app.core.records import (
     Reading,
     Reason,
 )
-from firmware_app.packs.follow_up_rules import FollowUpRules
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.pack_folder import list_packs, shipped_packs_dir
 from firmware_app.reading import reader_steps
+from firmware_app.reading.errors import AGE_OUTSIDE
 from tests import toy_pack
+from tests.cases import admit, make_reading
 from tests.refusals import raises_refusal
-from tests.unit.cases.test_store import admitted, read, unjudged
-from tests.unit.monitoring.test_follow_up import RULES
 
 BRIGHT = Finding("bright", {"en": "Bright"}, 0.9, 0.5)
 
@@ -61,7 +59,7 @@ def manifest(tmp_path: Path) -> Manifest:
 
 def seen(instance: Instance, size: float | None, **more: Any) -> Reading:
     """A reading of the pack “toy” with one lesion of *size* mm, or without one."""
-    whole = read(instance)
+    whole = make_reading(instance)
     assert whole.pack is not None
     lesion = Lesion(instance.reference, 0, (1.0, 2.0, 3.0, 4.0), 0.9, long_axis_mm=size, tags={"finding": "bright"})
     found = replace(BRIGHT, probability=0.9 if size else 0.1)
@@ -77,7 +75,7 @@ class Desk:
 
     def bring(self, number: int, size: float | None, **more: Any) -> str:
         """One more image of the study, read; returns the case."""
-        instance = admitted(self.clinical, number)
+        instance = admit(self.clinical, number)
         self.clinical.finish(instance, seen(instance, size, **more), Priority.SOON)
         return instance.case
 
@@ -149,25 +147,13 @@ def test_what_a_person_says_stands_before_what_a_header_codes(desk: Desk) -> Non
 
 def test_nothing_is_advised_for_nothing_where_an_image_was_not_read(desk: Desk) -> None:
     case = desk.bring(1, None)
-    second = admitted(desk.clinical, 2)
-    desk.clinical.finish(second, unjudged(second), Priority.CANNOT_JUDGE)
+    second = admit(desk.clinical, 2)
+    desk.clinical.finish(second, make_reading(second, refusal=AGE_OUTSIDE(age=9)), Priority.CANNOT_JUDGE)
     desk.close()
     assert advice(desk.clinical.case(case)) == ""
     desk.bring(3, 12.0)
     desk.close()
     assert advice(desk.clinical.case(case)) == "follow_up.small", "what was seen stays seen"
-
-
-def test_what_another_pack_found_is_not_nothing(desk: Desk, manifest: Manifest) -> None:
-    first, second = admitted(desk.clinical, 1), admitted(desk.clinical, 2)
-    desk.clinical.finish(first, seen(first, None), Priority.ROUTINE)
-    other = read(second)  # positive, by a pack without rules
-    desk.clinical.finish(second, other, Priority.SOON)
-    desk.close()
-    case = desk.clinical.case(first.case)
-    plain = manifest.model_copy(update={"follow_up": None, "name": "p"})
-    assert reader_steps.advise_follow_up(case, {"toy": manifest, "p": plain}, ()) is None
-    assert advice(case) == ""
 
 
 def test_a_refused_file_keeps_a_case_from_being_called_empty(desk: Desk) -> None:
@@ -180,12 +166,6 @@ def test_a_refused_file_keeps_a_case_from_being_called_empty(desk: Desk) -> None
     )
 
 
-def test_no_shipped_pack_for_the_breast_calls_anything_urgent() -> None:
-    packs = [pack for pack in list_packs(shipped_packs_dir()) if "BREAST" in pack.manifest.route.body_parts]
-    assert packs
-    assert {finding.priority for pack in packs for finding in pack.manifest.findings} == {"soon"}
-
-
 def test_the_background_is_json_or_a_file_with_it(tmp_path: Path) -> None:
     assert read_command._background(None) == {}
     assert read_command._background('{"family": true}') == {"family": True}
@@ -194,7 +174,3 @@ def test_the_background_is_json_or_a_file_with_it(tmp_path: Path) -> None:
     for wrong in ('{"family": "yes"}', "{", str(tmp_path / "none.json")):
         with raises_refusal(BACKGROUND_INVALID):
             read_command._background(wrong)
-
-
-def test_a_table_of_rules_survives_the_database() -> None:
-    assert FollowUpRules.model_validate_json(RULES.model_dump_json()) == RULES

@@ -10,11 +10,11 @@ from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.verdicts import VerdictsLocked
 from firmware_app.core.settings import ReviewSection
 from firmware_app.results.case_view import gather_numbered_view
-from tests.unit.web.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
+from tests.viewer import HTML, Desk, post
 
 
 @pytest.fixture
-def two(desk: Desk) -> Desk:  # noqa: F811
+def two(desk: Desk) -> Desk:
     desk.config = desk.config.model_copy(update={"review": ReviewSection(two_readers=True)})
     desk.app = desk.restarted()
     return desk
@@ -59,7 +59,7 @@ def test_neither_reader_sees_a_word_of_the_other_before_both_have_spoken(two: De
 
 
 def _token(client: FlaskClient) -> str:
-    from tests.unit.web.test_viewer import token
+    from tests.viewer import token
 
     return token(client, "/claim")
 
@@ -86,7 +86,7 @@ def test_where_they_differ_a_third_who_sees_both_has_the_last_word(two: Desk) ->
     assert ("zhao", "case.done") in actions
 
 
-def test_with_one_reader_nothing_changes(desk: Desk) -> None:  # noqa: F811
+def test_with_one_reader_nothing_changes(desk: Desk) -> None:
     assert CaseLists(desk.clinical).readers(desk.case) is None
     post(desk.person("li"), f"/case/{desk.case}/done", **{"said-pneumonia": "agree"})
     assert CaseLists(desk.clinical).is_done(desk.case)

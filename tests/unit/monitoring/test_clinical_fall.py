@@ -23,9 +23,7 @@ from firmware_app.reading.errors import PACK_TRIAL_STALLED
 from firmware_app.uplink.exchange.exchange_db import BoxHealth
 from hospital.page.app import FAULT_MEANINGS
 from tests.publishing_rig import NAME, World, pack, sums
-from tests.unit.web.test_viewer import HTML, Desk, desk, post
-
-__all__ = ["desk"]
+from tests.viewer import HTML, Desk, post
 
 CARD, BELOW = CardAccuracy(0.9, 0.9), 0.19
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,15 +11,15 @@ from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.verdicts import VerdictMissing
 from firmware_app.core import clock
-from firmware_app.core.records import Header, Priority
-from tests.unit.web.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
+from tests.cases import read_case
+from tests.viewer import HTML, Desk, post
 
 
-def words(desk: Desk) -> list[tuple[str, str]]:  # noqa: F811
+def words(desk: Desk) -> list[tuple[str, str]]:
     return [(one.actor, one.verdict) for one in CaseLists(desk.clinical).verdicts(desk.case)]
 
 
-def test_two_doctors_words_stand_side_by_side(desk: Desk) -> None:  # noqa: F811
+def test_two_doctors_words_stand_side_by_side(desk: Desk) -> None:
     li, wang = desk.person("li"), desk.person("wang")
     post(li, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
     post(wang, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree")
@@ -34,7 +33,7 @@ def test_two_doctors_words_stand_side_by_side(desk: Desk) -> None:  # noqa: F811
     assert "li: Agree" in li.get("/?tab=done", headers=HTML).text
 
 
-def test_a_word_is_taken_back_by_whoever_said_it(desk: Desk) -> None:  # noqa: F811
+def test_a_word_is_taken_back_by_whoever_said_it(desk: Desk) -> None:
     li, wang = desk.person("li"), desk.person("wang")
     for doctor in (li, wang):
         post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
@@ -50,19 +49,13 @@ def form_of(worklist: CaseLists, case: str) -> dict[str, str]:
     return {"whose": done.actor, "at": done.at.text()}
 
 
-def come_late(desk: Desk) -> None:  # noqa: F811
+def come_late(desk: Desk) -> None:
     """Another image of the same study comes and is read."""
-    (before,) = desk.clinical.case(desk.case).readings
-    header = Header("1.2", "1.2.3.2", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
-    desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
-    claim = desk.clinical.claim()
-    assert claim is not None
-    desk.clinical.finish(claim.instance, replace(before, instances=(claim.instance.reference,)), Priority.URGENT)
-    desk.clinical.close_revisions(0)
+    read_case(desk.clinical, 2)
 
 
 @pytest.mark.parametrize("word", ["disagree", "none"])
-def test_done_without_a_word_asks_for_one_and_takes_no_opinion_too(desk: Desk, word: str) -> None:  # noqa: F811
+def test_done_without_a_word_asks_for_one_and_takes_no_opinion_too(desk: Desk, word: str) -> None:
     doctor, worklist = desk.person("li"), CaseLists(desk.clinical)
     asked = post(doctor, f"/case/{desk.case}/done")
     assert not worklist.is_done(desk.case)
@@ -73,7 +66,7 @@ def test_done_without_a_word_asks_for_one_and_takes_no_opinion_too(desk: Desk, w
     assert words(desk) == [("li", word)]
 
 
-def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:  # noqa: F811
+def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:
     doctor, worklist = desk.person("li"), CaseLists(desk.clinical)
     post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
     after = post(doctor, f"/case/{desk.case}/done").headers["Location"]
@@ -88,7 +81,7 @@ def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:  # noqa: F811
     assert [row.case for row in worklist.rows("open", 9)] == [desk.case]
 
 
-def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:  # noqa: F811
+def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
     li, worklist = desk.person("li"), CaseLists(desk.clinical)
     page = f"/case/{desk.case}"
     post(li, f"{page}/verdict", finding="pneumonia", verdict="agree")
@@ -105,7 +98,7 @@ def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
     assert "ask" in post(li, f"{page}/done").headers["Location"]
 
 
-def test_a_case_whose_last_word_is_taken_back_is_not_done(desk: Desk) -> None:  # noqa: F811
+def test_a_case_whose_last_word_is_taken_back_is_not_done(desk: Desk) -> None:
     worklist = CaseLists(desk.clinical)
     with pytest.raises(VerdictMissing):
         worklist.finish(desk.case, "li")
@@ -115,7 +108,7 @@ def test_a_case_whose_last_word_is_taken_back_is_not_done(desk: Desk) -> None:  
     assert not worklist.is_done(desk.case)
 
 
-def test_a_late_undo_takes_back_nobody_elses_done(desk: Desk) -> None:  # noqa: F811
+def test_a_late_undo_takes_back_nobody_elses_done(desk: Desk) -> None:
     li, worklist = desk.person("li"), CaseLists(desk.clinical)
     worklist.finish(desk.case, "li", {"pneumonia": "agree"})
     old = form_of(worklist, desk.case)
@@ -126,7 +119,7 @@ def test_a_late_undo_takes_back_nobody_elses_done(desk: Desk) -> None:  # noqa: 
     assert worklist.is_done(desk.case)
 
 
-def test_undo_is_not_offered_the_next_morning(desk: Desk) -> None:  # noqa: F811
+def test_undo_is_not_offered_the_next_morning(desk: Desk) -> None:
     li, worklist = desk.person("li"), CaseLists(desk.clinical)
     worklist.finish(desk.case, "li", {"pneumonia": "agree"})
     undo = f"/case/{desk.case}/reopen"

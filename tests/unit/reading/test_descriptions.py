@@ -28,9 +28,8 @@ from firmware_app.reading.routing import PackCandidate, route
 from firmware_app.results import terms
 from tests.refusals import raises_refusal
 from tests.unit.reading.test_routing import FILM, PACKS
-from tests.unit.web.test_viewer import HTML, Desk, desk, post
+from tests.viewer import HTML, Desk, post
 
-__all__ = ["desk"]
 CHEST = EnteredFacts("CR", "CHEST", "FRONTAL", "adult")
 BREAST = Route(
     modalities=("US",), body_parts=("BREAST",), views=(), age_years=AgeRange(min=18, max=None), population="adult"

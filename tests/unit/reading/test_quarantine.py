@@ -12,9 +12,8 @@ from firmware_app.core.errors import LanternError, Undecodable
 from firmware_app.core.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.dicom.errors import Truncated
 from firmware_app.reading.errors import MODALITY_UNKNOWN
-from tests.unit.web.test_viewer import HTML, Desk, desk
+from tests.viewer import HTML, Desk
 
-__all__ = ["desk"]
 NAME = "/media/stick/LI_Hua_1952.dcm"
 
 

@@ -36,7 +36,7 @@ from firmware_app.results.dicom_objects.result_context import load_context
 from firmware_app.results.pdf import contents
 from firmware_app.uplink import outbox
 from tests import films
-from tests.unit.web.test_viewer import HTML, PASSWORD, Silent, post
+from tests.viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
 
 PACK = PackIdentity("liver-ultrasound", "1.0.0", "onnxruntime", "int8")

@@ -18,7 +18,7 @@ from firmware_app.results import due_cases, remote_status
 from firmware_app.results.archive_queue import MadeObject, SendingQueue
 from firmware_app.results.due_cases import DueCase
 from tests.finished import days_ago, film, opened, read_all, taken
-from tests.unit.web.test_viewer import HTML, PASSWORD, Silent, post
+from tests.viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
 
 SR = MadeObject("sr", "1.2.3", "2.25.1", "c-1-1/sr-01.dcm")

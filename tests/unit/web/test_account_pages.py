@@ -6,9 +6,8 @@ import re
 
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.audit import Audit
-from tests.unit.web.test_viewer import HTML, PASSWORD, Desk, desk, post
+from tests.viewer import HTML, PASSWORD, Desk, post
 
-__all__ = ["desk"]
 NEW = "three ducks below the bridge"
 
 

@@ -18,11 +18,8 @@ from firmware_app.core.records import LocalState
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, binormal, read
 from tests.unit.monitoring.test_drift import watch
-from tests.unit.web import test_viewer
-from tests.unit.web.test_viewer import HTML, Desk, post, token
-from web import curves
+from tests.viewer import HTML, Desk, post, token
 
-desk = test_viewer.desk
 NAMED = {"pack": PLACE.pack, "version": PLACE.version, "machine": PLACE.machine, "finding": FINDING}
 
 
@@ -100,16 +97,6 @@ def test_a_threshold_set_without_confirmed_results_says_so_and_one_click_goes_ba
     assert post(technician, "/calibration/undo", **NAMED).status_code == 409
 
 
-def test_a_suspended_model_says_why_and_goes_on_in_one_click(clinic: Desk) -> None:
-    confirm(clinic.clinical, 0.5, 160)
-    doctor = clinic.person("li")
-    page = figures(doctor)
-    assert "Suspended since" in page
-    assert "Suggest a threshold" not in page
-    post(doctor, "/calibration/undo", **NAMED)
-    assert f'id="standing">{LocalState.PROVISIONAL}' in figures(doctor)
-
-
 def test_a_suggestion_needs_films_of_both_kinds_and_a_sound_cost(clinic: Desk) -> None:
     read(clinic.clinical, 1, 0.9)
     doctor = clinic.person("li")
@@ -146,14 +133,6 @@ def test_only_doctors_see_whose_films_are_asked_for(clinic: Desk) -> None:
     assert case not in told
     for path in ("/calibration", "/calibration/outcomes"):
         assert clinic.person(f"an{len(path)}", Role.AUDITOR).get(path, headers=HTML).status_code == 403
-
-
-def test_a_curve_keeps_its_ends_and_has_few_points() -> None:
-    many = curves.chart([(number / 5000, 400 - number / 12.5) for number in range(1, 5000)])
-    points = [tuple(map(float, one.split(","))) for one in many.points.split()]
-    assert [points[0], points[-1][0]] == [(curves.LEFT, curves.TOP), curves.RIGHT]
-    assert len(points) < 6 * (curves.RIGHT - curves.LEFT) * 2
-    assert [number for _, number in many.lines] == [0, 200, 400]
 
 
 def test_the_box_page_names_the_machine_whose_films_have_changed(clinic: Desk) -> None:

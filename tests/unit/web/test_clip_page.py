@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from firmware_app.core.records import Finding, FramesRead, PackIdentity, Reading, ReadingStatus, Scope, Timing
 from web.case_page import Image
 
@@ -26,18 +24,3 @@ def test_a_film_and_a_clip_that_was_not_read_open_in_the_middle_with_a_map_for_a
     assert (Image("i", (0,), 1, reading(None)).frame, Image("i", (0,), 1, reading(None)).heat_frame) == (0, None)
     assert Image("i", tuple(range(5)), 5, None).frame == 2
     assert Image("i", (), 0, None).frame == 0
-
-
-def test_how_far_the_frames_that_can_be_shown_lie_apart() -> None:
-    assert [Image("i", shown, of, None).apart for shown, of in (((0, 1, 2), 3), ((0, 4, 8), 9), ((0, 4, 5), 12))] == [
-        1,
-        4,
-        7,
-    ]
-    assert Image("i", (), 0, None).apart == 1
-
-
-def test_frames_read_are_of_the_clip_and_a_finding_is_strongest_in_one_of_them() -> None:
-    for of, read, strongest in ((3, (3,), {}), (3, (), {}), (3, (0, 1), {"mass": 2})):
-        with pytest.raises(ValueError, match="frame"):
-            FramesRead(of, read, strongest)

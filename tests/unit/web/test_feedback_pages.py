@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,16 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from converters.data import feedback as reading
 from firmware_app.cases.audit import Audit
-from firmware_app.core.records import Header, Instance, Priority
 from firmware_app.imaging import picture_encoding
-from tests.unit.web.test_viewer import HTML, SCRIPT, Desk, desk, post  # noqa: F401 - the fixture
+from tests.cases import read_case
+from tests.viewer import HTML, SCRIPT, Desk, post
 
 OWN = X25519PrivateKey.generate()
 BOX = [[10, 20], [110, 220]]
 
 
 @pytest.fixture
-def giving(desk: Desk, tmp_path: Path) -> Desk:  # noqa: F811
+def giving(desk: Desk, tmp_path: Path) -> Desk:
     """The desk of a clinic that gives feedback, with a picture of its film, shown at half its size."""
     public = OWN.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "feedback.pub").write_bytes(public)
@@ -86,14 +85,7 @@ def test_a_film_on_which_doctors_differ_or_are_unsure_stays_here(giving: Desk, s
 
 
 def test_of_a_case_of_two_images_a_found_finding_needs_the_word_on_one(giving: Desk) -> None:
-    (before,) = giving.clinical.case(giving.case).readings
-    header = Header("1.2", "1.2.3.2", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
-    made = giving.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
-    assert isinstance(made, Instance)
-    claim = giving.clinical.claim()
-    assert claim is not None
-    giving.clinical.finish(claim.instance, replace(before, instances=(made.reference,)), Priority.URGENT)
-    giving.clinical.close_revisions(0)
+    read_case(giving.clinical, 2)
     li, page = giving.person("li"), f"/case/{giving.case}"
     post(li, f"{page}/consent", given="on", looked="on")
     post(li, f"{page}/verdict", finding="pneumonia", verdict="agree")
@@ -102,7 +94,7 @@ def test_of_a_case_of_two_images_a_found_finding_needs_the_word_on_one(giving: D
     assert '<dd id="due">1</dd>' in li.get("/feedback", headers=HTML).text
 
 
-def test_without_the_engineers_key_there_is_nothing_to_press(desk: Desk) -> None:  # noqa: F811
+def test_without_the_engineers_key_there_is_nothing_to_press(desk: Desk) -> None:
     li = desk.person("li")
     assert "consent" not in li.get(f"/case/{desk.case}", headers=HTML).text
     assert "Export is switched off" in li.get("/feedback", headers=HTML).text

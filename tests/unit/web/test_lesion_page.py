@@ -33,7 +33,7 @@ from firmware_app.packs.manifest import Manifest
 from firmware_app.reading import reader_steps
 from firmware_app.results import case_text
 from tests import toy_pack
-from tests.unit.web.test_viewer import HTML, PASSWORD, Silent, post
+from tests.viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
 from web.case_page import Image
 
@@ -136,11 +136,6 @@ def test_the_background_is_asked_for_and_raises_the_advice_with_its_reason(desk:
     desk.close()
     assert "because of" not in desk.page()
     assert desk.clinical.case(desk.case).revision == 3
-
-
-def test_a_fact_that_no_rule_asks_for_is_refused(desk: Desk) -> None:
-    assert post(desk.doctor, f"/case/{desk.case}/background", fact="name").status_code == 400
-    assert desk.clinical.case(desk.case).revision == 1
 
 
 def test_the_film_gets_outline_and_axes_to_draw(desk: Desk) -> None:

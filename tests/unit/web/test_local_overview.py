@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts import Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.core.records import LocalState
 from firmware_app.core.settings import Config
-from firmware_app.monitoring.errors import NoPoint, PlaceUnknown, PointUnfounded
+from firmware_app.monitoring.errors import PointUnfounded
 from firmware_app.monitoring.local_performance import PerformanceOverview, PerformanceReport
-from firmware_app.packs import prevalence_adjustment
 from tests import toy_pack
-from tests.local_films import FINDING, MACHINE, PLACE, binormal, opened, read
+from tests.local_films import FINDING, MACHINE, binormal, opened, read
 
 
 @pytest.fixture
@@ -53,36 +51,6 @@ def test_a_new_pack_is_provisional_and_says_what_it_lacks(
         overview.suggestion(here, 5.0)
 
 
-def test_two_people_calibrate_a_pack_and_one_call_goes_back(
-    clinical: ClinicalDatabase, overview: PerformanceOverview
-) -> None:
-    confirm(clinical, 0.9, 150)
-    here = overview.here("toy-child", PLACE.machine)
-    suggestion = overview.suggestion(here, 10.0)
-    proposal = overview.propose(here, suggestion.threshold, "wang", Role.TECHNICIAN, 10.0)
-    assert proposal.figures["positives"] > 10
-    assert overview.here("toy-child", PLACE.machine).proposal == proposal
-    overview.agree(here, proposal.digest, "li", Role.DOCTOR)
-    after = overview.here("toy-child", PLACE.machine)
-    assert (after.state, after.threshold, after.own) == (LocalState.CALIBRATED, suggestion.threshold, 0.5)
-    overview.undo(after, "li")
-    back = overview.here("toy-child", PLACE.machine)
-    assert (back.state, back.threshold) == (LocalState.PROVISIONAL, 0.5)
-    with pytest.raises(NoPoint):
-        overview.undo(back, "li")
-
-
-def test_a_suspended_pack_says_why_and_a_person_lets_it_go_on(
-    clinical: ClinicalDatabase, overview: PerformanceOverview
-) -> None:
-    confirm(clinical, 0.5, 160)
-    here = overview.here("toy-child", PLACE.machine, FINDING)
-    assert here.state is LocalState.SUSPENDED
-    assert here.suspension is not None
-    overview.undo(here, "li")
-    assert overview.here("toy-child", PLACE.machine).state is LocalState.PROVISIONAL
-
-
 def test_cautious_figures_are_wider_where_only_eyes_have_judged(
     clinical: ClinicalDatabase, overview: PerformanceOverview
 ) -> None:
@@ -99,18 +67,6 @@ def test_cautious_figures_are_wider_where_only_eyes_have_judged(
     assert here.sources[Source.AFTER] == plain.confirmed > 0
 
 
-def test_a_threshold_is_shown_as_the_cases_page_shows_it(
-    clinical: ClinicalDatabase, overview: PerformanceOverview
-) -> None:
-    read(clinical, 1, 0.9)
-    (here,) = overview.all()
-    assert here.manifest is not None
-    assert here.as_shown(0.5) == pytest.approx(
-        prevalence_adjustment.shift_probability(0.5, prevalence_adjustment.pack_prevalence(here.manifest), 0.1)
-    )
-    assert here.label("en") != FINDING
-
-
 def test_the_hospital_is_told_numbers_and_no_name(clinical: ClinicalDatabase, overview: PerformanceOverview) -> None:
     told = PerformanceReport(clinical, overview._config)
     assert told.figures() == ()
@@ -121,8 +77,3 @@ def test_the_hospital_is_told_numbers_and_no_name(clinical: ClinicalDatabase, ov
     assert len(place.auc) == 3
     assert MACHINE.name not in str(place)
     assert told.figures() is told.figures(), "nothing is counted again while nothing changes"
-
-
-def test_an_unknown_machine_is_refused(overview: PerformanceOverview) -> None:
-    with pytest.raises(PlaceUnknown):
-        overview.here("toy-child", "m-none")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from firmware_app.cases.accounts import Role
 from firmware_app.core import run_status
-from firmware_app.core.records import Header, Instance
 from firmware_app.dicom import association_log
-from tests.unit.web.test_viewer import HTML, Desk, desk
-
-__all__ = ["desk"]
+from tests.cases import admit
+from tests.viewer import HTML, Desk
 
 
 def test_a_technician_sees_that_a_machine_was_let_in_that_its_film_came_and_who_was_not(desk: Desk) -> None:
@@ -19,12 +17,7 @@ def test_a_technician_sees_that_a_machine_was_let_in_that_its_film_came_and_who_
     book.admitted("US2", "::ffff:192.168.1.21", lacks_nothing=True)
     book.note("CT9", "LANTERN", "192.168.1.30", association_log.LIMIT)
     book.close()
-    header = Header("1.2", "1.7.1", "1.7", "1.7.9", "1.2.840.10008.1.2", modality="CR")
-    association = desk.clinical.open_association("dicom:XRAY1")
-    made = desk.clinical.admit(
-        path="m", file="images/m", sha256="c" * 64, size=1, header=header, association=association
-    )
-    assert isinstance(made, Instance)
+    made = admit(desk.clinical, 2, association=desk.clinical.open_association("dicom:XRAY1"))
     page = technician.get("/machines", headers=HTML).text
     assert page.index("US2") < page.index("XRAY1")  # the newest first
     for text in ("from 192.168.1.20", "from 192.168.1.21", "1 image came", "no image has come", "CT9", "free place"):

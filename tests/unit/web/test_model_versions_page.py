@@ -15,9 +15,7 @@ from firmware_app.core.settings import Config
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.reading import trial_runner
 from tests.publishing_rig import NAME, World
-from tests.unit.web.test_viewer import HTML, Desk, desk, post
-
-__all__ = ["desk"]
+from tests.viewer import HTML, Desk, post
 
 
 @pytest.fixture

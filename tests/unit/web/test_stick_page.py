@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from firmware_app.cases import usb_import
@@ -21,11 +19,8 @@ from firmware_app.dicom.errors import (
     SpaceShort,
 )
 from firmware_app.ingest.errors import STICK_FOREIGN, STICK_NOT_ALL, STICK_PULLED
-from tests.unit.web import test_viewer
-from tests.unit.web.test_viewer import HTML, Desk, post
-from web.blueprints import sticks
+from tests.viewer import HTML, Desk, post
 
-desk = test_viewer.desk
 AT = "2026-11-21T10:00:00+00:00"
 PULLED = StickStatus(StickStage.UNFINISHED, AT, new=7, reason=Reason.of(STICK_PULLED()))
 
@@ -62,13 +57,6 @@ def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_c
             assert sentence in shown
 
 
-def test_the_pages_that_watch_are_woken_when_the_copying_goes_on(desk: Desk) -> None:
-    before = sticks.strip(desk.state)
-    usb_import.write_status(desk.state, PULLED)
-    assert before is None
-    assert sticks.strip(desk.state) == PULLED
-
-
 @pytest.mark.parametrize("role", [Role.DOCTOR, Role.TECHNICIAN])
 def test_why_a_stick_was_not_copied_stays_until_somebody_has_read_it(desk: Desk, role: Role) -> None:
     person = desk.person("wang", role)
@@ -82,21 +70,9 @@ def test_why_a_stick_was_not_copied_stays_until_somebody_has_read_it(desk: Desk,
     assert "ext4" in person.get("/box", headers=HTML).text
 
 
-def test_what_is_under_way_is_not_waved_away(desk: Desk) -> None:
-    doctor = desk.person("li")
-    with run_status.hold_process_lock(desk.state, usb_import.STATUS_NAME):
-        usb_import.write_status(desk.state, StickStatus(StickStage.COPYING, AT))
-        assert post(doctor, "/stick/seen").status_code == 404
-
-
 def test_an_importer_that_died_is_not_waited_for(desk: Desk) -> None:
     usb_import.write_status(desk.state, StickStatus(StickStage.COPYING, AT, found=9))
     assert "interrupted" in desk.person("li").get("/", headers=HTML).text
-
-
-def test_a_finished_stick_is_forgotten_when_it_is_taken_out(desk: Desk) -> None:
-    usb_import.write_status(desk.state, StickStatus(StickStage.DONE, AT, taken_out=True))
-    assert 'class="stick' not in desk.person("li").get("/", headers=HTML).text
 
 
 def test_receipts_are_shown_newest_first_as_text(desk: Desk) -> None:
@@ -106,12 +82,6 @@ def test_receipts_are_shown_newest_first_as_text(desk: Desk) -> None:
     shown = desk.person("li").get("/stick", headers=HTML).text
     assert shown.index("receipt 2 &lt;script&gt;") < shown.index("receipt 1 &lt;script&gt;")
     assert desk.person("a", Role.AUDITOR).get("/stick", headers=HTML).status_code == 403
-
-
-def test_a_file_that_is_no_status_is_no_status(desk: Desk, tmp_path: Path) -> None:
-    for text in ("", "{}", "[]", '{"stage": "copying"}'):
-        (desk.state.run / "import.json").write_text(text)
-        assert sticks.strip(desk.state) is None
 
 
 def test_every_refusal_that_a_file_can_cause_has_a_sentence_of_its_own_on_the_page() -> None:

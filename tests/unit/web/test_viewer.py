@@ -4,121 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
-from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.casebook import Casebook
-from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core import clock
-from firmware_app.core.records import (
-    Finding,
-    Header,
-    Instance,
-    PackIdentity,
-    Priority,
-    Reading,
-    ReadingStatus,
-    Reason,
-    Scope,
-    Timing,
-)
+from firmware_app.core.records import Priority
 from firmware_app.core.settings import Config, RetentionSection
-from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom import patient_data
 from firmware_app.reading.errors import IMAGE_UNFAMILIAR
 from firmware_app.results import case_text
 from firmware_app.results.case_json import case_to_json
 from tests import toy_pack
+from tests.cases import admit, make_header, make_reading
+from tests.viewer import HTML, PASSWORD, SCRIPT, Desk, Silent, post, token
 from web import devices, guard
 from web.app import create_app
-from web.blueprints import lists
-from web.checkup import Checkup
-
-PASSWORD = "a lamp in the village"
-SCRIPT = "<script>alert('x')</script>"
-HTML = {"Accept": "text/html"}
-
-
-class Silent(Checkup):
-    """No doctor is started for these tests."""
-
-    def latest(self) -> None:
-        return None
-
-
-@dataclass
-class Desk:
-    """An application over a state with one case."""
-
-    config: Config
-    state: StateDir
-    clinical: ClinicalDatabase
-    accounts: Accounts
-    app: Flask
-    instance: Instance
-
-    @property
-    def case(self) -> str:
-        return self.instance.case
-
-    def restarted(self) -> Flask:
-        """The same box after its viewer was started again."""
-        return create_app(self.config, self.state, self.clinical, Accounts(self.state.accounts_db), Silent(None))
-
-    def person(self, name: str, role: Role = Role.DOCTOR) -> FlaskClient:
-        """A browser in which *name* has just claimed an account of *role*."""
-        code = self.accounts.add(name, role)
-        client = self.app.test_client()
-        assert post(client, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
-        return client
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    config = Config.model_validate({"state": {"dir": tmp_path / "state"}, "box": {"language": "en"}})
-    state = StateDir(config.state.dir)
-    state.prepare()
-    clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
-    clinical.create()
-    accounts.create()
-    header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
-    instance = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=header, association=None)
-    assert isinstance(instance, Instance)
-    finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, 0.9, 0.5)
-    pack = PackIdentity("p", "1.0.0", "onnxruntime", "int8")
-    reading = Reading(
-        Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None, pack, Timing(1, 1, 2), (finding,)
-    )
-    clinical.finish(instance, reading, Priority.URGENT)
-    clinical.close_revisions(0)
-    patient_data.write_identity(
-        {"name": SCRIPT, "patient_id": '"><img src=x onerror=alert(1)>'}, state.display / instance.reference
-    )
-    app = create_app(config, state, clinical, accounts, Silent(None))
-    yield Desk(config, state, clinical, accounts, app, instance)
-    clinical.database.close()
-    accounts.database.close()
-
-
-def token(client: FlaskClient, page: str = "/login") -> str:
-    field = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page, headers=HTML).text)
-    assert field
-    return field[1]
-
-
-def post(client: FlaskClient, page: str, **fields: str) -> TestResponse:
-    """Send a form as a page that was opened just now would."""
-    if page.endswith(("/verdict", "/done")):
-        fields = {"seen": (client.get(f"{page.rsplit('/', 1)[0]}/state").json or {}).get("seen", ""), **fields}
-    return client.post(page, data={"csrf_token": token(client, "/claim"), **fields}, headers=HTML)
 
 
 def test_every_page_says_that_no_image_is_taken_for_want_of_room(desk: Desk) -> None:
@@ -215,14 +118,6 @@ def test_a_post_without_its_token_changes_nothing(desk: Desk, path: str) -> None
     assert client.get("/", headers=HTML).status_code == 200
 
 
-def test_a_token_of_an_earlier_log_in_is_worth_nothing(desk: Desk) -> None:
-    client = desk.person("li")
-    old = token(client, f"/case/{desk.case}")
-    post(client, "/logout")
-    post(client, "/login", name="li", password=PASSWORD)
-    assert client.post(f"/case/{desk.case}/done", data={"csrf_token": old}, headers=HTML).status_code == 400
-
-
 def test_a_planted_session_is_not_taken_over(desk: Desk) -> None:
     desk.person("li")
     client = desk.app.test_client()
@@ -246,21 +141,16 @@ def test_logging_out_ends_the_session_on_the_box_too(desk: Desk) -> None:
     assert thief.get("/", headers=HTML).headers["Location"] == "/login"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "a b", "evil.example:8080", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1.evil.example", "a b"])
 def test_another_host_name_is_refused(desk: Desk, host: str) -> None:
     answer = desk.app.test_client().get("/login", headers={"Host": host, **HTML})
     assert answer.status_code in (400, 421)
     assert "evil" not in answer.text
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8080", "192.168.1.5", "[::1]:8080", "localhost"])
+@pytest.mark.parametrize("host", ["192.168.1.5", "[::1]:8080"])
 def test_an_address_of_the_box_is_accepted(desk: Desk, host: str) -> None:
     assert desk.app.test_client().get("/login", headers={"Host": host}).status_code == 200
-
-
-def test_a_configured_name_is_accepted() -> None:
-    assert "lantern.clinic" in guard.own_names(("Lantern.Clinic",))
-    assert guard.host_name("Lantern.Clinic:80") == "lantern.clinic"
 
 
 def test_no_path_leads_out_of_the_display_folder(desk: Desk) -> None:
@@ -320,13 +210,6 @@ def tried(desk: Desk, name: str, times: int, *addresses: str) -> list[int]:
     ]
 
 
-def test_wrong_tries_from_many_addresses_do_not_lock_an_account_for_another(desk: Desk) -> None:
-    desk.person("li")
-    assert set(tried(desk, "li", 5, *(f"10.9.9.{number}" for number in range(30)))) == {401, 429}
-    elsewhere = desk.app.test_client()
-    assert post(elsewhere, "/login", name="li", password=PASSWORD).status_code == 302
-
-
 def test_a_browser_that_a_person_has_used_is_not_locked_by_others_behind_its_address(desk: Desk) -> None:
     own = desk.person("li")
     assert post(own, "/logout").status_code == 302
@@ -339,20 +222,10 @@ def test_a_browser_that_a_person_has_used_is_not_locked_by_others_behind_its_add
     assert answer.status_code == 200, "the own password is asked for again: no stranger forbids that either"
 
 
-def test_a_known_browser_may_guess_no_more_than_another(desk: Desk) -> None:
-    own = desk.person("li")
-    post(own, "/logout")
-    statuses = [post(own, "/login", name="li", password=f"wrong {number}").status_code for number in range(7)]
-    assert statuses == [401] * 5 + [429] * 2
-    desk.person("wang")
-    assert [post(own, "/login", name="wang", password="wrong").status_code for _ in range(6)] == [401] * 5 + [429]
-
-
-@pytest.mark.parametrize("planted", ["", "x", "WyIwMTIzIixbXV0.AAAA"])
-def test_nobody_makes_a_known_browser(desk: Desk, planted: str) -> None:
+def test_nobody_makes_a_known_browser(desk: Desk) -> None:
     desk.person("li")
     stranger = desk.app.test_client()
-    stranger.set_cookie(devices.COOKIE, planted)
+    stranger.set_cookie(devices.COOKIE, "WyIwMTIzIixbXV0.AAAA")
     statuses = [post(stranger, "/login", name="li", password="wrong").status_code for _ in range(6)]
     assert statuses == [401] * 5 + [429]
 
@@ -372,21 +245,6 @@ def test_a_fresh_code_lets_in_who_was_locked_out_and_keeps_the_door_open(desk: D
         assert post(locked, "/login", name="li", password=PASSWORD).status_code == 302
 
 
-def test_wrong_codes_from_many_addresses_do_not_lock_the_page_for_codes(desk: Desk) -> None:
-    for number in range(60):
-        client = desk.app.test_client()
-        data = {"csrf_token": token(client, "/claim"), "code": "AAAA", "password": PASSWORD, "again": PASSWORD}
-        client.post("/claim", data=data, headers=HTML, environ_base={"REMOTE_ADDR": f"10.9.9.{number}"})
-    code = desk.accounts.add("wang", Role.DOCTOR)
-    assert post(desk.app.test_client(), "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
-
-
-def test_the_many_addresses_of_one_ipv6_machine_are_one(desk: Desk) -> None:
-    desk.person("li")
-    assert tried(desk, "li", 1, *(f"2001:db8::{number:x}" for number in range(1, 8))) == [401] * 5 + [429] * 2
-    assert tried(desk, "li", 1, "2001:db8:0:1::1", "::ffff:10.9.9.1") == [401] * 2
-
-
 def test_a_wrong_name_and_a_wrong_password_read_the_same(desk: Desk) -> None:
     desk.person("li")
     answers = [
@@ -394,22 +252,6 @@ def test_a_wrong_name_and_a_wrong_password_read_the_same(desk: Desk) -> None:
         for name in ("li", "nobody")
     ]
     assert answers[0] == answers[1]
-
-
-def test_codes_are_guessed_no_more_often_than_passwords(desk: Desk) -> None:
-    client = desk.app.test_client()
-    statuses = [
-        post(client, "/claim", code=f"AAAA-{n:04d}", password=PASSWORD, again=PASSWORD).status_code for n in range(8)
-    ]
-    assert statuses == [400] * 5 + [429] * 3
-
-
-@pytest.mark.parametrize("password", ["short", "x" * 201])
-def test_a_poor_password_leaves_the_code_good(desk: Desk, password: str) -> None:
-    code = desk.accounts.add("li", Role.DOCTOR)
-    client = desk.app.test_client()
-    assert post(client, "/claim", code=code, password=password, again=password).status_code == 400
-    assert post(client, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
 
 
 def test_what_a_doctor_does_is_kept_and_audited(desk: Desk) -> None:
@@ -433,7 +275,7 @@ def test_what_a_doctor_does_is_kept_and_audited(desk: Desk) -> None:
     assert Audit(desk.clinical.database).verify()[0]
 
 
-@pytest.mark.parametrize("referrer", ["http://evil.example/", "http://localhost//evil.example", None])
+@pytest.mark.parametrize("referrer", ["http://localhost//evil.example", None])
 def test_choosing_a_language_leads_nowhere_else(desk: Desk, referrer: str | None) -> None:
     client = desk.person("li")
     headers = {**HTML, **({"Referer": referrer} if referrer else {})}
@@ -447,8 +289,7 @@ def test_nobody_is_done_with_a_case_of_which_an_image_waits_to_be_read(desk: Des
     doctor = desk.person("li")
     offered = f'action="/case/{desk.case}/done"'
     assert offered in doctor.get(f"/case/{desk.case}", headers=HTML).text
-    header = Header("1.2", "1.2.3.2", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
-    desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    admit(desk.clinical, 2)
     assert offered not in doctor.get(f"/case/{desk.case}", headers=HTML).text
     post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
     pressed = post(doctor, f"/case/{desk.case}/done")  # on a page from before
@@ -462,24 +303,16 @@ def test_health_is_told_without_a_log_in_and_without_names(desk: Desk) -> None:
 
 
 def test_the_banner_says_that_no_result_is_not_normal(desk: Desk) -> None:
-    header = Header("1.2", "1.2.9.1", "1.2.9", "1.2.9.9", "1.2.840.10008.1.2", modality="CR")
-    desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    admit(desk.clinical, 2, make_header(1, "1.2.9"))
     shown = desk.person("li").get("/", headers=HTML).text
     assert re.search(r"Reading has stopped since \d\d:\d\d; 1 unread", shown)
     assert "No result does not mean normal" in shown
 
 
 def test_an_image_unlike_what_the_model_learnt_from_is_shown_with_the_reason_and_no_number(desk: Desk) -> None:
-    header = Header("1.2", "1.2.9.1", "1.2.9", "1.2.9.9", "1.2.840.10008.1.2", modality="CR")
-    strange = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
-    assert isinstance(strange, Instance)
-    why = Reason.of(IMAGE_UNFAMILIAR(pack="p", distance=3.2, limit=1.6))
-    of = (strange.reference,)
-    desk.clinical.finish(
-        strange,
-        Reading(Scope.INSTANCE, of, ReadingStatus.CANNOT_JUDGE, why, None, Timing(1, 1, 2)),
-        Priority.CANNOT_JUDGE,
-    )
+    strange = admit(desk.clinical, 2, make_header(1, "1.2.9"))
+    why = IMAGE_UNFAMILIAR(pack="p", distance=3.2, limit=1.6)
+    desk.clinical.finish(strange, make_reading(strange, refusal=why), Priority.CANNOT_JUDGE)
     desk.clinical.close_revisions(0)
     shown = desk.person("li").get(f"/case/{strange.case}", headers=HTML).text
     assert "looks unlike those that the model “p” learnt from (distance 3.2, at most 1.6)" in shown
@@ -601,30 +434,14 @@ def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: D
 
 
 @pytest.mark.parametrize(
-    ("date", "time", "day"),
-    [
-        ("20260131", "140533.250", "2026-01-31 14:05"),
-        ("2026.01.31", "14:05:33", "2026-01-31 14:05"),
-        ("20260131", None, "2026-01-31"),
-        ("20260131", "2567", "2026-01-31"),
-        ("31 Jan", "0905", "31 Jan 09:05"),
-    ],
+    ("date", "time", "day"), [("20260131", "140533.250", "2026-01-31 14:05"), ("20260131", None, "2026-01-31")]
 )
 def test_page_and_report_say_when_the_study_was_made(desk: Desk, date: str, time: str | None, day: str) -> None:
-    header = Header("1.2", "1.2.3.2", "1.2.4", None, "1.2.840.10008.1.2", study_date=date, study_time=time)
-    dated = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
-    assert isinstance(dated, Instance)
+    dated = admit(desk.clinical, 2, make_header(2, "1.2.4", study_date=date, study_time=time))
     doctor = desk.person("wang")
     assert f" · examined {day}<" in doctor.get(f"/case/{dated.case}", headers=HTML).text
     report = doctor.get(f"/case/{dated.case}/report", headers=HTML).text
     assert re.search(f"<dt>Date of examination</dt><dd>{re.escape(day)} <span[^>]*>as the image says<", report)
-
-
-def test_where_no_image_says_when_the_study_was_made_the_report_says_that(desk: Desk) -> None:
-    doctor = desk.person("wang")
-    report = doctor.get(f"/case/{desk.case}/report", headers=HTML).text
-    assert "<dt>Date of examination</dt><dd>not given by the image<" in report
-    assert "examined" not in doctor.get(f"/case/{desk.case}", headers=HTML).text
 
 
 def test_the_report_of_a_clip_shows_the_frame_that_its_page_opens_with_and_says_which(desk: Desk) -> None:
@@ -635,22 +452,3 @@ def test_the_report_of_a_clip_shows_the_frame_that_its_page_opens_with_and_says_
     assert "Frame 5 of 9" in report
     facts.write_text(json.dumps({"frames": 1, "frames_shown": 1}))
     assert "Frame" not in desk.person("li").get(f"/case/{desk.case}/report", headers=HTML).text
-
-
-def test_a_judgement_of_today_stands_on_paper_with_its_date(desk: Desk) -> None:
-    doctor = desk.person("wang")
-    post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree")
-    report = doctor.get(f"/case/{desk.case}/report", headers=HTML).text
-    assert re.search(rf"wang, {clock.now().astimezone():%Y-%m-%d} \d\d:\d\d", report)
-
-
-@pytest.mark.parametrize("page", ["2", "3", "9" * 30])
-def test_a_page_past_the_end_is_the_last_one(desk: Desk, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
-    monkeypatch.setattr(lists, "PAGE_ROWS", 1)
-    newer = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=None, association=None)
-    assert isinstance(newer, Instance)
-    shown = desk.person("li").get(f"/?page={page}", headers=HTML).text
-    assert f"/case/{newer.case}" in shown  # not read yet: below the urgent one, and so the last
-    assert f"/case/{desk.case}" not in shown
-    assert "page=1" in shown
-    assert "Older" not in shown
