@@ -26,8 +26,7 @@ from firmware_app.results.case_view import may_see_words
 from firmware_app.results.terms import format_percent
 from web import box as boxes
 from web import compression, guard, notices, standing, words
-from web.blueprints import accounts as account_pages
-from web.blueprints import calibration, descriptions, earlier, live, machines, models, registrations, software, sticks
+from web.blueprints import calibration, descriptions, list_blueprints, live, software, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -136,55 +135,13 @@ def create_app(
     app.before_request(calibration.allow_table)
     app.before_request(software.allow_piece)
     CSRFProtect(app)
-    _register_pages(app)
+    for blueprint in list_blueprints():
+        app.register_blueprint(blueprint)
     _register_first_page(app, state, accounts)
     _equip_templates(app, config)
     app.register_error_handler(HTTPException, _explain)
     app.register_error_handler(500, _explain)
     return app
-
-
-def _register_pages(app: Flask) -> None:
-    from web.blueprints import (
-        audits,
-        cases,
-        clocks,
-        confirmations,
-        feedback,
-        films,
-        health,
-        judgements,
-        lists,
-        login,
-        quarantine,
-        remarks,
-    )
-
-    for pages in (
-        login,
-        lists,
-        cases,
-        judgements,
-        confirmations,
-        films,
-        health,
-        clocks,
-        audits,
-        quarantine,
-        sticks,
-        calibration,
-        registrations,
-        live,
-        descriptions,
-        earlier,
-        remarks,
-        account_pages,
-        machines,
-        feedback,
-        models,
-        software,
-    ):
-        app.register_blueprint(pages.blueprint)
 
 
 def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> None:

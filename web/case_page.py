@@ -29,9 +29,9 @@ from firmware_app.packs.prevalence_adjustment import PredictiveValues
 from firmware_app.results import case_text, remote_status
 from firmware_app.results.case_view import CaseView, gather_case_view
 from firmware_app.results.remote_status import ArchiveDelivery
-from web import guard, words
-from web.blueprints import packs
+from web import guard, pack_texts, words
 from web.box import Box
+from web.pack_texts import PackTexts
 from web.visits import THUMBNAIL
 
 _LEAST_SLICES: Final = 4
@@ -128,7 +128,7 @@ class CasePage:
 
     view: CaseView
     images: tuple[Image, ...]
-    texts: tuple[tuple[Reading, packs.PackTexts | None], ...]
+    texts: tuple[tuple[Reading, PackTexts | None], ...]
     worth: Mapping[str, PredictiveValues]
     age_matters: bool
     seen: str
@@ -247,7 +247,7 @@ def gather_page(box: Box, reference: str) -> CasePage:
         abort(404)
     view = gather_view(box, reference)
     texts = _gather_texts(box, view.case)
-    known, asked = box.clinical.background(view.case), packs.facts(box.config, view.case, g.language)
+    known, asked = box.clinical.background(view.case), pack_texts.facts(box.config, view.case, g.language)
     names = {one.code: words.label(one, g.language) for one in require_case(box, reference).findings}
 
     def named(codes: Iterable[str]) -> tuple[tuple[str, str], ...]:
@@ -272,13 +272,13 @@ def gather_page(box: Box, reference: str) -> CasePage:
     )
 
 
-def _gather_texts(box: Box, case: Case) -> tuple[tuple[Reading, packs.PackTexts | None], ...]:
+def _gather_texts(box: Box, case: Case) -> tuple[tuple[Reading, PackTexts | None], ...]:
     """For each pack, runtime and precision that read: a reading of it, and what is said of it."""
     read = {reading.pack: reading for reading in case.readings if reading.pack is not None}
-    return tuple((reading, packs.texts(box.config, pack, g.language)) for pack, reading in read.items())
+    return tuple((reading, pack_texts.texts(box.config, pack, g.language)) for pack, reading in read.items())
 
 
-def _find_worth(case: Case, texts: Iterable[tuple[Reading, packs.PackTexts | None]]) -> dict[str, PredictiveValues]:
+def _find_worth(case: Case, texts: Iterable[tuple[Reading, PackTexts | None]]) -> dict[str, PredictiveValues]:
     """What a mark is worth at this clinic, by the finding's code."""
     return {
         finding.code: said.worth

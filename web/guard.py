@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Final, ParamSpec, cast
 
-from flask import Flask, Response, abort, g, redirect, request, session, url_for
+from flask import Flask, Response, abort, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from firmware_app.appliance import network_name
@@ -26,23 +26,8 @@ from web.box import here
 
 COOKIE: Final = "lantern_login"
 _BOUND: Final = "login"
-# Pages request these by themselves, so they do not keep a log-in alive.
-_BY_THEMSELVES: Final = frozenset(
-    {
-        "lists.lists",
-        "lists.events",
-        "cases.state",
-        "health.page",
-        "health.alive",
-        "health.banner",
-        "live.newest",
-        "machines.page",
-        "models.page",
-        "software.page",
-        "static",
-    }
-)
 _P = ParamSpec("_P")
+_POLLED: Final[set[Callable[..., ResponseReturnValue]]] = set()
 _CLINIC_NETWORK_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -95,6 +80,12 @@ def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable
     return decorate
 
 
+def polled(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
+    """Mark a view that pages request by themselves: it does not keep a log-in alive.  Stands above `only`."""
+    _POLLED.add(view)
+    return view
+
+
 def begin(response: Response, person: User) -> Response:
     """Log *person* in; every earlier log-in of this browser ends."""
     box = here()
@@ -128,7 +119,7 @@ def _recognise() -> None:
     """Find the user and the language of this request."""
     box = here()
     identifier = request.cookies.get(COOKIE)
-    used = request.endpoint not in _BY_THEMSELVES
+    used = request.endpoint != "static" and current_app.view_functions.get(request.endpoint or "") not in _POLLED
     g.user = box.accounts.session_user(identifier, used=used) if identifier else None
     if session.get(_BOUND) != (_fingerprint(identifier) if g.user and identifier else None):
         language = session.get("language")

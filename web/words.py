@@ -27,7 +27,7 @@ HEADLINES: Final = {
     "sensitivity": N_("elsewhere sensitivity {value}"),
     "passed": N_("elsewhere {value} get a number"),
 }
-"""How a pack did on films of other places (`blueprints.packs.Headline`)."""
+"""How a pack did on films of other places (`pack_texts.Headline`)."""
 PHRASES: Final = (
     N_("No abnormality seen."),
     N_("Not a good picture; please repeat it."),

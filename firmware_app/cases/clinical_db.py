@@ -30,9 +30,7 @@ from firmware_app.core.database import Database
 from firmware_app.core.schema import read_schema
 from firmware_app.core.state_dir import StateDir
 
-SCHEMA: Final = read_schema(
-    "firmware_app.cases", "2026-11-one-schema", first=35, first_written_by="0.2.0+gc59301e3d", least=35
-)
+SCHEMA: Final = read_schema("firmware_app.cases", first=35, first_written_by="0.2.0+gc59301e3d", least=35)
 SCHEMA_VERSION: Final = SCHEMA.version
 
 

@@ -1,6 +1,7 @@
 """The schema of a database file: one script that says all of it, and the named steps from an earlier file to it.
 
-A step is an SQL file in ``upgrades/`` beside ``schema.sql``.  It moves and mends rows only.  The shape follows from
+A step is an SQL file in ``upgrades/`` beside ``schema.sql``, found by listing that folder: ``36-one-schema.sql`` makes
+version 36 of version 35.  It moves and mends rows only.  The shape follows from
 ``schema.sql`` alone: a table, index or trigger that the file lacks is created, and a table that differs is made anew
 and filled with its rows.  So an upgraded file and a new one are the same.
 
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +59,19 @@ class Schema:
             _run(connection, self.script)
 
 
-def read_schema(
-    package: str, *steps: str, first: int = 1, first_written_by: str = "", least: int | None = None
-) -> Schema:
+def read_schema(package: str, *, first: int = 1, first_written_by: str = "", least: int | None = None) -> Schema:
     """The schema in the folder of *package*; without *least*, only its own version may use the file."""
     folder = resources.files(package)
-    upgrades = [Step(name, folder.joinpath("upgrades", f"{name}.sql").read_text("utf-8")) for name in steps]
     script = folder.joinpath("schema.sql").read_text("utf-8")
-    version = first + len(steps)
-    return Schema(script, tuple(upgrades), first, first_written_by, version if least is None else least)
+    steps = _list_steps(folder.joinpath("upgrades"))
+    return Schema(script, steps, first, first_written_by, first + len(steps) if least is None else least)
+
+
+def _list_steps(folder: Traversable) -> tuple[Step, ...]:
+    """The steps in *folder* by their numbers; none where there is no such folder."""
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql")] if folder.is_dir() else []
+    files.sort(key=lambda file: int(file.name.partition("-")[0]))
+    return tuple(Step(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in files)
 
 
 def reshape(connection: sqlite3.Connection, script: str) -> None:

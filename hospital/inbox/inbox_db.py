@@ -31,9 +31,7 @@ from hospital.errors import INBOX_NEWER, INBOX_TOO_OLD, OUTDATED, Replayed
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_tables import BoxRow, CaseRow
 
-SCHEMA: Final = read_schema(
-    "hospital.inbox", "2026-11-latest-reports", "2026-11-no-clock-word", first=11, first_written_by="0.2.0+gc59301e3d"
-)
+SCHEMA: Final = read_schema("hospital.inbox", first=11, first_written_by="0.2.0+gc59301e3d")
 MOST_ASIDE: Final = 10_000
 MOST_ASIDE_OF_A_BOX: Final = 100
 """One box's rubbish pushes out its own, not that of another."""

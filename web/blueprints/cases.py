@@ -19,8 +19,8 @@ from firmware_app.core.records import Reason
 from firmware_app.dicom.patient_data import OLDEST_YEARS, clean_age
 from firmware_app.results import case_text, remote_status, rendering
 from firmware_app.results.case_view import gather_numbered_view
-from web import case_page, guard, priors, words
-from web.blueprints import earlier, judgements, packs
+from web import case_page, guard, pack_texts, priors, words
+from web.blueprints import earlier, judgements
 from web.box import here
 
 blueprint = Blueprint("cases", __name__)
@@ -117,6 +117,7 @@ def earlier_images(reference: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/case/<case:reference>/state")
+@guard.polled
 @guard.only(Role.DOCTOR)
 def state(reference: str) -> ResponseReturnValue:
     """State of the case, for a page that reloads when an image or a reading comes."""
@@ -152,7 +153,7 @@ def patient(reference: str) -> ResponseReturnValue:
 def background(reference: str) -> ResponseReturnValue:
     """Keep what the doctor says of the patient's background: every fact on the page, said to be so or not."""
     box = here()
-    asked = packs.facts(box.config, case_page.require_case(box, reference), g.language)
+    asked = pack_texts.facts(box.config, case_page.require_case(box, reference), g.language)
     if not set(request.form.getlist("fact")) <= set(asked):
         abort(400)
     said = {code: code in request.form.getlist("fact") for code in asked}

@@ -21,6 +21,7 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/box")
+@guard.polled
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     report = here().checkup.latest()
@@ -38,6 +39,7 @@ def page() -> ResponseReturnValue:
 
 
 @blueprint.get("/alive")
+@guard.polled
 def alive() -> ResponseReturnValue:
     """An empty response; every open page requests it every few seconds (static/answers.js).
 
@@ -52,6 +54,7 @@ def alive() -> ResponseReturnValue:
 
 
 @blueprint.get("/banner")
+@guard.polled
 @guard.only(*Role)
 def banner() -> ResponseReturnValue:
     """What every page says of the box at its top, for a page that was opened before that changed."""

@@ -40,6 +40,7 @@ def page() -> ResponseReturnValue:
 
 
 @blueprint.get("/lists")
+@guard.polled
 @guard.only(Role.DOCTOR)
 def lists() -> ResponseReturnValue:
     """The tabs and the rows alone, for a page that updates itself."""
@@ -47,6 +48,7 @@ def lists() -> ResponseReturnValue:
 
 
 @blueprint.get("/events")
+@guard.polled
 @guard.only(Role.DOCTOR)
 def events() -> ResponseReturnValue:
     """Server-sent events (WHATWG HTML 9.2): one ``changed`` whenever a list may have changed.

@@ -43,6 +43,7 @@ def page() -> ResponseReturnValue:
 
 
 @blueprint.get("/live/newest")
+@guard.polled
 @guard.only(Role.DOCTOR)
 def newest() -> ResponseReturnValue:
     """What was told last, as `live.LiveFrame` has it, in the user's language; *after* is the moment of the last one.

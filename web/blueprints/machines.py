@@ -41,6 +41,7 @@ class Machine:
 
 
 @blueprint.get("/machines")
+@guard.polled
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     return _shown()

@@ -70,6 +70,7 @@ class Model:
 
 
 @blueprint.get("/models")
+@guard.polled
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     box = here()

@@ -37,6 +37,7 @@ def allow_piece() -> None:
 
 
 @blueprint.get("/software")
+@guard.polled
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     state, running = here().state, software_bundle.read_installed_system()

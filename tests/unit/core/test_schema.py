@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,10 +15,11 @@ from firmware_app.cases.clinical_db import SCHEMA_VERSION, ClinicalDatabase
 from firmware_app.core.database import Database
 from firmware_app.core.errors import STORE_TOO_OLD, StoreTooNew, StoreVersionError
 from firmware_app.core.records import Instance
-from firmware_app.core.schema import Schema, Step, normalise, reshape
+from firmware_app.core.schema import Schema, Step, normalise, read_schema, reshape
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange import exchange_db
 from hospital.inbox import inbox_db as inbox
+from tests.cases import read_case
 from tests.refusals import raises_refusal
 from tests.upgrades import additive, picture, rows
 
@@ -86,6 +88,34 @@ def test_the_steps_that_a_file_has_not_seen_run_once_and_by_their_order(tmp_path
         assert database.connection.execute("PRAGMA user_version").fetchone()[0] == 4 + known
         assert database.connection.execute("PRAGMA foreign_keys").fetchone()[0] == 1
     database.close()
+
+
+def test_a_column_and_the_file_of_its_step_are_all_that_a_new_version_needs(
+    clinical: ClinicalDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_case(clinical)
+    clinical.database.close()
+    later = tmp_path / "later_cases"
+    shutil.copytree(Path(clinical_db.__file__).parent, later, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    script = (later / "schema.sql").read_text("utf-8")
+    (later / "schema.sql").write_text(script.replace("CREATE TABLE cases (", "CREATE TABLE cases (\n    ward TEXT,", 1))
+    step = later / "upgrades" / f"{SCHEMA_VERSION + 1}-ward.sql"
+    step.write_text("ALTER TABLE cases ADD COLUMN ward TEXT;\nUPDATE cases SET ward = 'as before';\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    schema = read_schema("later_cases", first=clinical_db.SCHEMA.first, least=clinical_db.SCHEMA.least)
+    assert (schema.version, schema.steps[-1].name) == (SCHEMA_VERSION + 1, step.stem)
+    for _ in range(2):
+        database = Database(clinical.database.path)
+        database.create(schema)
+        assert [row["ward"] for row in database.connection.execute("SELECT ward FROM cases")] == ["as before"]
+        assert database.connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION + 1
+        database.close()
+
+
+@pytest.mark.parametrize("schema", [clinical_db.SCHEMA, exchange_db.SCHEMA, accounts.SCHEMA, inbox.SCHEMA])
+def test_each_step_is_numbered_by_the_version_that_it_makes(schema: Schema) -> None:
+    numbers = [int(step.name.partition("-")[0]) for step in schema.steps]
+    assert numbers == list(range(schema.first + 1, schema.version + 1))
 
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.evidence import Measurement
 from firmware_app.packs.manifest import Manifest
 from tests import toy_pack
-from web.blueprints import packs
+from web import pack_texts
 
 SHARES = st.floats(0.0005, 0.9995)
 
@@ -142,14 +142,14 @@ def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) 
             "reader": {"prevalence": {"bright": 0.02}},
         }
     )
-    texts = packs.texts(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
+    texts = pack_texts.texts(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
     assert texts is not None
     assert texts.worth is not None
     assert texts.worth.prevalence == 0.02
     assert texts.worth.ppv == pytest.approx(0.96 * 0.02 / (0.96 * 0.02 + 0.03 * 0.98))
     assert texts.worth.ppv_range is not None
     assert texts.worth.ppv_range[0] < texts.worth.ppv < texts.worth.ppv_range[1]
-    other = packs.texts(config, PackIdentity("toy", "0.0.1", "openvino", "int8"), "en")
+    other = pack_texts.texts(config, PackIdentity("toy", "0.0.1", "openvino", "int8"), "en")
     assert other is not None
     assert other.worth is None
 

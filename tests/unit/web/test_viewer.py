@@ -20,7 +20,7 @@ from firmware_app.results.case_json import case_to_json
 from tests import toy_pack
 from tests.cases import admit, make_header, make_reading
 from tests.viewer import HTML, PASSWORD, SCRIPT, Desk, Silent, post, token
-from web import devices, guard
+from web import blueprints, devices, guard
 from web.app import create_app
 
 
@@ -43,6 +43,29 @@ def test_nothing_is_seen_without_a_log_in(desk: Desk) -> None:
         assert "<" not in filled
         assert client.get(filled, headers=HTML).headers.get("Location") == "/login", filled
         assert client.get(filled, headers={"Accept": "application/json"}).status_code == 401, filled
+
+
+def test_a_page_is_found_by_the_file_of_its_blueprint(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beds.py").write_text(
+        "from flask import Blueprint, render_template\n"
+        "from firmware_app.cases.accounts import Role\n"
+        "from web import guard\n"
+        "blueprint = Blueprint('beds', __name__, template_folder='.')\n"
+        "@blueprint.get('/beds')\n"
+        "@guard.only(Role.TECHNICIAN)\n"
+        "def page(): return render_template('beds.html')\n"
+    )
+    (tmp_path / "beds.html").write_text('{% extends "base.html" %}{% block main %}{{ user().shown }}{% endblock %}')
+    monkeypatch.setattr(blueprints, "__path__", [*blueprints.__path__, str(tmp_path)])
+    desk.app = desk.restarted()
+    assert desk.app.test_client().get("/beds", headers=HTML).headers["Location"] == "/login"
+    assert desk.person("li").get("/beds", headers=HTML).status_code == 403
+    answer = desk.person("zhou", Role.TECHNICIAN).get("/beds", headers=HTML)
+    assert answer.status_code == 200
+    assert "zhou" in answer.text
+    assert answer.headers["X-Frame-Options"] == "DENY"
 
 
 @pytest.mark.parametrize(
