@@ -28,7 +28,7 @@ from tests.films import film, save, shapes
 from tests.peers import peer
 
 PASSWORD = "a lamp in the village"
-WAIT_S = 20
+WAIT_S = 30
 _FLAGS = (
     "--headless",
     "--no-sandbox",

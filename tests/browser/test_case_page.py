@@ -36,7 +36,6 @@ def test_on_a_phone_answer_and_judgement_are_in_sight_without_scrolling(
         top, bottom = doctor.driver.execute_script(script, doctor.find(selector))
         assert 0 <= top < bottom <= 740, selector
     assert not doctor.driver.find_element("css selector", ".finding .number").is_displayed()  # folded
-    doctor.picture(f"phone-{language}")
 
 
 def test_the_heat_map_is_never_off_without_a_word(doctor: Person, case_page: str) -> None:
@@ -78,7 +77,6 @@ def test_one_press_says_the_word_and_leads_to_the_next_patient(box: Clinic, doct
     doctor.find("#film").click()
     key(doctor, "?")
     assert "1" in doctor.find("#keys").text
-    doctor.picture("keys")
     key(doctor, Keys.ESCAPE, "n")
     doctor.until(lambda: doctor.driver.current_url != last)
 
@@ -148,4 +146,3 @@ def test_a_series_is_one_picture_that_the_wheel_scrolls_with_an_earlier_image_be
     doctor.press("#look-back")
     doctor.press("#priors .picture")
     doctor.until(lambda: "2025-03-01" in doctor.find("#prior-says").text)
-    doctor.picture("series-with-prior")

@@ -51,7 +51,6 @@ def test_a_box_goes_with_the_word_and_an_outline_by_finger_too(box: Clinic, doct
     assert all(abs(got - want) <= 3 * by for got, want in zip(one.drawing.box, expected, strict=True))
     dashes = "return getComputedStyle(document.querySelector('#boxes .doctor rect')).strokeDasharray"
     assert doctor.driver.execute_script(dashes) != "none"
-    doctor.picture("doctors-mark")
 
     doctor.screen(360, 740, 2)
     doctor.driver.refresh()
@@ -63,7 +62,6 @@ def test_a_box_goes_with_the_word_and_an_outline_by_finger_too(box: Clinic, doct
         doctor.touch("Move", place)
     doctor.touch("End")
     doctor.find("#not-kept")
-    doctor.picture("doctors-outline-phone")
     doctor.press(".judge .choices button[value=unsure]")
     doctor.until(lambda: len(kept(box, case)) == 2)
     drawing = kept(box, case)[-1].drawing
@@ -86,4 +84,3 @@ def test_of_several_images_one_is_judged_alone(box: Clinic, doctor: Person, fold
     doctor.until(lambda: f"{DOCTOR}：有遗漏" in doctor.find(".alone").text.replace(": ", "："))
     assert "2" in doctor.find(".alone").text
     assert not doctor.find(".told").text if doctor.all(".told span") else True
-    doctor.picture("one-image")

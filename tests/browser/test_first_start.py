@@ -106,7 +106,6 @@ def outcome(box: NewBox, person: Person) -> str:
 def fits_a_phone(person: Person, name: str) -> None:
     person.screen(360, 740)
     assert person.wider() == []
-    person.picture(f"phone-{name}", whole=True)
     person.screen(1024, 900)
 
 
@@ -150,7 +149,6 @@ def test_a_new_box_is_set_up_from_a_browser(house: HospitalSite, person: Person,
         box.running.expect("viewer")
         person.until(lambda: "clinic-7" in outcome(box, person))
         person.find("svg.qr")
-        person.picture("first-start")
         fits_a_phone(person, "done")
         config = load_config(box.file, {})
         assert (config.box.id, config.box.name, config.dicom.allowed_calling) == (

@@ -89,11 +89,10 @@ def test_no_page_is_scrolled_sideways_and_nothing_lies_over_a_button(
     """On a small phone, and at a doctor's desk, wherever the page is scrolled to."""
     doctor.speak(language)
     wrong: dict[tuple[str, int], list[str]] = {}
-    for number, page in enumerate(PAGES):
+    for page in PAGES:
         doctor.screen(360, 740, 2)
         opened(box, doctor, long_page, page)
         wrong[page, 360] = doctor.wider()
-        doctor.picture(f"360-{language}-{number}", whole=True)
         doctor.screen(1920, 1080)
         wrong[page, 1920] = doctor.wider()
         doctor.screen(1366, 768)
@@ -103,7 +102,6 @@ def test_no_page_is_scrolled_sideways_and_nothing_lies_over_a_button(
             doctor.driver.execute_script(script, share)
             wrong[page, 1366] += doctor.covered()
         doctor.driver.execute_script("scrollTo(0, 0)")
-        doctor.picture(f"1366-{language}-{number}")
     assert {where: what for where, what in wrong.items() if what} == {}
 
 
@@ -115,7 +113,6 @@ def test_what_a_page_is_for_is_in_sight_without_scrolling(
     script = "return arguments[0].getBoundingClientRect().bottom"
     for page, selectors in (("/claim", ["button.main"]), ("case", ["#reset", "#windows"])):
         opened(box, doctor, case_page, page)
-        doctor.picture(f"sight-{language}-{page.removeprefix('/')}")
         bottoms = {one: doctor.driver.execute_script(script, doctor.find(one)) for one in selectors}
         assert max(bottoms.values()) <= 768, bottoms
 
@@ -195,4 +192,3 @@ def test_the_audit_is_not_scrolled_sideways_either(box: Clinic, auditor: Person)
             auditor.find("main table")
             assert auditor.wider() == []
             assert auditor.covered() == []
-            auditor.picture(f"{width}-{language}-audit")

@@ -54,7 +54,6 @@ def test_name_and_no_done_are_there_at_once_and_within_half_a_minute_the_film(
         assert "QH-10" in doctor.find(".title").text
         assert doctor.find("#message").text == "尚未判读，图像稍后会自动显示在这里。"
         assert doctor.find("p.finish").text.startswith("尚未判读完")
-        doctor.picture("reader-hangs")
         before = box.pids["reader"]
         box.expect("reader")
         assert box.pids["reader"] != before

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 CARD = "11010519491231002X"
 
 
-@pytest.fixture(params=["zh_CN", "en"])
+@pytest.fixture(params=["zh_CN", pytest.param("en", marks=pytest.mark.slow)])
 def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Clinic, Person, str]]:
     """A box with a machine that may ask for the worklist, and a doctor before it."""
     needed("chromium", "chromedriver", "storescu", "findscu")
@@ -52,7 +52,6 @@ def look(person: Person, axe: str, name: str) -> None:
     """The page fits a small phone as well as a desk, and nobody is kept from it (axe-core)."""
     for width, height, ratio in ((360, 740, 2), (1366, 768, 1)):
         person.screen(width, height, ratio)
-        person.picture(f"{name}-{width}", whole=True)
         assert person.wider() == [], (name, width)
     assert person.covered() == [], name
     person.driver.execute_script(axe)

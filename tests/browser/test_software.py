@@ -120,6 +120,5 @@ def test_the_page_fits_the_desk_and_the_phone(flashed: FlashedBox, url: str, tec
     for width, height in SIZES:
         technician.screen(width, height)
         technician.driver.get(f"{url}/software")
-        technician.picture(f"software-{language}-{width}", whole=True)
         assert technician.wider() == []
         assert technician.covered() == []

@@ -1,6 +1,6 @@
 """Each process stopped (SIGSTOP) and killed with a page open and a film sent: the page says it, and nothing is false.
 
-The viewer, and the reader that hangs, have tests of their own (`test_viewer_hangs`, `test_reader_hangs`).
+The viewer and the reader have tests of their own (`test_viewer_hangs`, `test_reader_hangs`, `test_walk`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ def within(fact: Callable[[], bool], begun: float) -> None:
         time.sleep(0.2)  # the page follows by itself
 
 
-@pytest.mark.parametrize("page", ["list", "case", "box"])
-def test_a_gateway_that_takes_nothing_in_is_told_on_every_page_and_so_is_that_it_does_again(
-    box: Clinic, doctor: Person, case_page: str, folder: Path, page: str
+def test_a_gateway_that_takes_nothing_in_is_told_on_the_page_and_so_is_that_it_does_again(
+    box: Clinic, doctor: Person, case_page: str, folder: Path
 ) -> None:
-    doctor.driver.get({"list": box.url + "/", "case": case_page, "box": box.url + "/box"}[page])
-    doctor.find("main h1, #lists")
+    doctor.driver.get(case_page)
+    doctor.find("main h1")
     assert DEAF not in banner(doctor)
     film = synthetic_film(folder, "deaf.dcm", PatientName="Never^Came", PatientAge="050Y")
     with box.nobody_restarts():
@@ -50,20 +49,6 @@ def test_a_gateway_that_takes_nothing_in_is_told_on_every_page_and_so_is_that_it
         assert "Never" not in doctor.find("main").text
     box.expect("gateway")
     within(lambda: DEAF not in banner(doctor), time.monotonic())
-
-
-def test_a_reader_that_is_killed_is_told_on_a_page_that_is_open(
-    box: Clinic, doctor: Person, case_page: str, folder: Path
-) -> None:
-    doctor.driver.get(case_page)
-    doctor.find("#case")
-    with box.nobody_restarts():
-        os.kill(box.pids["reader"], signal.SIGKILL)
-        begun = time.monotonic()
-        box.push(synthetic_film(folder, "unread.dcm", PatientName="Not^Read", PatientAge="050Y"))
-        within(lambda: "自动阅片" in banner(doctor), begun)
-    box.expect("reader")
-    within(lambda: "自动阅片" not in banner(doctor), time.monotonic())
 
 
 @pytest.mark.parametrize("end", [signal.SIGSTOP, signal.SIGKILL])

@@ -76,7 +76,6 @@ def test_two_read_blind_and_a_third_settles_before_films_are_given(
     someone.send("#finish button.main")
     someone.driver.get(page)
     assert "等待第二位医生" in someone.find("#readers").text
-    someone.picture("first-reader")
 
     sit(someone, reviewed, second)
     assert first not in someone.row("Both Read")
@@ -95,7 +94,6 @@ def test_two_read_blind_and_a_third_settles_before_films_are_given(
     someone.driver.get(page)
     someone.wait_for_film()
     assert "请您" in someone.find("#readers").text
-    someone.picture("third-reader")
     someone.press(".judge .choices button[value=disagree]")
     someone.until(lambda: third in someone.find(".told").text)
     someone.send("#finish button.main")
@@ -111,7 +109,6 @@ def test_two_read_blind_and_a_third_settles_before_films_are_given(
     behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
     someone.driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
     someone.press("#feedback [name=sure]")
-    someone.picture("feedback")
     someone.press("#feedback button.main")
     (made,) = someone.until(lambda: list(tmp_path.glob("*.lnf")))
     (film,) = feedback.unseal(made, feedback.private_key(engineer / feedback.PRIVATE))

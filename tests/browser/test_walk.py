@@ -10,7 +10,6 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -51,7 +50,6 @@ def test_an_image_that_is_pushed_appears_without_reload_and_is_judged(
     assert seconds < 10
     assert "男 · 45 岁 · QH-2041" in row
     assert "亮" in row
-    doctor.picture("worklist")
 
     doctor.open_row("王小明")
     width, before = int(doctor.film("width")), doctor.ink(0.5, 0.6)
@@ -64,7 +62,6 @@ def test_an_image_that_is_pushed_appears_without_reload_and_is_judged(
     doctor.until(lambda: doctor.film("heat") == "0.80")
     red, _green, blue, _alpha = doctor.ink(0.5, 0.6)
     assert red > blue + 20  # the heat map is over it
-    doctor.picture("case")
 
     doctor.find(".choices button[value=disagree]").click()
     doctor.until(lambda: doctor.find(".choices button[value=disagree]").get_attribute("aria-pressed") == "true")
@@ -197,7 +194,6 @@ def test_a_film_without_an_age_is_read_again_once_it_is_entered(box: Clinic, doc
     assert "年龄" in doctor.row("李雨")
     doctor.open_row("李雨")
     assert "年龄" in doctor.find(".hint.reason").text
-    doctor.picture("cannot-judge")
     doctor.type("#patient [name=age]", "45")
     doctor.press("#patient form button")
     doctor.until(lambda: doctor.all(".finding .number"))
@@ -220,28 +216,23 @@ def test_a_script_in_a_name_does_nothing(box: Clinic, doctor: Person, folder: Pa
     quiet(doctor)
 
 
-@pytest.mark.parametrize(("language", "word"), [("zh_CN", "不作评价"), ("en", "No opinion")])
 def test_done_asks_for_a_word_leads_to_the_next_patient_and_is_taken_back_there(
-    box: Clinic, doctor: Person, folder: Path, language: str, word: str
+    box: Clinic, doctor: Person, folder: Path
 ) -> None:
-    names = [f"Next {language} {number}" for number in (1, 2)]
+    names = ["Next 1", "Next 2"]
     for name in names:
         box.push(synthetic_film(folder, f"{name[-1]}.dcm", PatientName=name, PatientAge="050Y"))
     doctor.driver.get(f"{box.url}/")
-    doctor.speak(language)
     doctor.open_row(names[1])
     doctor.send(".finish button")
     assert doctor.find("h1").text == names[1]
-    doctor.picture(f"asked-{language}")
     doctor.press(".asked input[value=none]")
     doctor.send(".finish button")
     assert "/case/" in doctor.driver.current_url
     assert doctor.find("h1").text != names[1]
     assert names[1] in doctor.find(".just-done").text
-    doctor.picture(f"just-done-{language}")
     doctor.driver.get(f"{box.url}/?tab=done")
-    assert f"{DOCTOR}: {word}" in doctor.row(names[1])
-    doctor.picture(f"done-{language}")
+    assert f"{DOCTOR}: 不作评价" in doctor.row(names[1])
     doctor.driver.back()
     doctor.send(".just-done button")
     assert doctor.find("h1").text == names[1]
@@ -279,7 +270,6 @@ def test_the_report_shows_film_findings_and_who_must_decide(box: Clinic, doctor:
     doctor.until(lambda: len(doctor.all(".plate")) == 2)
     assert "toy-adult 0.0.1" in doctor.find(".report").text
     assert "未经医生判断" in doctor.find(".report").text
-    doctor.picture("report")
     quiet(doctor)
 
 
@@ -334,21 +324,6 @@ def test_streams_are_bounded_and_given_back(box: Clinic, doctor: Person) -> None
         return one[1].status == 200
 
     doctor.until(free)
-
-
-@pytest.mark.parametrize("role", ["technician", "auditor"])
-def test_other_roles_come_to_their_own_page(box: Clinic, folder: Path, role: str) -> None:
-    code = json.loads(box.lantern("user", "add", f"one-{role}", "--role", role, "--json"))["code"]
-    other = Person(folder / role)
-    try:
-        other.screen(1366, 768)
-        other.claim(box.url, code, "")
-        other.find(".checks" if role == "technician" else "table")
-        other.picture(role)
-        other.driver.get(f"{box.url}/")
-        assert "403" in other.find(".gate").text
-    finally:
-        other.close()
 
 
 def test_no_name_id_or_uid_is_in_a_log_and_the_audit_is_whole(box: Clinic, doctor: Person, case_page: str) -> None:

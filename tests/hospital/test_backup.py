@@ -26,7 +26,7 @@ from hospital.receiver import Receiver
 from tests import line
 from tests.refusals import raises_refusal
 
-BOXES, CASES = 5, 4000
+BOXES, CASES = 3, 1000
 
 
 @pytest.fixture
@@ -105,9 +105,14 @@ def test_a_folder_put_back_from_a_plain_copy_gets_a_key_that_boxes_take(house: H
     assert keyring.load_keys(house.keys).serial == house.bundle().serial
 
 
-def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: HospitalSite, tmp_path: Path) -> None:
+EVERY = pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+"""Of how many steps one is the last of a process that is killed."""
+
+
+@EVERY
+def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: HospitalSite, tmp_path: Path, every: int) -> None:
     file = backup.write_backup(house, tmp_path)
-    for call in itertools.count():
+    for call in itertools.count(0, every):
         other = HospitalSite(tmp_path / f"other-{call}")
         died = killed_before(call, partial(backup.restore_backup, other, file))
         with suppress(RestoreOccupied):
@@ -237,7 +242,8 @@ def killed_before(call: int, work: Callable[[], object]) -> bool:
         os._exit(0)
 
 
-def test_a_rescue_that_is_killed_anywhere_loses_nothing_of_the_copy(house: HospitalSite) -> None:
+@EVERY
+def test_a_rescue_that_is_killed_anywhere_loses_nothing_of_the_copy(house: HospitalSite, every: int) -> None:
     fill(house)
     copies.make_due_copy(house)
     torn = bytearray(house.inbox_db.read_bytes())
@@ -245,7 +251,7 @@ def test_a_rescue_that_is_killed_anywhere_loses_nothing_of_the_copy(house: Hospi
     house.inbox_db.write_bytes(torn)
     rescue.rescue_inbox(house)
     wanted = counted(house)
-    for call in itertools.count():
+    for call in itertools.count(0, every):
         house.inbox_db.write_bytes(torn)
         died = killed_before(call, lambda: rescue.rescue_inbox(house))
         rescue.rescue_inbox(house)

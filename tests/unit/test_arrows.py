@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import source
+
 ROOT = Path(__file__).parents[2]
 OURS = ("firmware_app", "web", "converters", "hospital")
 
@@ -46,16 +48,14 @@ VIEWER_NEVER = ("firmware_app.packs.runtimes", "firmware_app.ingest", "firmware_
 
 def imports(path: Path) -> Iterator[str]:
     """Every module of ours that *path* imports, at any depth, as a dotted name."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in source.read(path).imports:
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} uses a relative import"
             names = [node.module or ""]
             if node.module in OURS:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
         else:
-            continue
+            names = [alias.name for alias in node.names]
         yield from (name for name in names if name.split(".")[0] in (*OURS, "systemd"))
 
 
@@ -119,25 +119,21 @@ def packages_imported(root: Path, top: str) -> dict[str, set[str]]:
 
 def files_imported(root: Path, top: str) -> dict[str, set[str]]:
     """For each file of *top*: which others of it it imports, wherever in the file, but for the types alone."""
-    trees = {
-        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
+    paths = {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
         for path in sorted((root / top).rglob("*.py"))
     }
 
-    def named(tree: ast.AST) -> Iterator[str]:
-        nodes = list(ast.walk(tree))
-        checks = [
-            node for node in nodes if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        ]
-        of_types = {id(inner) for check in checks for line in check.body for inner in ast.walk(line)}
-        for node in nodes:
-            if isinstance(node, ast.ImportFrom) and id(node) not in of_types:
+    def named(path: Path) -> Iterator[str]:
+        read = source.read(path)
+        for node in read.imports:
+            if isinstance(node, ast.ImportFrom) and id(node) not in read.imports_for_types:
                 for whole in (f"{node.module}.{alias.name}" for alias in node.names):
-                    yield whole if whole in trees else str(node.module)
-            elif isinstance(node, ast.Import) and id(node) not in of_types:
+                    yield whole if whole in paths else str(node.module)
+            elif isinstance(node, ast.Import) and id(node) not in read.imports_for_types:
                 yield from (alias.name for alias in node.names)
 
-    return {here: {there for there in named(tree) if there in trees and there != here} for here, tree in trees.items()}
+    return {here: {there for there in named(path) if there in paths and there != here} for here, path in paths.items()}
 
 
 def in_a_cycle(arrows: Mapping[str, Iterable[str]]) -> set[str]:

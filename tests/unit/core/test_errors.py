@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import re
 import sys
@@ -17,7 +16,7 @@ from firmware_app.core.errors.base import Refusal, errors_of
 from firmware_app.dicom.errors import IntakeError
 from firmware_app.imaging.errors import PixelsUnsupported
 from firmware_app.reading.errors import BODY_PART_NOT_COVERED, MODALITY_NOT_COVERED
-from tests.peers import REPOSITORY
+from tests import source
 from tests.statement import dimse_status_of
 
 language.import_errors()
@@ -69,10 +68,11 @@ def test_a_refusal_takes_exactly_its_placeholders() -> None:
 def test_every_place_that_raises_a_refusal_names_its_placeholders() -> None:
     """Only where the details are spread from a mapping does nothing but the call itself check them."""
     checked = 0
-    for path in (file for top in OURS for file in (REPOSITORY / top).rglob("*.py")):
-        for call in (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)):
-            name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-            if (entry := REFUSALS.get(name)) is None or any(keyword.arg is None for keyword in call.keywords):
+    for path in source.files(*OURS):
+        for call in source.read(path).calls:
+            if (entry := REFUSALS.get(source.name_of(call))) is None or any(
+                keyword.arg is None for keyword in call.keywords
+            ):
                 continue
             checked += 1
             given = {str(keyword.arg) for keyword in call.keywords}
