@@ -42,8 +42,8 @@ class CompiledTemplates(BytecodeCache):
 
 
 Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", derandomize=False)
+settings.register_profile("same", derandomize=True, max_examples=25)
+settings.register_profile("explore", derandomize=False, max_examples=500)
 settings.load_profile("explore" if os.environ.get("LANTERN_EXPLORE") == "1" else "same")
 
 

@@ -27,8 +27,10 @@ from tests.reading_rig import until
 from tests.wire.line_rig import place
 
 CUT_IMAGES = 50
-_MORE = {"kills": 40}
-"""Where the least that is worth a start promises too little."""
+_STUDIES = 20
+"""How many the kills fall upon here; `make torture` sends a thousand."""
+_ROUND = ("cuts", "kills", "lines", "store", "read-only")
+"""What `make test` does of it; a test of its own holds each of the others on one flat."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(folder, toy_pack.write_both(folder / "packs"), site, seed, print)
 
 
+@pytest.mark.slow  # test_power_cut.py has the door alone
 def test_fifty_of_fifty_acknowledged_images_are_read_after_a_power_cut(scene: Scene) -> None:
     room = scene.room("fifty")
     with loop_file_system(room) as disk, playing(scene, "fifty", disk.mount / "state", line=False, room=room) as play:
@@ -62,14 +65,17 @@ def test_fifty_of_fifty_acknowledged_images_are_read_after_a_power_cut(scene: Sc
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    "name", [name if name in _ROUND else pytest.param(name, marks=pytest.mark.slow) for name in ATTACKS]
+)
 def test_whatever_is_done_to_the_box_it_keeps_its_promises(scene: Scene, name: str) -> None:
     attack = ATTACKS[name]
-    outcome = attack.run(scene, _MORE.get(name, dose(attack, 0)))
+    outcome = attack.run(scene, _STUDIES if name == "kills" else dose(attack, 0))
     assert outcome.acknowledged > 0, "nothing was put to the test"
     assert outcome.holds, f"LANTERN_SEED={scene.seed}\n{report.line(outcome)}"
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_mount_and_no_process_of_the_campaign(tmp_path: Path, scene: Scene) -> None:
     del scene  # which has skipped this where a campaign cannot run
     command = [sys.executable, "-m", "tests.faults.campaign", "--minutes", "60", "--only", "cuts"]

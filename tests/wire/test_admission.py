@@ -25,8 +25,6 @@ from tests.refusals import raises_refusal
 from tests.wire.gateways import Running, running
 from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request, connect_from
 
-pytestmark = pytest.mark.alone
-
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STORE = [(CT, [EXPLICIT])]
 
@@ -237,7 +235,7 @@ def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield gateway
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(6, len(_REQUEST) - 1), st.integers(0, 255)), min_size=1, max_size=12))
 def test_no_damaged_request_stops_the_gateway(long_lived: Running, damage: list[tuple[int, int]]) -> None:
     request = bytearray(_REQUEST)

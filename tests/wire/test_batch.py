@@ -14,8 +14,6 @@ from firmware_app.core.records import Case
 from firmware_app.core.settings import Config
 from tests import films, reading_rig
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:

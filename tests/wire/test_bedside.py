@@ -26,7 +26,6 @@ from firmware_app.reading.frame_grabber import FrameRefused, FrameSource
 from firmware_app.reading.live_session import LiveReading, LiveSession, SessionEvent
 from tests import clips, films, peers, reading_rig, toy_pack
 
-pytestmark = pytest.mark.alone
 PACK = "toy-lesions"
 RATE_HZ = 25
 

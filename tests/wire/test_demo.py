@@ -17,8 +17,6 @@ import pytest
 
 from tests.peers import peer
 
-pytestmark = pytest.mark.alone
-
 DEMO = [sys.executable, "-m", "demo"]
 _COMMANDS = (
     "lantern-hospital keys new",
@@ -47,7 +45,7 @@ def left_behind(folder: Path) -> list[str]:
     return left
 
 
-@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+@pytest.mark.parametrize("broker", ["embedded", pytest.param("mosquitto", marks=pytest.mark.slow)])
 def test_it_ends_by_itself_when_the_hospital_holds_every_summary(
     broker: str, alone: dict[str, str], tmp_path: Path
 ) -> None:
@@ -72,7 +70,7 @@ def test_it_ends_by_itself_when_the_hospital_holds_every_summary(
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_it_stays_until_it_is_stopped_and_leaves_nothing(
     number: signal.Signals, alone: dict[str, str], tmp_path: Path
 ) -> None:

@@ -37,8 +37,6 @@ from tests.peers import pydicom_file
 from tests.wire.certificates import Authority
 from tests.wire.front_rig import NAME, Front, running
 
-pytestmark = pytest.mark.alone
-
 
 @dataclass
 class Web:

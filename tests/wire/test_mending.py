@@ -10,8 +10,6 @@ import pytest
 from firmware_app.core.state_dir import StateDir
 from tests.box import lantern, served
 
-pytestmark = pytest.mark.alone
-
 
 def test_accounts_that_cannot_be_rebuilt_keep_nobody_from_sending_images_and_are_mended_later(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
@@ -29,6 +27,7 @@ def test_accounts_that_cannot_be_rebuilt_keep_nobody_from_sending_images_and_are
         assert "accounts.db cannot be rebuilt" not in lantern(tmp_path, "doctor").stdout
 
 
+@pytest.mark.slow
 def test_a_clinical_database_that_cannot_be_rebuilt_does_not_end_the_box(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     state.prepare()

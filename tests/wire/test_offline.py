@@ -34,8 +34,6 @@ from tests.peers import need_root
 from tests.refusals import raises_refusal
 from tests.small_disk import small_disk
 
-pytestmark = pytest.mark.alone
-
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
 
 

@@ -26,8 +26,6 @@ from firmware_app.appliance.installation.programs import PACKAGES
 from firmware_app.core.version import version
 from firmware_app.uplink.messages.summary import Presence
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).parents[2]
 
 

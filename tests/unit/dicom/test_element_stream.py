@@ -381,7 +381,7 @@ def test_a_ct_cut_at_every_997th_byte_is_never_whole(at: Path) -> None:
 # --- hostile bytes ------------------------------------------------------------------------------------------------
 
 _CT = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()[:6500]
-_small = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_small = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_small

@@ -26,7 +26,7 @@ from tests import films
 
 Pixels = np.ndarray[Any, Any]
 ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.1.98")
-OFTEN = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OFTEN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:

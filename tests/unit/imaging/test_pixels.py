@@ -27,7 +27,7 @@ from tests.wire import bombs
 
 Pixels = np.ndarray[Any, Any]
 DTYPES = [np.dtype(name) for name in ("uint8", "int8", "uint16", "int16")]
-OFTEN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OFTEN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -293,7 +293,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) ->
 
 
 @given(st.binary(max_size=600), st.booleans())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_noise_is_refused_with_a_code(tmp_path: Path, noise: bytes, is_picture: bool) -> None:
     (tmp_path / "noise").write_bytes(noise)
     with pytest.raises(ImagingError), image_file.open_image_file(tmp_path / "noise", is_picture=is_picture) as opened:

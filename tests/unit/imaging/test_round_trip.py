@@ -18,7 +18,7 @@ from tests.unit.imaging.test_grey_pipeline import layouts, written
 
 Pixels = np.ndarray[Any, Any]
 
-OFTEN = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OFTEN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SLOPES = (1.0, -1.0, 0.5, -0.25, 2.0, 3.0, 0.0625)
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 

@@ -81,7 +81,7 @@ def test_a_tilted_gantry_is_told_and_shears_the_affine(tmp_path: Path, degrees: 
     assert scans.apart_mm(stack) == pytest.approx(3.0 * math.cos(math.radians(degrees)), abs=1e-4)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     turns=st.tuples(*[st.floats(-3, 3)] * 3),
     step=st.floats(0.6, 9.0),

@@ -193,7 +193,7 @@ def test_a_file_is_not_taken_away_under_another_association_that_relies_on_it(
         """The second association comes after the first has found no row, and before it removes its file."""
         if door.state.images in Path(path).parents:
             second.start()
-            second.join(1.0)  # it has to wait for the first, so this time passes
+            second.join(0.2)  # it has to wait for the first, so this time passes
         unlink(path, **how)
 
     monkeypatch.setattr(door.clinical, "admit", fail)

@@ -58,7 +58,7 @@ def sealed(body: bytes = b"{}") -> bytes:
     return seal(body, Kind.ALERT, "a", BOX, HOSPITAL.public_key())
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None)
 @given(st.binary(max_size=MOST_BODY_BYTES))
 def test_what_is_sealed_opens_and_its_length_tells_nothing(body: bytes) -> None:
     envelope = sealed(body)
@@ -67,7 +67,7 @@ def test_what_is_sealed_opens_and_its_length_tells_nothing(body: bytes) -> None:
     assert len(envelope) == ENVELOPE_BYTES
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 @given(st.integers(0, ENVELOPE_BYTES * 8 - 1))
 def test_a_flipped_bit_is_refused_with_a_reason(bit: int) -> None:
     envelope = bytearray(sealed())
@@ -77,7 +77,7 @@ def test_a_flipped_bit_is_refused_with_a_reason(bit: int) -> None:
         opened(bytes(envelope))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_no_bytes_crash_the_parser(data: bytes) -> None:
     for envelope in (data, (b"LNU2" + KEY + data).ljust(ENVELOPE_BYTES, b"\0"), sealed()[: len(data)]):

@@ -124,7 +124,7 @@ def test_every_kind_of_message_has_these_fields_and_no_other() -> None:
     } == FIELDS
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(MESSAGES)
 def test_every_message_comes_back_as_it_was_sent(message: Message) -> None:
     body = message.encode()
@@ -147,7 +147,7 @@ def test_json_that_is_meant_to_hurt_is_refused(data: bytes) -> None:
         decode_up(data)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(deadline=None)
 @given(BRIEFS, st.data())
 def test_a_field_too_many_or_too_few_is_refused(brief: Brief, data: st.DataObject) -> None:
     raw = {"message": "summary", **Summary(line.origin(), brief).to_object()}
