@@ -62,13 +62,16 @@ def again(world: World, verb: str) -> None:
         (installer.commit_trial if verb == "commit" else installer.drop_trial)(world.store, NAME)
 
 
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", list(AFTER))
-def test_a_kill_at_every_step_leaves_the_old_version_or_the_new_one(world: World, tmp_path: Path, verb: str) -> None:
+def test_a_kill_at_every_step_leaves_the_old_version_or_the_new_one(
+    world: World, tmp_path: Path, verb: str, every: int
+) -> None:
     BEFORE[verb](world)
-    spare, steps, seen = tmp_path / "spare", 0, set()
+    spare, steps, seen = tmp_path / "spare", 1 - every, set()
     shutil.copytree(world.folder, spare, symlinks=True)
     while True:
-        steps += 1
+        steps += every
         shutil.rmtree(world.folder)
         shutil.copytree(spare, world.folder, symlinks=True)
         if not pack_steps.killed_at(world.folder, verb, steps):

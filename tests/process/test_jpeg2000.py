@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from imagecodecs import jpeg2k_encode
 
 from firmware_app.imaging.input_spec import InputSpec
@@ -13,6 +14,7 @@ from tests import films
 from tests.unit.imaging.test_jpeg2000 import noise, saved
 
 
+@pytest.mark.slow
 def test_a_film_of_27_megapixels_is_read_whatever_its_threads_took(tmp_path: Path) -> None:
     """Their stacks are free again when its greys ask for room."""
     side = 5250

@@ -176,9 +176,12 @@ def test_the_channel_is_only_looked_at_until_a_person_asks(box: FlashedBox) -> N
     assert box.lying_in_the_spool() == []
 
 
-def test_a_cut_before_any_step_leaves_the_old_or_the_new_and_the_next_try_ends_well(box: FlashedBox) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_cut_before_any_step_leaves_the_old_or_the_new_and_the_next_try_ends_well(
+    box: FlashedBox, every: int
+) -> None:
     file, config = offer(box, "0.4.0"), box.config(repository=str(box.repository))
-    for left in range(99):
+    for left in range(0, 99, every):
         box.installed.unlink(missing_ok=True)
         run_status.write_check_result(box.state, software_record.NAME, {})
         software_requests.submit_request(box.state, SoftwareRequest("channel"))

@@ -17,9 +17,10 @@ EXPLAINED = {"JPEGLossless_1s_1f_i_16_16_bad.dcm": "its own UIDs begin with 9, w
 
 
 @pytest.mark.timeout(900)
-def test_objects_of_every_real_image_are_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+def test_objects_of_every_real_image_are_valid(tmp_path: Path, every: int) -> None:
     faulty, tried, kinds = {}, 0, set()
-    for path in dicom_files(shared("data", "dicom")):
+    for path in dicom_files(shared("data", "dicom"))[::every]:
         try:
             header = examine_file(path).header
         except LanternError:
@@ -36,6 +37,6 @@ def test_objects_of_every_real_image_are_valid(tmp_path: Path) -> None:
                 told["PixelMed"] = said
         if told:
             faulty[path.name.rsplit("__", 1)[-1]] = told
-    assert tried >= 90
-    assert len(kinds) >= 6
+    assert tried >= 90 // every
+    assert len(kinds) >= 6 // every
     assert {name: told for name, told in faulty.items() if name not in EXPLAINED} == {}
