@@ -239,8 +239,10 @@ def test_a_clip_full_of_outlined_marks_still_fits_one_message() -> None:
     given = mark(outline, score=0.1234567890123456, tags={"finding": "a_finding_with_a_name"})
     given = dataclasses.replace(given, instance="i-" + "f" * 20)
     scales = [Scale(0, 0, 4096, 4096, 0.0123456, 0.0123456)]
-    frame = lesion_description.describe_lesions([given], picture(ellipse(90.0, 60.0), 0.3), (4096, 4096), None, scales)
-    told = [inference_child._compact_lesion(one) for one in frame] * MOST_LESIONS * 16
+    frame = lesion_description.describe_lesions(
+        [given] * MOST_LESIONS, picture(ellipse(90.0, 60.0), 0.3), (4096, 4096), None, scales
+    )
+    told = [inference_child._compact_lesion(one) for one in frame] * 16
     assert len(json.dumps(told)) < 0.98 * LARGEST_HEADER_BYTES
 
 
