@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance.errors import INSTALL_PORT_TAKEN
-from firmware_app.appliance.installation import installer, uninstaller
+from firmware_app.appliance.installation import installer, system_packages, uninstaller
 from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
 from firmware_app.core.settings import load_config
 from tests.faults.systemd_house import House
@@ -97,8 +97,9 @@ def pristine(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def box(pristine: Path, tmp_path: Path) -> Path:
-    """A machine of its own, to be changed."""
-    return Path(shutil.copytree(pristine, tmp_path / "root", symlinks=True))
+    """A machine of its own, to be changed; with its owners, which `shutil.copytree` would make root."""
+    subprocess.run(["cp", "--archive", str(pristine), str(tmp_path / "root")], check=True)
+    return tmp_path / "root"
 
 
 def test_an_installed_box_has_its_users_and_groups(pristine: Path) -> None:
@@ -311,7 +312,7 @@ def test_a_debian_package_that_another_one_needs_by_now_stays(monkeypatch: pytes
         return "Purg dbus [1.14]\nRemv network-manager [1.42]\n" if "--simulate" in command else ""
 
     monkeypatch.setattr(uninstaller, "run", apt)
-    monkeypatch.setattr(uninstaller, "present", lambda: {"dbus", "network-manager"})
+    monkeypatch.setattr(system_packages, "list_present", lambda: {"dbus", "network-manager"})
     uninstaller._remove_packages(TargetSystem(), InstallationRecord(packages=["dbus"]))
     assert [command[1] for command in asked] == ["--simulate"]
     uninstaller._remove_packages(TargetSystem(), InstallationRecord(packages=["dbus", "network-manager"]))
