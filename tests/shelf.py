@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firmware_app.appliance import provisioning_service
-from firmware_app.appliance import signed_provisioning as provisioning_file
+from firmware_app.appliance import provisioning_file, provisioning_request, provisioning_service
 from firmware_app.appliance.first_start import IdentityPaths
-from firmware_app.appliance.provisioning_request import FirstResult
-from firmware_app.appliance.signed_provisioning import HospitalProof
+from firmware_app.appliance.provisioning_file import HospitalProof
+from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
 from hospital import new_boxes
@@ -50,6 +49,12 @@ class Box:
         made = provisioning_service.answer_request(self.config, self.places)
         assert made is not None
         return made
+
+    def ask(self, request: FirstRequest) -> FirstResult:
+        """What root answers to *request* of the first page."""
+        self.state.provision.mkdir(exist_ok=True)
+        provisioning_request.submit_request(self.state, request)
+        return self.answered()
 
     def everything(self) -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}

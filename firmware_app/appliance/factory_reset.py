@@ -125,7 +125,7 @@ def _list_deletions(config: Config, config_file: Path, state: StateDir) -> Reset
     named = {path.absolute() for path in _named(config.model_dump())}
     etc = config_file.absolute().parent
     own = [path for path in named if path.parent == etc]
-    own += [etc / name for name in ("provisioned.json", "zone.awaited")]
+    own.append(etc / "provisioned.json")
     elsewhere = [path for path in named if path.parent != etc and not path.is_relative_to(state.root)]
     return ResetPlan(
         box=config.box.id,

@@ -1,17 +1,14 @@
 """Set the box up from its answers: keys, configuration, time zone, the first account's code.
 
-The answers come from a person at the console, the first page, a signed file, or the hospital over the uplink.  Every
-way of asking ends here, in this order: the keys, then the configuration in one step.  A stop before that step leaves
-the box unprovisioned, and the next try goes on with the keys that are there.  After it, the same answers change
-nothing.
+The answers come from the first page, `lantern provision` or a signed file. Every way ends here, in this order: the
+keys, then the configuration in one step. A stop before that step leaves the box unprovisioned, and the next try goes on
+with the keys that are there. After it, the same answers change nothing.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,12 +22,10 @@ from firmware_app.core.key_files import KeyFiles, Tpm
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import DEFAULT_PATH, Config, describe_config, load_config
-from firmware_app.core.state_dir import StateDir, link_atomically, sync_directory, write_atomically
+from firmware_app.core.state_dir import StateDir, sync_directory, write_atomically
 from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.envelope import BoxBundle, HospitalBundle
 
-_ZONES: Final = "/usr/share/zoneinfo/"
-_SYSTEMD: Final = Path("/run/systemd/system")  # sd_booted(3)
 _ZONE_S: Final = 20
 
 
@@ -59,11 +54,6 @@ class IdentityPaths:
     def record(self) -> Path:
         """The last provisioning file that was taken of each hospital (`signed_file`)."""
         return self.config.parent / "provisioned.json"
-
-    @property
-    def zone(self) -> Path:
-        """The time zone that the box was told and could not set: the same answers may be given once more."""
-        return self.config.parent / "zone.awaited"
 
 
 def load_file_settings(path: Path | None, config: Config) -> Config:
@@ -105,10 +95,7 @@ def has_answers(answers: Answers, hospital: HospitalBundle | None, config: Confi
         config.box.id == answers.box
         and hospital in (None, box_identity.load_hospital(places.keys))
         and _make_settings(answers, config, places) == config
-        and (
-            places.machine is None
-            or answers.zone in (read_time_zone(places.machine / "localtime"), _read_noted_zone(places))
-        )
+        and (places.machine is None or answers.zone == read_time_zone(places.machine / "localtime"))
     )
 
 
@@ -130,23 +117,19 @@ def apply_answers(
     _refuse_another_id(answers, config, places)
     if not another:
         box_identity.refuse_other_hospital(places.keys, answers.box, hospital)
-    with _without_interruption():
-        try:
-            places.config.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            made = box_identity.make_keys(places.keys, answers.box, chip)
-            reports_to = (
-                box_identity.take_hospital(places.keys, hospital)
-                if hospital
-                else box_identity.load_hospital(places.keys)
-            )
-            undone = tuple(_set_zone(places, answers.zone))
-            _note_zone(places, answers.zone if undone else None)
-            written = _make_settings(answers, config, places)
-            changed = _write(places.config, describe_config(written))
-            sealed = all(path.exists() for path in KeyFiles(places.keys).sealed)
-        except OSError as error:
-            path = str(error.filename or places.config)
-            raise ANSWERS_UNWRITABLE(path=path, detail=error.strerror or str(error)) from None
+    try:
+        places.config.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        made = box_identity.make_keys(places.keys, answers.box, chip)
+        reports_to = (
+            box_identity.take_hospital(places.keys, hospital) if hospital else box_identity.load_hospital(places.keys)
+        )
+        undone = tuple(_set_zone(places, answers.zone))
+        written = _make_settings(answers, config, places)
+        changed = _write(places.config, describe_config(written))
+        sealed = all(path.exists() for path in KeyFiles(places.keys).sealed)
+    except OSError as error:
+        path = str(error.filename or places.config)
+        raise ANSWERS_UNWRITABLE(path=path, detail=error.strerror or str(error)) from None
     return ProvisioningResult(
         made=made, hospital=reports_to, config=written, sealed=sealed, changed=changed, undone=undone
     )
@@ -196,49 +179,10 @@ def _write(path: Path, text: str) -> bool:
 
 
 def _set_zone(places: IdentityPaths, zone: str) -> Iterator[Reason]:
-    """Where the machine is the box, its clock shows the clinic's time (localtime(5)); yields why it does not.
-
-    systemd is asked to do it, so that who runs this needs no right to write below `/etc`.
-    """
-    if places.machine is None:
-        return
-    link = places.machine / "localtime"
-    if link.is_symlink() and str(link.readlink()).endswith(f"zoneinfo/{zone}"):
+    """Where the machine is the box, its clock shows the clinic's time; yields why it does not."""
+    if places.machine is None or zone == read_time_zone(places.machine / "localtime", ""):
         return
     try:
-        if _SYSTEMD.is_dir() and places.machine == DEFAULT_PATH.parent.parent:
-            programs.run_program("timedatectl", "set-timezone", zone, seconds=_ZONE_S)
-            return
-        link_atomically(link, _ZONES + zone)
-        named = places.machine / "timezone"
-        if named.exists():  # Debian's own note of the same
-            write_atomically(named, f"{zone}\n".encode(), 0o644)
-    except (OSError, ProgramFailed) as error:
-        detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        yield Reason.of(ZONE_NOT_SET(zone=zone, detail=detail))
-
-
-def _note_zone(places: IdentityPaths, zone: str | None) -> None:
-    """Note the zone that could not be set, or that there is none."""
-    if zone is not None:
-        write_atomically(places.zone, f"{zone}\n".encode(), 0o644)
-        sync_directory(places.zone.parent)
-    else:
-        places.zone.unlink(missing_ok=True)
-
-
-def _read_noted_zone(places: IdentityPaths) -> str:
-    try:
-        return places.zone.read_text("utf-8").strip()
-    except OSError:
-        return ""
-
-
-@contextmanager
-def _without_interruption() -> Iterator[None]:
-    """Ctrl-C waits until all is done, which takes less than a second where the machine's own programs answer."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        programs.run_program("timedatectl", "set-timezone", zone, seconds=_ZONE_S)
+    except ProgramFailed as error:
+        yield Reason.of(ZONE_NOT_SET(zone=zone, detail=str(error)))

@@ -62,13 +62,13 @@ def list_folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
         state.packs,
         state.usb,
         state.backup,
-        state.provision,
         state.software,
         state.clinical_db.parent,
     ):
         yield folder, CLINICAL, _SHARED
     yield state.exchange_db.parent, EXCHANGE, _SHARED
-    yield state.accounts_db.parent, VIEWER, _SHARED
+    for folder in (state.accounts_db.parent, state.provision):
+        yield folder, VIEWER, _SHARED
     yield state.line_keys, "root", _PUBLIC
 
 

@@ -160,10 +160,10 @@ QUESTIONS: Final = (
 )
 
 
-def read_time_zone(link: Path = Path("/etc/localtime")) -> str:
-    """The machine's time zone as it is set (`localtime(5)`); China's where none is."""
+def read_time_zone(link: Path = Path("/etc/localtime"), default: str = _CHINA) -> str:
+    """The machine's time zone as it is set (`localtime(5)`); *default* where none is."""
     try:
         _, separator, name = str(link.readlink()).partition("zoneinfo/")
     except OSError:
         separator = name = ""
-    return name if separator and name in zoneinfo.available_timezones() else _CHINA
+    return name if separator and name in zoneinfo.available_timezones() else default

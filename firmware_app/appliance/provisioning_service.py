@@ -1,12 +1,10 @@
-"""Root's side of the first page: the viewer's user cannot write `/etc/lantern`, so it asks by a file (`first_request`).
+"""Root's side of the first page, and of the hospital's answer that the uplink has put down.
 
     python -m firmware_app.appliance.provisioning_service [--config FILE] [--restart]     what
     `lantern-provision.service` runs
 
-The same service takes the hospital's answer that the uplink has put down (`enrolment`).
-
-Root believes nothing of a request: it takes only one that nobody but the viewer can have written, checks every answer
-again, and gives a box that has an identity neither another one nor another hospital.
+The viewer's user cannot write `/etc/lantern`. Root checks every answer again, and gives a box that has an identity
+neither another one nor another hospital.
 """
 
 from __future__ import annotations
@@ -15,31 +13,23 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance import (
-    box_identity,
-    first_start,
-    provisioning_files,
-    provisioning_request,
-    signed_provisioning,
-    uplink_enrolment,
-)
+from firmware_app.appliance import box_identity, first_start, provisioning_file, provisioning_request, uplink_enrolment
 from firmware_app.appliance.errors import PROVISIONED_ALREADY, START_NEEDED, RequestUnusable
 from firmware_app.appliance.first_start import IdentityPaths, ProvisioningResult
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED, Answers
+from firmware_app.appliance.provisioning_file import HospitalProof
 from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult
-from firmware_app.appliance.signed_provisioning import HospitalProof
-from firmware_app.core import clock, key_files, programs
+from firmware_app.core import clock, key_files, programs, requests
 from firmware_app.core.errors import LanternError
 from firmware_app.core.key_files import Tpm
 from firmware_app.core.language import N_, register
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, load_config
-from firmware_app.core.state_dir import StateDir
+from firmware_app.core.state_dir import StateDir, clear_away
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import decode
@@ -54,37 +44,32 @@ _RESTART_S: Final = 10.0
 def answer_request(
     config: Config, places: IdentityPaths, chip: Callable[[], Tpm | None] = lambda: None
 ) -> FirstResult | None:
-    """Carry out the request, write its result and remove it; None when there is no request."""
-    if not provisioning_request.is_waiting(places.state):
+    """Carry out the request, write its result and remove it; None when there is no request that can be used."""
+    path = provisioning_request.request_path(places.state)
+    request = requests.read_message(path, FirstRequest)
+    if request is None:
+        clear_away(path)
         return None
-    number, heard = "", None
     try:
-        heard = provisioning_request.read_request(places.state)
-        request = heard.request()
-        number = request.request
-        if not request.file:  # a file is signed, and who put it there does not matter
-            heard.require_viewer()
         given = _carry_out(request, config, places, chip())
-        made = replace(_result(number, given), asks=places.state.enrol_call.exists())
+        made = _result(request.request, given, asks=places.state.enrol_call.exists())
     except LanternError as error:
-        made = FirstResult(number, Reason.of(error))
+        made = FirstResult(request=request.request, reason=Reason.of(error))
     try:
         provisioning_request.write_result(places.state, made)
-    finally:  # a request that stays wakes root again and again
-        provisioning_request.remove_request(places.state, heard)
+    finally:  # a request that stays starts root again and again; another click has brought another one
+        if requests.read_message(path, FirstRequest) == request:
+            clear_away(path)
     return made
 
 
 def _carry_out(request: FirstRequest, config: Config, places: IdentityPaths, chip: Tpm | None) -> ProvisioningResult:
-    if request.file:
-        counts = signed_provisioning.make_hospital_filter(places)
-        offered = provisioning_files.find_offer(places.state, request.file, request.code, counts)
-        _refuse_provisioned(Answers.of_file(offered.content), offered.content.hospital, config, places)
-        proof = HospitalProof(code=request.code) if request.code else None
-        given = signed_provisioning.take_file(offered, config, places, proof, chip)
-        if request.code:
-            named = offered.content.hospital
-            uplink_enrolment.request_enrolment(places.state, request.code, named.host, named.port)
+    if not request.answers:
+        offered = provisioning_file.find_offer(places.state, request.code)
+        named = offered.content.hospital
+        _refuse_provisioned(Answers.of_file(offered.content), named, config, places)
+        given = provisioning_file.take_file(offered, config, places, HospitalProof(code=request.code), chip)
+        uplink_enrolment.request_enrolment(places.state, request.code, named.host, named.port)
         return given
     answers, hospital = Answers.checked(request.answers), parse_hospital(request.hospital)
     broker = uplink_enrolment.parse_broker(request.line) if request.line else None
@@ -118,7 +103,7 @@ def parse_hospital(text: str) -> HospitalBundle | None:
     return hospital
 
 
-def _result(number: str, given: ProvisioningResult) -> FirstResult:
+def _result(number: str, given: ProvisioningResult, *, asks: bool) -> FirstResult:
     return FirstResult(
         request=number,
         reason=Reason(DONE, {"box": given.made.box}),
@@ -127,6 +112,7 @@ def _result(number: str, given: ProvisioningResult) -> FirstResult:
         fingerprint=given.made.fingerprint,
         hospital=given.hospital.fingerprint if given.hospital else "",
         undone=given.undone,
+        asks=asks,
     )
 
 
@@ -168,7 +154,8 @@ def _start_again(state: StateDir, outcome: FirstResult | None) -> int:
         print(needed, file=sys.stderr)
         if outcome is not None:
             with suppress(OSError):
-                provisioning_request.write_result(state, replace(outcome, undone=(*outcome.undone, Reason.of(needed))))
+                told = outcome.model_copy(update={"undone": (*outcome.undone, Reason.of(needed))})
+                provisioning_request.write_result(state, told)
         return 1
     return 0
 

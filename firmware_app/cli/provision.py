@@ -1,4 +1,4 @@
-"""`lantern provision`: give the box its identity, by questions at the console, a signed file, or step by step.
+"""`lantern provision`: give the box its identity, by questions at the console, or from carried files.
 
 lantern provision                                              questions at the console, in Chinese or English
 lantern provision --file FOLDER                                the hospital's file, and the code on the label
@@ -46,7 +46,6 @@ _WRITTEN: Final = N_("{config} is written. Start the box again: {command}")
 _TO_WRITE: Final = N_("This belongs into its configuration:")
 _NO_ROOM: Final = N_("This screen is too small for the QR code of {bundle}; on a larger one, ask again.")
 _NO_CERTIFICATE: Final = N_("This box has no certificate yet, so its label has no fingerprint. Print it again later.")
-_TRYING: Final = N_("{count} files are tried with this code. That takes a moment.")
 _OWN: Final = N_("Fingerprint of this box: {fingerprint}")
 _THEIRS: Final = N_("Fingerprint of the hospital: {fingerprint}")
 _FIRST: Final = N_("Open {address} and make the first account with the code {code}")
@@ -124,10 +123,8 @@ def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, 
 def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from dataclasses import replace
 
-    from firmware_app.appliance import box_identity, first_start, network_name
+    from firmware_app.appliance import box_identity, first_start, network_name, provisioning_dialogue
     from firmware_app.appliance.provisioning_answers import Answers
-    from firmware_app.appliance.provisioning_dialogue import Dialogue
-    from firmware_app.core.key_files import KeyFiles
 
     if options.json or not sys.stdin.isatty():
         raise CONSOLE_NEEDED()
@@ -137,9 +134,8 @@ def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPa
     default = replace(
         Answers.present(kept, network_name.hardware_name(), own or options.id), language=config.box.language
     )
-    trusted = KeyFiles(places.keys).hospital
-    known = box_identity.read_hospital(trusted) if trusted.exists() else None
-    agreed = Dialogue(input, print, default, known, fixed=own is not None).run()
+    known = box_identity.load_hospital(places.keys)
+    agreed = provisioning_dialogue.ask_answers(input, print, default, known, fixed=own is not None)
     if agreed is None:
         return _FAILED
     # The dialogue has asked whether the box changes its hospital.
@@ -149,8 +145,8 @@ def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPa
 
 
 def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.appliance import first_start, provisioning_files, signed_provisioning, uplink_enrolment
-    from firmware_app.appliance.signed_provisioning import HospitalProof
+    from firmware_app.appliance import first_start, provisioning_file, uplink_enrolment
+    from firmware_app.appliance.provisioning_file import HospitalProof
 
     _require_writable(places.config, places.keys)
     proof, kept = (
@@ -158,24 +154,16 @@ def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths)
         first_start.load_file_settings(_source(options), config),
     )
     box = options.id or first_start.read_box_id(kept, places)
-    counts = signed_provisioning.make_hospital_filter(places, proof.fingerprint)
+    known = provisioning_file.load_known_hospital(places)
     try:
-        offer = provisioning_files.find_file(options.file, box, counts=counts)
-    except ProvisioningUndecided as many:
-        if proof.code is None:
-            if not sys.stdin.isatty():
-                raise
-            proof = HospitalProof(_label_code(config.box.language))
-        trying = translate(_TRYING, printable_language(config.box.language, sys.stderr))
-        print(trying.format(count=many.count), file=sys.stderr)
-        offer = provisioning_files.find_file(options.file, box, proof.code, counts)
-    try:
-        signed_provisioning.check_file(offer, kept, places, proof)
-    except TrustNeeded:
-        if not sys.stdin.isatty():
+        offer = provisioning_file.find_file(options.file, box, proof, known)
+        provisioning_file.check_file(offer, kept, places, proof)
+    except (ProvisioningUndecided, TrustNeeded):
+        if proof.code is not None or not sys.stdin.isatty():
             raise
-        proof = HospitalProof(_label_code(_spoken(config, offer.content.language)))
-    given = signed_provisioning.take_file(offer, kept, places, proof, _chip(options))
+        proof = HospitalProof(_label_code(config.box.language))
+        offer = provisioning_file.find_file(options.file, box, proof, known)
+    given = provisioning_file.take_file(offer, kept, places, proof, _chip(options))
     code = first_start.offer_first_code(places, proof.code) if given.changed or proof.code else None
     language = _spoken(config, offer.content.language)
     asks = False
@@ -275,7 +263,7 @@ def _print_given(given: ProvisioningResult, places: IdentityPaths, code: str | N
             "code": code,
             "changed": given.changed,
             "sealed": given.sealed,
-            "undone": [{"code": one.code, "text": one.text(language)} for one in given.undone],
+            "undone": [{"code": reason.code, "text": reason.text(language)} for reason in given.undone],
         }
     )
 

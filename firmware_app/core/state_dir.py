@@ -13,11 +13,12 @@ run/         the status of the running processes; trials.json: the trials of the
              ballast: preallocated, released when the disk is full, so that the databases can still be written
 exchange/    exchange.db, and the uplink's status: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
-provision/   on an installed box: requests of its first page, and their results
+provision/   on an installed box: requests of its first page, and their results; of the viewer's group
 software/    on an installed box: a software file on its way from a browser, and the requests to root
 channel/     root's: the publisher of software that is trusted, and what was fetched from it
 packs/       model packs that were installed, and the publisher they are trusted from
-usb/         receipts of what was copied from sticks, and marks by which known files are recognized
+usb/         receipts of what was copied from sticks, marks by which known files are recognized, and the provisioning
+             files that sticks have offered
 backup/      the ring of copies of the databases, or the name of the other disk that holds it
 factory-reset.json  while a factory reset is under way
 .exporting-…/  while a case is sealed: one de-identified object at a time, open only to the exporting user

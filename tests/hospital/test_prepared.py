@@ -16,10 +16,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from firmware_app.appliance import box_identity
-from firmware_app.appliance import signed_provisioning as provisioning_file
+from firmware_app.appliance import box_identity, provisioning_file
 from firmware_app.appliance.first_start import IdentityPaths
-from firmware_app.appliance.signed_provisioning import HospitalProof
+from firmware_app.appliance.provisioning_file import HospitalProof
 from firmware_app.core.settings import load_config
 from hospital import new_boxes
 from hospital.errors import KEYS_MISSING, ROW_UNUSABLE

@@ -14,7 +14,7 @@ import pytest
 
 from firmware_app.appliance import first_code_screen
 from firmware_app.core.settings import load_config
-from tests.process.test_provision_talk import console as provisioning
+from tests.process.test_provision import console as provisioning
 
 Screen = Callable[..., str]
 
@@ -80,7 +80,7 @@ def test_a_box_that_shall_speak_chinese_is_provisioned_in_english_there(
 ) -> None:
     monkeypatch.delenv("LANTERN_BOX__LANGUAGE", raising=False)
     with provisioning(tmp_path, term="linux") as person:
-        person.answer(("Language", "1"))
+        person.answer(("Language", ""))
         person.until("Name of the clinic")
         assert not is_chinese(person.seen)
 

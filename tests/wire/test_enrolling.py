@@ -17,10 +17,10 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.appliance import first_start, provisioning_service, signed_provisioning, uplink_enrolment
+from firmware_app.appliance import first_start, provisioning_file, provisioning_service, uplink_enrolment
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_answers import Answers
-from firmware_app.appliance.signed_provisioning import HospitalProof
+from firmware_app.appliance.provisioning_file import HospitalProof
 from firmware_app.core import run_status
 from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import Config, load_config
@@ -104,9 +104,9 @@ def new_box(folder: Path) -> NewBox:
 
 def by_file(at: Place, box: NewBox, one: new_boxes.PreparedBox) -> None:
     """What the first page does with the file of a stick and the code of the label."""
-    offer = signed_provisioning.read_file(one.file)
+    offer = provisioning_file.read_file(one.file)
     places = IdentityPaths.of(box.config, box.config_file)
-    given = signed_provisioning.take_file(offer, box.config, places, HospitalProof(code=one.code))
+    given = provisioning_file.take_file(offer, box.config, places, HospitalProof(code=one.code))
     assert given.hospital is not None
     assert uplink_enrolment.request_enrolment(box.state, one.code, given.hospital.host, given.hospital.port)
 
@@ -197,48 +197,31 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
 
 
 @pytest.mark.timeout(180)
-def test_without_systemd_the_box_takes_its_answer_and_opens_the_line_by_itself(tmp_path: Path) -> None:
+def test_a_box_that_knows_only_the_brokers_address_is_enrolled_by_the_code_without_systemd_too(tmp_path: Path) -> None:
     with county(tmp_path) as at:
         one, box = label(at), new_box(tmp_path / "box")
         box.config_file.write_text(
             f'[state]\ndir = "{box.state.root}"\n[viewer]\nhost = "127.0.0.1"\nport = 0\n'
             f'[dicom]\nhost = "127.0.0.1"\nport = 0\n[packs]\ndir = "{tmp_path / "none"}"\n'
         )
-        by_file(at, box, one)
-        command = [sys.executable, "-m", "firmware_app", "serve", "--config", str(box.config_file)]
-        at.keep(command, box.folder / "serve.log").start()
-        wait_for(lambda: [row.box for row in box_enrolment.list_waiting_boxes(at.inbox)] == ["clinic-7"], 60)
-        box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
-        wait_for(lambda: box.config.uplink.enabled, 60, because="the certificate")
-        wait_for(lambda: box.line() == "uplink.open", 60, because="the line, with that certificate")
-        assert not box.state.enrol_call.exists()
-
-
-@pytest.mark.timeout(180)
-def test_a_box_that_knows_only_the_brokers_address_learns_its_hospital_by_the_code(tmp_path: Path) -> None:
-    with county(tmp_path) as at:
-        one, box = label(at), new_box(tmp_path / "box")
         places = IdentityPaths.of(box.config, box.config_file)
         answers = Answers("clinic-7", "清河卫生院", "en", "Asia/Shanghai", "LANTERN")
         first_start.apply_answers(answers, None, box.config, places)
-        assert uplink_enrolment.request_enrolment(
-            box.state, "2222-2222-2222", "127.0.0.1", at.port
-        )  # not what stands on the label
+        wrong = "2222-2222-2222"
+        assert uplink_enrolment.request_enrolment(box.state, wrong, "127.0.0.1", at.port)
         asked = load_bundle(box.state.enrol_call, EnrolCall).request
-        assert (
-            box_enrolment.receive_request(at.house, at.inbox, "0" * 32, asked.encode())
-            is box_enrolment.RequestOutcome.STRANGE
-        )
-        assert uplink_enrolment.request_enrolment(
-            box.state, one.code, *uplink_enrolment.parse_broker(f"127.0.0.1:{at.port}")
-        )
-        uplink(at, box)
-        wait_for(lambda: bool(box_enrolment.list_waiting_boxes(at.inbox)), 30)
+        outcome = box_enrolment.receive_request(at.house, at.inbox, "0" * 32, asked.encode())
+        assert outcome is box_enrolment.RequestOutcome.STRANGE
+        address = uplink_enrolment.parse_broker(f"127.0.0.1:{at.port}")
+        assert uplink_enrolment.request_enrolment(box.state, one.code, *address)
+        command = [sys.executable, "-m", "firmware_app", "serve", "--config", str(box.config_file)]
+        at.keep(command, box.folder / "serve.log").start()
+        wait_for(lambda: bool(box_enrolment.list_waiting_boxes(at.inbox)), 60)
         box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
-        wait_for(box.state.enrol_answer.exists, 60)
-        assert box.roots_turn() == 0
-        assert box.config.uplink.enabled
+        wait_for(lambda: box.config.uplink.enabled, 60, because="the certificate")
+        wait_for(lambda: box.line() == "uplink.open", 60, because="the line, with that certificate")
         assert box.config.uplink.host == "127.0.0.1"
+        assert not box.state.enrol_call.exists()
 
 
 @pytest.mark.timeout(180)
@@ -362,20 +345,6 @@ def test_where_there_is_no_room_the_most_silent_of_the_most_crowded_address_give
     gone = enrolment_front.choose_connection_to_end(full, "c")
     assert gone is not None
     assert (gone.address[0], gone.heard) == ("x", 0.0)
-
-
-def test_the_files_of_a_version_without_a_front_are_given_one(tmp_path: Path) -> None:
-    house = HospitalSite(tmp_path / "hospital")
-    house.establish("127.0.0.1", 8883)
-    file = house.broker / broker.ENROLMENT_CONFIG
-    assert broker.read_front_address(house.broker) == broker.FrontAddress(8884, "", 8885)
-    for before, after in (("listener 8884", (8884, "")), ("listener 9000 10.0.0.5", (9000, "10.0.0.5"))):
-        file.write_text(f"per_listener_settings false\n{before}\n")
-        assert not broker.are_broker_files_current(house.broker)
-        house.write_broker(8883)
-        assert broker.are_broker_files_current(house.broker)
-        assert broker.read_front_address(house.broker) == broker.FrontAddress(*after, 8885)
-        assert "listener 8885 127.0.0.1\n" in file.read_text("utf-8"), "no stranger goes round the front"
 
 
 def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_count(tmp_path: Path) -> None:

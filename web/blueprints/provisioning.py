@@ -17,16 +17,14 @@ from flask.typing import ResponseReturnValue
 from firmware_app.appliance import (
     first_start,
     network_name,
-    provisioning_files,
+    provisioning_file,
     provisioning_request,
     provisioning_service,
-    signed_provisioning,
     uplink_enrolment,
 )
 from firmware_app.appliance.provisioning_answers import QUESTIONS, Answers
 from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult
 from firmware_app.appliance.provisioning_service import DONE
-from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.cases.accounts import parse_code
 from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, translate
@@ -35,13 +33,13 @@ from web.box import here
 
 blueprint = Blueprint("setup", __name__)
 
+_BUNDLE_BYTES: Final = 64 * 1024
 _TRY: Final = "\0setup"  # no account can have this name
 _ASKED, _CODE = "setup", "setup_code"  # keys of the browser's signed cookie: its request, its code
 _LEADS_HERE: Final = frozenset({"login.page", "login.claim_page", "lists.page"})
 _CODE_WRONG: Final = N_(
     "This code is wrong, used or too old. The box's own screen shows one, and a new one after every start."
 )
-_BOX_NEEDED: Final = N_("Files for several boxes were found. Give the id that stands on the label of this box.")
 
 
 @blueprint.before_app_request
@@ -58,24 +56,21 @@ def page() -> ResponseReturnValue:
     if session.get(_ASKED) and provisioning_request.is_waiting(box.state):
         return redirect(url_for("setup.outcome"))
     _require_open()
-    return render_template("setup_code.html", error="", offers=provisioning_files.list_offers(box.state), box_id="")
+    return render_template("setup_code.html", error="", offers=provisioning_file.has_offers(box.state))
 
 
 @blueprint.post("/setup")
 def code() -> ResponseReturnValue:
     """Check the code: the screen's code opens the questions; a label's code applies the file it belongs to."""
     _require_open()
-    box, given, meant = here(), request.form.get("code", "")[:40], request.form.get("box", "").strip()[:40]
+    box, given = here(), request.form.get("code", "")[:40]
     if not box.accounts.take_try(_TRY, devices.source()):
         abort(429)
     if _good(given):
         box.accounts.forget_failures(_TRY, devices.source())
         session[_CODE] = given
         return redirect(url_for("setup.questions"))
-    offers = provisioning_files.list_offers(box.state)
-    if len(offers) > 1 and not meant:
-        return _code_again(_BOX_NEEDED, meant)
-    return _file(given, meant or offers[0]) if offers else _code_again(_CODE_WRONG, meant)
+    return _file(given) if provisioning_file.has_offers(box.state) else _code_again(_CODE_WRONG)
 
 
 @blueprint.get("/setup/questions")
@@ -173,21 +168,20 @@ def _good(given: str) -> bool:
     return claim is not None and claim.user is None
 
 
-def _file(given: str, meant: str) -> ResponseReturnValue:
+def _file(given: str) -> ResponseReturnValue:
     """The file that was found on a stick and whose label has this code."""
     box = here()
     try:
-        offer = provisioning_files.find_offer(box.state, meant, given)
-        signed_provisioning.check_proof(offer, HospitalProof(code=given))
+        provisioning_file.find_offer(box.state, given)
     except LanternError as error:
-        return _code_again(error.text(g.language), meant)
+        return _code_again(error.text(g.language))
     box.accounts.forget_failures(_TRY, devices.source())
     box.accounts.first_claim(given)  # so that the label's code also makes the first account
-    return _ask(FirstRequest(file=offer.content.box, code=given))
+    return _ask(FirstRequest(code=given))
 
 
 def _ask(asked: FirstRequest) -> ResponseReturnValue:
-    provisioning_request.ask(here().state, asked)
+    provisioning_request.submit_request(here().state, asked)
     session[_ASKED] = asked.request
     return redirect(url_for("setup.outcome"))
 
@@ -195,7 +189,7 @@ def _ask(asked: FirstRequest) -> ResponseReturnValue:
 def _bundle() -> str:
     """The hospital's bundle: the uploaded file or the pasted text."""
     chosen = request.files.get("hospital_file")
-    data = chosen.read(provisioning_request.MOST_BYTES) if chosen and chosen.filename else b""
+    data = chosen.read(_BUNDLE_BYTES) if chosen and chosen.filename else b""
     return data.decode("ascii", "replace") if data.strip() else request.form.get("hospital", "")
 
 
@@ -225,10 +219,9 @@ def _zones() -> list[str]:
     return sorted(name for name in zoneinfo.available_timezones() if "/" in name and not name.startswith("Etc/"))
 
 
-def _code_again(error: str, meant: str) -> ResponseReturnValue:
-    text = translate(error, g.language)
-    offers = provisioning_files.list_offers(here().state)
-    return render_template("setup_code.html", error=text, offers=offers, box_id=meant), 400
+def _code_again(error: str) -> ResponseReturnValue:
+    offers = provisioning_file.has_offers(here().state)
+    return render_template("setup_code.html", error=translate(error, g.language), offers=offers), 400
 
 
 def _drawn(result: FirstResult) -> str:

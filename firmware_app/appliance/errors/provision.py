@@ -72,16 +72,6 @@ class ProvisioningUndecided(ProvisionError):
     count: int
 
 
-PROVISIONING_MANY = Refusal(
-    ProvisionError,
-    "provision.many",
-    N_(
-        "There are more than {limit} provisioning files there, and the box tries no more than that. Give its id (--id) "
-        "or its own file (--file), or put that file alone on a stick."
-    ),
-)
-
-
 class ProvisioningForged(ProvisionError):
     code = "provision.signature"
     sentence = N_(

@@ -31,7 +31,6 @@ from firmware_app.ingest import stick_handover, stick_receipt
 from firmware_app.ingest.errors import STICK_STOPPED
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
-from firmware_app.ingest.stick_files import search_stick
 from firmware_app.ingest.stick_handover import ReceivedStick, Word
 
 log = logging.getLogger("lantern.stick")
@@ -116,16 +115,9 @@ def farewell(config: Config) -> None:
 def _offer_provisioning(config: Config, state: StateDir, root: Path) -> None:
     """Offer the stick's provisioning files to a new box (docs/decisions/provisioning.md); other boxes ignore them."""
     if config.box.id == UNPROVISIONED and state.provision.is_dir():
-        from firmware_app.appliance import first_start, provisioning_files
+        from firmware_app.appliance import first_start, provisioning_file
 
-        try:
-            shown = search_stick(root)
-            whole = not (shown.unread or shown.overfull)
-        except StickError:  # the stick was pulled; the copying reports it
-            return
-        for reason in provisioning_files.offer_from_stick(
-            root, config, first_start.IdentityPaths.of(config), whole=whole
-        ):
+        for reason in provisioning_file.offer_from_stick(root, config, first_start.IdentityPaths.of(config)):
             log.info("%s", reason.text("en"))
 
 

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from firmware_app.appliance import (
     first_code_screen,
     preparation,
-    provisioning_files,
+    provisioning_file,
     provisioning_request,
     provisioning_service,
 )
@@ -150,7 +150,7 @@ def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: HospitalSit
     (made,) = new_boxes.write_provisioning_files(
         house, "l", [(2, {"box": "clinic-9", "clinic": "西河卫生院"})], tmp_path / "o", 30
     )
-    assert list(provisioning_files.offer_from_stick(made.file.parent, new.config, new.places, whole=True))
+    assert list(provisioning_file.offer_from_stick(made.file.parent, new.config, new.places))
     client = new.app().test_client()
     assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=made.code).location == "/setup/outcome"
@@ -160,22 +160,6 @@ def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: HospitalSit
     claim = new.accounts.claim(made.code)
     assert claim is not None
     assert claim.user is None
-
-
-def test_the_label_finds_its_hospital_s_file_beside_a_stranger_s_for_the_same_box(
-    new: New, house: HospitalSite, tmp_path: Path
-) -> None:
-    stranger = HospitalSite(tmp_path / "stranger")
-    stranger.establish("evil.example", 8883)
-    row = (2, {"box": "clinic-9", "clinic": "西河卫生院"})
-    (made,) = new_boxes.write_provisioning_files(house, "l", [row], tmp_path / "stick/a", 30)
-    new_boxes.write_provisioning_files(stranger, "l", [row], tmp_path / "stick/b", 30)
-    assert len(list(provisioning_files.offer_from_stick(tmp_path / "stick", new.config, new.places, whole=True))) == 2
-    client = new.app().test_client()
-    assert post(client, "/setup", code="2222-2222-2222").status_code == 400
-    assert post(client, "/setup", code=made.code).location == "/setup/outcome"
-    result = new.answered()
-    assert (result.box, result.hospital) == ("clinic-9", house.bundle().fingerprint)
 
 
 def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:

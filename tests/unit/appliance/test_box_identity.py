@@ -1,4 +1,4 @@
-"""`lantern provision`: a box gets its identity once, keeps its secrets, and is completed by its own answer only."""
+"""A box gets its keys once, keeps its secrets, and is completed by its own answer only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from firmware_app.appliance import box_identity
-from firmware_app.appliance.checks.hospital_uplink import examine, status
+from firmware_app.appliance.checks.hospital_uplink import examine
 from firmware_app.appliance.errors import (
     BOX_ID_INVALID,
     ENROLMENT_STRANGER,
@@ -26,7 +26,7 @@ from firmware_app.core.settings import Config, to_toml
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.errors import BUNDLE_INVALID
 from firmware_app.uplink.messages.credentials import load_bundle, parse_signing_key
-from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment
+from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import certificate_authority
 from hospital.hospital_site import HospitalSite
 from tests.machine import Machine
@@ -87,17 +87,6 @@ def test_what_a_provisioning_that_was_cut_off_left_is_not_taken_for_the_box_s_ke
     identity = Path(str(box_identity.make_settings(tmp_path)["uplink"]["identity"]))
     if chips[1] is None:
         assert parse_signing_key(identity.read_bytes()).public_key().public_bytes_raw().hex() == made.verify
-
-
-def test_an_answer_whose_certificate_was_broken_on_the_way_is_refused_in_words(
-    house: HospitalSite, tmp_path: Path
-) -> None:
-    box_identity.begin_identity(tmp_path, "clinic-7", house.bundle_file)
-    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    (tmp_path / "answer").write_bytes(Enrolment("clinic-7", broken).encode())
-    with raises_refusal(BUNDLE_INVALID, match="certificate is broken"):
-        box_identity.complete_identity(tmp_path, tmp_path / "answer")
-    assert not KeyFiles(tmp_path).tls_cert.exists()
 
 
 def test_the_hospitals_answer_completes_this_box_and_no_other(house: HospitalSite, tmp_path: Path) -> None:
@@ -220,17 +209,10 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
         clock.use_clock(before)
 
 
-@pytest.mark.parametrize("name", ["", "Clinic", "../x", "a b", "x" * 41, "HOSPITAL"])
+@pytest.mark.parametrize("name", ["", "Clinic", "../x", "x" * 41])
 def test_a_box_id_is_safe_in_topics_and_certificates(house: HospitalSite, tmp_path: Path, name: str) -> None:
     with raises_refusal(BOX_ID_INVALID):
         box_identity.begin_identity(tmp_path / "line", name, house.bundle_file)
-
-
-def test_a_file_that_is_no_bundle_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text('{"a": 1}')
-    for path in (tmp_path / "x.json", tmp_path / "missing.json"):
-        with raises_refusal(BUNDLE_INVALID, match=path.name):
-            box_identity.begin_identity(tmp_path / "line", "clinic-7", path)
 
 
 def test_between_its_keys_and_its_certificate_a_box_waits_for_the_hospital(house: HospitalSite, tmp_path: Path) -> None:
@@ -248,14 +230,3 @@ def test_between_its_keys_and_its_certificate_a_box_waits_for_the_hospital(house
     enrolled["uplink"]["enabled"] = False  # somebody has switched it off
     assert [check.reason.code for check in examine(Config.model_validate(enrolled), StateDir(tmp_path))] == ["line.off"]
     assert "tls_cert" not in to_toml({"uplink": {"tls_cert": None}})
-
-
-def test_the_doctor_speaks_of_the_line(tmp_path: Path) -> None:
-    state = StateDir(tmp_path)
-    off = Config.model_validate({"state": {"dir": str(tmp_path)}})
-    assert [(check.result, check.reason.code) for check in examine(off, state)] == [("ok", "line.off")]
-    assert status(off, state) is None
-    waits = Config.model_validate({"state": {"dir": str(tmp_path)}, "uplink": {"hospital": "/keys/hospital.json"}})
-    assert [(check.result, check.reason.code) for check in examine(waits, state)] == [("warn", "line.awaited")]
-    on = Config.model_validate({"state": {"dir": str(tmp_path)}, "uplink": {"enabled": True}})
-    assert [(check.result, check.reason.code) for check in examine(on, state)] == [("warn", "line.not_tried")]

@@ -1,0 +1,462 @@
+"""`lantern provision` at a real terminal and from files: asked, checked, agreed to, and only then written."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from firmware_app.appliance import (
+    certificate_authority,
+    first_start,
+    network_name,
+    preparation,
+    provisioning_service,
+    tls_front,
+)
+from firmware_app.appliance.certificate_authority import PageNames
+from firmware_app.appliance.errors import UnitsNotReread
+from firmware_app.appliance.first_start import IdentityPaths
+from firmware_app.appliance.provisioning_answers import Answers, read_time_zone
+from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult, read_result, submit_request
+from firmware_app.appliance.provisioning_service import DONE
+from firmware_app.cases.accounts import Accounts
+from firmware_app.cli.command_line import main
+from firmware_app.core.settings import Config, load_config
+from hospital.hospital_site import HospitalSite
+from tests.shelf import CLINIC, Box, prepared
+
+WAIT_S = 60.0
+ANSWERS = Answers("clinic-7", "Clear River", "en", "Asia/Shanghai", "LANTERN", ("DX1",))
+# As from a shell that somebody sits at: a test that runs in the background inherits a SIGINT that is ignored.
+_MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from firmware_app.cli.command_line import main; sys.exit(main())"
+)
+
+
+class Terminal:
+    """A person at the box's own console."""
+
+    def __init__(self, process: subprocess.Popen[bytes], line: int) -> None:
+        self.process, self._line, self.seen, self._from = process, line, "", 0
+
+    def until(self, pattern: str) -> str:
+        """What was shown since the last answer, as soon as *pattern* is in it."""
+        deadline = time.monotonic() + WAIT_S
+        while not re.search(pattern, self.seen[self._from :]):
+            assert time.monotonic() < deadline, f"{pattern!r} was never shown: {self.seen}"
+            if select.select([self._line], [], [], 1)[0]:
+                try:
+                    self.seen += os.read(self._line, 65536).decode("utf-8", "replace")
+                except OSError:  # the other end is gone
+                    assert re.search(pattern, self.seen[self._from :]), self.seen
+        return self.seen[self._from :]
+
+    def say(self, text: str) -> None:
+        self._from = len(self.seen)
+        os.write(self._line, f"{text}\n".encode())
+
+    def answer(self, *pairs: tuple[str, str]) -> None:
+        for question, text in pairs:
+            self.until(question)
+            self.say(text)
+
+    def ends(self) -> int:
+        return self.process.wait(WAIT_S)
+
+    def leaves(self, how: str) -> int:
+        """Press Ctrl-C or Ctrl-D, as often as it takes: readline misses a signal in the instant before it waits."""
+        for _ in range(6):
+            if how == "ctrl-c":
+                self.process.send_signal(signal.SIGINT)
+            else:
+                os.write(self._line, b"\x04")
+            with suppress(subprocess.TimeoutExpired):
+                return self.process.wait(WAIT_S / 6)
+        raise AssertionError(self.seen)
+
+
+@contextmanager
+def console(folder: Path, *options: str, rows: int = 90, term: str = "dumb") -> Iterator[Terminal]:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (rows, 80))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment = {**inherited, "LANTERN_STATE__DIR": str(folder / "state"), "TERM": term, "LANTERN_LOG": "ERROR"}
+    command = [sys.executable, "-c", _MAIN, "provision", "--write", str(folder / "etc/lantern.toml")]
+    process = subprocess.Popen(
+        [*command, *options], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+    )
+    os.close(theirs)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def places_of(folder: Path) -> IdentityPaths:
+    file = folder / "etc/lantern.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f'[state]\ndir = "{folder / "state"}"\n')
+    return IdentityPaths.of(load_config(file, {}), file)
+
+
+def test_the_answers_make_a_box(house: HospitalSite, tmp_path: Path) -> None:
+    with console(tmp_path) as person:
+        person.answer(
+            ("Language|语言", "fr"),
+            ("Language|语言", "en"),
+            ("Name of the clinic", "Clear River Clinic"),
+            ("Box id", "Clinic 7"),
+            (r"“Clinic 7” cannot be[\s\S]*Box id", "clinic-7"),
+            ("Time zone", "Asia/Urumqi"),
+            ("AE title of this box", ""),
+            ("may send", "DX1, US1"),
+            ("hospital.json", str(tmp_path / "none.json")),
+            (r"cannot be used[\s\S]*hospital.json", str(house.bundle_file)),
+            (house.bundle().fingerprint, "y"),
+            ("Code for the first account", "2345-6789-abcd"),
+        )
+        shown = person.until("Nothing was written")
+        assert files(tmp_path) == []
+        for text in ("Clear River Clinic", "Asia/Urumqi", "DX1, US1", "mqtt.hospital.example:8883"):
+            assert text in shown
+        person.say("y")
+        shown = person.until("2345-6789-ABCD")
+        assert "▀" in shown or "█" in shown
+        assert person.ends() == 0
+    config = load_config(tmp_path / "etc/lantern.toml", {})
+    assert (config.box.id, config.box.name, config.box.language) == ("clinic-7", "Clear River Clinic", "en")
+    assert (config.dicom.ae_title, config.dicom.allowed_calling) == ("LANTERN", ("DX1", "US1"))
+    assert config.uplink.host == "mqtt.hospital.example"
+    assert config.state.dir == tmp_path / "state", "where the keys and accounts were put"
+    accounts = Accounts(tmp_path / "state/accounts/accounts.db")
+    claim = accounts.claim("2345 6789 abcd")
+    assert claim is not None
+    assert claim.user is None
+    accounts.database.close()
+
+
+def test_asked_again_enter_keeps_everything_and_a_small_screen_gets_a_sentence_for_the_code(
+    house: HospitalSite, tmp_path: Path
+) -> None:
+    places = places_of(tmp_path)
+    answers = Answers("clinic-7", "清河卫生院", "en", read_time_zone(), "LANTERN", ("DX1",))
+    first_start.apply_answers(answers, house.bundle(), load_config(places.config, {}), places)
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    with console(tmp_path, "--config", str(places.config), rows=25) as person:
+        person.answer(*[(r"\]: ", "")] * 7)  # the id is not asked again
+        person.until(r"clinic-7[\s\S]*y / N")
+        person.say("y")
+        shown = person.until("make the first account")
+        assert person.ends() == 0
+    assert "█" not in shown
+    assert f"too small for the QR code of {places.keys / 'box.json'}" in shown
+    after = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    assert {name: after[name] for name in before} == before
+
+
+def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(
+    house: HospitalSite, tmp_path: Path
+) -> None:
+    other = HospitalSite(tmp_path / "other")
+    other.establish("other.example", 8883)
+    places = places_of(tmp_path)
+    first_start.apply_answers(ANSWERS, house.bundle(), load_config(places.config, {}), places)
+    with console(tmp_path, "--config", str(places.config)) as person:
+        person.answer(
+            *[(r"\]: ", "")] * 5,
+            ("hospital.json", str(other.bundle_file)),
+            (rf"reports to the hospital {house.bundle().fingerprint}\. .*y / N", "n"),
+            ("hospital.json", str(other.bundle_file)),
+            ("another one from now on.*y / N", "y"),
+            (rf"{other.bundle().fingerprint}.*telephone.*y / N", "y"),
+            ("Code for the first account", ""),
+            (r"other\.example[\s\S]*y / N", "y"),
+        )
+        assert person.ends() == 0
+    assert load_config(tmp_path / "etc/lantern.toml", {}).uplink.host == "other.example"
+
+
+ENTERED = [("Language|语言", "en"), ("Name", "X"), ("Box id", ""), *[(r"\]: ", "")] * 5]
+
+
+@pytest.mark.parametrize(("questions", "end"), [(3, "ctrl-d"), (len(ENTERED), "ctrl-c"), (len(ENTERED), "no")])
+def test_leaving_at_a_question_changes_nothing(tmp_path: Path, questions: int, end: str) -> None:
+    with console(tmp_path) as person:
+        person.answer(*ENTERED[:questions])
+        person.until(r"\]: ")
+        if end == "no":
+            person.say("no")
+        assert (person.ends() if end == "no" else person.leaves(end)) in {1, 130}
+    assert files(tmp_path) == []
+
+
+def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: HospitalSite, tmp_path: Path) -> None:
+    seven, eight = (prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8))
+    before = files(tmp_path)
+    with console(tmp_path, "--file", str(seven.file.parent)) as person:
+        person.until("Code on the label|标签上的")
+        assert person.leaves("ctrl-d") in {1, 130}
+        assert "Traceback" not in person.seen
+    assert files(tmp_path) == before
+    with console(tmp_path, "--file", str(seven.file.parent)) as person:
+        person.answer(("Code on the label|标签上的", eight.code))
+        assert person.ends() == 0
+    assert load_config(tmp_path / "etc/lantern.toml", {}).box.id == "clinic-8"
+
+
+def test_without_a_terminal_a_folder_needs_the_code(house: HospitalSite, tmp_path: Path) -> None:
+    made = [prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8)]
+    box = Box(tmp_path / "box")
+
+    def provision(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file), "--json", *options]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    assert provision().stderr.startswith("provision.console: ")
+    folder = str(made[0].file.parent)
+    assert provision("--file", folder).stderr.startswith("provision.which: ")
+    assert box.config.box.id == "unprovisioned"
+    done = provision("--file", folder, "--code", made[1].code)
+    assert json.loads(done.stdout)["box"] == "clinic-8", done.stderr
+    again = provision("--file", folder)  # from now on its own id decides
+    assert json.loads(again.stdout) == {**json.loads(done.stdout), "code": None, "changed": False}
+
+
+def test_carried_files_give_no_other_hospital(house: HospitalSite, tmp_path: Path) -> None:
+    other = HospitalSite(tmp_path / "other")
+    other.establish("other.example", 8883)
+    box = Box(tmp_path / "box")
+    first_start.apply_answers(ANSWERS, house.bundle(), box.config, box.places)
+    before = box.everything()
+    asked = ["--id", "clinic-7", "--hospital", str(other.bundle_file), "--no-tpm"]
+    assert main(["provision", "--config", str(box.file), *asked]) == 1
+    assert box.everything() == before
+
+
+def by_file(box: Box, house: HospitalSite) -> None:
+    made = prepared(house, box.root / "out")
+    asked = ["--file", str(made.file), "--code", made.code, "--no-tpm", "--config", str(box.file)]
+    assert main(["provision", *asked]) == 0
+
+
+def step_by_step(box: Box, house: HospitalSite) -> None:
+    common = ["--no-tpm", "--write", str(box.file)]
+    assert main(["provision", "--id", CLINIC["box"], "--hospital", str(house.bundle_file), *common]) == 0
+    _, answer = house.enrol(box.places.keys / "box.json")
+    assert main(["provision", "--enrolment", str(answer), *common]) == 0
+
+
+def by_the_first_page(box: Box, house: HospitalSite) -> None:
+    submit_request(box.state, FirstRequest(answers=ANSWERS.as_text()))
+    assert provisioning_service.main(["--config", str(box.file)]) == 0
+
+
+@pytest.mark.parametrize("way", [by_file, step_by_step, by_the_first_page])
+def test_settings_of_the_environment_are_not_written(
+    house: HospitalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[Box, HospitalSite], None]
+) -> None:
+    box = Box(tmp_path / "box", "[viewer]\nport = 8443\n")
+    box.state.provision.mkdir()
+    monkeypatch.setenv("LANTERN_VIEWER__PORT", "9999")
+    monkeypatch.setenv("LANTERN_RETENTION__DAYS", "700")
+    way(box, house)
+    assert box.config.box.id == "clinic-7"
+    assert box.config.viewer.port == 8443, "the file's own setting stays"
+    assert box.config.retention == Config().retention
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("en", "This box is now clinic-7"), ("", "clinic-7")])
+def test_the_console_speaks_the_language_that_was_asked_for_to_the_end(
+    house: HospitalSite,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    asked: str,
+    expected: str,
+) -> None:
+    """The hospital's file makes it a Chinese box; LANTERN_BOX__LANGUAGE is the person at the console."""
+    monkeypatch.delenv("LANTERN_BOX__LANGUAGE", raising=False)
+    if asked:
+        monkeypatch.setenv("LANTERN_BOX__LANGUAGE", asked)
+    by_file(Box(tmp_path / "box"), house)
+    said = capsys.readouterr().out
+    assert expected in said
+    assert (re.search("[\u4e00-\u9fff]", said) is None) == bool(asked)
+
+
+def apply_killed(house: HospitalSite, places: IdentityPaths, last: int) -> bool:
+    """Apply the answers in a child process that is killed at its file operation *last*; True when it came to its end.
+
+    A fork, because a fresh interpreter for each step would take a second.
+    """
+    if (child := os.fork()) == 0:
+        done = [0]
+
+        def stop_at(event: str, arguments: tuple[object, ...]) -> None:
+            if event in ("os.rename", "open") and ".new" in str(arguments[0]):
+                done[0] += 1
+                if done[0] == last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(stop_at)
+        first_start.apply_answers(ANSWERS, house.bundle(), load_config(places.config, {}), places)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return status == 0
+
+
+def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: HospitalSite, tmp_path: Path) -> None:
+    """Whatever is on the disk then, the configuration is whole, names no missing file, and asking again ends it."""
+    steps, ended = 0, False
+    while not ended:
+        steps += 1
+        (tmp_path / str(steps)).mkdir()
+        places = places_of(tmp_path / str(steps))
+        ended = apply_killed(house, places, steps)
+        config = load_config(places.config, {})
+        assert config.box.id in {"unprovisioned", "clinic-7"}
+        if config.box.id == "clinic-7":
+            assert config.uplink.identity is not None
+            assert config.uplink.identity.exists()
+        given = first_start.apply_answers(ANSWERS, house.bundle(), config, places)
+        given.made.prove()
+        assert load_config(places.config, {}).box.id == "clinic-7"
+    assert steps > 8
+
+
+def test_the_label_has_the_address_and_the_fingerprint_or_says_why_not(tmp_path: Path) -> None:
+    places, label = places_of(tmp_path), tmp_path / "label.html"
+    answers = Answers("clinic-7", "清河 <b>卫生院", "en", "Asia/Shanghai", "LANTERN")
+    first_start.apply_answers(answers, None, load_config(places.config, {}), places)
+
+    def printed(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "firmware_app", "provision", "--label", str(label)]
+        command += ["--config", str(places.config), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert json.loads(printed("--json").stdout)["fingerprint"] is None
+    assert "has no certificate yet" in printed().stderr
+    page = label.read_text("utf-8")
+    for text in ("清河 &lt;b&gt;卫生院", "https://lantern-clinic-7.local/", "<svg", "print this label again"):
+        assert text in page
+    names = PageNames(("lantern-clinic-7.local",), ())
+    certificate_authority.prepare_certificates(places.state, names, datetime.now(UTC))
+    assert printed().stderr == ""
+    assert str(certificate_authority.authority_fingerprint(places.state)) in label.read_text("utf-8")
+
+
+# --- what the machine's own programs do not do is said, and the rest is done -----------------------------------------
+
+HANGS, REFUSES = "exec sleep 60", "echo 'Failed: read-only' >&2; exit 1"
+SOON_S = 1.5  # in which a shell begins and ends on a loaded machine
+WORDS = {HANGS: "no answer in 1.5 s", REFUSES: "Failed: read-only", "": "not installed"}
+Installed = Callable[[str, str], None]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
+    """A machine on which there is no program but those that a test puts there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sleep").symlink_to("/bin/sleep")
+    monkeypatch.setenv("PATH", str(folder))
+
+    def put(name: str, script: str) -> None:
+        if script:
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+
+    return put
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    """A box that is the machine."""
+    made = Box(tmp_path / "box")
+    made.state.provision.mkdir()
+    monkeypatch.setattr(first_start, "DEFAULT_PATH", tmp_path / "box" / "etc" / "lantern.toml")
+    monkeypatch.setattr(first_start, "_ZONE_S", SOON_S)
+    assert made.places.machine == made.root, "nothing of the machine that runs the tests is touched"
+    return made
+
+
+@pytest.mark.parametrize("script", WORDS)
+def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
+    machine: Box, installed: Installed, script: str
+) -> None:
+    installed("timedatectl", script)
+    made = machine.ask(FirstRequest(answers=ANSWERS.as_text()))
+    assert (made.reason.code, machine.config.box.id) == (DONE, "clinic-7")
+    (undone,) = made.undone
+    assert undone.code == "provision.zone_not_set"
+    assert WORDS[script] in str(undone.details["detail"])
+    assert read_result(machine.state) == made, "the page shows it too"
+
+
+@pytest.mark.parametrize("script", [HANGS, ""])
+def test_a_box_that_does_not_start_again_says_so_on_its_page(
+    machine: Box, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed("systemctl", script)
+    installed("timedatectl", "exit 0")
+    monkeypatch.setattr(provisioning_service, "_RESTART_S", SOON_S)
+    submit_request(machine.state, FirstRequest(answers=ANSWERS.as_text()))
+    assert provisioning_service.main(["--config", str(machine.file), "--restart"]) == 1
+    result = read_result(machine.state)
+    assert isinstance(result, FirstResult)
+    assert (result.reason.code, [reason.code for reason in result.undone]) == (DONE, ["provision.start_needed"])
+
+
+@pytest.mark.parametrize("script", [HANGS, REFUSES, ""])
+def test_a_network_without_the_name_is_a_sentence(
+    machine: Box, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed("busctl", script)
+    monkeypatch.setattr(network_name, "_ASK_S", SOON_S)
+    monkeypatch.setattr(network_name, "_PATIENCE_S", 0.0)
+    monkeypatch.setenv("LANTERN_STATE__DIR", str(machine.state.root))
+    assert network_name.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("setup.name_not_taken: ")
+    assert WORDS[script] in said
+
+
+def test_units_that_systemd_did_not_reload_are_reloaded_at_the_next_start(
+    installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / preparation.NOT_REREAD
+    mark.touch()
+    installed("systemctl", REFUSES)
+    with pytest.raises(UnitsNotReread):
+        preparation._reload_systemd(tmp_path)
+    assert WORDS[REFUSES] in mark.read_text()
+    installed("systemctl", "exit 0")
+    preparation._reload_systemd(tmp_path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("script", [REFUSES, "", "echo no json"])
+def test_a_machine_that_does_not_name_its_addresses_has_none(installed: Installed, script: str) -> None:
+    installed("ip", script)
+    assert tls_front.list_addresses() == ()
