@@ -98,7 +98,7 @@ def test_only_a_person_at_the_console_gives_another_hospital(
     give(box, other.bundle(), another=True)
     uplink = box.config.uplink
     assert (uplink.host, uplink.enabled, uplink.tls_cert) == ("other.example", False, None)
-    assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
+    assert [check.reason.code for check in examine(box.config, box.state)] == ["line.awaited"]
     enrol(box, other)
     assert box_identity.read_hospital(KeyFiles(box.places.keys).hospital) == other.bundle()
 
