@@ -52,7 +52,7 @@ class IdentityPaths:
 
     @property
     def record(self) -> Path:
-        """The last provisioning file that was taken of each hospital (`signed_file`)."""
+        """The last provisioning file that was taken of each hospital (`provisioning_file`)."""
         return self.config.parent / "provisioned.json"
 
 
