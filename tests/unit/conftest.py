@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -50,6 +51,19 @@ def _cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
     if request.path.name != "test_passwords.py":
         monkeypatch.setattr(passwords, "PasswordHasher", cheap)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_label_codes() -> Iterator[None]:
+    """The code of a label takes a twentieth of a second to stretch, as it must."""
+    dear = hashlib.scrypt
+
+    def cheap(password: bytes, *, n: int, **cost: Any) -> bytes:
+        return dear(password, n=min(n, 16), **cost)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashlib, "scrypt", cheap)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def revoked(site: Place, log: Path, time: dict[str, str]) -> None:
     wait_for(lambda: starts(site) > datetime.now(UTC), because="the list as the wrong clock writes it")
 
 
-@pytest.mark.parametrize("harm", [served, revoked])
+@pytest.mark.parametrize("harm", [served, pytest.param(revoked, marks=pytest.mark.slow)])
 def test_a_clock_that_was_ahead_locks_nobody_out(
     tmp_path: Path, harm: Callable[[Place, Path, dict[str, str]], None]
 ) -> None:

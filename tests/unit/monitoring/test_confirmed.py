@@ -135,7 +135,7 @@ def test_between_its_looks_the_early_rule_says_nothing() -> None:
 
 
 def test_the_cheapest_threshold_falls_as_a_miss_costs_more() -> None:
-    films = clinic(2000, 0.9)
+    films = clinic(1000, 0.9)
     cheap, dear = (operating_point.suggest_threshold(films, cost, 0.3, 0.5) for cost in (1.0, 20.0))
     assert cheap is not None
     assert dear is not None
