@@ -36,7 +36,7 @@ def main() -> int:
         outcome, well = _measure(part, options.quick)
         whole = whole and well
         (folder / f"{part}.json").write_text(outcome.to_json() + "\n", "utf-8")
-        print(f"{page.alone(outcome)}\n  {part} took {time.monotonic() - begun:.0f} s\n", flush=True)
+        print(f"{page.render_part(outcome)}\n  {part} took {time.monotonic() - begun:.0f} s\n", flush=True)
     where = folder / page.NAME if options.quick else page.DEFAULT
     page.write(folder, where)
     print(f"The page is {where.relative_to(harness.REPOSITORY)}.")
@@ -70,7 +70,7 @@ def _measure(part: str, quick: bool) -> tuple[Outcome, bool]:
         process.kill()
         return _nothing(part, quick, f"It did not end within {_MOST_S} s."), False
     if process.returncode == 0:
-        return Outcome.of_json(output), True
+        return Outcome.from_json(output), True
     sentences = (said or "").strip().splitlines() or [f"It ended with status {process.returncode}."]
     return _nothing(part, quick, sentences[-1]), process.returncode == harness.LEFT_OUT_STATUS
 
@@ -81,7 +81,7 @@ def _nothing(part: str, quick: bool, sentence: str) -> Outcome:
         part.capitalize(),
         "This part was not measured.",
         f"python -m bench.{part}",
-        harness.machine(),
+        harness.describe_computer(),
         quick,
         left_out=(sentence,),
     )

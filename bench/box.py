@@ -19,7 +19,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import run_status
 from firmware_app.core.records import Reading, ReadingStatus
 from firmware_app.core.state_dir import StateDir
-from tests.box import LANTERN, environment
+from tests.box import LANTERN, make_environment
 
 READY_S: Final = 60.0
 READ_S: Final = 60.0
@@ -37,7 +37,7 @@ class Box:
     def ready(self, *names: str) -> None:
         """Return when these processes have announced that they are ready."""
         for name in names:
-            harness.await_true(partial(self._said, name), READY_S, f"{name} was ready")
+            harness.await_true(partial(self._has_announced, name), READY_S, f"{name} was ready")
 
     def open(self) -> None:
         """Return when the DICOM port answers."""
@@ -58,7 +58,7 @@ class Box:
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
-    def _said(self, name: str) -> bool:
+    def _has_announced(self, name: str) -> bool:
         return self._alive() and run_status.read_announcement(self.state, name) is not None
 
     def _alive(self) -> bool:
@@ -74,7 +74,7 @@ def start(state: Path, *arguments: str, **settings: str) -> Iterator[Box]:
     begun = time.perf_counter()
     with subprocess.Popen(
         [*LANTERN, "serve", *arguments],
-        env=environment(state, LANTERN_DICOM__PORT=str(port), LANTERN_BOX__USUAL_POPULATION="adult", **settings),
+        env=make_environment(state, LANTERN_DICOM__PORT=str(port), LANTERN_BOX__USUAL_POPULATION="adult", **settings),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=harness.REPOSITORY,
@@ -107,16 +107,16 @@ class Readings:
     def count(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM readings").fetchone()[0])
 
-    def of(self, instance: str) -> bool:
+    def contains(self, instance: str) -> bool:
         """Whether *instance* has been read."""
         return self._connection.execute("SELECT 1 FROM readings WHERE key = ?", (instance,)).fetchone() is not None
 
 
-def all_read(state: StateDir) -> list[Reading]:
+def read_all(state: StateDir) -> list[Reading]:
     """Every reading of the box; ends the bench when one is “cannot judge”, since its time would mean nothing."""
     clinical = ClinicalDatabase(state.clinical_db)
     try:
-        readings = [reading for case in clinical.cases() for reading in case.readings]
+        readings = [reading for case in clinical.load_cases() for reading in case.readings]
     finally:
         clinical.database.close()
     for reading in readings:

@@ -91,7 +91,7 @@ def fill(inbox_db: Path, rows: int) -> None:
             )
             for name in names:
                 origin = Origin(name, "5" * 32, 1, "0" * 16)
-                inbox.hear(Presence(origin, PresenceKind.HEALTH, 1, "1.0.0", 0, 0, 0, 9, None, None, (), ()))
+                inbox.keep_presence(Presence(origin, PresenceKind.HEALTH, 1, "1.0.0", 0, 0, 0, 9, None, None, (), ()))
 
 
 def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
@@ -100,14 +100,14 @@ def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
     def first(inbox: Inbox) -> None:
         receiver_status.read_receiver_status(inbox.connection)
         urgent_cases.urgent(inbox.connection, datetime.now(UTC))
-        inbox.boxes()
-        inbox.aside(20)
+        inbox.list_boxes()
+        inbox.list_aside(20)
 
     def one_box(inbox: Inbox) -> None:
         urgent_cases.list_box_cases(inbox.connection, "county-0", datetime.now(UTC), None)
 
     with closing(Inbox(inbox_db)) as receivers:  # keeps it open, as another process does while the page is shown
-        receivers.boxes()
+        receivers.list_boxes()
         return (
             Row("all that the first page asks", _measure_time(inbox_db, first, times)),
             Row("the page of one box", _measure_time(inbox_db, one_box, times)),
@@ -146,7 +146,7 @@ def _most_mb(process: int) -> float:
 
 
 @contextmanager
-def look_at(port: int, between_s: float | None) -> Iterator[None]:
+def keep_pages_open(port: int, between_s: float | None) -> Iterator[None]:
     """`PAGES` open pages at *port*, each reloaded *between_s* seconds after its answer; None: no page is open."""
     if between_s is None:
         yield

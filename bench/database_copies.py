@@ -45,25 +45,25 @@ def main() -> None:
         path = state.clinical_db
         print(f"clinical.db: {options.cases} cases, {path.stat().st_size / 1e6:.1f} MB")
         ring = backup_ring.BackupRing(state.backup)
-        tell(
+        print_times(
             "a copy into the ring",
             [measure_time(lambda: ring.make(state.databases, _KEEP, 0)) for _ in range(options.rounds)],
         )
         size = sum(file.stat().st_size for file in state.backup.rglob("*") if file.is_file())
-        print(f"the full ring of {len(ring.copies())}: {size / 1e6:.1f} MB")
+        print(f"the full ring of {len(ring.read_copies())}: {size / 1e6:.1f} MB")
         checks = []
         for _ in range(3):
             path.with_name("clinical.db-clean").unlink(missing_ok=True)
             checks.append(measure_time(lambda: rescue.rescue_database(state, path)))
-        tell("check at a start", checks)
+        print_times("check at a start", checks)
         path.write_bytes(b"\xff" * 4096)
-        tell("going on with the copy", [measure_time(lambda: rescue.rescue_database(state, path))])
+        print_times("going on with the copy", [measure_time(lambda: rescue.rescue_database(state, path))])
         state.backup.rename(state.root / "hidden")
         path.write_bytes(b"\xff" * 4096)
-        tell(f"begun anew, {options.cases} films", [measure_time(lambda: rescue.rescue_database(state, path))])
+        print_times(f"begun anew, {options.cases} films", [measure_time(lambda: rescue.rescue_database(state, path))])
 
 
-def tell(what: str, seconds: list[tuple[float, float]]) -> None:
+def print_times(what: str, seconds: list[tuple[float, float]]) -> None:
     wall, processor = (median(values) for values in zip(*seconds, strict=True))
     print(f"{what}: {wall:.2f} s, {processor:.2f} s of processor time (median of {len(seconds)})")
 

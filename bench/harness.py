@@ -119,7 +119,7 @@ def need_tool(name: str, package: str) -> str:
     return path
 
 
-def machine(folder: Path | None = None) -> dict[str, Fact]:
+def describe_computer(folder: Path | None = None) -> dict[str, Fact]:
     """The machine on which a figure was measured, without its name; *folder* is where the bench wrote."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -184,13 +184,13 @@ def publish(
     about = "\n\n".join(text for text in paragraphs if not text.startswith("    ") and "python -m" not in text)
     part = Path(sys.argv[0]).stem
     results = tuple(tables), tuple(goals), tuple(left_out)
-    outcome = Outcome(part, title, about, f"python -m bench.{part}", machine(), options.quick, *results)
+    outcome = Outcome(part, title, about, f"python -m bench.{part}", describe_computer(), options.quick, *results)
     if options.json:
         print(outcome.to_json())
         return
     from bench import page  # and with it Matplotlib, which is not to lie in the memory that a part measures
 
-    print(page.alone(outcome))
+    print(page.render_part(outcome))
 
 
 def progress(text: str) -> None:

@@ -40,7 +40,7 @@ from bench.outcome import Fact, Goal, Table
 from firmware_app import __version__
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
-from tests.wire.line_rig import Place, place
+from tests.wire.line_rig import HospitalRig, run_hospital
 
 _VERSION: Final = f"lantern {__version__}"
 
@@ -56,7 +56,7 @@ def main() -> None:
     mosquitto = harness.need_tool("mosquitto", "mosquitto")
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
         folder = Path(name)
-        with place(folder, with_receiver=False) as site:
+        with run_hospital(folder, with_receiver=False) as site:
             bench = _Bench(folder, site, options.messages)
             bench.prepare()
             variants = [
@@ -68,11 +68,11 @@ def main() -> None:
                 ("SQLite, committed in batches", f"sqlite {sqlite3.sqlite_version}", "commit"),
                 ("mosquitto and a client that only acknowledges", _version(mosquitto), "acknowledge"),
             ):
-                run = partial(bench.drain if measure == "acknowledge" else bench.alone, measure)
+                run = partial(bench.drain if measure == "acknowledge" else bench.measure_alone, measure)
                 variants.append(harness.Variant(f"limit: {name}", version, run, "limit"))
             results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
             looks = [
-                harness.Variant(name, _VERSION, partial(bench.look_at, between_s))
+                harness.Variant(name, _VERSION, partial(bench.measure_with_pages, between_s))
                 for name, between_s in (
                     ("nobody looks", None),
                     ("four open pages, reloaded each second", 1.0),
@@ -82,7 +82,7 @@ def main() -> None:
             looked = harness.alternate(looks, options.rounds, warm_ups=0)
             begun = time.monotonic()
             large = HospitalSite(folder / "large")
-            large.establish("127.0.0.1", 8883)
+            large.set_up("127.0.0.1", 8883)
             county.fill(large.inbox_db, options.rows)
             filled_s = time.monotonic() - begun
             asked, listed_mb = county.ask(large.inbox_db, 50), county.list_all(large, options.rows)
@@ -136,7 +136,7 @@ class _Bench:
     """The hospital, its broker, and the messages that every round sends again into an empty inbox."""
 
     folder: Path
-    site: Place
+    site: HospitalRig
     messages: int
     envelope_bytes: int = 0
 
@@ -164,39 +164,43 @@ class _Bench:
         ingest_parts.subscribe(self.site.house, self.site.port)
         what = "clear" if part == "clear" else "sealed"
         with self._process(f"boxes-{what}") as boxes:
-            _said(boxes, "sent")
+            _read_event_time(boxes, "sent")
             with self._process(part) as worker:
                 _end_with(worker, boxes)
-                begun = _said(worker, "begun")
-                ended = _said(worker, "acknowledged") if part == "acknowledge" else _said(boxes, "answered")
+                begun = _read_event_time(worker, "begun")
+                ended = (
+                    _read_event_time(worker, "acknowledged")
+                    if part == "acknowledge"
+                    else _read_event_time(boxes, "answered")
+                )
         if part != "acknowledge":
             inbox = Inbox(self.site.house.inbox_db)
-            counted, aside = len(inbox.cases()), len(inbox.aside())
+            counted, aside = len(inbox.list_cases()), len(inbox.list_aside())
             inbox.close()
             if (counted, aside) != (self.messages, 0):
                 harness.give_up(f"{counted} of {self.messages} counted, {aside} aside: the time means nothing.")
         return self.messages / (ended - begun)
 
-    def look_at(self, between_s: float | None) -> float:
+    def measure_with_pages(self, between_s: float | None) -> float:
         """Messages a second of `lantern-hospital serve` over a county's inbox, while people look at its page."""
         self._put_back("county.db")
         house, page = self.site.house, harness.free_port()
         ingest_parts.subscribe(house, self.site.port)
         command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(house.root), "--page-port", str(page)]
         with self._process("boxes-sealed") as boxes:
-            _said(boxes, "sent")
-            with county.look_at(page, between_s), self._running("serve", [*command, "--json"]) as receiver:
+            _read_event_time(boxes, "sent")
+            with county.keep_pages_open(page, between_s), self._running("serve", [*command, "--json"]) as receiver:
                 _end_with(receiver, boxes)
                 assert receiver.stdout is not None
                 receiver.stdout.readline()  # the page listens
                 begun = time.monotonic()
-                return self.messages / (_said(boxes, "answered") - begun)
+                return self.messages / (_read_event_time(boxes, "answered") - begun)
 
-    def alone(self, part: str) -> float:
+    def measure_alone(self, part: str) -> float:
         """Messages per second of one part alone."""
         with self._process(part) as worker:
-            begun = _said(worker, "begun")
-            return self.messages / (_said(worker, "done") - begun)
+            begun = _read_event_time(worker, "begun")
+            return self.messages / (_read_event_time(worker, "done") - begun)
 
     def _process(self, part: str) -> AbstractContextManager[subprocess.Popen[str]]:
         where = [str(self.folder), str(self.site.port), str(self.messages)]
@@ -223,7 +227,7 @@ def _end_with(worker: subprocess.Popen[str], boxes: subprocess.Popen[str]) -> No
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _said(process: subprocess.Popen[str], word: str) -> float:
+def _read_event_time(process: subprocess.Popen[str], word: str) -> float:
     """The time at which a process printed *word*."""
     assert process.stdout is not None
     said = (json.loads(line) for line in process.stdout)

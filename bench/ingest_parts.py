@@ -73,7 +73,7 @@ def main() -> None:
     _PARTS[part](Where(Path(folder), int(port), int(messages)))
 
 
-def _say(word: str) -> None:
+def _print_event(word: str) -> None:
     print(json.dumps({"event": word, "at": time.monotonic()}), flush=True)
 
 
@@ -83,7 +83,7 @@ def _box(number: int) -> str:
 
 def provision_boxes(house: HospitalSite, folder: Path, messages: int) -> int:
     """Enrol the boxes and write what they will send, sealed and in the clear; returns the bytes of an envelope."""
-    hospital = parse_seal_key(house.bundle().seal)
+    hospital = parse_seal_key(house.load_bundle().seal)
     for number in range(BOXES):
         keys = folder / _box(number)
         box_identity.begin_identity(keys, _box(number), house.bundle_file)
@@ -159,7 +159,7 @@ def _receivers_client(house: HospitalSite) -> mqtt.Client:
     return _client("lantern-hospital", house.tls / "ca.crt", (house.tls / f"{name}.crt", house.tls / f"{name}.key"))
 
 
-def _kept() -> Properties:
+def _make_session_properties() -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 3600
     return properties
@@ -170,7 +170,7 @@ def subscribe(house: HospitalSite, port: int) -> None:
     subscribed = threading.Event()
     client = _receivers_client(house)
     client.on_subscribe = lambda *_: subscribed.set()
-    client.connect("127.0.0.1", port, clean_start=True, properties=_kept())
+    client.connect("127.0.0.1", port, clean_start=True, properties=_make_session_properties())
     client.subscribe("lantern/v1/up/#", qos=1)
     client.loop_start()
     if not subscribed.wait(_PATIENCE_S):
@@ -189,7 +189,7 @@ def _boxes(what: str, where: Where) -> None:
         receipts.append((message.topic.split("/")[3], bytes(message.payload)))
         waiting[0] -= len(json.loads(message.payload[_RECEIPT_AT:])["taken"])
         if waiting[0] <= 0:
-            _say("answered")
+            _print_event("answered")
             answered.set()
 
     clients = []
@@ -210,11 +210,11 @@ def _boxes(what: str, where: Where) -> None:
             client.publish(f"lantern/v1/up/{_box(number)}/digest", envelope, qos=1)
     for _ in range(where.messages):
         sent.acquire()
-    _say("sent")
+    _print_event("sent")
     if not answered.wait(_PATIENCE_S):
         return
     if what == "sealed":  # the measurement is over
-        key = where.house.bundle().verify_key
+        key = where.house.load_bundle().verify_key
         for box, signed in receipts:
             decode(open_signed(signed, Kind.ACK, box, key), Receipt)
 
@@ -222,7 +222,7 @@ def _boxes(what: str, where: Where) -> None:
 def _receive(where: Where) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    _say("begun")
+    _print_event("begun")
     receiver.Receiver(where.house, host="127.0.0.1", port=where.port).serve(stop, lambda: None)
 
 
@@ -231,11 +231,11 @@ def _receive_clear(where: Where) -> None:
         end = _CLEAR_AT + int.from_bytes(envelope[_CLEAR_AT - 2 : _CLEAR_AT])
         return envelope[_CLEAR_AT:end]
 
-    def unsigned(body: bytes, *_: object) -> bytes:
+    def skip_signing(body: bytes, *_: object) -> bytes:
         return bytes(_RECEIPT_AT) + body
 
     vars(receiver)["open_sealed"] = open_envelope
-    vars(receiver)["sign"] = unsigned
+    vars(receiver)["sign"] = skip_signing
     _receive(where)
 
 
@@ -244,8 +244,8 @@ def _acknowledge(where: Where) -> None:
     client = _receivers_client(where.house)
     pending: list[int] = []
     client.on_message = lambda _client, _data, message: pending.append(message.mid)
-    _say("begun")
-    client.connect("127.0.0.1", where.port, clean_start=False, properties=_kept())
+    _print_event("begun")
+    client.connect("127.0.0.1", where.port, clean_start=False, properties=_make_session_properties())
     left = where.messages
     while left > 0:
         before = len(pending)
@@ -255,20 +255,20 @@ def _acknowledge(where: Where) -> None:
                 client.ack(mid, 1)
             left -= len(pending)
             pending.clear()
-    _say("acknowledged")
+    _print_event("acknowledged")
     client.disconnect()
 
 
 def _open(where: Where) -> None:
     house = where.house
     keys, inbox = keyring.load_keys(house.keys), Inbox(house.inbox_db)
-    boxes = inbox.verify_keys()
+    boxes = inbox.load_verify_keys()
     envelopes = [(_box(number), list(_read(where.folder / _box(number) / "sealed"))) for number in range(BOXES)]
-    _say("begun")
+    _print_event("begun")
     for box, sealed in envelopes:
         for envelope in sealed:
             receiver.open_message(envelope, box, Kind.DIGEST, keys, boxes)
-    _say("done")
+    _print_event("done")
 
 
 def _commit(where: Where) -> None:
@@ -279,13 +279,13 @@ def _commit(where: Where) -> None:
     inbox.create()
     bodies = [_body(seq % BOXES, seq) for seq in range(where.messages)]
     rows = [(decode_up(body), body) for body in bodies]
-    _say("begun")
+    _print_event("begun")
     for at in range(0, len(rows), receiver.BATCH_MESSAGES):
         with inbox.transaction():
             for message, body in rows[at : at + receiver.BATCH_MESSAGES]:
                 assert isinstance(message, Summary)
                 inbox.count(message, body, body)
-    _say("done")
+    _print_event("done")
 
 
 _PARTS: Final[dict[str, Callable[[Where], None]]] = {

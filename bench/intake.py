@@ -45,7 +45,7 @@ def main() -> None:
                 True,
             ),
         ):
-            installed, missing = receivers.peers(fork=fork)
+            installed, missing = receivers.find_peers(fork=fork)
             absent += [sentence for sentence in missing if sentence not in absent]
             tables.append(_table(title, storescu, folders, [receivers.lantern(), *installed], folder / "work", options))
     harness.publish(options, "Intake", tables, _goals(tables), absent)

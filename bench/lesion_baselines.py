@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measure_discrimination(
         "numbers of the outline, images with a lesion", *(with_lesion(one) for one in (learnt, test))
     )
-    measure_discrimination("numbers of the image, all images", *((one, of_images(one)) for one in (learnt, test)))
+    measure_discrimination("numbers of the image, all images", *((one, describe_images(one)) for one in (learnt, test)))
     return 0
 
 
@@ -78,7 +78,7 @@ def average_outline(learnt: FilmSet, test: FilmSet) -> None:
         marks.append(lesions.mark(resize(mask.astype(np.float32), truth.shape), truth, 0.5))
     told = lesions.measure_lesions(marks, [film.patient for film in test.films])
     print(
-        f"the average outline: Dice {_number(told.dice, told.dice_ci)} over {sum(bool(one.hits) for one in marks)} "
+        f"the average outline: Dice {_number(told.dice, told.dice_ci)} over {sum(bool(mark.hits) for mark in marks)} "
         f"images with a lesion, {told.lesions.hits} of {told.lesions.n} lesions marked at {told.false_per_film:.2f} "
         f"false marks an image, {told.clean.hits} of {told.clean.n} images without a lesion left without a mark"
     )
@@ -120,14 +120,14 @@ def with_lesion(films: FilmSet) -> tuple[FilmSet, Numbers]:
     """The films with an outlined lesion, and the (N, K) numbers of the largest one."""
     kept, rows = [], []
     for film in films.films:
-        row = of_outline(film)
+        row = describe_outline(film)
         if row is not None:
             kept.append(film)
             rows.append(row)
     return FilmSet(films.name, films.positive, tuple(kept)), np.array(rows)
 
 
-def of_outline(film: Film) -> list[float] | None:
+def describe_outline(film: Film) -> list[float] | None:
     """Share of the image, axis ratio, place, greys inside, around and their difference; ``None`` without a lesion."""
     mask = film.outline()
     axes = None if mask is None else measure_outline(lesion_outlines.trace_outline(mask.astype(np.float32), 0.5))
@@ -151,7 +151,7 @@ def of_outline(film: Film) -> list[float] | None:
     ]
 
 
-def of_images(films: FilmSet) -> Numbers:
+def describe_images(films: FilmSet) -> Numbers:
     """(N, K): mean and spread of the greys, share of black, the aspect."""
     rows = []
     for film in films.films:
@@ -168,7 +168,7 @@ def _greys(film: Film) -> NDArray[np.float32]:
 
 def _average(masks: Sequence[Mask]) -> Mask:
     """(64, 64): the mean of masks, cut where its mean Dice on them is best."""
-    small = np.stack([resize(one.astype(np.float32), GRID) >= 0.5 for one in masks])
+    small = np.stack([resize(mask.astype(np.float32), GRID) >= 0.5 for mask in masks])
     mean = small.mean(axis=0)
     best = max(CUTS, key=lambda cut: float(np.mean([dice(mean >= cut, one) for one in small])))
     return np.asarray(mean >= best)

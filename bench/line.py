@@ -22,10 +22,10 @@ from bench.outcome import Fact, Table
 from firmware_app import __version__
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.box_reports import decode_up
-from firmware_app.uplink.messages.envelope import key_id, open_sealed, seal
+from firmware_app.uplink.messages.envelope import compute_key_id, open_sealed, seal
 from firmware_app.uplink.messages.summary import Kind
 from firmware_app.uplink.outbox import Outbox
-from tests.wire.line_rig import make_case, place, wait_for
+from tests.wire.line_rig import make_case, run_hospital, wait_for
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     harness.need_tool("mosquitto", "mosquitto")
     summary = ingest_parts.summary("clinic-7", 7, 93)
     signer, hospital = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
-    private = {key_id(hospital.public_key()): hospital}
+    private = {compute_key_id(hospital.public_key()): hospital}
     envelope = seal(summary.encode(), Kind.ALERT, "clinic-7", signer, hospital.public_key())
     count, library = options.summaries, f"cryptography {cryptography.__version__}"
     variants = [
@@ -68,7 +68,7 @@ def _each(times: int, work: Callable[[], object]) -> float:
 
 
 def _drain(summaries: int) -> float:
-    with tempfile.TemporaryDirectory(prefix="lantern-bench-") as folder, place(Path(folder)) as site:
+    with tempfile.TemporaryDirectory(prefix="lantern-bench-") as folder, run_hospital(Path(folder)) as site:
         box = site.box("clinic-7")
         for number in range(summaries):
             make_case(box.clinical, number, Priority.ROUTINE)

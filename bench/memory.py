@@ -40,7 +40,7 @@ _REST_S: Final = 3.0
 def main() -> None:
     options = harness.parse(harness.parser(rounds=(3, 1, "starts of each")))
     storescu = harness.need_tool("storescu", "dcmtk")
-    installed, absent = receivers.peers()
+    installed, absent = receivers.find_peers()
     peers = [peer for peer in installed if not peer.environment]
     whole: dict[str, list[float]] = {}
     parts: dict[str, list[float]] = {}
@@ -84,7 +84,7 @@ def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[st
 def _provision(work: Path) -> dict[str, str]:
     """Settings of a box with keys, a certificate and a hospital, whose broker's port is closed."""
     house = HospitalSite(work / "hospital")
-    house.establish("127.0.0.1", harness.free_port())
+    house.set_up("127.0.0.1", harness.free_port())
     state = StateDir(work / "state")
     state.prepare()
     box_identity.begin_identity(state.line_keys, "clinic-7", house.bundle_file)

@@ -90,13 +90,13 @@ def main() -> None:
     again = [file for file in files if file.runtime == OBEYS_ONEDNN]
     asked: dict[tuple[str, Path | str, Size], Variant] = {}
     for file in files:
-        asked[file.name, file.path, file.size] = _of_file(options.times, file)
+        asked[file.name, file.path, file.size] = _make_file_variant(options.times, file)
     for file in again:
-        asked[f"{file.name}, older", file.path, file.size] = _of_file(options.times, file, OLDER)
+        asked[f"{file.name}, older", file.path, file.size] = _make_file_variant(options.times, file, OLDER)
         asked[f"{file.name}, {APP}", file.path, file.size] = _by_app(options.times, file)
     for name, size in peers:
-        asked[name, "", size] = _of_peer(options.times, name, size)
-        asked[f"{name}, older", "", size] = _of_peer(options.times, name, size, OLDER)
+        asked[name, "", size] = _make_peer_variant(options.times, name, size)
+        asked[f"{name}, older", "", size] = _make_peer_variant(options.times, name, size, OLDER)
     results = dict(zip(asked, harness.alternate(list(asked.values()), options.rounds), strict=True))
     tables: list[Table] = []
     goals: list[Goal] = []
@@ -136,7 +136,7 @@ def _packs(folder: Path) -> Iterator[list[File]]:
         for runtime in registry.list_available_runtimes():
             for precision in ("fp32", "fp16", "int8"):
                 try:
-                    file, described = pack.artefact(runtime, precision), pack.described(runtime, precision)
+                    file, described = pack.artefact(runtime, precision), pack.find_artefact(runtime, precision)
                 except PackArtefactMissing:
                     continue
                 weight = described.bytes + sum(one.bytes for one in described.files)
@@ -151,7 +151,7 @@ def _peers_of(pack: Pack) -> tuple[str, ...]:
     return (OF_ORGAN if pack.manifest.section.output.organ else PYRAMID,)
 
 
-def _of_file(times: int, file: File, environment: Mapping[str, str] | None = None) -> Variant:
+def _make_file_variant(times: int, file: File, environment: Mapping[str, str] | None = None) -> Variant:
     run = partial(_median, file.runtime, file.path, file.size, times, environment)
     return Variant(f"{file.pack}: {file.name}", _version(file.runtime), run)
 
@@ -161,7 +161,7 @@ def _by_app(times: int, file: File) -> Variant:
     return Variant(f"{file.pack}: {file.name}, by {APP}", _version(file.runtime), run, "peer")
 
 
-def _of_peer(times: int, name: str, size: Size, environment: Mapping[str, str] | None = None) -> Variant:
+def _make_peer_variant(times: int, name: str, size: Size, environment: Mapping[str, str] | None = None) -> Variant:
     run = partial(_median, PYTORCH, name, size, times, environment)
     return Variant(PEERS[name], _version(PYTORCH), run, "peer")
 
@@ -217,7 +217,7 @@ def _ratios(files: Mapping[File, Result], peers: Mapping[str, Result]) -> list[R
     pairs = [
         (f"{file.runtime} int8 against its fp32", plain, result)
         for file, result in files.items()
-        if file.precision == "int8" and (plain := _of(files, file.runtime, "fp32")) is not None
+        if file.precision == "int8" and (plain := _find_result(files, file.runtime, "fp32")) is not None
     ]
     if plain_best is not None:
         name = f"{best.name} against {plain_best.name}, each the quickest"
@@ -236,7 +236,7 @@ def _goals(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterato
         yield Goal(f"{quickest}, against {PEERS[name]}", result.median / quick, WANTED[name], "×", at_least=True)
     if TEACHER not in peers:
         return
-    plain = _of(files, best.runtime, "fp32")
+    plain = _find_result(files, best.runtime, "fp32")
     if plain is not None:
         yield Goal(f"{quickest}, against FP32 in the same runtime", plain.median / quick, 2.0, "×", at_least=True)
     for path, weight in {file.path: file.bytes for file in files if file.precision == "int8"}.items():
@@ -248,7 +248,7 @@ def _quickest(files: Mapping[File, Result], precision: str) -> File | None:
     return min(candidates, key=lambda file: files[file].median) if candidates else None
 
 
-def _of(files: Mapping[File, Result], runtime: str, precision: str) -> Result | None:
+def _find_result(files: Mapping[File, Result], runtime: str, precision: str) -> Result | None:
     return next(
         (result for file, result in files.items() if (file.runtime, file.precision) == (runtime, precision)), None
     )

@@ -108,7 +108,7 @@ class Outcome:
         return json.dumps(tree, ensure_ascii=False)
 
     @classmethod
-    def of_json(cls, text: str) -> Self:
+    def from_json(cls, text: str) -> Self:
         """The outcome that was written as *text*; raises ValueError for anything else."""
         tree: dict[str, Any] = json.loads(text)
         if tree.pop("schema", None) != SCHEMA:

@@ -32,14 +32,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DEFAULT, help="the page; its plot lies beside it")
     options = parser.parse_args()
     if options.folder.is_file():
-        options.out.write_text(alone(Outcome.of_json(options.folder.read_text("utf-8"))), "utf-8")
+        options.out.write_text(render_part(Outcome.from_json(options.folder.read_text("utf-8"))), "utf-8")
     else:
         write(options.folder, options.out)
 
 
 def write(folder: Path, out: Path) -> None:
     """Make the page *out*, and the plot beside it, of the JSON files in *folder*."""
-    outcomes = [Outcome.of_json(path.read_text("utf-8")) for path in folder.glob("*.json")]
+    outcomes = [Outcome.from_json(path.read_text("utf-8")) for path in folder.glob("*.json")]
     outcomes.sort(key=lambda outcome: (*_ORDER, outcome.part).index(outcome.part))
     picture = out.with_suffix(".svg")
     out.write_text(_render("Performance", outcomes, _common(outcomes), picture.name), "utf-8")
@@ -48,7 +48,7 @@ def write(folder: Path, out: Path) -> None:
         picture.write_text(plot.draw(plotted), "utf-8")
 
 
-def alone(outcome: Outcome) -> str:
+def render_part(outcome: Outcome) -> str:
     """One part as a page of its own."""
     return _render(outcome.title, [outcome], {}, "")
 

@@ -82,7 +82,7 @@ def _whole(film: Film, work: Path, count: int) -> tuple[float, PackIdentity]:
         first, begun = readings.count(), time.perf_counter()
         harness.await_true(lambda: readings.count() >= count, _MOST_S, f"{count} films were read")
         seconds = time.perf_counter() - begun
-    identity = box.all_read(state)[0].pack
+    identity = box.read_all(state)[0].pack
     assert identity is not None
     return (count - first) / seconds, identity
 

@@ -46,16 +46,16 @@ def main() -> None:
         folder = Path(name)
         with box.start(folder / "state", LANTERN_PACKS__DIR=str(options.packs)) as served:
             served.ready("gateway", "reader", "viewer")
-            _waits(served.state, film, folder, _WARM_UPS, 0)
-            identity = _identity(box.all_read(served.state))
+            _measure_waits(served.state, film, folder, _WARM_UPS, 0)
+            identity = _identity(box.read_all(served.state))
             path = film.write(0, folder / "bare.dcm")
             for block in range(_BLOCKS):
                 count = -(-options.rounds // _BLOCKS)
-                waits += _waits(served.state, film, folder, count, _WARM_UPS + block * count)
+                waits += _measure_waits(served.state, film, folder, count, _WARM_UPS + block * count)
                 measured = bare.measure("steps", options.packs, identity, Config().reader.threads, path, count)
                 for step, values in measured.items():
                     steps.setdefault(step, []).extend(values)
-            readings = box.all_read(served.state)[_WARM_UPS:]
+            readings = box.read_all(served.state)[_WARM_UPS:]
     _publish(film, waits, readings, steps, options)
 
 
@@ -70,7 +70,7 @@ def _identity(readings: Sequence[Reading]) -> PackIdentity:
     return readings[0].pack
 
 
-def _waits(state: StateDir, film: Film, folder: Path, count: int, first: int) -> list[float]:
+def _measure_waits(state: StateDir, film: Film, folder: Path, count: int, first: int) -> list[float]:
     """Milliseconds from the door's answer to the reading, film by film; each is handed in when the last is read."""
     clinical = ClinicalDatabase(state.clinical_db)
     door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=4096)
@@ -79,7 +79,7 @@ def _waits(state: StateDir, film: Film, folder: Path, count: int, first: int) ->
         for number in range(first + 1, first + count + 1):
             instance = door.accept_file(film.write(number, folder / "film.dcm")).instance
             begun = time.perf_counter()
-            harness.await_true(partial(readings.of, instance), box.READ_S, "the film was read", 0.0005)
+            harness.await_true(partial(readings.contains, instance), box.READ_S, "the film was read", 0.0005)
             waits.append(1e3 * (time.perf_counter() - begun))
             harness.progress(f"film {number}: {waits[-1]:.0f} ms")
     clinical.database.close()

@@ -72,13 +72,13 @@ def lantern() -> Receiver:
         config.write_text(f'[state]\ndir = "{folder / "state"}"\n[dicom]\nhost = "127.0.0.1"\nport = {port}\n', "utf-8")
         return [sys.executable, "-m", "firmware_app", "serve", "--only", "gateway", "--config", str(config)]
 
-    def held(folder: Path) -> int:
+    def count_images(folder: Path) -> int:
         return len(list((folder / "state" / "images").rglob("*.dcm")))
 
-    return Receiver("Lantern (durable)", f"Lantern {__version__}", command, held, kind="lantern")
+    return Receiver("Lantern (durable)", f"Lantern {__version__}", command, count_images, kind="lantern")
 
 
-def peers(*, fork: bool = False) -> tuple[list[Receiver], list[str]]:
+def find_peers(*, fork: bool = False) -> tuple[list[Receiver], list[str]]:
     """The peers that are installed, each as it comes and without Nagle, and a sentence for each that is not.
 
     storescp serves one association after the other; *fork* is its switch for several at once.
@@ -123,11 +123,11 @@ def _orthanc() -> Receiver | None:
         config.write_text(json.dumps({"Name": "bench", **places, **yes_no}), "utf-8")
         return [tool, str(config)]
 
-    def held(folder: Path) -> int:
+    def count_images(folder: Path) -> int:
         stored = [path for path in (folder / "store").rglob("*") if path.is_file() and len(path.name) == 36]
         return sum(is_dicom(path) for path in stored)
 
-    return Receiver("Orthanc", first_line([tool, "--version"]), command, held)
+    return Receiver("Orthanc", first_line([tool, "--version"]), command, count_images)
 
 
 def first_line(command: list[str]) -> str:

@@ -46,23 +46,23 @@ class Film:
 
 def large() -> Film:
     """A film of a detector's usual size: 1841 × 1955, 15 bits, 7.2 MB."""
-    return _made(1841, 1955, 15)
+    return _make_film(1841, 1955, 15)
 
 
 def small() -> Film:
     """A film of a cheap detector's size: 1024 × 1024, 12 bits, 2.1 MB."""
-    return _made(1024, 1024, 12)
+    return _make_film(1024, 1024, 12)
 
 
-def _made(columns: int, rows: int, bits: int) -> Film:
+def _make_film(columns: int, rows: int, bits: int) -> Film:
     with Image.open(GREYS) as image:
         greys = np.asarray(image.convert("F").resize((columns, rows), Image.Resampling.BICUBIC))
     pixels = (np.clip(greys, 0, 255) * ((1 << bits) - 1) / 255).astype(np.uint16)
     dataset = films.film(pixels, BitsStored=bits, HighBit=bits - 1, PatientAge="003Y")
-    return _mark(f"made by code, {columns} × {rows}", dataset)
+    return _set_marks(f"made by code, {columns} × {rows}", dataset)
 
 
-def _mark(title: str, dataset: pydicom.Dataset) -> Film:
+def _set_marks(title: str, dataset: pydicom.Dataset) -> Film:
     for keyword, mark in _MARKS.items():
         setattr(dataset, keyword, _uid(mark, 0))
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

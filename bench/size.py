@@ -64,9 +64,9 @@ def _sizes(environment: Path) -> dict[str, float]:
     """MB of each installed distribution, `name version` → size."""
     [packages] = environment.glob("lib/python*/site-packages")
     return {
-        f"{one.metadata['Name']} {one.version}": _megabytes(one)
-        for one in distributions(path=[str(packages)])
-        if one.metadata["Name"].lower() not in _TOOLS
+        f"{distribution.metadata['Name']} {distribution.version}": _megabytes(distribution)
+        for distribution in distributions(path=[str(packages)])
+        if distribution.metadata["Name"].lower() not in _TOOLS
     }
 
 

@@ -25,7 +25,7 @@ from PIL import Image
 from bench import harness, sent_films
 from bench.outcome import Fact, Goal, Row, Table
 from firmware_app import __version__
-from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, synthetic_film
+from tests.browser.clinic import PASSWORD, BrowserUser, Clinic, clinic, synthetic_film
 from tests.films import film, save, shapes
 from tests.peers import REPOSITORY, lacking
 
@@ -93,22 +93,22 @@ def main() -> None:
     if packages := lacking("chromium", "chromedriver", "storescu"):
         harness.leave_out(f"needs Debian package {', '.join(packages)}")
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
-        person = Person(Path(name))
+        person = BrowserUser(Path(name))
         try:
             tables = _measure(box, person, Path(name), rounds)
             sent = {row.name: row.samples[0] for row in tables[-1].rows}
-            goals = [*_weights(sent), *_presses(box, person, Path(name)), *_series(box, person, Path(name))]
+            goals = [*_weights(sent), *_count_presses(box, person, Path(name)), *_series(box, person, Path(name))]
         finally:
             person.close()
     harness.publish(options, "Viewer", tables, goals)
 
 
-def _measure(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Table]:
+def _measure(box: Clinic, person: BrowserUser, folder: Path, rounds: int) -> list[Table]:
     person.screen(1366, 768)
     person.claim(box.url, box.first_code(), "doctor")
     person.find("#lists")
-    seconds = [_seen(box, person, folder, number) for number in range(rounds + 1)][1:]
-    box.push(sent_films.large().write(1, folder / "large.dcm"))
+    seconds = [_measure_arrival(box, person, folder, number) for number in range(rounds + 1)][1:]
+    box.send_images(sent_films.large().write(1, folder / "large.dcm"))
     person.driver.get(box.url + "/")
     person.open_row("Nobody")
     weights = {"page of a case, without its film": person.driver.execute_script(_WEIGHT)}
@@ -147,17 +147,17 @@ def _aside(
     return Table.aside(title, unit, (Row(name, values, version=_VERSION) for name, values in rows.items()), facts)
 
 
-def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
+def _measure_arrival(box: Clinic, person: BrowserUser, folder: Path, number: int) -> float:
     """Seconds from the start of storescu until the worklist, untouched, shows the patient with a result."""
     attributes = {"PatientName": f"Round {number:03d}.", "PatientAge": "003Y"}
     path = synthetic_film(folder, f"{number}.dcm", sent_films.GREYS, **attributes)
     begun = time.perf_counter()
-    box.push(path)
+    box.send_images(path)
     person.row(f"Round {number:03d}.")
     return time.perf_counter() - begun
 
 
-def _on_a_slow_line(box: Clinic, person: Person, rounds: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _on_a_slow_line(box: Clinic, person: BrowserUser, rounds: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Seconds from the click on the row to the film on the screen, and to all its greys; nothing is cached."""
     line = {"offline": False, "latency": _LINE_DELAY_MS, "uploadThroughput": -1}
     person.driver.execute_cdp_cmd("Network.enable", {})
@@ -179,7 +179,7 @@ def _on_a_slow_line(box: Clinic, person: Person, rounds: int) -> tuple[tuple[flo
     return tuple(first), tuple(full)
 
 
-def _alternative(box: Clinic, person: Person, rounds: int) -> tuple[int, int, tuple[float, ...]]:
+def _alternative(box: Clinic, person: BrowserUser, rounds: int) -> tuple[int, int, tuple[float, ...]]:
     """(bytes of the PNG, bytes of its greys deflated, milliseconds for decoding and deflating on the box)."""
     url = str(person.driver.execute_script("return document.querySelector('.image').dataset.frame"))
     path = box.state / "display" / url.split("/")[-2] / "frame-000.png"
@@ -204,7 +204,7 @@ def _weights(kilobytes: dict[str, float]) -> list[Goal]:
     ]
 
 
-def _series(box: Clinic, person: Person, folder: Path) -> list[Goal]:
+def _series(box: Clinic, person: BrowserUser, folder: Path) -> list[Goal]:
     """Slices a second from a warm cache, each drawn before the next is asked for, and what the tab then holds."""
     greys = shapes(1, _SIDE_PX, _SIDE_PX, 1200)
     one: dict[str, Any] = {
@@ -222,12 +222,12 @@ def _series(box: Clinic, person: Person, folder: Path) -> list[Goal]:
         place: dict[str, Any] = {"ImagePositionPatient": [0, 0, 5 * at], "InstanceNumber": at + 1}
         made = film(greys + at, BitsStored=12, HighBit=11, **place, **one, **who)
         paths.append(save(folder, f"slice-{at}.dcm", made))
-    box.push(*paths)
+    box.send_images(*paths)
     person.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _ROOMY})
     person.driver.get(box.url + "/?tab=cannot-judge")
     person.open_row("Three Hundred")
     person.driver.set_script_timeout(180)
-    person.until(lambda: person.find("#frame").get_attribute("max") == str(_SLICES - 1) or _again(person))
+    person.until(lambda: person.find("#frame").get_attribute("max") == str(_SLICES - 1) or _reload(person))
     kept = int(person.driver.execute_async_script(_WARM, _SLICES))
     rate = float(person.driver.execute_async_script(_SCROLL, _STEPS))
     tab = max(process.memory_full_info().uss for process in _renderers(person))
@@ -237,18 +237,18 @@ def _series(box: Clinic, person: Person, folder: Path) -> list[Goal]:
     ]
 
 
-def _again(person: Person) -> bool:
+def _reload(person: BrowserUser) -> bool:
     """Load the page again: the series may still be coming."""
     person.driver.refresh()
     return False
 
 
-def _presses(box: Clinic, person: Person, folder: Path) -> list[Goal]:
+def _count_presses(box: Clinic, person: BrowserUser, folder: Path) -> list[Goal]:
     """Presses of the mouse, and of keys, from the log-in to the first verdict, and for each patient after it."""
     for name in ("First", "Second", "Third", "Fourth"):
         who = {"PatientName": f"Press {name}.", "PatientAge": "003Y"}
         path = synthetic_film(folder, f"{name}.dcm", sent_films.GREYS, **who)
-        box.push(path)
+        box.send_images(path)
         person.driver.get(box.url)
         person.row(f"Press {name}.")
     said = []
@@ -260,7 +260,7 @@ def _presses(box: Clinic, person: Person, folder: Path) -> list[Goal]:
         press(person, "#lists a.row", "n")
         pressed, counts = 1, []
         for _ in range(2):
-            _agree(person, press)
+            _press_verdict(person, press)
             counts.append(pressed + 1)
             pressed = 0
         said += [
@@ -270,7 +270,7 @@ def _presses(box: Clinic, person: Person, folder: Path) -> list[Goal]:
     return said
 
 
-def _agree(person: Person, press: Callable[[Person, str, str], None]) -> None:
+def _press_verdict(person: BrowserUser, press: Callable[[BrowserUser, str, str], None]) -> None:
     """A verdict, which leads to the next patient."""
     person.find(".choices button")
     before = person.driver.current_url
@@ -278,15 +278,15 @@ def _agree(person: Person, press: Callable[[Person, str, str], None]) -> None:
     person.until(lambda: person.driver.current_url != before)
 
 
-def _click(person: Person, selector: str, _key: str) -> None:
+def _click(person: BrowserUser, selector: str, _key: str) -> None:
     person.press(selector)
 
 
-def _key(person: Person, _selector: str, key: str) -> None:
+def _key(person: BrowserUser, _selector: str, key: str) -> None:
     person.driver.switch_to.active_element.send_keys(key)
 
 
-def _renderers(person: Person) -> list[psutil.Process]:
+def _renderers(person: BrowserUser) -> list[psutil.Process]:
     """The browser's processes that hold pages."""
     driver = psutil.Process(person.driver.service.process.pid)
     found = []

@@ -237,7 +237,7 @@ def _follow(options: argparse.Namespace) -> int:
             )
         where = options.recipe.resolve()
         run = RecipeRun(recipe=recipe, near=where.parent, data=options.data, work=work, feedback=fed, file=where.name)
-        with device.using(getattr(options, "device", "auto"), getattr(options, "workers", 0)) as machine:
+        with device.use_device(getattr(options, "device", "auto"), getattr(options, "workers", 0)) as machine:
             if set(options.steps) & set(FITS):
                 print(f"{recipe.pack}: {machine}", file=sys.stderr, flush=True)
             for name in options.steps:
@@ -254,7 +254,7 @@ def _pretrain(options: argparse.Namespace) -> int:
     from converters.pretraining import pretrain
     from converters.workflow import device
 
-    with device.using("auto"), device.memory_kept():
+    with device.use_device("auto"), device.memory_kept():
         print(pretrain.pretrain(load_pretraining(options.plan), options.data, options.out))
     return 0
 

@@ -64,7 +64,7 @@ class Recipe(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_its_task(cls, tables: Any) -> Any:
+    def _parse_task_settings(cls, tables: Any) -> Any:
         """Give the table that is called after the task to the task's own model."""
         if not isinstance(tables, dict) or not isinstance(key := tables.get("task", "classify"), str):
             return tables
@@ -111,12 +111,12 @@ class Recipe(Table):
         _check_input(self)
         task = tasks.get(self.task)
         task.check(self)
-        _check_own_heads(self, one_finding=self.task == "classify" and not task.of(self).reads_labels)
-        if self.abstain.error is not None and task.of(self).reads_labels:
+        _check_own_heads(self, one_finding=self.task == "classify" and not task.configure(self).reads_labels)
+        if self.abstain.error is not None and task.configure(self).reads_labels:
             raise ValueError("[abstain] error is for one finding that a film shows or not")
-        if self.operating_point.standardise and (self.task != "classify" or task.of(self).reads_labels):
+        if self.operating_point.standardise and (self.task != "classify" or task.configure(self).reads_labels):
             raise ValueError('[operating_point] standardise is for task = "classify" with one finding')
-        if task.of(self).reads_labels != (self.data.positive is None):
+        if task.configure(self).reads_labels != (self.data.positive is None):
             raise ValueError("[data] positive names the class of a film that shows the one finding, and only that")
         return self
 

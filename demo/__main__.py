@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from demo import broker, samples, site, tables
-from demo.stage import DemoFailed, DemoStage, stage
+from demo.stage import DemoFailed, DemoStage, open_stage
 from firmware_app.cli.terminal import NOT_DIAGNOSTIC
 
 _WAIT_S: Final = 120.0
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--broker", choices=broker.KINDS, help="default: mosquitto where it is installed")
     options = parser.parse_args(arguments)
     try:
-        with stage() as made:
-            _play(made, options.broker, stays=not options.once)
+        with open_stage() as made:
+            _run_demo(made, options.broker, stays=not options.once)
     except KeyboardInterrupt:
         print("\nStopped; everything the demo made is removed.")
         return 130 if options.once else 0
@@ -35,37 +35,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _play(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
+def _run_demo(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
     begun = time.monotonic()
     made.say(f"A clinic's box and a hospital, both temporary, in {made.folder}. {NOT_DIAGNOSTIC}\n")
-    chosen = samples.samples()
-    place = site.find(made, wanted_broker)
+    chosen = samples.load_samples()
+    place = site.set_up_site(made, wanted_broker)
     made.say(f"Ready after {time.monotonic() - begun:.1f} s.\n")
 
     made.say(f"{len(chosen)} images go to LANTERN on port {place.dicom_port}, as an X-ray machine would send them.")
     studies = samples.send(chosen, place.dicom_port)
-    read = _readings(made, studies)
-    made.say(f"What the box says:\n\n{tables.readings(chosen, read)}\n")
+    read = _await_readings(made, studies)
+    made.say(f"What the box says:\n\n{tables.format_readings(chosen, read)}\n")
     made.say("Synthetic films come from no patient.\n")
 
-    received = _summaries(made, studies)
+    received = _await_summaries(made, studies)
     made.say("What the hospital gets: no image, no name, no patient id, no age, and times only to the hour.")
     made.show(("lantern-hospital", "summaries", "--dir", "hospital", "--json"))
-    made.say(f"\n{tables.summaries(received)}\n")
+    made.say(f"\n{tables.format_summaries(received)}\n")
 
     made.say(f"The hospital holds every summary, {time.monotonic() - begun:.1f} s after the start.\n")
 
     made.say("A doctor's account, and the one-time code with which she chooses her password:")
-    code = site.one_time_code(made)
+    code = site.create_doctor(made)
     if stays:
-        _stay(made, place, code)
+        _wait_for_interrupt(made, place, code)
     else:  # the viewer is closed before anyone could open its address
         made.say(
             "\nBoth are removed now. Without ONCE=1 they stay, with the viewer to open and the code to type there."
         )
 
 
-def _stay(made: DemoStage, place: site.Site, code: str) -> None:
+def _wait_for_interrupt(made: DemoStage, place: site.Site, code: str) -> None:
     port = place.viewer_port
     address = f"http://127.0.0.1:{port}/claim"
     made.say(f"\nThe viewer      {address}   user: {site.DOCTOR}   one-time code: {code}")
@@ -78,26 +78,26 @@ def _stay(made: DemoStage, place: site.Site, code: str) -> None:
     signal.pause()
 
 
-def _readings(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:
+def _await_readings(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:
     """The case of each study once all have been read."""
     case_of: dict[str, dict[str, Any]] = {}
 
     def all_read() -> bool:
-        case_of.update({case["study_instance_uid"]: case for case in site.cases(made)})
+        case_of.update({case["study_instance_uid"]: case for case in site.list_cases(made)})
         return all(study in case_of and case_of[study]["revision"] > 0 for study in studies)
 
     made.wait_until(all_read, _WAIT_S, f"not every image was read within {_WAIT_S:.0f} s.", _PAUSE_S)
     return [case_of[study] for study in studies]
 
 
-def _summaries(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:
+def _await_summaries(made: DemoStage, studies: Sequence[str]) -> list[dict[str, Any]]:
     """What the hospital holds, once that is every revision of every case."""
     received: list[dict[str, Any]] = []
 
     def all_there() -> bool:
-        received[:] = site.summaries(made)
+        received[:] = site.list_summaries(made)
         there = {(row["case"], row["revision"]) for row in received}
-        sent = [case for case in site.cases(made) if case["study_instance_uid"] in studies]
+        sent = [case for case in site.list_cases(made) if case["study_instance_uid"] in studies]
         return all((case["case"], number) in there for case in sent for number in range(1, case["revision"] + 1))
 
     sentence = f"the hospital does not hold every summary after {_WAIT_S:.0f} s."

@@ -11,16 +11,16 @@ import shutil
 import sys
 from typing import Final
 
-from demo.stage import DemoFailed, DemoStage, Running, answers
+from demo.stage import BackgroundProcess, DemoFailed, DemoStage, is_listening
 
 KINDS: Final = ("mosquitto", "embedded")
 _START_S: Final = 15.0
 _CONFIG: Final = "hospital/broker/mosquitto.conf"
 
 
-def start(stage: DemoStage, port: int, wanted: str | None = None) -> Running:
+def start(stage: DemoStage, port: int, wanted: str | None = None) -> BackgroundProcess:
     """A broker on *port* for the hospital in the stage's folder; returns before it listens.  Raises `DemoFailed`."""
-    program = _mosquitto()
+    program = _find_mosquitto()
     if wanted == "mosquitto" and program is None:
         raise DemoFailed("mosquitto is not installed; on Debian: apt install mosquitto.")
     if program is None or wanted == "embedded":
@@ -34,9 +34,9 @@ def start(stage: DemoStage, port: int, wanted: str | None = None) -> Running:
 
 def wait(stage: DemoStage, port: int) -> None:
     """Return when the broker listens; raises `DemoFailed`."""
-    stage.wait_until(lambda: answers(port), _START_S, f"the broker does not listen on port {port}.")
+    stage.wait_until(lambda: is_listening(port), _START_S, f"the broker does not listen on port {port}.")
 
 
-def _mosquitto() -> str | None:
+def _find_mosquitto() -> str | None:
     """The program's path; Debian keeps it where only root looks."""
     return shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))

@@ -45,7 +45,7 @@ class DemoImage:
     dataset: Dataset
 
 
-def _real_samples() -> list[DemoImage]:
+def _load_real_images() -> list[DemoImage]:
     try:
         import data_store
     except ImportError:
@@ -55,7 +55,7 @@ def _real_samples() -> list[DemoImage]:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _GoldenSelection:
     """Which golden images of a shipped pack are sent, and with which header."""
 
     pack: str
@@ -69,38 +69,40 @@ class _Drawn:
 
 
 _DRAWN: Final = (
-    _Drawn(
+    _GoldenSelection(
         "chest-xray-child", "child of 3", ComputedRadiographyImageStorage, "CR", "CHEST", "AP", "003Y", (False, True)
     ),
-    _Drawn("breast-ultrasound", "breast, 50 years", UltrasoundImageStorage, "US", "BREAST", "", "050Y", (True,)),
+    _GoldenSelection(
+        "breast-ultrasound", "breast, 50 years", UltrasoundImageStorage, "US", "BREAST", "", "050Y", (True,)
+    ),
 )
 
 
-def draw() -> list[DemoImage]:
+def load_golden_images() -> list[DemoImage]:
     """The golden images of the shipped packs that are sent, as objects."""
-    return [sample for kind in _DRAWN for sample in _of_pack(kind)]
+    return [sample for kind in _DRAWN for sample in _load_pack_images(kind)]
 
 
-def _of_pack(drawn: _Drawn) -> list[DemoImage]:
+def _load_pack_images(drawn: _GoldenSelection) -> list[DemoImage]:
     pack = next((p for p in pack_folder.list_packs(pack_folder.shipped_packs_dir()) if p.name == drawn.pack), None)
     if pack is None:
         raise DemoFailed(f"the pack {drawn.pack} is missing from this installation.")
     finding = pack.manifest.findings[0]
     images = [
-        (_probability(golden.expected["fp32"], finding.code) >= finding.threshold, pack.folder / golden.path)
+        (_find_probability(golden.expected["fp32"], finding.code) >= finding.threshold, pack.folder / golden.path)
         for golden in pack.manifest.golden
         if golden.kind == "sample" and golden.path
     ]
     chosen = [next(path for positive, path in images if positive is wanted) for wanted in drawn.answers]
-    return [DemoImage(f"{drawn.title}, {path.stem}", "synthetic", _object(path, drawn)) for path in chosen]
+    return [DemoImage(f"{drawn.title}, {path.stem}", "synthetic", _make_object(path, drawn)) for path in chosen]
 
 
-def _probability(expected: Any, code: str) -> float:
+def _find_probability(expected: Any, code: str) -> float:
     """A finding's probability in what a golden case expects, with lesions beside it or without."""
     return float(expected.get("findings", expected)[code])
 
 
-def _object(path: Path, drawn: _Drawn) -> Dataset:
+def _make_object(path: Path, drawn: _GoldenSelection) -> Dataset:
     """The golden PNG at *path* as an object of *drawn*'s SOP class (PS3.3 A.2, A.6), with an invented patient."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L"), np.uint8)
@@ -126,9 +128,9 @@ def _object(path: Path, drawn: _Drawn) -> Dataset:
     return made
 
 
-def samples() -> list[DemoImage]:
+def load_samples() -> list[DemoImage]:
     """Everything that is sent; raises `DemoFailed` when it is not installed."""
-    return [*_real_samples(), *draw()]
+    return [*_load_real_images(), *load_golden_images()]
 
 
 def send(chosen: list[DemoImage], port: int) -> list[str]:

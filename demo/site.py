@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from demo import broker
-from demo.stage import DemoFailed, DemoStage, Running, free_port
+from demo.stage import BackgroundProcess, DemoFailed, DemoStage, find_free_port
 from firmware_app.core import run_status
 
 BOX: Final = "demo-clinic"
@@ -45,16 +45,16 @@ class Site:
     hospital_page: str
 
 
-def find(stage: DemoStage, wanted_broker: str | None) -> Site:
+def set_up_site(stage: DemoStage, wanted_broker: str | None) -> Site:
     """Set up both sides; returns when all their processes are ready.  Raises `DemoFailed`."""
-    port = free_port()
+    port = find_free_port()
     stage.say("The hospital makes its keys and starts its broker:")
     at_hospital = ("--dir", "hospital", "--json")
     stage.run("lantern-hospital", "keys", "new", "--host", "127.0.0.1", "--port", str(port), *at_hospital)
     broker.start(stage, port, wanted_broker)
 
     stage.say("\nThe box makes its own keys, the hospital enrols it, the box takes the answer:")
-    (stage.folder / CONFIG).write_text(_SETTINGS.format(folder=stage.folder, language=language()), "utf-8")
+    (stage.folder / CONFIG).write_text(_SETTINGS.format(folder=stage.folder, language=choose_language()), "utf-8")
     of_box = ("--config", CONFIG, "--json")
     (asked,) = stage.run("lantern", "provision", "--id", BOX, "--hospital", "hospital/hospital.json", *of_box)
     (enrolled,) = stage.run("lantern-hospital", "enrol", "box/line/box.json", *at_hospital)
@@ -72,36 +72,36 @@ def find(stage: DemoStage, wanted_broker: str | None) -> Site:
     return _wait(stage, hospital, box)
 
 
-def language() -> str:
+def choose_language() -> str:
     """The language of the box's sentences, chosen as its setting is: by `LANTERN_BOX__LANGUAGE`."""
     return os.environ.get("LANTERN_BOX__LANGUAGE", "en")
 
 
-def one_time_code(stage: DemoStage) -> str:
+def create_doctor(stage: DemoStage) -> str:
     """A code with which the demo's doctor chooses a password in the browser."""
     (answer,) = stage.run("lantern", "user", "add", DOCTOR, "--role", "doctor", "--config", CONFIG, "--json")
     return str(answer["code"])
 
 
-def cases(stage: DemoStage) -> list[dict[str, Any]]:
+def list_cases(stage: DemoStage) -> list[dict[str, Any]]:
     """The box's cases, as `lantern case list` prints them."""
     return [case for case in stage.ask("lantern", "case", "list", "--config", CONFIG, "--json") if case["case"]]
 
 
-def summaries(stage: DemoStage) -> list[dict[str, Any]]:
+def list_summaries(stage: DemoStage) -> list[dict[str, Any]]:
     """The summaries that the hospital has opened and counted, as `lantern-hospital summaries` prints them."""
     return stage.ask("lantern-hospital", "summaries", "--dir", "hospital", "--json")
 
 
-def _wait(stage: DemoStage, hospital: Running, box: Running) -> Site:
+def _wait(stage: DemoStage, hospital: BackgroundProcess, box: BackgroundProcess) -> Site:
     ready: dict[str, dict[str, Any]] = {}
     page: list[str] = []
 
     def is_ready() -> bool:
-        page[:] = [event["page"] for event in hospital.events() if event["event"] == "listening"]
-        events = box.events()
+        page[:] = [event["page"] for event in hospital.read_events() if event["event"] == "listening"]
+        events = box.read_events()
         if gone := [event for event in events if event["event"] == "ended"]:
-            raise DemoFailed(f"{gone[0]['process']} ended with status {gone[0]['status']}.\n{box.last_words()}")
+            raise DemoFailed(f"{gone[0]['process']} ended with status {gone[0]['status']}.\n{box.read_log_end()}")
         ready.update({event["process"]: event for event in events if event["event"] == "ready"})
         return bool(page) and {*run_status.PROCESSES, "uplink"} <= ready.keys()
 

@@ -32,19 +32,19 @@ class DemoFailed(Exception):
 
 
 @dataclass
-class Running:
+class BackgroundProcess:
     """A process in the background; its output goes to a file of the stage."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
-    def events(self) -> list[dict[str, Any]]:
+    def read_events(self) -> list[dict[str, Any]]:
         """The JSON lines that it has printed so far."""
         whole = self.log.read_text("utf-8", "replace").rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
-    def last_words(self) -> str:
+    def read_log_end(self) -> str:
         """The end of its log, to be shown when something went wrong."""
         lines = self.log.read_text("utf-8", "replace").splitlines()[-8:]
         return "\n".join(f"    {self.name}: {line}" for line in lines)
@@ -57,7 +57,7 @@ class DemoStage:
     folder: Path
     out: IO[str]
     environment: Mapping[str, str]
-    running: list[Running] = field(default_factory=list)
+    running: list[BackgroundProcess] = field(default_factory=list)
 
     def run(self, *command: str) -> list[dict[str, Any]]:
         """Show *command*, run it to its end, and return the JSON lines it printed.  Raises `DemoFailed`."""
@@ -67,7 +67,7 @@ class DemoStage:
     def ask(self, *command: str) -> list[dict[str, Any]]:
         """`run` without showing the command, for polling."""
         done = subprocess.run(
-            _argv(command),
+            _build_argv(command),
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -80,14 +80,14 @@ class DemoStage:
             raise DemoFailed(f"“{shlex.join(command)}” ended with status {done.returncode}:\n{done.stderr.strip()}")
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def start(self, name: str, *command: str, shown: bool = True) -> Running:
+    def start(self, name: str, *command: str, shown: bool = True) -> BackgroundProcess:
         """Start *command*, which runs until the demo ends.  Ctrl-C reaches only the demo, which ends all in order."""
         if shown:
             self.show((*command, "&"))
         log = self.folder / f"{name}.log"
         with log.open("wb") as handle:
             process = subprocess.Popen(
-                _argv(command),
+                _build_argv(command),
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -95,7 +95,7 @@ class DemoStage:
                 stderr=handle,
                 start_new_session=True,
             )
-        self.running.append(Running(name, process, log))
+        self.running.append(BackgroundProcess(name, process, log))
         return self.running[-1]
 
     def show(self, command: Sequence[str]) -> None:
@@ -115,7 +115,7 @@ class DemoStage:
         while not what():
             ended = [running for running in self.running if running.process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                said = [running.last_words() for running in ended or self.running]
+                said = [running.read_log_end() for running in ended or self.running]
                 sentence = f"{ended[0].name} ended with status {ended[0].process.returncode}." if ended else otherwise
                 raise DemoFailed("\n".join([sentence, *said]))
             time.sleep(pause_s)
@@ -133,13 +133,13 @@ class DemoStage:
 
 
 @contextmanager
-def stage() -> Iterator[DemoStage]:
+def open_stage() -> Iterator[DemoStage]:
     """A new stage, removed when the block ends in any way."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        signal.signal(number, _exit_on_signal)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     folder = Path(tempfile.mkdtemp(prefix="lantern-demo-"))
-    made = DemoStage(folder, sys.stdout, _environment(folder))
+    made = DemoStage(folder, sys.stdout, _build_environment(folder))
     try:
         yield made
     finally:
@@ -148,14 +148,14 @@ def stage() -> Iterator[DemoStage]:
         made.close()
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A port of 127.0.0.1 that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Whether a process listens on *port* of 127.0.0.1."""
     try:
         socket.create_connection(("127.0.0.1", port), 0.5).close()
@@ -164,16 +164,16 @@ def answers(port: int) -> bool:
     return True
 
 
-def _leave(number: int, _frame: object) -> None:
+def _exit_on_signal(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _argv(command: Sequence[str]) -> list[str]:
+def _build_argv(command: Sequence[str]) -> list[str]:
     module = _MODULES.get(command[0])
     return [sys.executable, "-m", module, *command[1:]] if module else list(command)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _build_environment(folder: Path) -> dict[str, str]:
     """The caller's environment without settings of another box: only the demo's lantern.toml counts.
 
     Temporary files go into *folder* as well (onnxruntime leaves one), so that they are removed with it.

@@ -10,11 +10,11 @@ from demo.samples import DemoImage
 _MARK: Final = 8  # characters of a case reference: enough to find it in both tables
 
 
-def readings(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]]) -> str:
+def format_readings(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]]) -> str:
     """One line for each sample, then the reasons of those that could not be judged."""
     rows = [("case", "image", "", "result", "probability", "threshold", "pack", "runtime", "ms")]
     for sample, case in zip(samples, cases, strict=True):
-        rows.append((case["case"][:_MARK], sample.title, sample.origin, *_result(case["readings"][0])))
+        rows.append((case["case"][:_MARK], sample.title, sample.origin, *_format_result(case["readings"][0])))
     reasons = {
         f"{reading['reason']['code']}: {reading['reason']['text']}"
         for case in cases
@@ -24,7 +24,7 @@ def readings(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]]) -> s
     return "\n".join([_align(rows), "", *sorted(reasons)])
 
 
-def summaries(received: Sequence[dict[str, Any]]) -> str:
+def format_summaries(received: Sequence[dict[str, Any]]) -> str:
     """One line for each case revision that the hospital has opened."""
     rows = [("case", "revision", "priority", "kind", "finding", "quality", "pack", "hour (UTC)")]
     for row in received:
@@ -52,7 +52,7 @@ def _align(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def _result(reading: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
+def _format_result(reading: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     milliseconds = f"{reading['milliseconds']['total']:.0f}"
     if reading["status"] == "cannot-judge":
         return f"cannot judge: {reading['reason']['code']}", "", "", "", "", milliseconds

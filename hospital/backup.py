@@ -55,21 +55,21 @@ class RestoreResult:
     serial: int
 
 
-def write_backup(house: HospitalSite, target: Path) -> Path:
+def write_backup(site: HospitalSite, target: Path) -> Path:
     """Write the backup to *target*, or into it when it is a folder; returns the file, which only its owner may read.
 
     Raises `COPY_NOT_MADE` or `KEYS_MISSING`.
     """
-    house.bundle()
+    site.load_bundle()
     now = datetime.now(UTC)
     file = target / f"lantern-hospital-{now:%Y%m%d-%H%M%S}.tar" if target.is_dir() else target
     part, snapshot = (file.with_name(f".{file.name}.{ending}") for ending in ("part", "inbox"))
     try:
         keyring.write_private(snapshot, b"")
-        copies.write_snapshot(house.inbox_db, snapshot)
+        copies.write_snapshot(site.inbox_db, snapshot)
         keyring.write_private(part, b"")
         with part.open("r+b") as handle:
-            _write(house, snapshot, handle, now)
+            _write(site, snapshot, handle, now)
             handle.flush()
             os.fsync(handle.fileno())
         part.rename(file)
@@ -82,69 +82,69 @@ def write_backup(house: HospitalSite, target: Path) -> Path:
     return file
 
 
-def _write(house: HospitalSite, snapshot: Path, handle: IO[bytes], now: datetime) -> None:
+def _write(site: HospitalSite, snapshot: Path, handle: IO[bytes], now: datetime) -> None:
     digests = {}
     with tarfile.open(fileobj=handle, mode="w") as archive:
-        files = [path for pattern in _FILES for path in sorted(house.root.glob(pattern)) if path.is_file()]
+        files = [path for pattern in _FILES for path in sorted(site.root.glob(pattern)) if path.is_file()]
         for path in [*files, snapshot]:
-            name = _INBOX if path is snapshot else path.relative_to(house.root).as_posix()
+            name = _INBOX if path is snapshot else path.relative_to(site.root).as_posix()
             with path.open("rb") as content:
                 digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
                 content.seek(0)
-                archive.addfile(_member(name, path.stat().st_size), content)
+                archive.addfile(_make_member(name, path.stat().st_size), content)
         listing = json.dumps({"made": now.isoformat(timespec="seconds"), "sha256": digests}).encode()
-        archive.addfile(_member(_LIST, len(listing)), io.BytesIO(listing))
+        archive.addfile(_make_member(_LIST, len(listing)), io.BytesIO(listing))
 
 
-def _member(name: str, size: int) -> tarfile.TarInfo:
+def _make_member(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o600
     return member
 
 
-def restore_backup(house: HospitalSite, file: Path) -> RestoreResult:
+def restore_backup(site: HospitalSite, file: Path) -> RestoreResult:
     """Put the backup *file* into the folder of *house*, which holds no hospital, and make it usable.
 
     `hospital.json` is written last, so a restore that was killed can be repeated. Raises `COPY_UNUSABLE`,
     `RestoreOccupied`, `CLOCK_BEHIND_BACKUP` or `HOSPITAL_SERVING`.
     """
-    if house.bundle_file.exists():
-        raise RestoreOccupied(path=str(house.root))
-    keyring.make_folder(house.root, 0o700)
+    if site.bundle_file.exists():
+        raise RestoreOccupied(path=str(site.root))
+    keyring.make_folder(site.root, 0o700)
     try:
-        with house.serving(), tarfile.open(file, "r:") as archive:
+        with site.hold_serving_lock(), tarfile.open(file, "r:") as archive:
             made = _verify_archive(archive)
             if datetime.now(UTC) < made:
                 raise CLOCK_BEHIND_BACKUP(made=f"{made:%Y-%m-%d %H:%M}")
             for ending in ("-wal", "-shm"):  # of a restore that was killed: the log of another file
-                house.inbox_db.with_name(house.inbox_db.name + ending).unlink(missing_ok=True)
+                site.inbox_db.with_name(site.inbox_db.name + ending).unlink(missing_ok=True)
             for member in archive.getmembers():
                 if member.name not in (_LIST, _BUNDLE):
-                    _unpack(archive, member, house.root)
+                    _unpack(archive, member, site.root)
             bundle = archive.extractfile(_BUNDLE)
             assert bundle is not None  # `_verify_archive` read it
-            return _make_usable(house, decode(bundle.read().strip(), HospitalBundle), made)
+            return _make_usable(site, decode(bundle.read().strip(), HospitalBundle), made)
     except (OSError, tarfile.TarError) as error:
         raise COPY_UNUSABLE(path=str(file), detail=str(error)[:200]) from None
     except _Unusable as error:
         raise COPY_UNUSABLE(path=str(file), detail=str(error)) from None
 
 
-def restore_in_place(house: HospitalSite) -> RestoreResult:
+def restore_in_place(site: HospitalSite) -> RestoreResult:
     """Make a folder usable that was itself restored from a plain copy.  Raises `KEYS_MISSING` or `HOSPITAL_SERVING`."""
-    with house.serving():
-        return _make_usable(house, house.bundle(), None)
+    with site.hold_serving_lock():
+        return _make_usable(site, site.load_bundle(), None)
 
 
-def _make_usable(house: HospitalSite, before: HospitalBundle, made: datetime | None) -> RestoreResult:
+def _make_usable(site: HospitalSite, before: HospitalBundle, made: datetime | None) -> RestoreResult:
     """Give the folder a sealing key that boxes take, and the broker's files; last its public bundle."""
-    keyring.replace_seal(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
-    house.renew_list()
-    house.write_broker(before.port)
-    with closing(house.open_inbox()) as inbox:
-        boxes = len(inbox.verify_keys())
+    keyring.replace_seal(site.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
+    site.renew_list()
+    site.write_broker(before.port)
+    with closing(site.open_inbox()) as inbox:
+        boxes = len(inbox.load_verify_keys())
         cases: int = inbox.connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]
-    fresh = house.publish(before.host, before.port)
+    fresh = site.publish(before.host, before.port)
     return RestoreResult(f"{made:%Y-%m-%d %H:%M} UTC" if made else "", boxes, cases, fresh.serial)
 
 

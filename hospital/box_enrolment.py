@@ -79,7 +79,7 @@ def find_labelled_box(inbox: Inbox, body: bytes) -> str | None:
     return box if row is not None else None
 
 
-def receive_request(house: HospitalSite, inbox: Inbox, token: str, body: bytes) -> RequestOutcome:
+def receive_request(site: HospitalSite, inbox: Inbox, token: str, body: bytes) -> RequestOutcome:
     """Take a request in.  It costs one scrypt where the box has a label; the caller limits how often."""
     try:
         request = decode(body, EnrolRequest)
@@ -95,7 +95,7 @@ def receive_request(house: HospitalSite, inbox: Inbox, token: str, body: bytes) 
             connection.execute("UPDATE label_codes SET token = ? WHERE box = ?", (token, box))
         return RequestOutcome.ANSWERED
     try:
-        request.prove(derive_label_code(load_code_secret(house), box))
+        request.check_proof(derive_label_code(load_code_secret(site), box))
     except LanternError:
         return RequestOutcome.STRANGE
     if row["used_at"] is not None or row["expires"] < time.time():
@@ -133,7 +133,7 @@ def list_waiting_boxes(inbox: Inbox) -> list[WaitingBox]:
     return [WaitingBox(row["box"], row["received_at"]) for row in rows]
 
 
-def enrol_by_label_code(house: HospitalSite, code: str, actor: Actor, source: str = "") -> BoxBundle:
+def enrol_by_label_code(site: HospitalSite, code: str, actor: Actor, source: str = "") -> BoxBundle:
     """Enrol the box whose label has *code*, which a person has typed at *source*, an address.
 
     Wrong codes are counted by source, so that nobody uses up the tries of another; at the console they are not limited,
@@ -142,11 +142,11 @@ def enrol_by_label_code(house: HospitalSite, code: str, actor: Actor, source: st
     Raises `LABEL_CODES_TRIED`, `LABEL_CODE_WRONG`, `LABEL_CODE_USED`, `LABEL_CODE_EXPIRED`, `ENROLMENT_AWAITED`, and
     what `HospitalSite.enrol` raises; then no box was enrolled, and the code is as good as before.
     """
-    with closing(house.open_inbox()) as inbox:
+    with closing(site.open_inbox()) as inbox:
         number = _take_try(inbox, actor, source)
-        box = _find_box_of_code(house, inbox, code)
+        box = _find_box_of_code(site, inbox, code)
         try:
-            made = _enrol_waiting_box(house, inbox, box, code)
+            made = _enrol_waiting_box(site, inbox, box, code)
         except LanternError as error:
             _correct_audit(inbox, number, f"refused {error.code}", box)
             raise
@@ -154,7 +154,7 @@ def enrol_by_label_code(house: HospitalSite, code: str, actor: Actor, source: st
     return made
 
 
-def _enrol_waiting_box(house: HospitalSite, inbox: Inbox, box: str, code: str) -> BoxBundle:
+def _enrol_waiting_box(site: HospitalSite, inbox: Inbox, box: str, code: str) -> BoxBundle:
     row = inbox.connection.execute("SELECT expires, used_at FROM label_codes WHERE box = ?", (box,)).fetchone()
     if row["used_at"] is not None:
         raise LABEL_CODE_USED(box=box)
@@ -162,15 +162,15 @@ def _enrol_waiting_box(house: HospitalSite, inbox: Inbox, box: str, code: str) -
         raise LABEL_CODE_EXPIRED(box=box, ends=f"{datetime.fromtimestamp(row['expires'], UTC):%Y-%m-%d %H:%M} UTC")
     asked = inbox.connection.execute("SELECT token, body FROM enrol_requests WHERE box = ?", (box,)).fetchone()
     if asked is None:
-        raise ENROLMENT_AWAITED(box=box, port=enrolment_port(house.bundle().port))
+        raise ENROLMENT_AWAITED(box=box, port=enrolment_port(site.load_bundle().port))
     request = decode(asked["body"], EnrolRequest)
-    key = request.prove(code)
-    written = house.admit(request.box, certificate_authority.parse_box_key(request.box.tls))
+    key = request.check_proof(code)
+    written = site.admit(request.box, certificate_authority.parse_box_key(request.box.tls))
     try:
         enrolment = decode(written.read_bytes().strip(), Enrolment)
     except OSError as error:
         raise BUNDLE_INVALID(path=str(written), detail=error.strerror or str(error)) from None
-    answer = EnrolAnswer.made(asked["body"], house.bundle(), enrolment, key)
+    answer = EnrolAnswer.create(asked["body"], site.load_bundle(), enrolment, key)
     with inbox.transaction() as connection:
         used = connection.execute(
             "UPDATE label_codes SET used_at = ?, request = ?, answer = ?, token = ? WHERE box = ? AND used_at IS NULL",
@@ -195,9 +195,9 @@ def _take_try(inbox: Inbox, actor: Actor, source: str) -> int:
         return _add_to_audit(inbox, actor, _TRIED, "", source)
 
 
-def _find_box_of_code(house: HospitalSite, inbox: Inbox, code: str) -> str:
+def _find_box_of_code(site: HospitalSite, inbox: Inbox, code: str) -> str:
     """The box whose label has *code*; every label is compared, so that the time tells nothing."""
-    secret, typed, found = load_code_secret(house), normalize_code(code).encode("utf-8", "replace"), ""
+    secret, typed, found = load_code_secret(site), normalize_code(code).encode("utf-8", "replace"), ""
     for row in inbox.connection.execute("SELECT box FROM label_codes"):
         if hmac.compare_digest(normalize_code(derive_label_code(secret, row["box"])).encode(), typed):
             found = row["box"]

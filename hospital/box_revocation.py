@@ -50,45 +50,45 @@ class RevocationResult:
     reason: str
 
 
-def revoke_box(house: HospitalSite, box: str, address: tuple[str, int] | None = None) -> RevocationResult:
+def revoke_box(site: HospitalSite, box: str, address: tuple[str, int] | None = None) -> RevocationResult:
     """Close the row of *box*, revoke all its certificates and end its connection at the broker.
 
     The broker is at *address*; by default on this machine, where it runs here, or else where boxes reach it.
     Raises `BOX_UNKNOWN` or `KEYS_MISSING`.
     """
-    bundle = house.bundle()
+    bundle = site.load_bundle()
     if address is not None:
         addresses = [address]
     else:
-        local = broker.find_broker_address(house.broker)
+        local = broker.find_broker_address(site.broker)
         addresses = [*([local] if local else []), (bundle.host, bundle.port)]
-    inbox = house.open_inbox()
+    inbox = site.open_inbox()
     try:
-        if box not in inbox.verify_keys():
+        if box not in inbox.load_verify_keys():
             raise BOX_UNKNOWN(box=box)
         inbox.revoke(box)
-        house.box_bundle(box).unlink(missing_ok=True)
+        site.box_bundle_path(box).unlink(missing_ok=True)
     finally:
         inbox.close()
-    house.update_acl()
-    house.renew_list()
+    site.update_acl()
+    site.renew_list()
     with tempfile.TemporaryDirectory() as folder:
-        refused, good = (_make_client(house, box, Path(folder) / name) for name in ("refused", "good"))
-        certificates = certificate_authority.list_issued_certificates(house.tls, box, house.enrolment(box))
-        fresh = certificate_authority.revoke_certificates(house.tls, certificates)
-        certificate_authority.revoke_certificates(house.tls, [refused[1]])
-        broker.reread(house.broker)
+        refused, good = (_make_client(site, box, Path(folder) / name) for name in ("refused", "good"))
+        certificates = certificate_authority.list_issued_certificates(site.tls, box, site.enrolment_path(box))
+        fresh = certificate_authority.revoke_certificates(site.tls, certificates)
+        certificate_authority.revoke_certificates(site.tls, [refused[1]])
+        broker.reread(site.broker)
         for host, port in addresses:
-            answer, reason = _try_revocation(house, refused[0], good[0], host, port)
+            answer, reason = _try_revocation(site, refused[0], good[0], host, port)
             if answer in (RevocationCheck.IN_FORCE, RevocationCheck.NOT_READ):
                 break
         # Its key is gone with this block.  mosquitto does not always outlive a reload, so the next one will do.
-        certificate_authority.revoke_certificates(house.tls, [good[1]])
+        certificate_authority.revoke_certificates(site.tls, [good[1]])
     return RevocationResult(fresh, answer, f"{host}:{port}", reason)
 
 
 def _try_revocation(
-    house: HospitalSite, refused: ssl.SSLContext, good: ssl.SSLContext, host: str, port: int
+    site: HospitalSite, refused: ssl.SSLContext, good: ssl.SSLContext, host: str, port: int
 ) -> tuple[RevocationCheck, str]:
     """Come with a certificate on the list until the broker, which may be reading it yet, refuses that; then with a good
     one, which ends the connection of the box.  Returns the answer, and why the broker was not reached."""
@@ -101,7 +101,7 @@ def _try_revocation(
         if _is_let_in(good, host, port):
             return RevocationCheck.IN_FORCE, ""
     except ConnectionRefusedError as error:
-        if broker.find_broker_process(house.broker) is None:
+        if broker.find_broker_process(site.broker) is None:
             return RevocationCheck.NO_BROKER, ""
         return RevocationCheck.NOT_REACHED, _describe_error(error)
     except OSError as error:
@@ -145,14 +145,14 @@ def _turn(client: mqtt.Client, done: Callable[[], bool]) -> None:
         pass
 
 
-def _make_client(house: HospitalSite, box: str, folder: Path) -> tuple[ssl.SSLContext, x509.Certificate]:
+def _make_client(site: HospitalSite, box: str, folder: Path) -> tuple[ssl.SSLContext, x509.Certificate]:
     """A client with a fresh certificate in the name of *box*, good for a day, and its key, which is kept nowhere."""
     folder.mkdir(mode=0o700)
     key = ec.generate_private_key(ec.SECP256R1())
-    issued = certificate_authority.issue(house.tls, box, key.public_key(), days=1).encode()
+    issued = certificate_authority.issue(site.tls, box, key.public_key(), days=1).encode()
     keyring.write_private(folder / "key", certificate_authority.encode_private_key(key))
     keyring.write_private(folder / "crt", issued)
-    context = ssl.create_default_context(cafile=house.tls / "ca.crt")
+    context = ssl.create_default_context(cafile=site.tls / "ca.crt")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False  # under any address: the authority vouches for one server only, the broker
     context.load_cert_chain(folder / "crt", folder / "key")

@@ -57,11 +57,11 @@ def make_authority(folder: Path, host: str) -> None:
     """The authority, the broker's certificate for *host* (a name or an address) and the receiver's."""
     make_folder(folder, 0o700)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _common_name("Lantern hospital authority")
+    name = _make_common_name("Lantern hospital authority")
     certificate = (
         _start_certificate(name, name, key.public_key(), _AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(sign_certificates=True), critical=True)
+        .add_extension(_make_key_usage(sign_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -80,14 +80,14 @@ def issue(
     authority, key = load_authority(folder)
     use = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
-        _start_certificate(_common_name(subject), authority.subject, public, days)
+        _start_certificate(_make_common_name(subject), authority.subject, public, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(sign_certificates=False), critical=True)
+        .add_extension(_make_key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
     if server:
-        builder = builder.add_extension(x509.SubjectAlternativeName([_alternative_name(subject)]), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName([_make_alternative_name(subject)]), critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode("ascii")
 
 
@@ -128,7 +128,7 @@ def _start_certificate(
     )
 
 
-def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+def _make_key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not sign_certificates,
         key_cert_sign=sign_certificates,
@@ -142,11 +142,11 @@ def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _common_name(common: str) -> x509.Name:
+def _make_common_name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _alternative_name(host: str) -> x509.GeneralName:
+def _make_alternative_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -198,7 +198,7 @@ def revoke_certificates(tls: Path, certificates: Iterable[x509.Certificate]) -> 
     """Put *certificates* on the list; returns how many were not on it."""
     with keyring.lock_folder(tls):
         entries = _read_list_entries(tls)
-        fresh = {one.serial_number for one in certificates} - entries.keys()
+        fresh = {certificate.serial_number for certificate in certificates} - entries.keys()
         if fresh or not (tls / REVOCATION_LIST).exists():
             _write_list(tls, entries | dict.fromkeys(fresh, datetime.now(UTC)))
     return len(fresh)
@@ -212,8 +212,8 @@ def renew_revocation_list(tls: Path, known: Callable[[], Iterable[x509.Certifica
         now = datetime.now(UTC)
         wrong, entries = find_list_fault(tls, now), _read_list_entries(tls)
         if isinstance(wrong, ListUnusable):
-            entries |= dict.fromkeys((one.serial_number for one in known()), now)
-        if wrong is None and _list_end(_read_list(tls)) - now > _RENEWED_BEFORE:
+            entries |= dict.fromkeys((certificate.serial_number for certificate in known()), now)
+        if wrong is None and _find_list_end(_read_list(tls)) - now > _RENEWED_BEFORE:
             return False
         if isinstance(wrong, ListNotYet) and now < load_authority(tls)[0].not_valid_before_utc:
             return False  # the clock is behind: a list of that time would soon have ended
@@ -232,12 +232,12 @@ def find_list_fault(tls: Path, now: datetime) -> DateError | None:
         return ListUnusable(path=str(tls / REVOCATION_LIST))
     if listed.last_update_utc > now:
         return ListNotYet(starts=f"{listed.last_update_utc:%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
-    if _list_end(listed) < now:
-        return LIST_OVER(ends=f"{_list_end(listed):%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
+    if _find_list_end(listed) < now:
+        return LIST_OVER(ends=f"{_find_list_end(listed):%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
     return None
 
 
-def _list_end(listed: x509.CertificateRevocationList) -> datetime:
+def _find_list_end(listed: x509.CertificateRevocationList) -> datetime:
     return listed.next_update_utc or datetime.min.replace(tzinfo=UTC)
 
 

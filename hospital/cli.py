@@ -76,13 +76,13 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _keys_new(options: argparse.Namespace) -> int:
-    house = _site(options)
-    bundle = house.establish(options.host, options.port)
+    site = _site(options)
+    bundle = site.set_up(options.host, options.port)
     if options.json:
-        _print_json({"bundle": str(house.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
+        _print_json({"bundle": str(site.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
         return _DONE
-    print(f"The hospital's keys are made in {house.root}. Keep that folder secret, and keep a copy of it.")
-    print(f"Give {house.bundle_file} to every box; its fingerprint is {bundle.fingerprint}.")
+    print(f"The hospital's keys are made in {site.root}. Keep that folder secret, and keep a copy of it.")
+    print(f"Give {site.bundle_file} to every box; its fingerprint is {bundle.fingerprint}.")
     where = ["--dir", str(options.dir.absolute())] if options.dir else []
     for words in (["broker", "--run"], ["serve"]):
         print(f"Start with  {shlex.join(['lantern-hospital', *words, *where])}")
@@ -90,10 +90,10 @@ def _keys_new(options: argparse.Namespace) -> int:
 
 
 def _keys_rotate(options: argparse.Namespace) -> int:
-    house = _site(options)
-    bundle = house.rotate()
+    site = _site(options)
+    bundle = site.rotate()
     if options.json:
-        _print_json({"bundle": str(house.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
+        _print_json({"bundle": str(site.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
     else:
         print(f"Sealing key number {bundle.serial} is in use; the one before is destroyed. “serve” tells every box.")
     return _DONE
@@ -102,8 +102,8 @@ def _keys_rotate(options: argparse.Namespace) -> int:
 def _keys_list(options: argparse.Namespace) -> int:
     from hospital import keyring
 
-    house = _site(options)
-    keys, bundle = keyring.load_keys(house.keys), house.bundle()
+    site = _site(options)
+    keys, bundle = keyring.load_keys(site.keys), site.load_bundle()
     rows = [{"key": key.hex(), "state": "retired"} for key in sorted(keys.retired)]
     rows.append({"key": keys.current.hex(), "state": "in use"})
     for row in rows:
@@ -114,18 +114,18 @@ def _keys_list(options: argparse.Namespace) -> int:
 
 
 def _enrol(options: argparse.Namespace) -> int:
-    house = _site(options)
+    site = _site(options)
     if options.csv is not None or options.new is not None:
-        return _prepare(options, house)
+        return _prepare(options, site)
     if options.code is not None:
-        return list_commands.enrol_by_code(options, house)
+        return list_commands.enrol_by_code(options, site)
     for bundle in options.bundle:
-        _enrol_one(options, house, bundle)
+        _enrol_one(options, site, bundle)
     return _DONE
 
 
-def _enrol_one(options: argparse.Namespace, house: HospitalSite, bundle: Path) -> None:
-    box, written = house.enrol(bundle, replace=options.replace)
+def _enrol_one(options: argparse.Namespace, site: HospitalSite, bundle: Path) -> None:
+    box, written = site.enrol(bundle, replace=options.replace)
     lines = format_box_acl(box.box)
     if options.json:
         _print_json({"box": box.box, "fingerprint": box.fingerprint, "enrolment": str(written), "acl": lines})
@@ -138,19 +138,29 @@ def _enrol_one(options: argparse.Namespace, house: HospitalSite, bundle: Path) -
     print(lines, end="")
 
 
-def _prepare(options: argparse.Namespace, house: HospitalSite) -> int:
+def _prepare(options: argparse.Namespace, site: HospitalSite) -> int:
     """Files for boxes that will be enrolled when they are there."""
     from hospital import new_boxes
 
     wanted = [(1, dict(options.new))] if options.new is not None else new_boxes.read_box_list(options.csv)
     name = options.csv.name if options.csv is not None else "--new"
     out: Path = options.out or Path("boxes-to-be")
-    made = new_boxes.write_provisioning_files(house, name, wanted, out, options.days)
+    made = new_boxes.write_provisioning_files(site, name, wanted, out, options.days)
     sheet = out / new_boxes.LABEL_SHEET
-    for one in made if options.json else ():
-        _print_json({"box": one.box, "file": str(one.file), "code": one.code, "kept": one.kept, "labels": str(sheet)})
+    for prepared_box in made if options.json else ():
+        _print_json(
+            {
+                "box": prepared_box.box,
+                "file": str(prepared_box.file),
+                "code": prepared_box.code,
+                "kept": prepared_box.kept,
+                "labels": str(sheet),
+            }
+        )
     if not options.json:
-        print(f"{len(made)} files are in {out}, {sum(one.kept for one in made)} of them as they were.")
+        print(
+            f"{len(made)} files are in {out}, {sum(prepared_box.kept for prepared_box in made)} of them as they were."
+        )
         print(f"Print {sheet} and keep it like a key: it holds the code of every box. Put it on no stick.")
         print(
             f"Put the files *{new_boxes.SUFFIX} on a stick. The first page of each box asks for the code of its label;"
@@ -186,31 +196,31 @@ def _parse_pair(text: str) -> tuple[str, str]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    house = _site(options)
-    bundle = house.bundle()
+    site = _site(options)
+    bundle = site.load_bundle()
     if options.words is not None and not supervisor.is_supervised():  # typed, not called by a program of its own
         return supervisor.supervise_serve(options.words)
-    with house.serving():
-        return _serve_alone(options, house, bundle)
+    with site.hold_serving_lock():
+        return _serve_alone(options, site, bundle)
 
 
-def _serve_alone(options: argparse.Namespace, house: HospitalSite, bundle: HospitalBundle) -> int:
+def _serve_alone(options: argparse.Namespace, site: HospitalSite, bundle: HospitalBundle) -> int:
     from hospital.enrolment_listener import EnrolmentListener
     from hospital.receiver import Receiver
 
     stop, live = supervisor.StopSignal(), InboxProblem()
-    operator_commands.prepare_to_serve(house, stop)
+    operator_commands.prepare_to_serve(site, stop)
     receiver = Receiver(
-        house,
+        site,
         host=options.broker or bundle.host,
         port=options.broker_port or bundle.port,
         tls=not options.plain,
         live=live,
     )
-    EnrolmentListener(house, options.broker or bundle.host, enrolment_port(options.broker_port or bundle.port)).start(
+    EnrolmentListener(site, options.broker or bundle.host, enrolment_port(options.broker_port or bundle.port)).start(
         stop
     )
-    page = None if options.no_page else _serve_page(house, options, live)
+    page = None if options.no_page else _serve_page(site, options, live)
     notify.ready("at work")
 
     def listening() -> None:
@@ -228,12 +238,12 @@ def _serve_alone(options: argparse.Namespace, house: HospitalSite, bundle: Hospi
     return _DONE
 
 
-def _serve_page(house: HospitalSite, options: argparse.Namespace, live: InboxProblem) -> str:
+def _serve_page(site: HospitalSite, options: argparse.Namespace, live: InboxProblem) -> str:
     from waitress.server import create_server
 
     from hospital.page.app import create_app
 
-    app = create_app(house, timedelta(minutes=options.silent_minutes), options.page_name or None, live)
+    app = create_app(site, timedelta(minutes=options.silent_minutes), options.page_name or None, live)
     try:
         listener = socket.create_server((options.page_host, options.page_port))
     except OSError:
@@ -246,17 +256,6 @@ def _serve_page(house: HospitalSite, options: argparse.Namespace, live: InboxPro
     thread.start()
     notify.depend_on(thread.is_alive)
     return f"http://{options.page_host}:{listener.getsockname()[1]}/"
-
-
-def _clock_is_right(options: argparse.Namespace) -> int:
-    word = _site(options).clock_word
-    word.unlink(missing_ok=True)
-    word.touch(mode=0o644)
-    if options.json:
-        _print_json({"clock_is_right": True})
-    else:
-        print("Noted for 30 days. Receipts carry the time again, also those of a “serve” that runs.")
-    return _DONE
 
 
 def _open(options: argparse.Namespace) -> int:
@@ -275,10 +274,10 @@ def _open(options: argparse.Namespace) -> int:
 
 def _site(options: argparse.Namespace) -> HospitalSite:
     """The hospital's folder; raises `KEYS_MISSING` where there is no hospital, unless the command makes one."""
-    house = HospitalSite(options.dir if options.dir is not None else _default_folder())
+    site = HospitalSite(options.dir if options.dir is not None else _default_folder())
     if not options.makes_hospital:
-        house.require()
-    return house
+        site.require()
+    return site
 
 
 def _default_folder() -> Path:
@@ -380,14 +379,6 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--page-name", action="append", metavar="NAME", help="a host name the page answers to")
     serve.add_argument("--no-page", action="store_true")
     serve.add_argument("--silent-minutes", type=float, default=15, metavar="N", help="then a box counts as silent")
-
-    _command(
-        commands,
-        "clock-is-right",
-        _clock_is_right,
-        "this machine's clock is right, though most boxes speak against it",
-        "lantern-hospital clock-is-right",
-    )
 
     opening = _command(
         commands,

@@ -60,8 +60,8 @@ class FrontConnection:
 def choose_connection_to_end(visits: Iterable[FrontConnection], fresh: str) -> FrontConnection | None:
     """Who gives way to a new connection of the address *fresh*; None where there is room."""
     of: dict[str, list[FrontConnection]] = {}
-    for one in visits:
-        of.setdefault(one.address, []).append(one)
+    for front_connection in visits:
+        of.setdefault(front_connection.address, []).append(front_connection)
     if len(of.get(fresh, ())) >= MOST_CONNECTIONS_OF_AN_ADDRESS:
         return min(of[fresh], key=lambda one: one.heard)
     if sum(map(len, of.values())) < MOST_CONNECTIONS:
@@ -77,7 +77,7 @@ class EnrolmentFront:
     port: int
     visits: set[FrontConnection] = field(default_factory=set)
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
         name = writer.get_extra_info("peername")
         now = time.monotonic()
@@ -106,8 +106,8 @@ class EnrolmentFront:
         while True:
             await asyncio.sleep(_LOOK_S)
             now = time.monotonic()
-            for one in [one for one in self.visits if one.is_over(now)]:
-                one.end()
+            for visit in [visit for visit in self.visits if visit.is_over(now)]:
+                visit.end()
 
 
 async def _pass_on(
@@ -145,12 +145,12 @@ async def serve(port: int, address: str, broker: int) -> None:
 
     with contextlib.suppress(PermissionError):  # /dev/null, which has no end to wait for
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), hear_parent)
-    async with await asyncio.start_server(front.take, address or None, port, backlog=512):
+    async with await asyncio.start_server(front.serve_connection, address or None, port, backlog=512):
         watching = asyncio.create_task(front.watch())
         await over.wait()
         watching.cancel()
-        for one in list(front.visits):
-            one.end()
+        for visit in list(front.visits):
+            visit.end()
 
 
 def main() -> int:

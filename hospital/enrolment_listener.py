@@ -71,10 +71,10 @@ def _is_this_machine(host: str) -> bool:
 class EnrolmentListener:
     """Hears the boxes that ask.  `serve` runs until told to stop."""
 
-    def __init__(self, house: HospitalSite, host: str, port: int) -> None:
-        self._site, self._host, self._port = house, host, port
-        self._front = broker.read_front_address(house.broker)
-        self._inbox = Inbox(house.inbox_db)
+    def __init__(self, site: HospitalSite, host: str, port: int) -> None:
+        self._site, self._host, self._port = site, host, port
+        self._front = broker.read_front_address(site.broker)
+        self._inbox = Inbox(site.inbox_db)
         self._waiting = RequestQueue()
         self._refused = ""
         self._turned = time.monotonic()
@@ -84,11 +84,11 @@ class EnrolmentListener:
         if not (self._site.broker / broker.ENROLMENT_CONFIG).exists():
             return
         threading.Thread(target=self.serve, args=(stop,), name="enrolment", daemon=True).start()
-        notify.depend_on(self.works)
+        notify.depend_on(self.is_working)
         if self._front is not None:
-            threading.Thread(target=self._keep_front, args=(self._front, stop), name="front", daemon=True).start()
+            threading.Thread(target=self._run_front, args=(self._front, stop), name="front", daemon=True).start()
 
-    def _keep_front(self, place: FrontAddress, stop: threading.Event) -> None:
+    def _run_front(self, place: FrontAddress, stop: threading.Event) -> None:
         """Run the front until *stop*: strangers reach it, so it shares neither memory nor time with the receiver."""
         command = [sys.executable, "-m", "hospital.enrolment_front", str(place.port), place.address, str(place.broker)]
         said = ""
@@ -108,7 +108,7 @@ class EnrolmentListener:
             said = why
             stop.wait(_FRONT_DELAY_S)
 
-    def works(self) -> bool:
+    def is_working(self) -> bool:
         """Whether the thread goes on: it turns, or waits for a broker that is not there."""
         return time.monotonic() - self._turned < _PATIENCE_S
 
@@ -118,7 +118,7 @@ class EnrolmentListener:
         with closing(self._inbox):
             while not stop.is_set():
                 self._turned = time.monotonic()
-                client = self._client()
+                client = self._make_client()
                 try:
                     self._connect(client)
                     self._listen(client, stop)
@@ -133,7 +133,7 @@ class EnrolmentListener:
                 said = why
                 stop.wait(_DELAY_S)
 
-    def _client(self) -> mqtt.Client:
+    def _make_client(self) -> mqtt.Client:
         # A client id that nobody knows: whoever comes with the id of another ends that one's connection.
         self._refused = ""
         client = mqtt.Client(
@@ -149,8 +149,8 @@ class EnrolmentListener:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         client.tls_set_context(context)
         client.username_pw_set(certificate_authority.RECEIVER_NAME, broker.read_receiver_password(self._site.tls))
-        client.on_connect = self._connected
-        client.on_message = self._received
+        client.on_connect = self._handle_connect
+        client.on_message = self._handle_message
         return client
 
     def _connect(self, client: mqtt.Client) -> None:
@@ -164,7 +164,7 @@ class EnrolmentListener:
                     raise
         client.connect(self._host, self._port, _KEEP_ALIVE_S)
 
-    def _connected(
+    def _handle_connect(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _said: object
     ) -> None:
         if reason.is_failure:
@@ -173,7 +173,7 @@ class EnrolmentListener:
             client.subscribe(f"{ENROLMENT_TOPIC}/up/+", qos=1)
             log.info("boxes may ask to be enrolled at %s:%d", self._host, self._port)
 
-    def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _handle_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         """Remember what came until it is looked at, as far as there is room; a box asks again."""
         match = _UP.fullmatch(message.topic)
         if match is None or len(message.payload) > MOST_ENROLMENT_BYTES:

@@ -69,14 +69,14 @@ class HospitalSite:
         if not self.bundle_file.exists():
             raise KEYS_MISSING(path=str(self.root))
 
-    def bundle(self) -> HospitalBundle:
+    def load_bundle(self) -> HospitalBundle:
         """The public bundle; raises `KEYS_MISSING`."""
         try:
             return decode(self.bundle_file.read_bytes().strip(), HospitalBundle)
         except FileNotFoundError:
             raise KEYS_MISSING(path=str(self.root)) from None
 
-    def establish(self, host: str, port: int) -> HospitalBundle:
+    def set_up(self, host: str, port: int) -> HospitalBundle:
         """Make everything for a broker that boxes reach at *host*:*port*; raises `KEYS_EXIST`."""
         if self.bundle_file.exists():
             raise KEYS_EXIST(path=str(self.root))
@@ -88,11 +88,11 @@ class HospitalSite:
             inbox.create()
         return self._publish(keys, host, port)
 
-    def enrolment(self, box: str) -> Path:
+    def enrolment_path(self, box: str) -> Path:
         """The file that is carried back to *box*."""
         return self.root / "boxes" / f"{box}.enrolment.json"
 
-    def box_bundle(self, box: str) -> Path:
+    def box_bundle_path(self, box: str) -> Path:
         """What *box* was enrolled by; its key stands in it if the inbox is ever lost."""
         return self.root / "boxes" / f"{box}.box.json"
 
@@ -120,7 +120,7 @@ class HospitalSite:
         for file in (self.root / "boxes").glob("*.box.json"):
             with suppress(LanternError, ValueError):
                 box = decode(file.read_bytes().strip(), BoxBundle)
-                issued = certificate_authority.list_issued_certificates(self.tls, box.box, self.enrolment(box.box))
+                issued = certificate_authority.list_issued_certificates(self.tls, box.box, self.enrolment_path(box.box))
                 revoked = bool(issued) and not certificate_authority.select_unrevoked(self.tls, issued)
                 added += inbox.execute(
                     "INSERT INTO boxes (box, verify, enrolled_at, revoked_at)"
@@ -131,7 +131,7 @@ class HospitalSite:
         return added
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
+    def hold_serving_lock(self) -> Iterator[None]:
         """Hold the lock that allows one process to serve or restore this folder; raises `HOSPITAL_SERVING`."""
         file = self.root / "serve.lock"
         if not file.exists():
@@ -145,7 +145,7 @@ class HospitalSite:
 
     def rotate(self) -> HospitalBundle:
         """A fresh sealing key; `serve` tells every box.  Raises `KEYS_MISSING`."""
-        before = self.bundle()
+        before = self.load_bundle()
         return self._publish(keyring.rotate(self.keys), before.host, before.port)
 
     def publish(self, host: str, port: int) -> HospitalBundle:
@@ -177,15 +177,15 @@ class HospitalSite:
 
     def _certificates_to_revoke(self) -> Iterator[x509.Certificate]:
         """Those of revoked boxes, and those of an earlier key of a box: what a lost list had."""
-        revoked = set(self._revoked())
+        revoked = set(self._list_revoked())
         for folder in (self.tls / "issued").glob("*/"):
             box = folder.name
-            certificates = certificate_authority.list_issued_certificates(self.tls, box, self.enrolment(box))
+            certificates = certificate_authority.list_issued_certificates(self.tls, box, self.enrolment_path(box))
             if box in revoked:
                 yield from certificates
                 continue
             with suppress(OSError, LanternError, ValueError):
-                present = decode(self.box_bundle(box).read_bytes().strip(), BoxBundle)
+                present = decode(self.box_bundle_path(box).read_bytes().strip(), BoxBundle)
                 yield from certificate_authority.select_other_keys(
                     certificates, certificate_authority.parse_box_key(present.tls)
                 )
@@ -193,16 +193,16 @@ class HospitalSite:
     def update_acl(self) -> bool:
         """Have the broker's ACL name the boxes that are revoked now; returns whether that changed it.  Nothing where
         the broker is another's."""
-        return (self.broker / "acl").exists() and broker.write_acl(self.broker, self._revoked())
+        return (self.broker / "acl").exists() and broker.write_acl(self.broker, self._list_revoked())
 
     def write_broker(self, port: int) -> None:
         """Write the broker's files in this version's form."""
-        broker.write_broker_files(self.broker, self.tls, port, self._revoked())
+        broker.write_broker_files(self.broker, self.tls, port, self._list_revoked())
 
-    def _revoked(self) -> list[str]:
+    def _list_revoked(self) -> list[str]:
         inbox = self.open_inbox()
         try:
-            return [box for box, verify in inbox.verify_keys().items() if verify is None]
+            return [box for box, verify in inbox.load_verify_keys().items() if verify is None]
         finally:
             inbox.close()
 
@@ -222,17 +222,17 @@ class HospitalSite:
 
     def admit(self, box: BoxBundle, public: ec.EllipticCurvePublicKey, *, replace: bool = False) -> Path:
         """Admit *box*, whose TLS key is *public*; returns the enrolment file.  Raises as `enrol` does."""
-        box.prove()
-        self.bundle()
+        box.check_proof()
+        self.load_bundle()
         inbox = self.open_inbox()
         try:
-            if not replace and inbox.verify_keys().get(box.box, box.box) is None:
+            if not replace and inbox.load_verify_keys().get(box.box, box.box) is None:
                 raise BOX_REVOKED(box=box.box)
             if not inbox.enrol(box.box, box.verify, replace=replace):
                 raise BOX_ENROLLED(box=box.box)
         finally:
             inbox.close()
-        written = self.enrolment(box.box)
+        written = self.enrolment_path(box.box)
         self.renew_list()
         before = certificate_authority.list_issued_certificates(self.tls, box.box, written)
         answer = Enrolment(box.box, certificate_authority.issue(self.tls, box.box, public))
@@ -246,5 +246,5 @@ class HospitalSite:
             broker.reread(self.broker)
         keyring.make_folder(written.parent)
         keyring.write_file(written, answer.encode() + b"\n")
-        keyring.write_file(self.box_bundle(box.box), box.encode() + b"\n")
+        keyring.write_file(self.box_bundle_path(box.box), box.encode() + b"\n")
         return written

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from firmware_app.uplink.messages.envelope import key_id
+from firmware_app.uplink.messages.envelope import compute_key_id
 from hospital.errors import KEYS_EXIST, KEYS_MISSING
 
 PrivateKey = Ed25519PrivateKey | X25519PrivateKey
@@ -27,7 +27,7 @@ PrivateKey = Ed25519PrivateKey | X25519PrivateKey
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """All keys, loaded.  `private` and `retired` are by `envelope.key_id`."""
+    """All keys, loaded.  `private` and `retired` are by `envelope.compute_key_id`."""
 
     signer: Ed25519PrivateKey
     serial: int
@@ -50,10 +50,10 @@ def make_keys(folder: Path) -> Keyring:
     """The first keys; raises `KEYS_EXIST`."""
     make_folder(folder, 0o700)
     with lock_folder(folder):
-        if _index(folder).exists():
+        if _index_path(folder).exists():
             raise KEYS_EXIST(path=str(folder))
         write_private(folder / "sign.pem", encode_private_key(Ed25519PrivateKey.generate()))
-        _publish(folder, 1, _new_seal(folder), [])
+        _publish(folder, 1, _make_seal_key(folder), [])
         return _load(folder)
 
 
@@ -61,7 +61,7 @@ def rotate(folder: Path) -> Keyring:
     """A fresh sealing key; the old one is destroyed.  Raises `KEYS_MISSING`."""
     with lock_folder(folder):
         before = _load(folder)
-        fresh = _new_seal(folder)
+        fresh = _make_seal_key(folder)
         _publish(folder, before.serial + 1, fresh, [key.hex() for key in (*before.retired, before.current)])
         return _load(folder)
 
@@ -70,10 +70,10 @@ def replace_seal(folder: Path, least: int) -> Keyring:
     """A fresh sealing key whose number is at least *least*, also where today's is missing.  Raises `KEYS_MISSING`."""
     with lock_folder(folder):
         try:
-            index = json.loads(_index(folder).read_text("utf-8"))
+            index = json.loads(_index_path(folder).read_text("utf-8"))
         except FileNotFoundError:
             raise KEYS_MISSING(path=str(folder)) from None
-        fresh = _new_seal(folder)
+        fresh = _make_seal_key(folder)
         _publish(folder, max(index["serial"] + 1, least), fresh, [*index["retired"], index["current"]])
         return _load(folder)
 
@@ -86,9 +86,9 @@ def load_keys(folder: Path) -> Keyring:
 
 def _load(folder: Path) -> Keyring:
     try:
-        index = json.loads(_index(folder).read_text("utf-8"))
+        index = json.loads(_index_path(folder).read_text("utf-8"))
         signer = load_pem_private_key((folder / "sign.pem").read_bytes(), None)
-        seal = load_pem_private_key(_seal(folder, index["current"]).read_bytes(), None)
+        seal = load_pem_private_key(_seal_path(folder, index["current"]).read_bytes(), None)
     except FileNotFoundError:
         raise KEYS_MISSING(path=str(folder)) from None
     if not isinstance(signer, Ed25519PrivateKey) or not isinstance(seal, X25519PrivateKey):
@@ -100,16 +100,16 @@ def _load(folder: Path) -> Keyring:
 
 def _destroy_others(folder: Path, current: str) -> None:
     """No sealing key but *current* stays, also after a power cut."""
-    others = [path for path in folder.glob("seal-*.pem") if path != _seal(folder, current)]
+    others = [path for path in folder.glob("seal-*.pem") if path != _seal_path(folder, current)]
     for path in others:
         path.unlink()
     if others:
         sync(folder)
 
 
-def change_mark(folder: Path) -> int:
+def read_change_mark(folder: Path) -> int:
     """A number that changes with a rotation; cheap to read."""
-    return _index(folder).stat().st_mtime_ns
+    return _index_path(folder).stat().st_mtime_ns
 
 
 def encode_private_key(key: PrivateKey) -> bytes:
@@ -143,18 +143,18 @@ def make_folder(path: Path, mode: int = 0o755) -> None:
         os.chown(path, around.st_uid, around.st_gid)
 
 
-def _new_seal(folder: Path) -> str:
+def _make_seal_key(folder: Path) -> str:
     key = X25519PrivateKey.generate()
-    name = key_id(key.public_key()).hex()
-    write_private(_seal(folder, name), encode_private_key(key))
+    name = compute_key_id(key.public_key()).hex()
+    write_private(_seal_path(folder, name), encode_private_key(key))
     return name
 
 
 def _publish(folder: Path, serial: int, current: str, retired: list[str]) -> None:
-    fresh = _index(folder).with_suffix(".new")
+    fresh = _index_path(folder).with_suffix(".new")
     write_private(fresh, json.dumps({"serial": serial, "current": current, "retired": retired}).encode())
     sync(folder)  # the key that the new index names is there before that index is
-    fresh.replace(_index(folder))
+    fresh.replace(_index_path(folder))
     sync(folder)
 
 
@@ -184,9 +184,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _seal(folder: Path, name: str) -> Path:
+def _seal_path(folder: Path, name: str) -> Path:
     return folder / f"seal-{name}.pem"
 
 
-def _index(folder: Path) -> Path:
+def _index_path(folder: Path) -> Path:
     return folder / "keys.json"

@@ -80,9 +80,9 @@ def _parse_moment(text: str) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _summaries(options: argparse.Namespace, house: HospitalSite) -> int:
+def _summaries(options: argparse.Namespace, site: HospitalSite) -> int:
     since: str | None = options.since
-    with closing(_inbox(house)) as inbox:
+    with closing(_open_inbox(site)) as inbox:
         if since is None:
             since = (datetime.now(UTC) - timedelta(days=_DAYS)).isoformat(timespec="milliseconds")
             if inbox_tables.has_cases_before(inbox.connection, since, options.box):
@@ -96,9 +96,9 @@ def _summaries(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def _aside(options: argparse.Namespace, house: HospitalSite) -> int:
-    with closing(_inbox(house)) as inbox:
-        for row in inbox.aside(1000):
+def _aside(options: argparse.Namespace, site: HospitalSite) -> int:
+    with closing(_open_inbox(site)) as inbox:
+        for row in inbox.list_aside(1000):
             if options.json:
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             else:
@@ -107,9 +107,9 @@ def _aside(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def _figures(options: argparse.Namespace, house: HospitalSite) -> int:
-    with closing(_inbox(house)) as inbox:
-        for row in inbox.figures():
+def _figures(options: argparse.Namespace, site: HospitalSite) -> int:
+    with closing(_open_inbox(site)) as inbox:
+        for row in inbox.list_figures():
             if options.json:
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             else:
@@ -121,8 +121,8 @@ def _figures(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def _reports(options: argparse.Namespace, house: HospitalSite) -> int:
-    with closing(_inbox(house)) as inbox:
+def _reports(options: argparse.Namespace, site: HospitalSite) -> int:
+    with closing(_open_inbox(site)) as inbox:
         for row in inbox_tables.list_latest_reports(inbox.connection):
             said = json.dumps(row["report"], ensure_ascii=False)
             if options.json:
@@ -132,8 +132,8 @@ def _reports(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def _enrolments(options: argparse.Namespace, house: HospitalSite) -> int:
-    with closing(_inbox(house)) as inbox:
+def _enrolments(options: argparse.Namespace, site: HospitalSite) -> int:
+    with closing(_open_inbox(site)) as inbox:
         for row in inbox.connection.execute("SELECT at, actor, action, box, source FROM enrol_audit ORDER BY id"):
             if options.json:
                 print(json.dumps(dict(row)), flush=True)
@@ -143,11 +143,11 @@ def _enrolments(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def enrol_by_code(options: argparse.Namespace, house: HospitalSite) -> int:
+def enrol_by_code(options: argparse.Namespace, site: HospitalSite) -> int:
     """`lantern-hospital enrol --code`: enrol the box that asks over the line."""
     from hospital import box_enrolment
 
-    box = box_enrolment.enrol_by_label_code(house, options.code, box_enrolment.Actor.CONSOLE)
+    box = box_enrolment.enrol_by_label_code(site, options.code, box_enrolment.Actor.CONSOLE)
     if options.json:
         print(json.dumps({"box": box.box, "fingerprint": box.fingerprint}))
     else:
@@ -155,9 +155,9 @@ def enrol_by_code(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def _inbox(house: HospitalSite) -> Inbox:
+def _open_inbox(site: HospitalSite) -> Inbox:
     """The inbox; what happened to it is said on stderr until somebody has seen it."""
-    inbox = house.open_inbox()
+    inbox = site.open_inbox()
     for loss in inbox_tables.list_unseen_losses(inbox.connection):
         print(f"{loss.at[:16]} UTC  {loss.code}: {loss.text()}", file=sys.stderr)
     return inbox

@@ -32,7 +32,7 @@ from firmware_app.uplink.messages.envelope import (
     Provisioning,
     ProvisioningFinder,
     SignedProvisioning,
-    claim_mark,
+    compute_claim_mark,
     is_findable,
 )
 from firmware_app.uplink.messages.summary import decode
@@ -98,11 +98,11 @@ def read_box_list(path: Path) -> list[Row]:
 
 
 def write_provisioning_files(
-    house: HospitalSite, list_name: str, wanted: Sequence[Row], out: Path, days: int
+    site: HospitalSite, list_name: str, wanted: Sequence[Row], out: Path, days: int
 ) -> list[PreparedBox]:
     """Write a file for each of *wanted* and the sheet of labels into *out*; raises `ROW_UNUSABLE` or `KEYS_MISSING`."""
-    keys, bundle = keyring.load_keys(house.keys), house.bundle()
-    secret, now = load_code_secret(house), int(time.time())
+    keys, bundle = keyring.load_keys(site.keys), site.load_bundle()
+    secret, now = load_code_secret(site), int(time.time())
     checked = [
         _parse_row(list_name, line, {**_DEFAULTS, **{name: value for name, value in row.items() if value}}, bundle)
         for line, row in wanted
@@ -114,15 +114,15 @@ def write_provisioning_files(
         file, code = out / f"{one['box']}{SUFFIX}", derive_label_code(secret, one["box"])
         kept = _is_still_valid(file, one, now + days * _DAY_S // 2)
         if not kept:
-            nonce = ProvisioningFinder(code, bundle.verify).nonce(one["box"])
-            mark = claim_mark(code, nonce, one["box"], bundle.verify)
+            nonce = ProvisioningFinder(code, bundle.verify).make_nonce(one["box"])
+            mark = compute_claim_mark(code, nonce, one["box"], bundle.verify)
             times = {"nonce": nonce, "made": now, "expires": now + days * _DAY_S}
-            signed = SignedProvisioning.made(Provisioning(**{**one, **times, "claim": mark}), keys.signer)
+            signed = SignedProvisioning.create(Provisioning(**{**one, **times, "claim": mark}), keys.signer)
             _write_whole(file, signed.encode() + b"\n")
         made.append(
             PreparedBox(box=one["box"], clinic=one["clinic"], language=one["language"], file=file, code=code, kept=kept)
         )
-    _record_labels(house, made)
+    _record_labels(site, made)
     _write_whole(out / LABEL_SHEET, render_label_sheet(made, bundle).encode("utf-8"))
     return made
 
@@ -153,7 +153,7 @@ def _parse_row(list_name: str, line: int, row: Mapping[str, str], hospital: Hosp
         raise ROW_UNUSABLE(file=list_name, line=line, detail=f"zone = {row['zone'][:40]!r}")
     if row["box"] == _NO_BOX:
         raise ROW_UNUSABLE(file=list_name, line=line, detail=f"box = {row['box']!r}")
-    fields["calling"] = tuple(one.strip() for one in row["calling"].replace(",", ";").split(";") if one.strip())
+    fields["calling"] = tuple(part.strip() for part in row["calling"].replace(",", ";").split(";") if part.strip())
     fields["pacs_port"] = int(row["pacs_port"]) if row["pacs_port"].isdecimal() else -1
     try:
         Provisioning(**fields, claim="0" * 64, nonce="0" * 32, made=0, expires=0)
@@ -181,7 +181,7 @@ def _is_still_valid(file: Path, wanted: Mapping[str, Any], moment: int) -> bool:
     """Whether *file* says what is wanted, is ours and still holds at *moment*."""
     try:
         signed = decode(file.read_bytes().strip(), SignedProvisioning)
-        signed.prove()
+        signed.check_signature()
     except (OSError, LanternError):
         return False
     if not is_findable(signed.content.nonce):  # of an earlier version; the code of its label stays the same
@@ -190,10 +190,13 @@ def _is_still_valid(file: Path, wanted: Mapping[str, Any], moment: int) -> bool:
     return same and moment < signed.content.expires
 
 
-def _record_labels(house: HospitalSite, made: Sequence[PreparedBox]) -> None:
+def _record_labels(site: HospitalSite, made: Sequence[PreparedBox]) -> None:
     """Have the inbox know which boxes have a label, and until when its code enrols them (`box_enrolment`)."""
-    ends = [(one.box, decode(one.file.read_bytes().strip(), SignedProvisioning).content.expires) for one in made]
-    with closing(house.open_inbox()) as inbox, inbox.transaction() as connection:
+    ends = [
+        (prepared_box.box, decode(prepared_box.file.read_bytes().strip(), SignedProvisioning).content.expires)
+        for prepared_box in made
+    ]
+    with closing(site.open_inbox()) as inbox, inbox.transaction() as connection:
         connection.executemany(
             "INSERT INTO label_codes (box, expires) VALUES (?, ?)"
             " ON CONFLICT (box) DO UPDATE SET expires = max(expires, excluded.expires)",
@@ -204,11 +207,11 @@ def _record_labels(house: HospitalSite, made: Sequence[PreparedBox]) -> None:
 # --- codes ------------------------------------------------------------------------------------------------------------
 
 
-def load_code_secret(house: HospitalSite) -> bytes:
+def load_code_secret(site: HospitalSite) -> bytes:
     """The secret from which the codes are derived; made once, and as secret as the signing key beside it."""
-    file = house.keys / "codes.key"
-    if not house.keys.is_dir():
-        raise KEYS_MISSING(path=str(house.root))
+    file = site.keys / "codes.key"
+    if not site.keys.is_dir():
+        raise KEYS_MISSING(path=str(site.root))
     if not file.exists():
         keyring.write_private(file, secrets.token_bytes(32))
     return file.read_bytes()
@@ -245,16 +248,16 @@ def render_label_sheet(made: Sequence[PreparedBox], hospital: HospitalBundle) ->
 
 
 def _render_labels(made: Sequence[PreparedBox], hospital: HospitalBundle) -> Iterator[str]:
-    for one in made:
-        address = f"https://lantern-{one.box}.local/"
+    for prepared_box in made:
+        address = f"https://lantern-{prepared_box.box}.local/"
         page, code, fingerprint, limit = (
-            translate(message, one.language) for message in (_PAGE, _CODE, _FINGERPRINT, _LIMIT)
+            translate(message, prepared_box.language) for message in (_PAGE, _CODE, _FINGERPRINT, _LIMIT)
         )
         yield (
-            f"<div class=label lang={html_tag(one.language)}>{_draw_qr_code(address)}<div>"
-            f"<b>{escape(one.clinic)}</b><div class=mono>{one.box}</div>"
+            f"<div class=label lang={html_tag(prepared_box.language)}>{_draw_qr_code(address)}<div>"
+            f"<b>{escape(prepared_box.clinic)}</b><div class=mono>{prepared_box.box}</div>"
             f"<div>{page}<div class=mono>{address}</div></div>"
-            f"<div>{code}<div class=code>{one.code}</div></div>"
+            f"<div>{code}<div class=code>{prepared_box.code}</div></div>"
             f"<div>{fingerprint}<div class=mono>{hospital.fingerprint}</div></div>"
             f"<div class=fine>{limit}</div></div></div>"
         )

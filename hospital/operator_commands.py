@@ -40,32 +40,32 @@ Command = Callable[..., argparse.ArgumentParser]
 Open = Callable[[argparse.Namespace], HospitalSite]
 
 
-def prepare_to_serve(house: HospitalSite, stop: threading.Event) -> None:
+def prepare_to_serve(site: HospitalSite, stop: threading.Event) -> None:
     """What `serve` does before it listens, and by itself until *stop*.  Raises `INBOX_NEWER`."""
-    rescue.rescue_inbox(house)
-    with closing(house.open_inbox()) as inbox:
+    rescue.rescue_inbox(site)
+    with closing(site.open_inbox()) as inbox:
         for loss in inbox_tables.list_unseen_losses(inbox.connection):
             log.error("%s (%s UTC)", loss.text(), loss.at[:16])
-    if not broker.are_broker_files_current(house.broker):
-        log.warning("%s", BROKER_FILES_OLD(path=str(house.broker / "mosquitto.conf")))
-    watch = DateWatch(house)
-    watch.look()
+    if not broker.are_broker_files_current(site.broker):
+        log.warning("%s", BROKER_FILES_OLD(path=str(site.broker / "mosquitto.conf")))
+    watch = DateWatch(site)
+    watch.check()
 
-    def keep_looking() -> None:
+    def check_until_stopped() -> None:
         copy_at = 0.0
         while not stop.wait(_LOOK_S):
-            watch.look()
+            watch.check()
             if time.monotonic() >= copy_at:
                 copy_at = time.monotonic() + _COPY_LOOK_S
-                copy_inbox(house)
+                copy_inbox(site)
 
-    threading.Thread(target=keep_looking, name="dates and copies", daemon=True).start()
+    threading.Thread(target=check_until_stopped, name="dates and copies", daemon=True).start()
 
 
-def copy_inbox(house: HospitalSite) -> None:
+def copy_inbox(site: HospitalSite) -> None:
     """Copy the inbox when a copy is due; say why where none could be made."""
     try:
-        copies.make_due_copy(house)
+        copies.make_due_copy(site)
     except LanternError as error:
         log.error("%s", error)
 
@@ -74,23 +74,23 @@ class DateWatch:
     """Looks at the dates of certificates and revocation list, which a clock that was ahead or behind makes wrong.  It
     renews the list, and says what it cannot mend."""
 
-    def __init__(self, house: HospitalSite) -> None:
-        self._site = house
+    def __init__(self, site: HospitalSite) -> None:
+        self._site = site
         self._said: set[str] = set()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look once; each thing is said once until it is right again."""
         try:
             wrong = self._site.renew_list()
         except (OSError, ValueError, sqlite3.Error, LanternError) as error:  # a full disk, a damaged key
             wrong = None
-            self._say([f"the list of revoked certificates could not be renewed: {error}"])
+            self._log_new([f"the list of revoked certificates could not be renewed: {error}"])
         if wrong is not None:
             log.error("%s The list was written again now.", wrong)
         left = [str(error) for error in certificate_authority.find_date_faults(self._site.tls)]
-        self._say(left)
+        self._log_new(left)
 
-    def _say(self, sentences: list[str]) -> None:
+    def _log_new(self, sentences: list[str]) -> None:
         for sentence in sentences:
             if sentence.partition(":")[0] not in self._said:
                 log.error("%s", sentence)
@@ -127,6 +127,13 @@ def add_operator_commands(commands: object, command: Command, opened: Open) -> N
     )
     inbox.add_argument("--seen", action="store_true", help="everybody concerned knows: end the alarm")
 
+    command(
+        commands,
+        "clock-is-right",
+        lambda options: _clock_is_right(options, opened(options)),
+        "this machine's clock is right, though most boxes speak against it",
+        "lantern-hospital clock-is-right",
+    )
     revoke = command(
         commands,
         "revoke",
@@ -164,10 +171,10 @@ def add_operator_commands(commands: object, command: Command, opened: Open) -> N
     restore.set_defaults(makes_hospital=True)
 
 
-def _backup(options: argparse.Namespace, house: HospitalSite) -> int:
+def _backup(options: argparse.Namespace, site: HospitalSite) -> int:
     from hospital import backup
 
-    file = backup.write_backup(house, options.file)
+    file = backup.write_backup(site, options.file)
     if options.json:
         print(json.dumps({"backup": str(file), "bytes": file.stat().st_size}))
     else:
@@ -175,17 +182,17 @@ def _backup(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def _restore(options: argparse.Namespace, house: HospitalSite) -> int:
+def _restore(options: argparse.Namespace, site: HospitalSite) -> int:
     from hospital import backup
 
     if options.in_place:
-        house.require()
-    done = backup.restore_in_place(house) if options.in_place else backup.restore_backup(house, options.file)
+        site.require()
+    done = backup.restore_in_place(site) if options.in_place else backup.restore_backup(site, options.file)
     if options.json:
         print(json.dumps(dataclasses.asdict(done)))
         return 0
     said = f" of {done.made}" if done.made else ""
-    print(f"The hospital{said} is in {house.root}: {done.boxes} boxes, {done.cases} case revisions.")
+    print(f"The hospital{said} is in {site.root}: {done.boxes} boxes, {done.cases} case revisions.")
     print(f"Sealing key number {done.serial} is in use; the boxes take it when they next connect. And note:")
     print("- if another copy was restored within the last ten minutes, run now: lantern-hospital keys rotate;")
     print("- what was received and confirmed after the copy was made is not here, and boxes do not send it again;")
@@ -196,19 +203,19 @@ def _restore(options: argparse.Namespace, house: HospitalSite) -> int:
     return 0
 
 
-def _broker(options: argparse.Namespace, house: HospitalSite) -> int:
-    file = house.broker / "mosquitto.conf"
-    port = house.bundle().port
+def _broker(options: argparse.Namespace, site: HospitalSite) -> int:
+    file = site.broker / "mosquitto.conf"
+    port = site.load_bundle().port
     if options.keeps:
         from hospital import supervisor
 
-        return supervisor.run_brokers(house, [options.only] if options.only else list(supervisor.BROKER_CONFIGS))
+        return supervisor.run_brokers(site, [options.only] if options.only else list(supervisor.BROKER_CONFIGS))
     if options.update:
-        house.renew_list()
-        house.write_broker(port)
-    elif not broker.are_broker_files_current(house.broker):
+        site.renew_list()
+        site.write_broker(port)
+    elif not broker.are_broker_files_current(site.broker):
         raise BROKER_FILES_OLD(path=str(file))
-    wrong = certificate_authority.find_date_faults(house.tls)
+    wrong = certificate_authority.find_date_faults(site.tls)
     if options.json:
         codes = [error.code for error in wrong]
         print(json.dumps({"config": str(file), "updated": options.update, "faults": codes}))
@@ -225,9 +232,9 @@ def _broker(options: argparse.Namespace, house: HospitalSite) -> int:
     return 1 if wrong else 0
 
 
-def _inbox(options: argparse.Namespace, house: HospitalSite) -> int:
-    house.bundle()  # a folder without a hospital gets no inbox
-    with closing(house.open_inbox()) as inbox:
+def _inbox(options: argparse.Namespace, site: HospitalSite) -> int:
+    site.load_bundle()  # a folder without a hospital gets no inbox
+    with closing(site.open_inbox()) as inbox:
         happened = inbox_tables.list_unseen_losses(inbox.connection)
         if options.seen:
             with inbox.transaction() as connection:
@@ -240,13 +247,23 @@ def _inbox(options: argparse.Namespace, house: HospitalSite) -> int:
     return 1 if happened and not options.seen else 0
 
 
-def _revoke(options: argparse.Namespace, house: HospitalSite) -> int:
+def _clock_is_right(options: argparse.Namespace, house: HospitalSite) -> int:
+    house.clock_word.unlink(missing_ok=True)  # another user may have made it
+    house.clock_word.touch(mode=0o644)
+    if options.json:
+        print(json.dumps({"clock_is_right": True}))
+    else:
+        print("Noted for 30 days. Receipts carry the time again, also those of a “serve” that runs.")
+    return 0
+
+
+def _revoke(options: argparse.Namespace, site: HospitalSite) -> int:
     from hospital import box_revocation
 
-    bundle = house.bundle()
+    bundle = site.load_bundle()
     given = options.broker is not None or options.broker_port is not None
     address = (options.broker or bundle.host, options.broker_port or bundle.port) if given else None
-    done = box_revocation.revoke_box(house, options.box, address)
+    done = box_revocation.revoke_box(site, options.box, address)
     if options.json:
         print(json.dumps({"box": options.box, "certificates": done.certificates, "broker": done.broker.value}))
     else:

@@ -38,7 +38,7 @@ from firmware_app.uplink.messages.summary import (
     Receipt,
     RefusedMessage,
     TakenMessage,
-    body_hash,
+    hash_body,
 )
 from hospital import certificate_authority, keyring
 from hospital.errors import BOX_REVOKED, MISADDRESSED, TOPIC_UNKNOWN, InboxGone, Replayed
@@ -105,7 +105,7 @@ class _DueReceipts:
     taken: list[TakenMessage] = field(default_factory=list)
     refused: list[RefusedMessage] = field(default_factory=list)
 
-    def encoded(self, box: str, stream: str, at: int | None) -> bytes:
+    def encode(self, box: str, stream: str, at: int | None) -> bytes:
         """The receipt; *at* is None while the hospital's clock is doubtful."""
         return Receipt(box, stream, tuple(self.taken), tuple(self.refused[:_MOST_REFUSED]), at).encode()
 
@@ -114,15 +114,15 @@ class Receiver:
     """Counts what a broker delivers.  `serve` runs until told to stop."""
 
     def __init__(
-        self, house: HospitalSite, *, host: str, port: int, tls: bool = True, live: InboxProblem | None = None
+        self, site: HospitalSite, *, host: str, port: int, tls: bool = True, live: InboxProblem | None = None
     ) -> None:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
-        self._site, self._host, self._port, self._tls = house, host, port, tls
-        self._inbox = Inbox(house.inbox_db)
-        self._clock = ReceiverClock(house.clock_word)
+        self._site, self._host, self._port, self._tls = site, host, port, tls
+        self._inbox = Inbox(site.inbox_db)
+        self._clock = ReceiverClock(site.clock_word)
         self._standing = ReceiverStatusRecorder(self._inbox, live)
-        self._keys: Keyring = keyring.load_keys(house.keys)
-        self._keys_mark, self._looked = keyring.change_mark(house.keys), 0.0
+        self._keys: Keyring = keyring.load_keys(site.keys)
+        self._keys_mark, self._looked = keyring.read_change_mark(site.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._answer = self._farewell = ""
@@ -137,24 +137,26 @@ class Receiver:
         while not stop.is_set():
             client: mqtt.Client | None = None
             try:
-                client = self._client()
+                client = self._make_client()
                 self._open(client)
                 self._told.clear()  # the broker may have lost its retained messages
-                self._standing.connected()
-                self._clock.connected()
+                self._standing.record_connected()
+                self._clock.record_connected()
                 listening()
                 delay = _DELAY_FIRST_S
                 self._listen(client, stop)
-                self._standing.lost("stopped" if stop.is_set() else self._why())
+                self._standing.record_disconnected("stopped" if stop.is_set() else self._explain_disconnect())
                 if not stop.is_set():
-                    log.warning("the broker %s:%d ended the connection: %s", self._host, self._port, self._why())
+                    log.warning(
+                        "the broker %s:%d ended the connection: %s", self._host, self._port, self._explain_disconnect()
+                    )
                 self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
             except sqlite3.OperationalError as error:  # nothing was acknowledged
-                self._unwritten(error)
+                self._handle_write_error(error)
                 delay = _DELAY_UNWRITTEN_S
             except (OSError, ValueError) as error:
-                why = self._out_of_date() or str(error)
-                self._standing.lost(why)
+                why = self._find_date_fault() or str(error)
+                self._standing.record_disconnected(why)
                 log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, why)
             finally:
                 self._pending.clear()
@@ -167,15 +169,15 @@ class Receiver:
 
     # --- the inbox -----------------------------------------------------------------------------------------------
 
-    def _unwritten(self, error: sqlite3.OperationalError) -> None:
+    def _handle_write_error(self, error: sqlite3.OperationalError) -> None:
         """Say why at once, also where nothing can be written."""
         why = receiver_status.explain_write_error(self._site.inbox_db, error)
-        self._standing.unwritten(why)
+        self._standing.record_write_error(why)
         log.error("the inbox could not be written: %s (%s)", why, error)
 
     # --- the connection ------------------------------------------------------------------------------------------
 
-    def _client(self) -> mqtt.Client:
+    def _make_client(self) -> mqtt.Client:
         is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -191,9 +193,9 @@ class Receiver:
             name = certificate_authority.RECEIVER_NAME.lower()
             context.load_cert_chain(self._site.tls / f"{name}.crt", self._site.tls / f"{name}.key")
             client.tls_set_context(context)
-        client.on_connect = self._connected
-        client.on_subscribe = self._subscribed
-        client.on_disconnect = self._disconnected
+        client.on_connect = self._handle_connect
+        client.on_subscribe = self._handle_subscribe
+        client.on_disconnect = self._handle_disconnect
         client.on_message = lambda _client, _data, message: self._pending.append(message)
         return client
 
@@ -213,30 +215,30 @@ class Receiver:
         if self._answer != "subscribed":
             is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
             self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
-            raise ConnectionError(self._answer if self._answer not in ("", "Success") else self._why())
+            raise ConnectionError(self._answer if self._answer not in ("", "Success") else self._explain_disconnect())
 
-    def _connected(
+    def _handle_connect(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _said: object
     ) -> None:
         self._answer = str(reason)
         if not reason.is_failure:
             client.subscribe("lantern/v1/up/#", qos=1)
 
-    def _subscribed(
+    def _handle_subscribe(
         self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _said: object
     ) -> None:
         self._answer = "subscription refused" if any(reason.is_failure for reason in reasons) else "subscribed"
 
-    def _disconnected(
+    def _handle_disconnect(
         self, _client: mqtt.Client, _data: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _said: object
     ) -> None:
         if flags.is_disconnect_packet_from_server:
             self._farewell = str(reason)
 
-    def _why(self) -> str:
+    def _explain_disconnect(self) -> str:
         """Why the line is closed: a date that everybody is refused for, or the broker's words where it gave a reason
         (MQTT 5, 3.14.2.1)."""
-        if out_of_date := self._out_of_date():
+        if out_of_date := self._find_date_fault():
             return out_of_date
         if self._farewell == "Session taken over":
             return "another client came with this hospital's certificate"
@@ -245,30 +247,30 @@ class Receiver:
             or "it gave no reason; it was stopped, or another client came with this hospital's certificate"
         )
 
-    def _out_of_date(self) -> str:
+    def _find_date_fault(self) -> str:
         """The date for which the broker refuses everybody, or everybody the broker; empty where all are right."""
         wrong = certificate_authority.find_date_faults(self._site.tls) if self._tls else []
         return str(wrong[0]) if wrong else ""
 
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         while not stop.is_set():
-            has_news = self._awaited(client, 0.05)
+            has_news = self._wait_for_data(client, 0.05)
             alive = client.loop(0) == mqtt.MQTT_ERR_SUCCESS
             if alive and has_news:
-                self._standing.heard()
+                self._standing.record_message()
             while alive and self._pending and len(self._pending) < BATCH_MESSAGES:
                 before = len(self._pending)
                 alive = client.loop_read() == mqtt.MQTT_ERR_SUCCESS
                 if len(self._pending) == before:
                     break
             while self._pending:
-                self._take(client)
+                self._count_batch(client)
             if not alive:
                 return
-            self._standing.keep("boxes" if self._clock.is_doubtful() else None)
-            self._tell_keys(client)
+            self._standing.refresh("boxes" if self._clock.is_doubtful() else None)
+            self._publish_keys(client)
 
-    def _awaited(self, client: mqtt.Client, seconds: float) -> bool:
+    def _wait_for_data(self, client: mqtt.Client, seconds: float) -> bool:
         """Whether the broker sends anything within *seconds*; shorter where it takes what is to be sent to it."""
         line = client.socket()
         if line is None or (isinstance(line, ssl.SSLSocket) and line.pending()):
@@ -277,25 +279,25 @@ class Receiver:
 
     # --- counting ------------------------------------------------------------------------------------------------
 
-    def _take(self, client: mqtt.Client) -> None:
+    def _count_batch(self, client: mqtt.Client) -> None:
         batch, self._pending = (
             self._pending[:BATCH_MESSAGES],
             self._pending[BATCH_MESSAGES:],
         )  # one turn of paho's may have read more
         receipts: dict[tuple[str, str], _DueReceipts] = defaultdict(_DueReceipts)
-        boxes = self._inbox.verify_keys()
+        boxes = self._inbox.load_verify_keys()
         with self._inbox.transaction():
             for message in batch:
-                self._one(message.topic, bytes(message.payload), message.dup, boxes, receipts)
-        if not self._inbox.in_place():  # never a receipt for rows that nobody else will find
+                self._count_message(message.topic, bytes(message.payload), message.dup, boxes, receipts)
+        if not self._inbox.is_in_place():  # never a receipt for rows that nobody else will find
             raise InboxGone(path=str(self._site.inbox_db))
-        self._standing.committed()
+        self._standing.record_commit()
         for message in batch:
             client.ack(message.mid, message.qos)
         for (box, stream), receipt in receipts.items():
-            self._send(client, box, Kind.ACK, receipt.encoded(box, stream, self._clock.now()))
+            self._send(client, box, Kind.ACK, receipt.encode(box, stream, self._clock.now()))
 
-    def _one(
+    def _count_message(
         self,
         topic: str,
         payload: bytes,
@@ -310,14 +312,14 @@ class Receiver:
             opened = open_message(payload, box, kind, self._keys, boxes)
             message = opened.message
             if isinstance(message, Presence):
-                if self._inbox.hear(message, again=again):
-                    self._clock.heard(message)
+                if self._inbox.keep_presence(message, again=again):
+                    self._clock.record_witness(message)
                 return
             if isinstance(message, Report):
                 self._inbox.keep_report(message, again=again)
                 return
             receipt = receipts[box, message.origin.stream]
-            seq, hashed = message.origin.seq, body_hash(opened.body)
+            seq, hashed = message.origin.seq, hash_body(opened.body)
             try:
                 self._inbox.count(message, opened.body, payload)
             except Contradicted as error:
@@ -336,17 +338,17 @@ class Receiver:
 
     # --- the way down --------------------------------------------------------------------------------------------
 
-    def _tell_keys(self, client: mqtt.Client) -> None:
+    def _publish_keys(self, client: mqtt.Client) -> None:
         """The signed keys message, retained by the broker: at each connection, after a rotation, and for a new box."""
         now = time.monotonic()
         if now - self._looked < _KEYS_S:
             return
         self._looked = now
-        mark = keyring.change_mark(self._site.keys)
+        mark = keyring.read_change_mark(self._site.keys)
         if mark != self._keys_mark:
             self._keys, self._keys_mark = keyring.load_keys(self._site.keys), mark
             log.info("sealing key number %d is in use", self._keys.serial)
-        for box, verify in self._inbox.verify_keys().items():
+        for box, verify in self._inbox.load_verify_keys().items():
             if verify is not None and self._told.get(box) != self._keys.serial:
                 keys = Keys(box, self._keys.serial, self._keys.seal_public)
                 self._send(client, box, Kind.KEYS, keys.encode(), retain=True)

@@ -34,16 +34,16 @@ class OpenedCase:
     images: int
 
 
-def open_sealed_case(house: HospitalSite, file: Path, out: Path) -> OpenedCase:
+def open_sealed_case(site: HospitalSite, file: Path, out: Path) -> OpenedCase:
     """Open the sealed *file* into a new folder in *out*, called after the box and the case; *out* itself is made too.
 
     Raises what `SealedExportReader` raises, `BUNDLE_INVALID`, `CARRIED_THERE`, `CARRIED_UNKEPT` or `KEYS_MISSING`; then
     *out* is unchanged, as far as its disk still works.
     """
-    keys = keyring.load_keys(house.keys)
-    inbox = house.open_inbox()
+    keys = keyring.load_keys(site.keys)
+    inbox = site.open_inbox()
     with closing(inbox):
-        boxes = {box: verify for box, verify in inbox.verify_keys().items() if verify is not None}
+        boxes = {box: verify for box, verify in inbox.load_verify_keys().items() if verify is not None}
     try:
         handle = file.open("rb")
     except OSError as error:

@@ -50,7 +50,7 @@ class StopSignal(threading.Event):
             signal.signal(number, lambda _number, _frame: self.set())
 
     def is_set(self) -> bool:
-        notify.alive()
+        notify.ping_watchdog()
         return super().is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -85,18 +85,27 @@ def keep_running(
     it has ever begun, because of what it was asked; None otherwise."""
     try:
         while not stop.is_set():
-            for one in kept:
-                if one.process is None:
-                    if time.monotonic() >= one.due:
+            for supervised_process in kept:
+                if supervised_process.process is None:
+                    if time.monotonic() >= supervised_process.due:
                         before_start()
-                        one.start()
-                elif (status := one.ended()) is not None:
-                    if one is kept[0] and not one.proven and status >= 0:
+                        supervised_process.start()
+                elif (status := supervised_process.poll_exit()) is not None:
+                    if supervised_process is kept[0] and not supervised_process.proven and status >= 0:
                         return status
-                    log.warning("%s ended with status %d; it is started again in %.1f s", one.name, status, one.delay)
-                elif one.hangs(time.monotonic()):
-                    log.error("%s hangs: no sign of life for %.0f s; it is killed", one.name, one.patience_s)
-                    one.process.kill()
+                    log.warning(
+                        "%s ended with status %d; it is started again in %.1f s",
+                        supervised_process.name,
+                        status,
+                        supervised_process.delay,
+                    )
+                elif supervised_process.is_hung(time.monotonic()):
+                    log.error(
+                        "%s hangs: no sign of life for %.0f s; it is killed",
+                        supervised_process.name,
+                        supervised_process.patience_s,
+                    )
+                    supervised_process.process.kill()
             stop.wait(_LOOK_S)
     finally:
         _stop_all(kept)
@@ -104,14 +113,14 @@ def keep_running(
 
 
 def _stop_all(kept: Sequence[SupervisedProcess]) -> None:
-    for one in kept:
-        if one.process is not None:
-            one.process.terminate()
-            one.process.send_signal(signal.SIGCONT)  # one that was stopped ends, too
+    for supervised_process in kept:
+        if supervised_process.process is not None:
+            supervised_process.process.terminate()
+            supervised_process.process.send_signal(signal.SIGCONT)  # one that was stopped ends, too
     deadline = time.monotonic() + _STOP_S
-    for one in kept:
-        if not one.has_gone(deadline):
-            log.warning("%s did not stop in %.0f s and was killed", one.name, _STOP_S)
+    for supervised_process in kept:
+        if not supervised_process.wait_for_exit(deadline):
+            log.warning("%s did not stop in %.0f s and was killed", supervised_process.name, _STOP_S)
 
 
 BROKER_CONFIGS: Final = {"line": "mosquitto.conf", "enrolment": broker.ENROLMENT_CONFIG}
@@ -131,7 +140,7 @@ class SupervisedBroker(SupervisedProcess):
     port: int = 0
     _woken: int = -1
 
-    def _has_spoken(self) -> bool:
+    def _has_sign_of_life(self) -> bool:
         if self.process is None:
             return False
         if not self.begun and time.monotonic() - self.started > _STEADY_S and self.process.poll() is None:
@@ -139,11 +148,11 @@ class SupervisedBroker(SupervisedProcess):
         before, self._woken = self._woken, _count_wakeups(self.process.pid)
         return self._woken != before
 
-    def hangs(self, now: float) -> bool:
-        return super().hangs(now) and not answers_over_tls(self.port)
+    def is_hung(self, now: float) -> bool:
+        return super().is_hung(now) and not answers_over_tls(self.port)
 
 
-def run_brokers(house: HospitalSite, only: Sequence[str], command: str | None = None) -> int:
+def run_brokers(site: HospitalSite, only: Sequence[str], command: str | None = None) -> int:
     """Keep the brokers of *only* (keys of `BROKER_CONFIGS`) at work until SIGTERM or SIGINT.  Returns the exit status.
 
     Raises `BROKER_RUNNING` or `MOSQUITTO_MISSING`.
@@ -151,7 +160,7 @@ def run_brokers(house: HospitalSite, only: Sequence[str], command: str | None = 
     mosquitto = command or shutil.which("mosquitto", path=_SEARCH_PATH)
     if mosquitto is None:
         raise MOSQUITTO_MISSING()
-    if "line" in only and (number := broker.find_broker_process(house.broker)) is not None:
+    if "line" in only and (number := broker.find_broker_process(site.broker)) is not None:
         raise BROKER_RUNNING(number=_find_keeper(number))
     kept = [
         SupervisedBroker(
@@ -162,12 +171,12 @@ def run_brokers(house: HospitalSite, only: Sequence[str], command: str | None = 
             port=_read_listener_port(file),
         )
         for name in only
-        if (file := house.broker / BROKER_CONFIGS[name]).exists()
+        if (file := site.broker / BROKER_CONFIGS[name]).exists()
     ]
     stop = StopSignal()
     notify.ready("at work")
     with _forward_reload(kept):
-        return keep_running(kept, stop, lambda: _renew_revocation_list(house)) or 0
+        return keep_running(kept, stop, lambda: _renew_revocation_list(site)) or 0
 
 
 def answers_over_tls(port: int) -> bool:
@@ -183,10 +192,10 @@ def answers_over_tls(port: int) -> bool:
         return False
 
 
-def _renew_revocation_list(house: HospitalSite) -> None:
+def _renew_revocation_list(site: HospitalSite) -> None:
     """mosquitto does not start without a list that it can read.  Under systemd `serve` has the key, and renews it."""
     try:
-        house.renew_list()
+        site.renew_list()
     except (OSError, sqlite3.Error, LanternError) as error:
         log.debug("the list of revoked certificates was not looked at: %s", error)
 
@@ -227,12 +236,12 @@ def _count_wakeups(process: int) -> int:
 def _forward_reload(kept: Sequence[SupervisedProcess]) -> Iterator[None]:
     """Hand SIGHUP (`systemctl reload`) on: mosquitto then reads its list and its ACL again."""
 
-    def hand_on(_number: int, _frame: object) -> None:
-        for one in kept:
-            if one.process is not None:
-                one.process.send_signal(signal.SIGHUP)
+    def forward(_number: int, _frame: object) -> None:
+        for supervised_process in kept:
+            if supervised_process.process is not None:
+                supervised_process.process.send_signal(signal.SIGHUP)
 
-    before = signal.signal(signal.SIGHUP, hand_on)
+    before = signal.signal(signal.SIGHUP, forward)
     try:
         yield
     finally:

@@ -80,7 +80,7 @@ def sender(state: StateDir, port: int, **more: str) -> Iterator[subprocess.Popen
 
 def stages(clinical: ClinicalDatabase, case: str) -> dict[str, SendingStage]:
     """Kind -> stage of the objects of *case*."""
-    return {one.kind: one.stage for one in SendingQueue(clinical.database).of_case(case)}
+    return {one.kind: one.stage for one in SendingQueue(clinical.database).list_of_case(case)}
 
 
 def await_true(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 LANTERN = [sys.executable, "-m", "firmware_app"]
 
 
-def environment(state: Path, **more: str) -> dict[str, str]:
+def make_environment(state: Path, **more: str) -> dict[str, str]:
     """What a command must see to mean the box on *state*."""
     return {
         **os.environ,
@@ -31,14 +31,14 @@ def environment(state: Path, **more: str) -> dict[str, str]:
     }
 
 
-class Served:
+class RunningBox:
     """A running `lantern serve --json` and the events it told."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.ready: dict[str, dict[str, Any]] = {}
 
-    def event(self, wanted: str, name: str) -> dict[str, Any]:
+    def wait_event(self, wanted: str, name: str) -> dict[str, Any]:
         """Read events until *wanted* about process *name* comes."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -52,17 +52,17 @@ class Served:
     def wait_ready(self) -> None:
         for name in ("gateway", "reader", "viewer"):
             if name not in self.ready:
-                self.event("ready", name)
+                self.wait_event("ready", name)
 
 
 @contextmanager
-def served(state: Path, **more: str) -> Iterator[Served]:
+def run_box(state: Path, **more: str) -> Iterator[RunningBox]:
     """A running box, ended with SIGTERM when the block ends."""
     process = subprocess.Popen(
-        [*LANTERN, "serve", "--json"], env=environment(state, **more), stdout=subprocess.PIPE, text=True
+        [*LANTERN, "serve", "--json"], env=make_environment(state, **more), stdout=subprocess.PIPE, text=True
     )
     try:
-        yield Served(process)
+        yield RunningBox(process)
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -70,8 +70,13 @@ def served(state: Path, **more: str) -> Iterator[Served]:
         process.stdout.close()
 
 
-def lantern(state: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run_lantern(state: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run one command of the box on *state* to its end."""
     return subprocess.run(
-        [*LANTERN, *arguments], env=environment(state, **more), text=True, capture_output=True, check=False, timeout=60
+        [*LANTERN, *arguments],
+        env=make_environment(state, **more),
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=60,
     )

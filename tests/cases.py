@@ -50,7 +50,7 @@ def make_reading(
     """What a pack says of *instance*: pneumonia with *probability*, or no number because of *refusal*."""
     said: dict[str, Any] = {"reason": None, "pack": PACK, "findings": (make_finding(probability),)}
     if refusal is not None:
-        said = {"reason": Reason.of(refusal), "pack": None}
+        said = {"reason": Reason.from_error(refusal), "pack": None}
     status = ReadingStatus.READ if refusal is None else ReadingStatus.CANNOT_JUDGE
     values = {"scope": Scope.INSTANCE, "instances": (instance.reference,), "timing": Timing(1, 1, 2)}
     return Reading(**{**values, "status": status, **said, **more})

@@ -102,7 +102,7 @@ def at(tmp_path: Path) -> Path:
 def house(tmp_path_factory: pytest.TempPathFactory) -> HospitalSite:
     """A hospital with its keys."""
     made = HospitalSite(tmp_path_factory.mktemp("hospital"))
-    made.establish("mqtt.hospital.example", 8883)
+    made.set_up("mqtt.hospital.example", 8883)
     return made
 
 

@@ -24,14 +24,14 @@ WORDS: Final = ("RT LOQ", "LT RETROAR", "RIGHT BREAST", "10:00 3CM FN", "LT AXIL
 
 
 @dataclass(frozen=True)
-class Marked:
+class MarkedImage:
     """(H, W) float32 greys, and the mask of what was drawn."""
 
     pixels: Pixels
     drawn: Pixels
 
 
-def marked(grey: Pixels, kind: str, seed: int, around: Box | None = None, ink: float = 255.0) -> Marked:
+def draw_marks(grey: Pixels, kind: str, seed: int, around: Box | None = None, ink: float = 255.0) -> MarkedImage:
     """*grey*, (H, W), 0 to 255, with marks of *kind*; callipers and arrows at *around* (x0, y0, x1, y1 in pixels)."""
     rows, columns = grey.shape
     scale = max(1.0, SCREEN_PX / max(rows, columns))
@@ -42,10 +42,10 @@ def marked(grey: Pixels, kind: str, seed: int, around: Box | None = None, ink: f
         ImageDraw.Draw(image), size, (x0 * scale, y0 * scale, x1 * scale, y1 * scale), np.random.default_rng(seed)
     )
     covered = np.asarray(image.resize((columns, rows), Image.Resampling.BOX), np.float32) / np.float32(255.0)
-    return Marked((grey * (1 - covered) + np.float32(ink) * covered).astype(np.float32), covered >= INKED)
+    return MarkedImage((grey * (1 - covered) + np.float32(ink) * covered).astype(np.float32), covered >= INKED)
 
 
-def tissue(seed: int, rows: int = 600, columns: int = 800) -> Pixels:
+def draw_tissue(seed: int, rows: int = 600, columns: int = 800) -> Pixels:
     """(rows, columns) float32 greys of speckle with bright layers and a dark lesion; grains as a beam makes them, wider
     across than in depth."""
     rng = np.random.default_rng(seed)

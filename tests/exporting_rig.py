@@ -48,7 +48,7 @@ class Box:
             film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="P-4711")
             self.case = self.take(films.save(folder, f"{number}.dcm", film))
         accounts = user.open_accounts(load_config())
-        code = accounts.first_claim()
+        code = accounts.create_first_claim()
         assert code
         assert accounts.redeem(code, "li", "hash")
         accounts.database.close()
@@ -86,13 +86,13 @@ class Box:
         )
         return {"--to": export.export_folder, "--stick": sealed_case.seal_case}[way](request)
 
-    def audited(self) -> list[AuditEntry]:
+    def read_export_audit(self) -> list[AuditEntry]:
         entries = reversed(Audit(self.clinical.database).latest(99))
         return [entry for entry in entries if entry.action.startswith("export.")]
 
     @property
     def actions(self) -> list[str]:
-        return [entry.action for entry in self.audited()]
+        return [entry.action for entry in self.read_export_audit()]
 
 
 @pytest.fixture
@@ -109,13 +109,13 @@ BOX = "clinic-7"
 @pytest.fixture
 def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HospitalSite:
     """The hospital at which the box is enrolled."""
-    return enrolled(box, tmp_path / "hospital", monkeypatch)
+    return enrol_box(box, tmp_path / "hospital", monkeypatch)
 
 
-def enrolled(box: Box, folder: Path, monkeypatch: pytest.MonkeyPatch) -> HospitalSite:
+def enrol_box(box: Box, folder: Path, monkeypatch: pytest.MonkeyPatch) -> HospitalSite:
     """A new hospital in *folder*, at which the box is enrolled."""
     made = HospitalSite(folder)
-    made.establish("localhost", 8883)
+    made.set_up("localhost", 8883)
     box_identity.begin_identity(box.state.line_keys, BOX, made.bundle_file)
     made.enrol(box.state.line_keys / "box.json")
     for section, values in box_identity.make_settings(box.state.line_keys).items():
@@ -126,23 +126,23 @@ def enrolled(box: Box, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Hospita
     return made
 
 
-def sealed(box: Box, *more: str) -> Path:
+def export_sealed(box: Box, *more: str) -> Path:
     """The file that the command leaves."""
     assert box.run(*more, way="--stick") == 0
     (left,) = box.stick.iterdir()
     return left
 
 
-def carried(box: Box, house: HospitalSite, *names: str) -> Path:
+def write_sealed_case(box: Box, house: HospitalSite, *names: str) -> Path:
     """A file that the box sealed, with empty ones of these names in it: the same without the work of an export."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name in names or (f"{box.case}/00001.dcm", f"{box.case}/{export.MANIFEST}"):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO(b""))
-    return carried_as(box, house, packed.getvalue())
+    return write_sealed(box, house, packed.getvalue())
 
 
-def carried_as(box: Box, house: HospitalSite, content: bytes) -> Path:
+def write_sealed(box: Box, house: HospitalSite, content: bytes) -> Path:
     """A file that the box sealed over *content*, whatever that is."""
     keys, identity = keyring.load_keys(house.keys), KeyFiles(box.state.line_keys).identity
     file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
@@ -155,6 +155,6 @@ def carried_as(box: Box, house: HospitalSite, content: bytes) -> Path:
     return file
 
 
-def opened(house: HospitalSite, file: Path, out: Path) -> int:
+def open_export(house: HospitalSite, file: Path, out: Path) -> int:
     out.mkdir(exist_ok=True)
     return hospital_cli.main(["open", str(file), "--out", str(out), "--dir", str(house.root)])

@@ -90,7 +90,7 @@ def save(folder: Path, name: str, dataset: FileDataset) -> Path:
     return path
 
 
-def as_written(dataset: Dataset, **values: bytes) -> None:
+def set_raw_decimals(dataset: Dataset, **values: bytes) -> None:
     """Put elements into *dataset* with the very bytes that a machine wrote, valid or not, as decimal strings."""
     for keyword, value in values.items():
         tag = Tag(keyword)

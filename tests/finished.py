@@ -28,7 +28,7 @@ def days_ago(days: float, now: datetime = NOW) -> str:
     return clock.Stamp(now - timedelta(days=days), True).text()
 
 
-def opened(root: Path) -> tuple[StateDir, ClinicalDatabase, ImageIntake]:
+def open_state(root: Path) -> tuple[StateDir, ClinicalDatabase, ImageIntake]:
     state = StateDir(root)
     state.prepare()
     clinical = ClinicalDatabase(state.clinical_db)
@@ -45,7 +45,7 @@ def film(folder: Path, number: int, study: int | None = None) -> Path:
     return path
 
 
-def taken(door: ImageIntake, path: Path, received_at: str) -> str:
+def admit_image(door: ImageIntake, path: Path, received_at: str) -> str:
     """The case of the image at *path*, which came at *received_at*."""
     admitted = door.accept_file(path, f"stick/{path.name}")
     connection = door.clinical.database.connection
@@ -82,20 +82,20 @@ def sign(clinical: ClinicalDatabase, case: str) -> None:
     CaseLists(clinical).finish(case, DOCTOR)
 
 
-def finished(
+def make_finished_cases(
     root: Path, ages: Iterable[float], now: datetime = NOW, films: Path | None = None
 ) -> tuple[StateDir, ClinicalDatabase, ImageIntake, list[str]]:
     """One finished case for each of *ages* in days before *now*, which came in this order."""
-    state, clinical, door = opened(root)
+    state, clinical, door = open_state(root)
     folder = films or root.parent / f"{root.name}-films"
-    cases = [taken(door, film(folder, number), days_ago(age, now)) for number, age in enumerate(ages)]
+    cases = [admit_image(door, film(folder, number), days_ago(age, now)) for number, age in enumerate(ages)]
     read_all(state, clinical)
     for case in cases:
         sign(clinical, case)
     return state, clinical, door, cases
 
 
-def on_the_disk(state: StateDir) -> set[str]:
+def list_case_files(state: StateDir) -> set[str]:
     """Every file below the folders that hold a case's files."""
     return {
         str(path.relative_to(state.root))
@@ -105,12 +105,12 @@ def on_the_disk(state: StateDir) -> set[str]:
     }
 
 
-def tell_time(state: StateDir) -> None:
+def confirm_time(state: StateDir) -> None:
     """A person has told the box on *state* the time, so that its commands believe it."""
     clock.Clock(clock.ClockFile(state.run / "clock.json")).learn(time.time(), clock.TimeSource.PERSON)
 
 
-def killed_at(call: int, work: Callable[[], object]) -> bool:
+def kill_at_call(call: int, work: Callable[[], object]) -> bool:
     """Whether a process that does *work* came to its file operation number *call*, where it was killed with SIGKILL."""
     left = iter(range(call, -1, -1))
 

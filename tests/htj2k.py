@@ -13,12 +13,12 @@ import numpy as np
 _DOWN, _ACROSS = np.mgrid[0:16, 0:12]
 
 
-def grey() -> np.ndarray[Any, Any]:
+def draw_grey() -> np.ndarray[Any, Any]:
     """(16, 12) uint16 of 12 bits: what `GREY` holds exactly and `LOSSY` within one level."""
     return np.asarray((_DOWN * 173 + _ACROSS * 37) % 4096, np.uint16)
 
 
-def colour() -> np.ndarray[Any, Any]:
+def draw_colour() -> np.ndarray[Any, Any]:
     """(16, 12, 3) uint8: what `COLOUR` holds exactly, through the reversible colour transform."""
     return np.stack([(_DOWN * 7 + _ACROSS) % 256, _ACROSS * 9 % 256, _DOWN * _ACROSS % 256], -1).astype(np.uint8)
 

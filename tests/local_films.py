@@ -29,14 +29,14 @@ SHARES = SamplingShares(0.1, 0.2)
 SECRET = bytes(32)
 
 
-def opened(folder: Path) -> ClinicalDatabase:
+def create_database(folder: Path) -> ClinicalDatabase:
     """A new clinical database in *folder*."""
     clinical = ClinicalDatabase(folder / "clinical" / "clinical.db")
     clinical.create()
     return clinical
 
 
-def read(
+def read_image(
     clinical: ClinicalDatabase,
     number: int,
     score: float,

@@ -14,7 +14,7 @@ _HALF: Final = 32_768
 _CATEGORIES: Final = 17
 
 
-def encoded(
+def encode_lossless(
     samples: np.ndarray[Any, Any], bits: int, predictor: int = 1, shift: int = 0, lines: int = 0, markers: bytes = b""
 ) -> bytes:
     """*samples* (H, W) or (H, W, 3) of *bits*, without the lowest *shift* of them, with a restart every *lines* lines.
@@ -33,7 +33,7 @@ def encoded(
     out += _segment(0xDA, scan + bytes([predictor, 0, shift]))
     for number, first in enumerate(range(0, rows, lines or rows)):
         out += bytes([0xFF, 0xD0 + (number - 1) % 8]) if number else b""
-        out += _coded(planes[first : first + (lines or rows)], predictor, 1 << (bits - shift - 1))
+        out += _encode_scan(planes[first : first + (lines or rows)], predictor, 1 << (bits - shift - 1))
     return out + b"\xff\xd9"
 
 
@@ -41,7 +41,7 @@ def _segment(marker: int, body: bytes) -> bytes:
     return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2) + body
 
 
-def _coded(planes: np.ndarray[Any, Any], predictor: int, middle: int) -> bytes:
+def _encode_scan(planes: np.ndarray[Any, Any], predictor: int, middle: int) -> bytes:
     """The entropy-coded segment of lines that begin anew, by table H.1 and H.1.2.1."""
     rows, columns, components = planes.shape
     code = []
@@ -51,14 +51,14 @@ def _coded(planes: np.ndarray[Any, Any], predictor: int, middle: int) -> bytes:
         above = int(plane[y - 1, x]) if y else 0
         guess = left if x and not y else above if y and not x else middle
         if x and y:
-            guess = _guess(predictor, left, above, int(plane[y - 1, x - 1]))
-        code.append(_difference((int(plane[y, x]) - guess + _HALF) % (2 * _HALF) - _HALF))
+            guess = _predict(predictor, left, above, int(plane[y - 1, x - 1]))
+        code.append(_encode_difference((int(plane[y, x]) - guess + _HALF) % (2 * _HALF) - _HALF))
     bits = "".join(code)
     bits += "1" * (-len(bits) % 8)
     return int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\x00")
 
 
-def _guess(predictor: int, left: int, above: int, corner: int) -> int:
+def _predict(predictor: int, left: int, above: int, corner: int) -> int:
     return (
         left,
         above,
@@ -70,7 +70,7 @@ def _guess(predictor: int, left: int, above: int, corner: int) -> int:
     )[predictor - 1]
 
 
-def _difference(value: int) -> str:
+def _encode_difference(value: int) -> str:
     if value == -_HALF:  # category 16 has no further bits
         return f"{16:05b}"
     category = abs(value).bit_length()

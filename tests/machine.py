@@ -11,7 +11,7 @@ IN_1970 = 120.0
 IN_2040 = datetime(2040, 6, 1, tzinfo=UTC).timestamp()
 
 
-class Machine(KernelClock):
+class FakeClock(KernelClock):
     """Its boot, its seconds, its wall clock, and whether network time holds that."""
 
     def __init__(self, wall: float = TODAY) -> None:

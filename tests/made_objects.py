@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import CTImageStorage, UltrasoundMultiFrameImageStorage
 
 from tests import clips, films
-from tests.results import made_of, result_of
+from tests.results import make_case_view, make_objects
 
 _SHOWN = ("CS", "LO", "SH", "US", "IS", "UI")
 _LONGEST = 40
@@ -71,14 +71,16 @@ def samples() -> dict[str, tuple[Dataset, ...]]:
         folder = Path(name)
         for number, path in enumerate(_sources(folder)):
             for signed in (False, True):
-                result = result_of(path, folder / f"{number}", header=path.suffix == ".dcm", signed=signed, version=2)
-                for one in made_of(result):
+                result = make_case_view(
+                    path, folder / f"{number}", header=path.suffix == ".dcm", signed=signed, version=2
+                )
+                for one in make_objects(result):
                     found.setdefault(one.kind, []).append(one.data_set)
     return {kind: tuple(found[kind]) for kind in ("picture", "sc", "seg", "pr", "pdf", "sr")}
 
 
 def _sources(folder: Path) -> Iterator[Path]:
-    pixels = clips.picture(3)
+    pixels = clips.draw_frame(3)
     clip = films.film(
         pixels,
         SOPClassUID=UltrasoundMultiFrameImageStorage,

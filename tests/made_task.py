@@ -38,7 +38,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
     registry.list_task_modules.cache_clear()
-    Manifest.of_task.cache_clear()
+    Manifest.for_task.cache_clear()
 
 
 def write(folder: Path, expected: object = EXPECTED, body_part: str = "CHEST") -> Path:

@@ -60,7 +60,7 @@ class Orthanc:
         deadline = time.monotonic() + _START_S
         while True:
             try:
-                self.ask("/system")
+                self.request("/system")
                 return
             except OSError:
                 assert self._process.poll() is None, (self._folder / "log").read_text("utf-8", "replace")[-2000:]
@@ -74,7 +74,7 @@ class Orthanc:
             self._process.wait(10)
             self._process = None
 
-    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+    def request(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """The answer of its REST interface; raises `OSError`."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data, method=method)
@@ -82,16 +82,16 @@ class Orthanc:
             content = answer.read()
         return json.loads(content) if content.strip() else None
 
-    def knows(self, title: str, port: int) -> None:
+    def add_modality(self, title: str, port: int) -> None:
         """Have it know the machine *title* on this computer."""
         told = {"AET": title, "Host": "127.0.0.1", "Port": port, "AllowStorageCommitment": True}
-        self.ask(f"/modalities/{title.lower()}", told, "PUT")
+        self.request(f"/modalities/{title.lower()}", told, "PUT")
 
-    def held(self) -> dict[str, str]:
+    def list_instances(self) -> dict[str, str]:
         """SOP Instance UID -> modality of every instance that it holds."""
         found = {}
-        for one in self.ask("/instances?expand"):
-            series = self.ask(f"/series/{one['ParentSeries']}")
+        for one in self.request("/instances?expand"):
+            series = self.request(f"/series/{one['ParentSeries']}")
             found[one["MainDicomTags"]["SOPInstanceUID"]] = series["MainDicomTags"]["Modality"]
         return found
 

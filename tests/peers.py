@@ -26,14 +26,14 @@ _LIST = REPOSITORY / ".ci/packages.txt"
 _SUFFIXES_BESIDE_DICOM = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}
 
 
-def missing(reason: str) -> NoReturn:
+def skip_or_fail(reason: str) -> NoReturn:
     """Skip with *reason*, or fail where everything is required."""
     if os.environ.get("LANTERN_REQUIRE_PEERS") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
-def listed() -> dict[str, tuple[str, ...]]:
+def read_package_list() -> dict[str, tuple[str, ...]]:
     """Each package of the list, under its name in Debian 12, with its programs; renamed ones are "this or that"."""
     lines = (line.split(":") for line in _LIST.read_text("utf-8").splitlines() if line and line[0] != "#")
     return {name.replace("|", " or "): tuple(programs.split()) for name, programs in lines}
@@ -53,14 +53,14 @@ def lacking(*programs: str) -> list[str]:
 def needed(*programs: str) -> None:
     """Skip, or where CI says so fail, when one of *programs* is missing."""
     if packages := lacking(*programs):
-        missing(f"needs Debian package {', '.join(packages)}")
+        skip_or_fail(f"needs Debian package {', '.join(packages)}")
 
 
-def no_package(*names: str) -> NoReturn:
+def skip_missing_packages(*names: str) -> NoReturn:
     """Skip, or where CI says so fail, because what these packages of the list bring is not there."""
-    packages = [package for package in listed() if package.split()[0] in names]
+    packages = [package for package in read_package_list() if package.split()[0] in names]
     assert len(packages) == len(names), f"{_LIST.name} has not all of {names}"
-    missing(f"needs Debian package {', '.join(packages)}")
+    skip_or_fail(f"needs Debian package {', '.join(packages)}")
 
 
 def peer(name: str) -> str:
@@ -71,25 +71,27 @@ def peer(name: str) -> str:
     return path
 
 
-_PACKAGES: Final = {program: package for package, programs in listed().items() for program in programs}
+_PACKAGES: Final = {program: package for package, programs in read_package_list().items() for program in programs}
 
 
-def release() -> str:
+def read_debian_release() -> str:
     """This machine's release of Debian or Ubuntu, as apt's lists call it."""
-    return platform.freedesktop_os_release().get("VERSION_CODENAME") or missing("needs a release of Debian with a name")
+    return platform.freedesktop_os_release().get("VERSION_CODENAME") or skip_or_fail(
+        "needs a release of Debian with a name"
+    )
 
 
 def need_root() -> None:
     if os.geteuid() != 0:
-        missing("needs root, to mount a file system of its own")
+        skip_or_fail("needs root, to mount a file system of its own")
 
 
-def shared(*parts: str) -> Path:
+def find_shared_data(*parts: str) -> Path:
     """A folder of the real data that lies beside the repository and is no part of it."""
     root = Path(os.environ.get("LANTERN_SHARED") or REPOSITORY.parent / "shared")
     path = root.joinpath(*parts)
     if not path.exists():
-        missing(f"needs the real data in {'/'.join(('../shared', *parts))} (or LANTERN_SHARED)")
+        skip_or_fail(f"needs the real data in {'/'.join(('../shared', *parts))} (or LANTERN_SHARED)")
     return path
 
 

@@ -16,19 +16,19 @@ _FONT = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
 def need_font() -> None:
     """The Chinese font that an installed box has."""
     if not _FONT.is_file():
-        peers.no_package("fonts-noto-cjk")
+        peers.skip_missing_packages("fonts-noto-cjk")
 
 
-def words(pdf: bytes) -> str:
+def extract_text(pdf: bytes) -> str:
     """Every word on it, without the spaces and line ends between them."""
     document = pypdfium2.PdfDocument(pdf)
     return "".join("".join(page.get_textpage().get_text_range().split()) for page in document)
 
 
-def pages(pdf: bytes) -> int:
+def count_pages(pdf: bytes) -> int:
     return len(pypdfium2.PdfDocument(pdf))
 
 
-def drawn(pdf: bytes, page: int = 0, scale: float = 2.0) -> NDArray[np.uint8]:
+def render_page(pdf: bytes, page: int = 0, scale: float = 2.0) -> NDArray[np.uint8]:
     """(H, W) uint8: one page as a grey printer shows it."""
     return np.asarray(pypdfium2.PdfDocument(pdf)[page].render(scale=scale, grayscale=True).to_pil().convert("L"))

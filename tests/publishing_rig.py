@@ -27,17 +27,17 @@ def pack(folder: Path, version: str, *, ballast: int = 0) -> Path:
     (made / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
     (made / "golden").mkdir()
     (made / "golden" / "note.txt").write_bytes(os.urandom(ballast) or b"a file in a folder")
-    sums(made)
+    write_checksums(made)
     return made
 
 
-def sums(folder: Path) -> None:
+def write_checksums(folder: Path) -> None:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "SHA256SUMS"]
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
-class World:
+class PackPublisher:
     """A publisher, its repository, and a box."""
 
     def __init__(self, folder: Path) -> None:
@@ -59,18 +59,20 @@ class World:
         wish = InstallRequest(NAME, place or str(self.repository), version, root, trial)
         return installer.install_pack(self.store, wish, lambda _done, _total: None, lambda _pack: None)
 
-    def refused(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> PackError:
+    def expect_refusal(
+        self, place: str | None = None, *, version: str | None = None, root: Path | None = None
+    ) -> PackError:
         """Why it is not installed; what is in use, and what lies about, is exactly as before."""
-        before = (self.versions(), self.lying_about())
+        before = (self.versions(), self.list_files())
         with pytest.raises(PackError) as refused:
             self.install(place, version=version, root=root)
-        assert (self.versions(), self.lying_about()) == before
+        assert (self.versions(), self.list_files()) == before
         return refused.value
 
     def versions(self) -> list[str]:
         return [one.manifest.version for one in self.store.survey().packs]
 
-    def lying_about(self) -> list[str]:
+    def list_files(self) -> list[str]:
         """Every file of the box's packs but the publisher's."""
         below = self.store.installed
         files = (path.relative_to(below).as_posix() for path in below.rglob("*"))

@@ -45,12 +45,12 @@ class Rig:
         """Put *dataset* where the door would have put it."""
         name = f"images/{dataset.SOPInstanceUID}.dcm"
         films.save(self.state.root, name, dataset)
-        return self._recorded(name, _header(dataset))
+        return self._record_instance(name, _header(dataset))
 
     def admit_bytes(self, data: bytes, header: Header | None) -> Instance:
         name = f"images/{hashlib.sha256(data).hexdigest()[:20]}"
         (self.state.root / name).write_bytes(data)
-        return self._recorded(name, header)
+        return self._record_instance(name, header)
 
     def reading(self, instance: Instance) -> Reading:
         """The one reading of *instance*."""
@@ -63,22 +63,22 @@ class Rig:
         Returns:
             The reading of the last of them.
         """
-        instances = [one if isinstance(one, Instance) else self.admit(one) for one in images]
+        instances = [image if isinstance(image, Instance) else self.admit(image) for image in images]
         with reader(self, forced) as made:
             assert read_all(made) == (len(images) if tries is None else tries)
         return self.reading(instances[-1])
 
     def case(self, instance: Instance) -> Case:
-        return self.clinical.case(instance.case)
+        return self.clinical.load_case(instance.case)
 
-    def _recorded(self, name: str, header: Header | None) -> Instance:
+    def _record_instance(self, name: str, header: Header | None) -> Instance:
         digest = hashlib.sha256((self.state.root / name).read_bytes()).hexdigest()
         admitted = self.clinical.admit(path=name, file=name, sha256=digest, size=1, header=header, association=None)
         assert isinstance(admitted, Instance)
         return admitted
 
 
-def why(reading: Reading) -> str:
+def read_reason_code(reading: Reading) -> str:
     """The code of the reason for which *reading* has no number."""
     assert reading.reason is not None
     return reading.reason.code
@@ -115,7 +115,7 @@ def read_all(made: Reader) -> int:
     return tries
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Return when *condition* holds; what is awaited is a row of another process, which only looking can tell."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -41,7 +41,7 @@ _PIXELMED = "/usr/share/java/pixelmed.jar"
 _LIMITS = [f"-Djdk.xml.{name}=0" for name in ("xpathExprOpLimit", "xpathTotalOpLimit", "xpathExprGrpLimit")]
 
 
-def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = False, **changes: Any) -> CaseView:
+def make_case_view(path: Path, display: Path, *, header: bool = True, signed: bool = False, **changes: Any) -> CaseView:
     """The result of a case with the image at *path*; its frame is rendered into *display*."""
     known = examine_file(path).header if header else None
     rows, columns = (known.rows, known.columns) if known and known.rows and known.columns else (128, 96)
@@ -98,26 +98,26 @@ def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = 
     return replace(made, **changes)
 
 
-def written(result: CaseView, folder: Path) -> dict[str, Path]:
+def write_objects(result: CaseView, folder: Path) -> dict[str, Path]:
     """The files of all objects by their names."""
     folder.mkdir(exist_ok=True)
-    return {one.file_name: objects.write_object(one, folder) for one in made_of(result)}
+    return {one.file_name: objects.write_object(one, folder) for one in make_objects(result)}
 
 
-def made_of(result: CaseView) -> list[ResultObject]:
+def make_objects(result: CaseView) -> list[ResultObject]:
     return list(objects.make_objects(result, PDF))
 
 
-def faults(path: Path) -> list[str]:
+def validate_object(path: Path) -> list[str]:
     """The errors that dicom3tools' dciodvfy sees in an object."""
     told = subprocess.run([peers.peer("dciodvfy"), "-new", path], capture_output=True, text=True, check=False)
     return [line for line in (told.stdout + told.stderr).splitlines() if "Error" in line]
 
 
-def report_faults(path: Path) -> list[str]:
+def validate_report(path: Path) -> list[str]:
     """The errors that PixelMed's DicomSRValidator sees in a structured report."""
     if not Path(_PIXELMED).is_file():
-        peers.no_package("libpixelmed-java")
+        peers.skip_missing_packages("libpixelmed-java")
     command = [peers.peer("java"), *_LIMITS, "-cp", f"{_PIXELMED}:/usr/share/java/*"]
     told = subprocess.run(
         [*command, "com.pixelmed.validate.DicomSRValidator", path], capture_output=True, text=True, check=False
@@ -126,14 +126,14 @@ def report_faults(path: Path) -> list[str]:
     return [line for line in told.stdout.splitlines() if "Error" in line]
 
 
-def dumped(path: Path) -> str:
+def dump_report(path: Path) -> str:
     """The report as dcmtk's dsrdump shows it."""
     return subprocess.run([peers.peer("dsrdump"), path], capture_output=True, text=True, check=True).stdout
 
 
-def read(clinical: ClinicalDatabase, case: str) -> None:
+def add_reading(clinical: ClinicalDatabase, case: str) -> None:
     """Give *case* a reading: its first image could not be judged."""
-    instance = clinical.images(case)[0].reference
+    instance = clinical.list_images(case)[0].reference
     reason, time = Reason("routing.no_pack"), Timing(1.0, 2.0, 3.0)
     reading = Reading(Scope.INSTANCE, (instance,), ReadingStatus.CANNOT_JUDGE, reason, None, time)
     with clinical.database.transaction() as connection:

@@ -33,7 +33,7 @@ def density(places: Numbers) -> Numbers:
 
 
 @dataclass(frozen=True)
-class Cut:
+class SlicePlane:
     """One slice: the place of its first pixel, its directions and the millimetres of a pixel (down, across)."""
 
     position: tuple[float, float, float]
@@ -41,7 +41,7 @@ class Cut:
     pixel_mm: tuple[float, float] = (1.5, 2.0)
     shape: tuple[int, int] = (ROWS, COLUMNS)
 
-    def places(self) -> Numbers:
+    def pixel_positions(self) -> Numbers:
         """(rows, columns, 3) places of its pixels."""
         down, across = np.mgrid[0 : self.shape[0], 0 : self.shape[1]]
         axes = np.asarray(self.directions).reshape(2, 3)
@@ -52,14 +52,14 @@ class Cut:
         )
 
 
-def cuts(count: int = 8, step: Sequence[float] | Numbers = (0.0, 0.0, 3.0), **options: Any) -> list[Cut]:
+def make_planes(count: int = 8, step: Sequence[float] | Numbers = (0.0, 0.0, 3.0), **options: Any) -> list[SlicePlane]:
     """*count* slices, *step* apart."""
-    first = Cut((-18.0, -17.0, -9.0), **options)
+    first = SlicePlane((-18.0, -17.0, -9.0), **options)
     places = np.asarray(first.position) + np.arange(count)[:, np.newaxis] * np.asarray(step)
     return [replace(first, position=(float(x), float(y), float(z))) for x, y, z in places]
 
 
-def tilted(degrees: float) -> tuple[float, ...]:
+def tilt_directions(degrees: float) -> tuple[float, ...]:
     """The directions of axial slices under a gantry tilted by so much about the x axis."""
     angle = math.radians(degrees)
     return (1.0, 0.0, 0.0, 0.0, math.cos(angle), math.sin(angle))
@@ -74,14 +74,14 @@ def affine(stack: SliceStack) -> Numbers:
     return matrix
 
 
-def apart_mm(stack: SliceStack) -> float:
+def compute_spacing_mm(stack: SliceStack) -> float:
     """The distance between planes, along their normal."""
     return abs(float(np.dot(stack.step, stack.slices[0].normal)))
 
 
-def slice_of(cut: Cut, slope: Any = 1.0, intercept: Any = -1024.0, **attributes: Any) -> FileDataset:
+def make_slice(cut: SlicePlane, slope: Any = 1.0, intercept: Any = -1024.0, **attributes: Any) -> FileDataset:
     """The CT slice that *cut* is, of unsigned words."""
-    words = np.rint((density(cut.places()) - intercept) / slope).astype(np.uint16)
+    words = np.rint((density(cut.pixel_positions()) - intercept) / slope).astype(np.uint16)
     return films.film(
         words,
         **{
@@ -104,7 +104,7 @@ def slice_of(cut: Cut, slope: Any = 1.0, intercept: Any = -1024.0, **attributes:
     )
 
 
-def written(folder: Path, made: Iterable[FileDataset]) -> list[Path]:
+def write_datasets(folder: Path, made: Iterable[FileDataset]) -> list[Path]:
     """Each dataset as a file; names follow the order in which they are given."""
     folder.mkdir(exist_ok=True)
     paths = []
@@ -115,22 +115,22 @@ def written(folder: Path, made: Iterable[FileDataset]) -> list[Path]:
     return paths
 
 
-def scan(folder: Path, chosen: Sequence[Cut], seed: int = 0, **attributes: Any) -> list[Path]:
+def write_scan(folder: Path, chosen: Sequence[SlicePlane], seed: int = 0, **attributes: Any) -> list[Path]:
     """*chosen* as files, shuffled, under instance numbers that say nothing of their order."""
     chance = np.random.default_rng(seed)
     numbers = chance.permutation(len(chosen))
     made = [
-        slice_of(cut, InstanceNumber=int(number), **attributes) for cut, number in zip(chosen, numbers, strict=True)
+        make_slice(cut, InstanceNumber=int(number), **attributes) for cut, number in zip(chosen, numbers, strict=True)
     ]
-    return written(folder, [made[index] for index in chance.permutation(len(made))])
+    return write_datasets(folder, [made[index] for index in chance.permutation(len(made))])
 
 
-def enhanced(chosen: Sequence[Cut], **attributes: Any) -> FileDataset:
+def make_enhanced_ct(chosen: Sequence[SlicePlane], **attributes: Any) -> FileDataset:
     """One enhanced CT with a frame for each of *chosen*, each with a rescale of its own."""
     words, groups = [], []
     for number, cut in enumerate(chosen):
         slope, intercept = (1.0, -1024.0 - number)
-        words.append(np.rint((density(cut.places()) - intercept) / slope).astype(np.uint16))
+        words.append(np.rint((density(cut.pixel_positions()) - intercept) / slope).astype(np.uint16))
         group = Dataset()
         group.PlanePositionSequence = [_item(ImagePositionPatient=list(cut.position))]
         group.PlaneOrientationSequence = [_item(ImageOrientationPatient=list(cut.directions))]

@@ -25,7 +25,9 @@ class Screen:
     drawn: Pixels
 
 
-def screen(kind: Kind, seed: int, rows: int = 600, columns: int = 800, ground: int = 0, moved: float = 0.0) -> Screen:
+def draw_screen(
+    kind: Kind, seed: int, rows: int = 600, columns: int = 800, ground: int = 0, moved: float = 0.0
+) -> Screen:
     """A screen of *rows* × *columns* on a background of *ground*; *moved* shifts the tissue, never the letters."""
     rng = np.random.default_rng(seed)
     truth, depth = _shape(kind, rng, rows, columns)
@@ -35,13 +37,13 @@ def screen(kind: Kind, seed: int, rows: int = 600, columns: int = 800, ground: i
     return Screen(np.where(letters > 0, letters, pixels).astype(np.uint8), truth, letters > 0)
 
 
-def clip(kind: Kind, seed: int, frames: int, **size: int) -> Iterator[Screen]:
+def draw_clip(kind: Kind, seed: int, frames: int, **size: int) -> Iterator[Screen]:
     """A clip: the tissue slides under the probe, all else stands still."""
     for number in range(frames):
-        yield screen(kind, seed, moved=number / max(frames, 2), **size)
+        yield draw_screen(kind, seed, moved=number / max(frames, 2), **size)
 
 
-def compressed(pixels: Pixels, quality: int = 85) -> Pixels:
+def compress_jpeg(pixels: Pixels, quality: int = 85) -> Pixels:
     """*pixels* as JPEG leaves them."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)

@@ -17,7 +17,7 @@ from hospital.new_boxes import PreparedBox
 CLINIC = {"box": "clinic-7", "clinic": "清河卫生院", "calling": "DX1;US1", "pacs_host": "192.168.1.9"}
 
 
-def prepared(house: HospitalSite, out: Path, days: int = 30, **columns: str) -> PreparedBox:
+def prepare_box(house: HospitalSite, out: Path, days: int = 30, **columns: str) -> PreparedBox:
     (made,) = new_boxes.write_provisioning_files(house, "list.csv", [(2, {**CLINIC, **columns})], out, days)
     return made
 
@@ -38,13 +38,13 @@ class Box:
 
     @property
     def places(self) -> IdentityPaths:
-        return IdentityPaths.of(self.config, self.file)
+        return IdentityPaths.from_config(self.config, self.file)
 
-    def take(self, file: Path, proof: HospitalProof | None = None) -> str:
+    def accept_file(self, file: Path, proof: HospitalProof | None = None) -> str:
         offer = provisioning_file.read_file(file)
-        return provisioning_file.take_file(offer, self.config, self.places, proof).made.encode().decode()
+        return provisioning_file.apply_file(offer, self.config, self.places, proof).made.encode().decode()
 
-    def answered(self) -> FirstResult:
+    def process_request(self) -> FirstResult:
         """Root's answer to the request that waits."""
         made = provisioning_service.answer_request(self.config, self.places)
         assert made is not None
@@ -54,7 +54,7 @@ class Box:
         """What root answers to *request* of the first page."""
         self.state.provision.mkdir(exist_ok=True)
         provisioning_request.submit_request(self.state, request)
-        return self.answered()
+        return self.process_request()
 
-    def everything(self) -> dict[str, bytes]:
+    def read_files(self) -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}

@@ -90,7 +90,7 @@ class Channel:
             self.state, machine, "clinic-7", frozenset(), wish, lambda _done, _total: None
         )
 
-    def lying_about(self) -> list[str]:
+    def list_files(self) -> list[str]:
         """Every file of the channel's folder but the publisher's."""
         below = self.state.channel
         files = (path.relative_to(below).as_posix() for path in below.rglob("*") if path.is_file())
@@ -107,16 +107,16 @@ class FlashedBox(Channel):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         rauc = peer("rauc")  # another than the stand-in, which the test puts before it
-        self.signing = signing.keys(folder / "signing")
+        self.signing = signing.load_keys(folder / "signing")
         script = folder / "bin/rauc"
         script.parent.mkdir()
         script.write_text(STAND_IN.format(folder=folder, rauc=rauc, config=rauc_config(folder, self.signing)), "utf-8")
         script.chmod(0o755)
-        self.ends(0)
+        self.set_exit_status(0)
         self.state.software.mkdir()
         self.installed = folder / "installed"
 
-    def ends(self, status: int) -> None:
+    def set_exit_status(self, status: int) -> None:
         (self.folder / "ends").write_text(str(status))
 
     def config(self, **software: object) -> Config:
@@ -139,17 +139,17 @@ class FlashedBox(Channel):
         software_requests.submit_request(self.state, SoftwareRequest("upload", again))
         return software_service.carry_out_requests(self.config(), self.state, BOX)
 
-    def code(self) -> str:
+    def read_outcome_code(self) -> str:
         ended = software_record.read_outcome(self.state)
         assert ended is not None
         return ended.reason.code
 
-    def leave(self, version: str) -> None:
+    def record_unfit_slot(self, version: str) -> None:
         """As care/slot.py writes it down."""
         left = {"slot": "B", "version": version, "code": software_record.UNFIT, "parts": "gateway, packs"}
         run_status.write_check_result(
             self.state, "slot", {"at": clock.stamp_text(), "good": {"A": "0.3.0"}, "left": left}
         )
 
-    def lying_in_the_spool(self) -> list[str]:
-        return sorted(os.listdir(self.state.software)) + self.lying_about()
+    def list_spool(self) -> list[str]:
+        return sorted(os.listdir(self.state.software)) + self.list_files()

@@ -57,20 +57,20 @@ Rows = Iterator[tuple[object, ...]]
 
 
 def _table(*heads: str) -> Callable[[Callable[[], Rows]], Callable[[], str]]:
-    def of(rows: Callable[[], Rows]) -> Callable[[], str]:
-        def made() -> str:
+    def decorate(rows: Callable[[], Rows]) -> Callable[[], str]:
+        def render() -> str:
             lines = [heads, ("---",) * len(heads), *rows()]
             return "".join(f"| {' | '.join(map(str, row))} |\n" for row in lines)
 
-        return made
+        return render
 
-    return of
+    return decorate
 
 
 # --- the port --------------------------------------------------------------------------------------------------------
 
 
-def _accepted(calling_ae: str, uids: list[str], syntaxes: tuple[str, ...]) -> dict[str, list[str]]:
+def _list_accepted_syntaxes(calling_ae: str, uids: list[str], syntaxes: tuple[str, ...]) -> dict[str, list[str]]:
     """SOP Class UID -> transfer syntaxes that the port accepts of *calling_ae*, by asking for each by itself."""
     config = Config.model_validate({"worklist": {"stations": {_STATION: "DX"}}})
     found: dict[str, list[str]] = {}
@@ -78,8 +78,8 @@ def _accepted(calling_ae: str, uids: list[str], syntaxes: tuple[str, ...]) -> di
     for start in range(0, len(pairs), 128):
         proposed = tuple((2 * n + 1, uid, (syntax,)) for n, (uid, syntax) in enumerate(pairs[start : start + 128]))
         request = negotiation.AssociationRequest(calling_ae, "ANY", negotiation.APPLICATION_CONTEXT, 0, proposed)
-        for one in negotiation.accept_request(request, config.dicom.max_pdu, config.worklist).contexts.values():
-            found.setdefault(one.abstract_syntax, []).append(one.transfer_syntax)
+        for context in negotiation.accept_request(request, config.dicom.max_pdu, config.worklist).contexts.values():
+            found.setdefault(context.abstract_syntax, []).append(context.transfer_syntax)
     return found
 
 
@@ -104,8 +104,12 @@ def _keywords() -> dict[str, str]:
 @_table("service", "SOP class", "UID", "user", "provider")
 def services() -> Rows:
     known = _known_classes()
-    anyone, station = (_accepted(title, known, (transfer_syntax.IMPLICIT_LITTLE,)) for title in ("ANY", _STATION))
-    proposed = {str(one.abstract_syntax) for one in storage_scu.build_contexts((sop_classes.VERIFICATION, PUSH_MODEL))}
+    anyone, station = (
+        _list_accepted_syntaxes(title, known, (transfer_syntax.IMPLICIT_LITTLE,)) for title in ("ANY", _STATION)
+    )
+    proposed = {
+        str(context.abstract_syntax) for context in storage_scu.build_contexts((sop_classes.VERIFICATION, PUSH_MODEL))
+    }
     storage = [uid for uid in anyone if uid in negotiation.STORAGE]
     for service, uid in (("Verification", sop_classes.VERIFICATION), ("Storage Commitment", PUSH_MODEL)):
         yield service, _name(uid), uid, _yes(uid in proposed), _yes(uid in anyone)
@@ -126,7 +130,9 @@ def services() -> Rows:
 def storage() -> Rows:
     from firmware_app.dicom.sop_classes import OBJECT_KINDS, kind_of_class
 
-    for uid in sorted(_accepted("ANY", sorted(negotiation.STORAGE), (transfer_syntax.IMPLICIT_LITTLE,)), key=_name):
+    for uid in sorted(
+        _list_accepted_syntaxes("ANY", sorted(negotiation.STORAGE), (transfer_syntax.IMPLICIT_LITTLE,)), key=_name
+    ):
         kind = kind_of_class(uid)
         yield _name(uid), uid, "yes" if kind is None else f"no: {errors_text(OBJECT_KINDS[kind])}"
 
@@ -150,7 +156,7 @@ def acceptance() -> Rows:
         ("Modality Worklist", worklist_scp.MODALITY_WORKLIST, _STATION),
         ("each Storage SOP class", "1.2.840.10008.5.1.4.1.1.1", "ANY"),
     ):
-        taken = _accepted(title, [uid], every)[uid]
+        taken = _list_accepted_syntaxes(title, [uid], every)[uid]
         told = f"the {len(taken)} of 4.2.3" if len(taken) > 3 else ", ".join(UID(one).name for one in taken)
         yield name, told
 
@@ -209,7 +215,7 @@ def _short(sentence: str) -> str:
 
 @_table("activity", "abstract syntax", "transfer syntaxes, one context each", "role")
 def initiation() -> Rows:
-    syntaxes = ", ".join(one.name for one in storage_scu.SYNTAXES)
+    syntaxes = ", ".join(syntax.name for syntax in storage_scu.SYNTAXES)
     yield "`lantern doctor`", "Verification", syntaxes, "user"
     for kind, made in samples().items():
         names = sorted({_name(str(one.SOPClassUID)) for one in made})
@@ -394,12 +400,15 @@ def objects() -> str:
     lines = ["# What the result objects hold", "", _ANNEX, ""]
     for kind, made in samples().items():
         lines += [f"## `{kind}`", "", "| tag | attribute | VR | present | value |", "| --- | --- | --- | --- | --- |"]
-        lines += [f"| {one.tag} | {one.name} | {one.vr} | {one.present} | {one.value} |" for one in elements(made)]
+        lines += [
+            f"| {element.tag} | {element.name} | {element.vr} | {element.present} | {element.value} |"
+            for element in elements(made)
+        ]
         lines.append("")
     return "\n".join(lines)
 
 
-def stale() -> dict[Path, str]:
+def find_stale_pages() -> dict[Path, str]:
     """The pages that are not as the code makes them, and how they ought to be."""
     wanted = {PAGE: page(PAGE.read_text("utf-8")), OBJECTS: objects()}
     return {path: text for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text}
@@ -409,7 +418,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.statement", description=(__doc__ or "").split("\n")[0])
     options.add_argument("--check", action="store_true", help="only say which page is stale")
     check = options.parse_args().check
-    for path, text in stale().items():
+    for path, text in find_stale_pages().items():
         print(f"{path.name} is stale" if check else f"{path.name} is made anew")
         if check:
             return 1

@@ -1,8 +1,8 @@
 """A model pack made on the spot, so that the reader's tests need no trained model.
 
 Its graph is one AveragePool: the map is the film itself, made small, and the finding is "the film is bright".  The few
-bytes of ONNX are written by hand (protocol buffers: field number and wire type, then the value).  A pack that `learns`
-what its films looked like gives the map's cells as features too.
+bytes of ONNX are written by hand (protocol buffers: field number and wire type, then the value).  A pack that
+`add_typicality` what its films looked like gives the map's cells as features too.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def write_both(folder: Path) -> Path:
     return folder
 
 
-def follows(pack: Path, mean: float = 0.0, spread: float = 1.0, **more: Any) -> None:
+def set_usual_scores(pack: Path, mean: float = 0.0, spread: float = 1.0, **more: Any) -> None:
     """Let the threshold of *pack* follow a machine's scores; *more* goes into its manifest."""
     manifest = json.loads((pack / "manifest.json").read_text()) | more
     manifest["findings"][0]["usual_scores"] = {"mean": mean, "spread": spread, "prevalence": 0.3, "films": 900}
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
-def outlines(pack: Path, modality: str, body_part: str, frames: int = 1, **more: Any) -> None:
+def make_segmenter(pack: Path, modality: str, body_part: str, frames: int = 1, **more: Any) -> None:
     """Let *pack* outline what is bright in images of *modality* and *body_part*; *more* goes into its manifest."""
     manifest = json.loads((pack / "manifest.json").read_text())
     rule = {"rule": "interval" if frames > 1 else "middle", "budget": frames}
@@ -68,14 +68,14 @@ def outlines(pack: Path, modality: str, body_part: str, frames: int = 1, **more:
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
-def asks_for(pack: Path, least_px: int) -> None:
+def set_least_size(pack: Path, least_px: int) -> None:
     """Let *pack* give no number for an image whose shorter side has fewer pixels."""
     manifest = json.loads((pack / "manifest.json").read_text())
     manifest["quality"] = {**manifest.get("quality", {}), "least_px": least_px}
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
-def goes_by_the_brightest(pack: Path, modality: str, body_part: str) -> None:
+def use_brightest_model(pack: Path, modality: str, body_part: str) -> None:
     """Let *pack* find something in images of *modality* and *body_part* wherever a pixel is very bright."""
     model = brightest_onnx()
     (pack / "fp32.onnx").write_bytes(model)
@@ -86,7 +86,7 @@ def goes_by_the_brightest(pack: Path, modality: str, body_part: str) -> None:
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
-def contradicts_itself(pack: Path, most_apart: float) -> None:
+def use_opposed_networks(pack: Path, most_apart: float) -> None:
     """Let *pack* have two networks, of which the second always says the opposite of the first."""
     model = opposed_onnx()
     (pack / "fp32.onnx").write_bytes(model)
@@ -104,7 +104,7 @@ def contradicts_itself(pack: Path, most_apart: float) -> None:
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
-def learns(pack: Path, pictures: Sequence[NDArray[Any]], limit: float) -> None:
+def add_typicality(pack: Path, pictures: Sequence[NDArray[Any]], limit: float) -> None:
     """Let *pack* know *pictures*: an image's distance is the mean square of its cells' deviations, in spreads."""
     spec = InputSpec("image", SIDE, SIDE)
     films = np.stack([to_model_input(picture.astype(np.float32), spec)[0, 0] for picture in pictures])
@@ -206,7 +206,7 @@ def _value_info(name: str, *sides: int) -> bytes:
 def onnx(features: bool = False) -> bytes:
     """AveragePool(image) → map, perhaps Flatten(map) → features."""
     cells = SIDE // POOL
-    nodes, outputs = [_pooled("map")], [_value_info("map", 1, cells, cells)]
+    nodes, outputs = [_pool_node("map")], [_value_info("map", 1, cells, cells)]
     if features:
         nodes.append(_node("Flatten", ["map"], "features"))
         outputs.append(_value_info("features", cells * cells))
@@ -221,7 +221,7 @@ def boxes_onnx() -> bytes:
     corners = np.stack([x, y, x + 1 / cells, y + 1 / cells], axis=-1).reshape(1, -1, 4)
     constants = [_constant("cells", corners), _constant("half", np.array(0.5))]
     nodes = [
-        _pooled("pooled"),
+        _pool_node("pooled"),
         _node("Flatten", ["pooled"], "scores"),
         _node("Sub", ["pooled", "half"], "mask"),
         _node("Identity", ["cells"], "boxes"),
@@ -236,7 +236,11 @@ def boxes_onnx() -> bytes:
 
 def brightest_onnx() -> bytes:
     """Relu(MaxPool(image) - BRIGHT) → map."""
-    nodes = [_pooled("pooled", "MaxPool"), _node("Sub", ["pooled", "bright"], "above"), _node("Relu", ["above"], "map")]
+    nodes = [
+        _pool_node("pooled", "MaxPool"),
+        _node("Sub", ["pooled", "bright"], "above"),
+        _node("Relu", ["above"], "map"),
+    ]
     cells = SIDE // POOL
     return _model(nodes, [_value_info("map", 1, cells, cells)], [_constant("bright", np.array(BRIGHT))])
 
@@ -245,7 +249,7 @@ def opposed_onnx() -> bytes:
     """AveragePool(image) and its negative → the two channels of map."""
     axis = _field(5, _field(1, "axis") + _field(3, 1) + _field(20, 2))
     nodes = [
-        _pooled("pooled"),
+        _pool_node("pooled"),
         _node("Neg", ["pooled"], "opposite"),
         _node("Concat", ["pooled", "opposite"], "map") + axis,
     ]
@@ -253,7 +257,7 @@ def opposed_onnx() -> bytes:
     return _model(nodes, [_value_info("map", 2, cells, cells)])
 
 
-def _pooled(output: str, kind: str = "AveragePool") -> bytes:
+def _pool_node(output: str, kind: str = "AveragePool") -> bytes:
     pool = b"".join(
         _field(5, _field(1, name) + _field(8, POOL) + _field(8, POOL) + _field(20, 7))
         for name in ("kernel_shape", "strides")

@@ -50,7 +50,7 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     (mask,) = find_tensor(outputs, output.mask, 4) >= 0.0
     lesions = []
     for corners, score in zip(boxes.tolist(), scores.tolist(), strict=True):
-        x0, y0, x1, y1 = box = frame.placed(*corners)
+        x0, y0, x1, y1 = box = frame.place_box(*corners)
         if score >= spec.threshold and x0 < x1 and y0 < y1:
             area = _area(mask, corners) * (x1 - x0) * (y1 - y0)
             lesions.append(
@@ -74,8 +74,8 @@ def together(section: Section, answers: Sequence[Answer]) -> Answer:
 
 def golden(answer: Answer) -> dict[str, Any]:
     return {
-        "findings": {one.code: round(one.probability, 4) for one in answer.findings},
-        "lesions": [[*one.box, round(one.score, 4)] for one in answer.lesions],
+        "findings": {finding.code: round(finding.probability, 4) for finding in answer.findings},
+        "lesions": [[*lesion.box, round(lesion.score, 4)] for lesion in answer.lesions],
     }
 
 
@@ -88,7 +88,7 @@ def expectation(section: Section, recorded: Any) -> Expected:
 
 def difference(expected: Expected, answer: Answer) -> Difference:
     """The worst of: a probability that is off, a box that covers another place, a box too many or too few."""
-    given = {one.code: one.probability for one in answer.findings}
+    given = {finding.code: finding.probability for finding in answer.findings}
     code, wanted = next(iter(expected.findings.items()))
     worst = Difference(code, given[code], wanted, abs(given[code] - wanted))
     if len(answer.lesions) != len(expected.lesions):

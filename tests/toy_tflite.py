@@ -75,11 +75,11 @@ def _pool() -> Any:
 def _signature() -> Any:
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
-    signature.inputs, signature.outputs = [_named("image", 0)], [_named("map", 3)]
+    signature.inputs, signature.outputs = [_map_tensor("image", 0)], [_map_tensor("map", 3)]
     return signature
 
 
-def _named(name: str, index: int) -> Any:
+def _map_tensor(name: str, index: int) -> Any:
     named = schema.TensorMapT()
     named.name, named.tensorIndex = name, index
     return named

@@ -20,7 +20,7 @@ from firmware_app.packs.installer import InstallRequest, PackChange
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.reading.reader import Reader
 from tests import made_runtime, reading_rig
-from tests.publishing_rig import NAME, sums
+from tests.publishing_rig import NAME, write_checksums
 from tests.reading_rig import Rig
 
 OLD, NEW = "1.0.0", "1.1.0"
@@ -36,15 +36,15 @@ class TrialBox:
     flag: Path
 
     @classmethod
-    def of(cls, rig: Rig, folder: Path, flag: Path) -> TrialBox:
-        made = cls(rig, PackStore.of(rig.config), folder, flag)
+    def from_rig(cls, rig: Rig, folder: Path, flag: Path) -> TrialBox:
+        made = cls(rig, PackStore.from_config(rig.config), folder, flag)
         tuf_keys.make(folder / "keys")
         return made
 
     def publish(self, version: str, runtime: str, **changes: object) -> None:
         """Sign a version whose file is for *runtime*."""
         made = made_runtime.pack(self.folder / version, (runtime,), version=version, **changes)
-        sums(made)
+        write_checksums(made)
         repository.publish(made, self.folder / "repository", self.folder / "keys", 30)
 
     def install(self, *, trial: bool = True) -> PackChange:
@@ -56,7 +56,7 @@ class TrialBox:
 
     def trial(self) -> PackTrial:
         """The last trial."""
-        found = PackTrials(self.rig.clinical.database).of(NAME)
+        found = PackTrials(self.rig.clinical.database).find_trial(NAME)
         assert found is not None
         return found
 
@@ -89,7 +89,7 @@ def box(
     golden = float(made_runtime.golden_input()[1].mean())
     made_runtime.install(folder / "site", monkeypatch, {"made": body.format(flag=str(flag), golden=golden)})
     with reading_rig.rig(config(folder, images, **reader)) as rig:
-        made = TrialBox.of(rig, folder, flag)
+        made = TrialBox.from_rig(rig, folder, flag)
         made.publish(OLD, "onnxruntime")
         made.install()
         made.publish(NEW, "made")
@@ -98,7 +98,7 @@ def box(
 
 
 @contextmanager
-def reader(of: TrialBox) -> Iterator[Reader]:
+def open_reader(of: TrialBox) -> Iterator[Reader]:
     """The reader of a box, in this process."""
     made = Reader(of.rig.config, of.rig.state, of.rig.clinical, stop=threading.Event())
     try:
@@ -108,7 +108,7 @@ def reader(of: TrialBox) -> Iterator[Reader]:
         made.close()
 
 
-def drive(made: Reader, until: Callable[[], bool], seconds: float = 60.0) -> bool:
+def run_reader(made: Reader, until: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Let the reader work as its process does until *until*; True once another version serves."""
     assert made.trials is not None
     restart = False
@@ -118,8 +118,8 @@ def drive(made: Reader, until: Callable[[], bool], seconds: float = 60.0) -> boo
         while made.step():
             pass
         assert made.trials is not None
-        restart = restart or made.trials.tend()
+        restart = restart or made.trials.advance()
         return restart or until()
 
-    reading_rig.until(look, seconds)
+    reading_rig.wait_until(look, seconds)
     return restart

@@ -20,7 +20,7 @@ from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
 from tests.cases import read_case
 from web.app import create_app
-from web.checkup import Checkup
+from web.health_report import Checkup
 
 PASSWORD = "a lamp in the village"
 SCRIPT = "<script>alert('x')</script>"

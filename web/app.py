@@ -22,13 +22,12 @@ from firmware_app.core.language import N_, html_tag, translate, translate_plural
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.core.version import version
-from firmware_app.results.case_view import may_see_words
+from firmware_app.results.case_view import may_see_statements
 from firmware_app.results.terms import format_percent
-from web import box as boxes
-from web import compression, guard, notices, standing, words
+from web import compression, guard, labels, notices, reading_status, viewer_context
 from web.blueprints import calibration, descriptions, list_blueprints, live, software, sticks
-from web.checkup import Checkup
-from web.pulse import Pulse
+from web.change_notifier import ChangeNotifier
+from web.health_report import Checkup
 
 _ERRORS: Mapping[int, str] = {
     400: N_("This page was open too long or came from elsewhere. Go back, load it again and repeat what you did."),
@@ -49,7 +48,7 @@ _WENT_WRONG = N_("Something went wrong on the box. Try again; if it stays so, ca
 _UNSURE = N_("(clock not confirmed)")
 
 
-class _OverTls(SecureCookieSessionInterface):
+class _SecureSessionInterface(SecureCookieSessionInterface):
     """Marks a cookie that was set over TLS as secure, so that it is never sent without TLS."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
@@ -91,7 +90,7 @@ def create_app(
     """The viewer over databases that are ready.  The caller starts and stops the box's `pulse`."""
     app = Flask(__name__)
     app.config.from_mapping(
-        SECRET_KEY=accounts.secret("cookies"),
+        SECRET_KEY=accounts.load_secret("cookies"),
         SESSION_COOKIE_NAME="lantern_page",
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_HTTPONLY=True,
@@ -100,20 +99,23 @@ def create_app(
         MAX_FORM_PARTS=64,
     )
     app.config.from_mapping(test_config or {})
-    app.session_interface = _OverTls()
-    disk = standing.Disk(config, state)
+    app.session_interface = _SecureSessionInterface()
+    disk = reading_status.DiskMonitor(config, state)
 
-    def stands() -> object:
-        trouble = disk.look(standing.PULSE_WRITE_S)
+    def read_banner_state() -> object:
+        trouble = disk.check(reading_status.PULSE_WRITE_S)
         code = trouble.code if trouble is not None else None
-        told = [(one.pack, one.reason.code, one.back) for one in notices.of(clinical, config, Role.DOCTOR)]
+        told = [
+            (notice.pack, notice.reason.code, notice.back)
+            for notice in notices.list_notices(clinical, config, Role.DOCTOR)
+        ]
         deaf = not run_status.is_running(state, "gateway")
-        return standing.reading(clinical, state), sticks.strip(state), code, deaf, told
+        return reading_status.read_reading_state(clinical, state), sticks.find_banner_status(state), code, deaf, told
 
-    pulse = Pulse(clinical, stands)
-    boxes.install(
+    pulse = ChangeNotifier(clinical, read_banner_state)
+    viewer_context.install(
         app.extensions,
-        boxes.Box(
+        viewer_context.Box(
             config=config,
             state=state,
             clinical=clinical,
@@ -132,103 +134,107 @@ def create_app(
         app.url_map.converters[name] = converter
     compression.install(app)
     guard.install(app)  # before the CSRF check, which must know whose token it sees
-    app.before_request(calibration.allow_table)
+    app.before_request(calibration.allow_large_table)
     app.before_request(software.allow_piece)
     CSRFProtect(app)
     for blueprint in list_blueprints():
         app.register_blueprint(blueprint)
     _register_first_page(app, state, accounts)
-    _equip_templates(app, config)
-    app.register_error_handler(HTTPException, _explain)
-    app.register_error_handler(500, _explain)
+    _configure_templates(app, config)
+    app.register_error_handler(HTTPException, _render_error)
+    app.register_error_handler(500, _render_error)
     return app
 
 
 def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> None:
     """Only on an installed box without an account: later the page is not needed, nor the 12 MB that it loads."""
-    if state.provision.is_dir() and not any(user.has_password for user in accounts.users()):
+    if state.provision.is_dir() and not any(user.has_password for user in accounts.list_users()):
         from web.blueprints import provisioning
 
         app.register_blueprint(provisioning.blueprint)
 
 
-def _equip_templates(app: Flask, config: Config) -> None:
+def _configure_templates(app: Flask, config: Config) -> None:
     app.jinja_env.globals.update(
-        _=_translated,
-        _n=_counted,
+        _=_translate,
+        _n=_translate_plural,
         version=version(),
         box_name=config.box.name,
-        words=words,
-        user=guard.user,
+        labels=labels,
+        user=guard.current_user,
         stick_files=usb_import,
         is_live=live.is_watched,
-        described=descriptions.of,
-        seen_words=_seen_words,
+        described=descriptions.build_description,
+        seen_words=_select_visible_verdicts,
         gives_feedback=lambda: config.export.gives_feedback,
-        stands=lambda: boxes.here().pulse.stands,
+        stands=lambda: viewer_context.current_box().pulse.banner_mark,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=format_percent, tag=html_tag)
+    app.jinja_env.filters.update(
+        moment=_format_time, dated=_format_datetime, written=_format_stored_time, percent=format_percent, tag=html_tag
+    )
     app.context_processor(lambda: {"language": g.get("language", config.box.language)})
-    app.context_processor(_banner)
-    app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
+    app.context_processor(_build_banner_context)
+    app.context_processor(lambda: {"clock_unsure": guard.current_user() is not None and not clock.stamp().trusted})
 
 
-def _banner() -> dict[str, object]:
+def _build_banner_context() -> dict[str, object]:
     """Whether images are taken in and read, how the copying of a stick goes, what is wrong with the disk and what the
     box did with its models, for users who see results."""
-    box, person = boxes.here(), guard.user()
+    box, person = viewer_context.current_box(), guard.current_user()
     if not person:
         return {"reading": None, "stick": None, "disk": None, "deaf": False, "model_notices": []}
     return {
-        "reading": standing.reading(box.clinical, box.state),
-        "stick": sticks.strip(box.state),
-        "disk": box.disk.look(),
+        "reading": reading_status.read_reading_state(box.clinical, box.state),
+        "stick": sticks.find_banner_status(box.state),
+        "disk": box.disk.check(),
         "deaf": not run_status.is_running(box.state, "gateway"),
-        "model_notices": notices.of(box.clinical, box.config, person.role),
+        "model_notices": notices.list_notices(box.clinical, box.config, person.role),
     }
 
 
-def _seen_words(row: CaseListRow) -> tuple[DoctorVerdict, ...]:
+def _select_visible_verdicts(row: CaseListRow) -> tuple[DoctorVerdict, ...]:
     """The verdicts on a case of a list that its reader may see."""
-    reader = guard.actor()
-    return tuple(one for one in row.verdicts if may_see_words(reader, one.actor, row.readers, row.done))
+    reader = guard.require_actor()
+    return tuple(
+        verdict for verdict in row.verdicts if may_see_statements(reader, verdict.actor, row.readers, row.done)
+    )
 
 
-def _translated(message: str, **values: object) -> str:
+def _translate(message: str, **values: object) -> str:
     text = translate(message, g.get("language", "en"))
     return text.format(**values) if values else text
 
 
-def _counted(one: str, many: str, count: int) -> str:
+def _translate_plural(one: str, many: str, count: int) -> str:
     return translate_plural(one, many, count, g.get("language", "en"))
 
 
-def _moment(stamp: clock.Stamp) -> str:
+def _format_time(stamp: clock.Stamp) -> str:
     """Today's times as hour and minute, earlier ones with the date; an unconfirmed time in full and with a mark."""
     local = stamp.at.astimezone()
     today = stamp.trusted and local.date() == clock.now().astimezone().date()
-    return local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M") + _mark(stamp)
+    return local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M") + _format_clock_mark(stamp)
 
 
-def _dated(stamp: clock.Stamp) -> str:
-    """Like `_moment`, but always with the date: a printed report is read on other days too."""
-    return f"{stamp.at.astimezone():%Y-%m-%d %H:%M}" + _mark(stamp)
+def _format_datetime(stamp: clock.Stamp) -> str:
+    """Like `_format_time`, but always with the date: a printed report is read on other days too."""
+    return f"{stamp.at.astimezone():%Y-%m-%d %H:%M}" + _format_clock_mark(stamp)
 
 
-def _written(text: str) -> str:
+def _format_stored_time(text: str) -> str:
     """A stored time to the second, in UTC, with its mark."""
     stamp = clock.parse_stamp(text)
-    return f"{stamp.at:%Y-%m-%d %H:%M:%S}" + _mark(stamp)
+    return f"{stamp.at:%Y-%m-%d %H:%M:%S}" + _format_clock_mark(stamp)
 
 
-def _mark(stamp: clock.Stamp) -> str:
-    return "" if stamp.trusted else " " + _translated(_UNSURE)
+def _format_clock_mark(stamp: clock.Stamp) -> str:
+    return "" if stamp.trusted else " " + _translate(_UNSURE)
 
 
-def _explain(error: HTTPException) -> tuple[str, int]:
+def _render_error(error: HTTPException) -> tuple[str, int]:
     code = error.code or 500
     text = _ERRORS.get(code, _WENT_WRONG)
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
-        return _translated(text), code
+        return _translate(text), code
     return render_template("error.html", code=code, text=text), code

@@ -29,9 +29,9 @@ from firmware_app.packs.prevalence_adjustment import PredictiveValues
 from firmware_app.results import case_text, remote_status
 from firmware_app.results.case_view import CaseView, gather_case_view
 from firmware_app.results.remote_status import ArchiveDelivery
-from web import guard, pack_texts, words
-from web.box import Box
+from web import guard, labels, pack_texts
 from web.pack_texts import PackTexts
+from web.viewer_context import Box
 from web.visits import THUMBNAIL
 
 _LEAST_SLICES: Final = 4
@@ -47,7 +47,7 @@ class Image:
     of: int
     reading: Reading | None
     view: str = ""
-    """The view of an X-ray that its header states, such as PA (`words.VIEWS`); empty where it states none."""
+    """The view of an X-ray that its header states, such as PA (`labels.VIEWS`); empty where it states none."""
     has_screen: bool = False
     """Whether a light picture comes before the full frame."""
     has_thumb: bool = False
@@ -64,7 +64,7 @@ class Image:
         return len(self.shown)
 
     @property
-    def apart(self) -> int:
+    def largest_gap(self) -> int:
         """The largest distance between two shown frames, so that nobody takes the clip for complete; 1 where none is
         left out."""
         ends = (-1, *self.shown, self.of) if self.shown else ()
@@ -96,23 +96,27 @@ class Image:
         strongest = max(findings, key=lambda finding: (finding.positive, finding.probability), default=None)
         return strongest.code if strongest else None
 
-    def named_maps(self, language: str) -> dict[str, str]:
+    def list_heat_maps(self, language: str) -> dict[str, str]:
         """The findings whose heat map can be shown, code -> name: positive ones, and the strongest."""
         findings = self.reading.findings if self.reading else ()
-        return {one.code: words.label(one, language) for one in findings if one.positive or one.code == self.heat}
+        return {
+            finding.code: labels.name_finding(finding, language)
+            for finding in findings
+            if finding.positive or finding.code == self.heat
+        }
 
-    def lesions(self, language: str) -> list[dict[str, object]]:
+    def list_lesions(self, language: str) -> list[dict[str, object]]:
         """Lesions to draw over the frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each, and its
         outline and axes where they are known."""
         places = {one.instance: at for at, one in enumerate(self.slices)}
         own = {self.instance, *places}
-        readings = [one.reading for one in self.slices or (self,) if one.reading]
+        readings = [slice_.reading for slice_ in self.slices or (self,) if slice_.reading]
         unique = {id(reading): reading for reading in readings}
         return [
             {
                 "frame": places.get(lesion.instance, lesion.frame),
                 "box": lesion.box,
-                "text": words.marked(lesion, reading.findings, language),
+                "text": labels.format_lesion_mark(lesion, reading.findings, language),
                 "outline": lesion.outline,
                 "axes": lesion.axes,
             }
@@ -154,7 +158,7 @@ class CasePage:
         """The lesions in sentences."""
         return case_text.describe_lesions(self.view.case, g.language)
 
-    def seen_on(self, finding: Finding) -> list[int]:
+    def list_image_numbers(self, finding: Finding) -> list[int]:
         """The numbers, from 1, of the images on which *finding* is as the case says it: of a negative one all that
         were read for it."""
         return [
@@ -168,20 +172,24 @@ class CasePage:
         ]
 
     @property
-    def former(self) -> list[Remark]:
+    def superseded_verdicts(self) -> list[Remark]:
         """Verdicts that no longer count, because their doctor gave another or took them back."""
         now = select_current(self.view.remarks)
-        return [one for one in self.view.remarks if one.kind is RemarkKind.VERDICT and one.text and one not in now]
-
-    def judged_alone(self, finding: str) -> list[Remark]:
-        """The verdicts on *finding* that are of one image, or have something drawn on one."""
         return [
-            one
-            for one in select_current(self.view.remarks)
-            if one.kind is RemarkKind.VERDICT and one.finding == finding and (one.instance or one.drawing)
+            remark
+            for remark in self.view.remarks
+            if remark.kind is RemarkKind.VERDICT and remark.text and remark not in now
         ]
 
-    def read_for(self, finding: str) -> list[tuple[int, Image]]:
+    def list_image_verdicts(self, finding: str) -> list[Remark]:
+        """The verdicts on *finding* that are of one image, or have something drawn on one."""
+        return [
+            remark
+            for remark in select_current(self.view.remarks)
+            if remark.kind is RemarkKind.VERDICT and remark.finding == finding and (remark.instance or remark.drawing)
+        ]
+
+    def list_images_read_for(self, finding: str) -> list[tuple[int, Image]]:
         """The images that were read for *finding*, each with its number from 1."""
         return [
             (number, image)
@@ -189,44 +197,46 @@ class CasePage:
             if image.reading is not None and any(one.code == finding for one in image.reading.findings)
         ]
 
-    def drawn(self, image: Image, language: str) -> list[dict[str, object]]:
-        """What doctors drew on *image*, in the form of `Image.lesions`."""
+    def list_drawings(self, image: Image, language: str) -> list[dict[str, object]]:
+        """What doctors drew on *image*, in the form of `Image.list_lesions`."""
         places = {one.instance: at for at, one in enumerate(image.slices)}
         return [
             {
-                "frame": places.get(one.drawing.instance, one.drawing.frame),
-                "box": one.drawing.box,
-                "text": words.drawn(one, self.view.case.findings, language),
-                "outline": one.drawing.outline,
+                "frame": places.get(remark.drawing.instance, remark.drawing.frame),
+                "box": remark.drawing.box,
+                "text": labels.format_drawing_mark(remark, self.view.case.findings, language),
+                "outline": remark.drawing.outline,
                 "doctor": True,
             }
-            for one in select_current(self.view.remarks)
-            if one.drawing is not None and one.drawing.instance in {image.instance, *places}
+            for remark in select_current(self.view.remarks)
+            if remark.drawing is not None and remark.drawing.instance in {image.instance, *places}
         ]
 
-    def numbered(self, instance: str) -> int:
+    def find_image_number(self, instance: str) -> int:
         """The number, from 1, of an image; 0 where the page shows no such image."""
         parts = ((number, part) for number, image in enumerate(self.images, 1) for part in image.slices or (image,))
         return next((number for number, part in parts if part.instance == instance), 0)
 
-    def places(self, finding: Finding, language: str) -> list[str]:
+    def describe_places(self, finding: Finding, language: str) -> list[str]:
         """In which parts of the picture the lesions of *finding* lie, each once."""
-        lesions = (one for one in self.view.case.lesions if one.finding == finding.code)
-        return list(dict.fromkeys(case_text.describe_place(one, language) for one in lesions))
+        lesions = (lesion for lesion in self.view.case.lesions if lesion.finding == finding.code)
+        return list(dict.fromkeys(case_text.describe_place(lesion, language) for lesion in lesions))
 
-    def said(self, finding: str) -> list[DoctorVerdict]:
+    def list_verdicts(self, finding: str) -> list[DoctorVerdict]:
         """Every doctor's verdict on a finding."""
         return [word for word in self.view.verdicts if word.finding == finding]
 
-    def mine(self, finding: str, actor: str) -> str:
+    def find_own_verdict(self, finding: str, actor: str) -> str:
         """One doctor's verdict on the current reading of a finding; "" for none."""
-        return next((word.verdict for word in self.said(finding) if word.actor == actor and not word.earlier), "")
+        return next(
+            (word.verdict for word in self.list_verdicts(finding) if word.actor == actor and not word.earlier), ""
+        )
 
 
 def require_case(box: Box, reference: str) -> Case:
     """The whole case; 404 where the box has none."""
     try:
-        return box.clinical.case(reference)
+        return box.clinical.load_case(reference)
     except CaseUnknown:
         abort(404)
 
@@ -234,7 +244,7 @@ def require_case(box: Box, reference: str) -> Case:
 def gather_view(box: Box, reference: str) -> CaseView:
     """The case as the user of this request may see it; 404 where the box has none."""
     try:
-        return gather_case_view(box.config, box.clinical, reference, reader=guard.actor())
+        return gather_case_view(box.config, box.clinical, reference, reader=guard.require_actor())
     except CaseUnknown:
         abort(404)
 
@@ -242,32 +252,40 @@ def gather_view(box: Box, reference: str) -> CaseView:
 def gather_page(box: Box, reference: str) -> CasePage:
     """The page of a case; 404 where the box has none."""
     try:
-        seen = box.lists.seen(reference)  # read first: what changes meanwhile makes the page look again
+        seen = box.lists.compute_state_token(reference)  # read first: what changes meanwhile makes the page look again
     except CaseUnknown:
         abort(404)
     view = gather_view(box, reference)
     texts = _gather_texts(box, view.case)
-    known, asked = box.clinical.background(view.case), pack_texts.facts(box.config, view.case, g.language)
-    names = {one.code: words.label(one, g.language) for one in require_case(box, reference).findings}
+    known, asked = box.clinical.list_background(view.case), pack_texts.facts(box.config, view.case, g.language)
+    names = {
+        finding.code: labels.name_finding(finding, g.language) for finding in require_case(box, reference).findings
+    }
 
-    def named(codes: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    def name_findings(codes: Iterable[str]) -> tuple[tuple[str, str], ...]:
         return tuple((code, names.get(code, code)) for code in codes)
 
     return CasePage(
         view=view,
         images=_gather_images(box, view),
         texts=texts,
-        worth=_find_worth(view.case, texts),
-        age_matters=bool({one.code for one in (*view.reasons, *view.hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
+        worth=_find_predictive_values(view.case, texts),
+        age_matters=bool(
+            {reason.code for reason in (*view.reasons, *view.hints)} & (labels.AGE_REASONS | labels.AGE_HINTS)
+        ),
         seen=seen,
         others=_count_other_objects(box, reference),
         facts=tuple((code, name, code in known) for code, name in asked.items()),
-        withheld=named(view.withheld),
-        scored=() if view.withheld else named(box.confirmations.scored(reference)),
-        wanted=box.confirmations.asked(reference),
-        confirmations=tuple(one for one in box.confirmations.of_case(reference) if view.shows_words_of(one.actor)),
-        changes=tuple(box.patients.history(reference)),
-        claimed=_claimed(box, view.case),
+        withheld=name_findings(view.withheld),
+        scored=() if view.withheld else name_findings(box.confirmations.list_scored(reference)),
+        wanted=box.confirmations.find_requests(reference),
+        confirmations=tuple(
+            confirmation
+            for confirmation in box.confirmations.list_for_case(reference)
+            if view.shows_statements_of(confirmation.actor)
+        ),
+        changes=tuple(box.patients.list_changes(reference)),
+        claimed=_find_claiming_registration(box, view.case),
         sent=tuple(remote_status.describe_archive_delivery(box.config, box.clinical.database, reference)),
     )
 
@@ -278,20 +296,22 @@ def _gather_texts(box: Box, case: Case) -> tuple[tuple[Reading, PackTexts | None
     return tuple((reading, pack_texts.texts(box.config, pack, g.language)) for pack, reading in read.items())
 
 
-def _find_worth(case: Case, texts: Iterable[tuple[Reading, PackTexts | None]]) -> dict[str, PredictiveValues]:
+def _find_predictive_values(
+    case: Case, texts: Iterable[tuple[Reading, PackTexts | None]]
+) -> dict[str, PredictiveValues]:
     """What a mark is worth at this clinic, by the finding's code."""
     return {
         finding.code: said.worth
         for reading, said in texts
         if said is not None and said.worth is not None
         for finding in case.findings
-        if _says(case, reading, finding)
+        if _has_finding(case, reading, finding)
     }
 
 
 def _count_other_objects(box: Box, reference: str) -> tuple[tuple[str, int], ...]:
     """The objects of the case that are not images, in words, and how many there are of each."""
-    kinds = box.clinical.others(reference).values()
+    kinds = box.clinical.list_other_objects(reference).values()
     names = (Reason(OBJECT_KINDS.get(kind, OBJECT_KINDS["other"])).text(g.language) for kind in kinds)
     return tuple(Counter(names).items())
 
@@ -299,34 +319,34 @@ def _count_other_objects(box: Box, reference: str) -> tuple[tuple[str, int], ...
 def _gather_images(box: Box, view: CaseView) -> tuple[Image, ...]:
     """The images of the case, the most telling first."""
     by_instance = {instance: reading for reading in view.case.readings for instance in reading.instances}
-    headers = {one.instance: one.header for one in view.images}
-    ordered = _most_telling(list(headers), by_instance)
-    return _stacked([_image(box, one, by_instance.get(one), headers[one]) for one in ordered])
+    headers = {image.instance: image.header for image in view.images}
+    ordered = _sort_by_strength(list(headers), by_instance)
+    return _stack_series([_build_image(box, one, by_instance.get(one), headers[one]) for one in ordered])
 
 
-def _view(header: Header) -> str:
+def _find_named_view(header: Header) -> str:
     """The view that a film's header states; empty where it states none that has a name."""
-    view = find_view(header) if header.modality in words.FILMS else None
-    return view if isinstance(view, str) and view in words.VIEWS else ""
+    view = find_view(header) if header.modality in labels.FILMS else None
+    return view if isinstance(view, str) and view in labels.VIEWS else ""
 
 
-def _claimed(box: Box, case: Case) -> str:
+def _find_claiming_registration(box: Box, case: Case) -> str:
     """The registration that has the case's Study Instance UID and was not tied to it, nor decided on by a person."""
     study = case.study_instance_uid
-    entry = Registrations(box.clinical.database).of_study(study) if study else None
-    if entry is None or case.reference is None or box.patients.known(case.reference).version:
+    entry = Registrations(box.clinical.database).find_by_study(study) if study else None
+    if entry is None or case.reference is None or box.patients.load_displayed(case.reference).version:
         return ""
     if entry.case is not None:  # its patient's case is another one of the same study
         return ""
     return entry.registered.accession
 
 
-def _says(case: Case, like: Reading, finding: Finding) -> bool:
+def _has_finding(case: Case, like: Reading, finding: Finding) -> bool:
     """Whether the case has *finding* from the same model, runtime and precision as the reading *like*."""
     return any(reading.pack == like.pack and finding in reading.findings for reading in case.readings)
 
 
-def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[str]:
+def _sort_by_strength(instances: list[str], readings: dict[str, Reading]) -> list[str]:
     """Images with the strongest positive finding first, then other read images, then the rest in order of arrival."""
 
     def strength(instance: str) -> float:
@@ -338,10 +358,10 @@ def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[st
     return sorted(instances, key=strength)
 
 
-def _image(box: Box, instance: str, reading: Reading | None, header: Header | None) -> Image:
+def _build_image(box: Box, instance: str, reading: Reading | None, header: Header | None) -> Image:
     """An image with the frames that were rendered for viewing, and the number of frames that it has."""
-    view = _view(header) if header is not None else ""
-    series = header.series_instance_uid or "" if header is not None and header.modality in words.SLICED else ""
+    view = _find_named_view(header) if header is not None else ""
+    series = header.series_instance_uid or "" if header is not None and header.modality in labels.SLICED else ""
     folder = box.state.display / instance
     try:
         facts = json.loads((folder / "frame-000.json").read_text("utf-8"))
@@ -366,7 +386,7 @@ def _image(box: Box, instance: str, reading: Reading | None, header: Header | No
     )
 
 
-def _stacked(images: list[Image]) -> tuple[Image, ...]:
+def _stack_series(images: list[Image]) -> tuple[Image, ...]:
     """The images with those of one series of slices as one, which opens at the most telling or the middle one.
 
     Slices whose place in space is not known stay in the order in which they came.

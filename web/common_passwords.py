@@ -38,10 +38,10 @@ def is_common(password: str, *own: str) -> bool:
     names = [name.casefold() for name in own if name]
     if forms & _COMMON or any(re.fullmatch(r"[\d!.@_-]*", plain.replace(name, "")) for name in names if name in plain):
         return True
-    return bool(re.fullmatch(r"(.{1,4}?)\1+", bare)) or _counts(bare)
+    return bool(re.fullmatch(r"(.{1,4}?)\1+", bare)) or _is_sequence(bare)
 
 
-def _counts(text: str) -> bool:
+def _is_sequence(text: str) -> bool:
     """Whether each character follows the one before, up or down, as ``abcdefghij`` and ``9876543210``."""
     steps = {(ord(later) - ord(one)) % 10 if text.isdigit() else ord(later) - ord(one) for one, later in pairwise(text)}
     return (len(text) > 1 and steps <= {1}) or steps in ({-1}, {9})

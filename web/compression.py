@@ -21,10 +21,10 @@ _STATIC_LEVEL: Final = 9
 
 def install(app: Flask) -> None:
     """Have *app* compress what it answers, for browsers that take it (RFC 9110 8.4.1.3)."""
-    app.after_request(_compressed)
+    app.after_request(_compress)
 
 
-def _compressed(response: Response) -> Response:
+def _compress(response: Response) -> Response:
     if response.mimetype not in _KINDS or response.status_code != 200 or "Content-Encoding" in response.headers:
         return response
     response.vary.add("Accept-Encoding")
@@ -34,11 +34,13 @@ def _compressed(response: Response) -> Response:
     response.direct_passthrough = False
     body = response.get_data()
     if len(body) >= _LEAST_BYTES:
-        response.set_data(_static(body) if request.endpoint == "static" else gzip.compress(body, _LEVEL, mtime=0))
+        response.set_data(
+            _compress_static(body) if request.endpoint == "static" else gzip.compress(body, _LEVEL, mtime=0)
+        )
         response.content_encoding = "gzip"
     return response
 
 
 @lru_cache(64)
-def _static(data: bytes) -> bytes:
+def _compress_static(data: bytes) -> bytes:
     return gzip.compress(data, _STATIC_LEVEL, mtime=0)

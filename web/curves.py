@@ -24,34 +24,34 @@ class Chart:
     lines: tuple[tuple[float, int], ...]
 
 
-def across(threshold: float) -> float:
+def scale_x(threshold: float) -> float:
     """Where a threshold between 0 and 1 stands."""
     return round(LEFT + threshold * (RIGHT - LEFT), 1)
 
 
-def chart(points: Sequence[tuple[float, float]]) -> Chart:
+def build_chart(points: Sequence[tuple[float, float]]) -> Chart:
     """The curve of (threshold, value) in rising order of thresholds; values are 0 or more.
 
     It has stairs, since nothing changes between two films, and at most a few points for each unit across.
     """
-    highest = _nice(max((value for _, value in points), default=1.0))
+    highest = _round_up_axis(max((value for _, value in points), default=1.0))
 
-    def place(value: float) -> float:
+    def scale_y(value: float) -> float:
         return round(BOTTOM - value / highest * (BOTTOM - TOP), 1)
 
     drawn: list[tuple[float, float]] = []
     for threshold, value in points:
-        x, y = across(threshold), place(value)
+        x, y = scale_x(threshold), scale_y(value)
         if drawn:
             drawn.append((x, drawn[-1][1]))
         drawn.append((x, y))
     if drawn:
         drawn = [(LEFT, drawn[0][1]), *drawn, (RIGHT, drawn[-1][1])]
-    lines = tuple((place(share * highest), round(share * highest)) for share in (0.0, 0.5, 1.0))
-    return Chart(" ".join(f"{x:g},{y:g}" for x, y in _thinned(drawn)), lines)
+    lines = tuple((scale_y(share * highest), round(share * highest)) for share in (0.0, 0.5, 1.0))
+    return Chart(" ".join(f"{x:g},{y:g}" for x, y in _thin_points(drawn)), lines)
 
 
-def _thinned(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+def _thin_points(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Without points that lie on the line between their neighbours, and without repeated ones."""
     kept: list[tuple[float, float]] = []
     for point in points:
@@ -64,7 +64,7 @@ def _thinned(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
     return kept
 
 
-def _nice(value: float) -> int:
+def _round_up_axis(value: float) -> int:
     """The next of 2, 4, 6, 8, 10, 20, 40 … that is not below *value*, but for rounding: its half is a whole number."""
     value = max(1.0, round(value, 6))
     power: int = 10 ** max(0, math.ceil(math.log10(value)) - 1)

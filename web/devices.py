@@ -26,16 +26,18 @@ _MARK_DIGITS: Final = 16
 _IPV6_PREFIX: Final = 64  # one machine has as many addresses as it likes below it
 
 
-def source(name: str = "") -> str:
+def identify_source(name: str = "") -> str:
     """What an attempt of this request at the account *name* is counted under."""
-    device, marks = _known()
-    return f"{DEVICE}{device}" if name and _mark(name) in marks else _of_address(request.remote_addr or "")
+    device, marks = _read_cookie()
+    return (
+        f"{DEVICE}{device}" if name and _hash_account(name) in marks else _normalise_address(request.remote_addr or "")
+    )
 
 
 def remember(response: Response, person: User) -> None:
     """Have this browser known as one of *person* from now on."""
-    device, marks = _known()
-    mine = _mark(person.name)
+    device, marks = _read_cookie()
+    mine = _hash_account(person.name)
     kept = [mine, *(mark for mark in marks if mark != mine)][:_MOST_ACCOUNTS]
     response.set_cookie(
         COOKIE,
@@ -47,7 +49,7 @@ def remember(response: Response, person: User) -> None:
     )
 
 
-def _known() -> tuple[str, list[str]]:
+def _read_cookie() -> tuple[str, list[str]]:
     """The id of this browser and the accounts that logged in there; a fresh id where it has none."""
     try:
         device, marks = _signer().loads(request.cookies.get(COOKIE, ""))
@@ -56,7 +58,7 @@ def _known() -> tuple[str, list[str]]:
     return str(device), [str(mark) for mark in marks]
 
 
-def _mark(name: str) -> str:
+def _hash_account(name: str) -> str:
     named = f"device:{normalise_name(name)}".encode("utf-8", "surrogatepass")
     return hmac.digest(_secret(), named, "sha256").hex()[:_MARK_DIGITS]
 
@@ -69,7 +71,7 @@ def _secret() -> bytes:
     return bytes(current_app.config["SECRET_KEY"])
 
 
-def _of_address(text: str) -> str:
+def _normalise_address(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

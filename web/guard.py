@@ -22,7 +22,7 @@ from firmware_app.appliance import network_name
 from firmware_app.cases.accounts import SESSION_MOST_S, Role, User
 from firmware_app.core.language import LANGUAGES
 from web import devices
-from web.box import here
+from web.viewer_context import current_box
 
 COOKIE: Final = "lantern_login"
 _BOUND: Final = "login"
@@ -43,30 +43,30 @@ _CLINIC_NETWORK_HEADERS: Final = {
 def install(app: Flask) -> None:
     """Check every request of *app*."""
     app.before_request(_check_host)
-    app.before_request(_recognise)
-    app.after_request(_protect)
+    app.before_request(_load_user)
+    app.after_request(_add_security_headers)
 
 
-def user() -> User | None:
+def current_user() -> User | None:
     """The user who is logged in."""
     return cast("User | None", g.get("user"))
 
 
-def actor() -> str:
-    """The account's name for the audit; use only in a view with `only`."""
-    person = user()
+def require_actor() -> str:
+    """The account's name for the audit; use only in a view with `require_role`."""
+    person = current_user()
     if person is None:
         abort(401)
     return person.name
 
 
-def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable[_P, ResponseReturnValue]]:
+def require_role(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable[_P, ResponseReturnValue]]:
     """Allow a view for these roles only."""
 
     def decorate(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
         @wraps(view)
         def guarded(*args: _P.args, **kwargs: _P.kwargs) -> ResponseReturnValue:
-            person = user()
+            person = current_user()
             if person is None:
                 if request.method == "GET" and request.accept_mimetypes.accept_html:
                     return redirect(url_for("login.page"))
@@ -81,14 +81,14 @@ def only(*roles: Role) -> Callable[[Callable[_P, ResponseReturnValue]], Callable
 
 
 def polled(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
-    """Mark a view that pages request by themselves: it does not keep a log-in alive.  Stands above `only`."""
+    """Mark a view that pages request by themselves: it does not keep a log-in alive.  Stands above `require_role`."""
     _POLLED.add(view)
     return view
 
 
-def begin(response: Response, person: User) -> Response:
+def log_in(response: Response, person: User) -> Response:
     """Log *person* in; every earlier log-in of this browser ends."""
-    box = here()
+    box = current_box()
     identifier = box.accounts.open_session(person.name, request.cookies.get(COOKIE))
     language = person.language or session.get("language")
     session.clear()
@@ -102,11 +102,11 @@ def begin(response: Response, person: User) -> Response:
     return response
 
 
-def end(response: Response) -> Response:
+def log_out(response: Response) -> Response:
     """Log out: end the row on the box and the cookie in the browser."""
     identifier = request.cookies.get(COOKIE)
     if identifier:
-        here().accounts.close_session(identifier)
+        current_box().accounts.close_session(identifier)
     language = session.get("language")
     session.clear()
     if language:
@@ -115,12 +115,12 @@ def end(response: Response) -> Response:
     return response
 
 
-def _recognise() -> None:
+def _load_user() -> None:
     """Find the user and the language of this request."""
-    box = here()
+    box = current_box()
     identifier = request.cookies.get(COOKIE)
     used = request.endpoint != "static" and current_app.view_functions.get(request.endpoint or "") not in _POLLED
-    g.user = box.accounts.session_user(identifier, used=used) if identifier else None
+    g.user = box.accounts.find_session_user(identifier, used=used) if identifier else None
     if session.get(_BOUND) != (_fingerprint(identifier) if g.user and identifier else None):
         language = session.get("language")
         session.clear()  # the token of another log-in is not valid in this one
@@ -133,20 +133,20 @@ def _recognise() -> None:
 
 
 def _check_host() -> None:
-    name = host_name(request.host)
-    config = here().config
-    named = (f"{network_name.mdns_host(config.box.id)}.local", *config.viewer.allowed_hosts)
-    if name is None or not (_is_address(name) or name in own_names(named)):
+    name = parse_host_name(request.host)
+    config = current_box().config
+    named = (f"{network_name.make_mdns_host(config.box.id)}.local", *config.viewer.allowed_hosts)
+    if name is None or not (_is_address(name) or name in list_own_names(named)):
         abort(421)
 
 
-def host_name(host: str) -> str | None:
+def parse_host_name(host: str) -> str | None:
     """The name in a Host header (RFC 9110 7.2), lower case and without port; None when it is none."""
     match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.\-]+)(:\d{1,5})?", host.lower())
     return match[1].strip("[]").rstrip(".") if match else None
 
 
-def own_names(configured: tuple[str, ...]) -> frozenset[str]:
+def list_own_names(configured: tuple[str, ...]) -> frozenset[str]:
     """Host names under which a browser may reach this box."""
     own = socket.gethostname().lower()
     return frozenset({"localhost", own, f"{own.split('.')[0]}.local", *(name.lower() for name in configured)})
@@ -165,7 +165,7 @@ def _fingerprint(identifier: str) -> str:
     return hashlib.sha256(b"csrf:" + identifier.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _protect(response: Response) -> Response:
+def _add_security_headers(response: Response) -> Response:
     for name, value in _CLINIC_NETWORK_HEADERS.items():
         response.headers.setdefault(name, value)
     if request.endpoint == "static":

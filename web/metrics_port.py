@@ -27,7 +27,7 @@ PATH: Final = "/metrics"
 _THREADS, _CONNECTIONS = 1, 8
 
 
-class Measures:
+class MetricsServer:
     """The listener for metrics; `port` is None when it is switched off or another program has the port."""
 
     def __init__(self, config: Config, state: StateDir, clinical: ClinicalDatabase) -> None:
@@ -35,7 +35,7 @@ class Measures:
         self._closing = False
         self._thread: threading.Thread | None = None
         self.port: int | None = None
-        listener = _listener(config.viewer.metrics_port)
+        listener = _open_listener(config.viewer.metrics_port)
         if listener is None:
             return
         self.port = int(listener.getsockname()[1])
@@ -73,7 +73,7 @@ class Measures:
         return [body]
 
 
-def _listener(port: int | None) -> socket.socket | None:
+def _open_listener(port: int | None) -> socket.socket | None:
     if port is None:
         return None
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

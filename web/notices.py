@@ -23,27 +23,33 @@ class ModelNotice:
     back: str | None = None
 
 
-def of(clinical: ClinicalDatabase, config: Config, role: Role) -> list[ModelNotice]:
+def list_notices(clinical: ClinicalDatabase, config: Config, role: Role) -> list[ModelNotice]:
     """The notices for a person of that *role*; an auditor changes no models."""
     if role not in (Role.DOCTOR, Role.TECHNICIAN):
         return []
     trials = PackTrials(clinical.database).all().values()
-    left = [ModelNotice(one.pack, told) for one in trials if (told := one.tells) is not None]
-    return [*_falls(clinical, config), *left]
+    left = [ModelNotice(trial.pack, told) for trial in trials if (told := trial.notice) is not None]
+    return [*_list_drop_notices(clinical, config), *left]
 
 
-def falls(clinical: ClinicalDatabase, config: Config) -> dict[str, PerformanceDrop]:
+def find_drops(clinical: ClinicalDatabase, config: Config) -> dict[str, PerformanceDrop]:
     """Those of the versions that serve and that nobody has noted, by the pack's name."""
     known = PerformanceDrops(clinical.database)
     if not known.all():
         return {}
-    packs = PackStore.of(config).survey().packs
-    return {one.pack: one for one in known.open((pack.name, pack.manifest.version) for pack in packs)}
+    packs = PackStore.from_config(config).survey().packs
+    return {
+        performance_drop.pack: performance_drop
+        for performance_drop in known.list_open((pack.name, pack.manifest.version) for pack in packs)
+    }
 
 
-def _falls(clinical: ClinicalDatabase, config: Config) -> list[ModelNotice]:
-    store, asked = PackStore.of(config), {one.pack for one in PackChanges(clinical.database).asked()}
+def _list_drop_notices(clinical: ClinicalDatabase, config: Config) -> list[ModelNotice]:
+    store, asked = (
+        PackStore.from_config(config),
+        {pack_change.pack for pack_change in PackChanges(clinical.database).list_requested()},
+    )
     return [
-        ModelNotice(name, one.reason, True, None if name in asked else store.before(store.find(name)))
-        for name, one in falls(clinical, config).items()
+        ModelNotice(name, one.reason, True, None if name in asked else store.find_previous_version(store.find(name)))
+        for name, one in find_drops(clinical, config).items()
     ]

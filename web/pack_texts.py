@@ -16,7 +16,7 @@ from firmware_app.packs.pack_store import PackStore
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The one number by which a pack is known elsewhere: `measure` is a key of `words.HEADLINES`."""
+    """The one number by which a pack is known elsewhere: `measure` is a key of `labels.HEADLINES`."""
 
     measure: str
     text: str
@@ -46,7 +46,7 @@ class PackTexts:
 def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None:
     """Texts of the installed pack; None when another version is installed now, or none."""
     try:
-        manifest = PackStore.of(config).find(pack.name).manifest
+        manifest = PackStore.from_config(config).find(pack.name).manifest
     except PackError:
         return None
     if manifest.version != pack.version:
@@ -91,7 +91,7 @@ def facts(config: Config, case: Case, language: str) -> dict[str, str]:
     asked: dict[str, str] = {}
     for name in dict.fromkeys(reading.pack.name for reading in case.readings if reading.pack is not None):
         try:
-            rules = PackStore.of(config).find(name).manifest.follow_up
+            rules = PackStore.from_config(config).find(name).manifest.follow_up
         except PackError:
             continue
         asked |= {fact.code: fact.label.text(language) for fact in rules.background} if rules is not None else {}
@@ -100,5 +100,9 @@ def facts(config: Config, case: Case, language: str) -> dict[str, str]:
 
 def _measured(manifest: Manifest, pack: PackIdentity) -> Measurement | None:
     """The measured accuracy of the runtime and precision that read the image, on the whole test part."""
-    mine = [one for one in manifest.measured if (one.runtime, one.precision) == (pack.runtime, pack.precision)]
-    return next((one for one in mine if one.split == "test"), None)
+    mine = [
+        measurement
+        for measurement in manifest.measured
+        if (measurement.runtime, measurement.precision) == (pack.runtime, pack.precision)
+    ]
+    return next((measurement for measurement in mine if measurement.split == "test"), None)

@@ -35,19 +35,19 @@ class Passwords:
 
     def hash(self, password: str) -> str:
         """The hash to store; raises `TooBusy`."""
-        with self._place():
+        with self._hold_slot():
             return self._hasher.hash(password)
 
-    def fits(self, password: str, stored: str | None) -> bool:
+    def verify(self, password: str, stored: str | None) -> bool:
         """Whether *password* is the one of *stored*; takes as long when there is none.  Raises `TooBusy`."""
-        with self._place():
+        with self._hold_slot():
             try:
                 return self._hasher.verify(stored or self._nobody, password) and stored is not None
             except (VerifyMismatchError, VerificationError, InvalidHashError):
                 return False
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _hold_slot(self) -> Iterator[None]:
         if not self._places.acquire(timeout=_WAIT_S):
             raise TooBusy
         try:

@@ -31,10 +31,10 @@ from firmware_app.dicom.errors import PORT_UNUSABLE
 from web.app import create_app
 from web.blueprints import lists, live
 from web.blueprints.calibration import TABLE_BYTES
-from web.box import Box
-from web.checkup import Checkup
-from web.lap import Lap
-from web.metrics_port import Measures
+from web.health_report import Checkup
+from web.metrics_port import MetricsServer
+from web.viewer_context import Box
+from web.watchdog import ServerWatchdog
 
 log = logging.getLogger("lantern.viewer")
 
@@ -77,7 +77,7 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
     )
     _close_idle_when_full(server)
     box.pulse.start()
-    measures = Measures(config, state, clinical)
+    measures = MetricsServer(config, state, clinical)
 
     def serve() -> None:
         try:
@@ -89,7 +89,7 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
 
     serving = threading.Thread(target=serve, name="waitress", daemon=True)
     serving.start()
-    notify.depend_on(Lap(server).passed)
+    notify.depend_on(ServerWatchdog(server).has_responded)
     ready({"port": int(listener.getsockname()[1]), "metrics": measures.port})
     stop.wait()
     box.pulse.stop()  # streams end first, because they occupy the server's threads

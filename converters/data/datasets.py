@@ -131,7 +131,12 @@ class Film:
                 middle, sector = opened.frames // 2, ultrasound.header_sector(opened) if spec.crop == "sector" else None
                 frame, ends = read_model_frame(opened, middle, spec)
                 return to_model_input(
-                    frame, spec, sector, hidden=opened.hidden(middle), ends=ends, aspect=opened.aspect(middle)
+                    frame,
+                    spec,
+                    sector,
+                    hidden=opened.read_padding_mask(middle),
+                    ends=ends,
+                    aspect=opened.aspect(middle),
                 )
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(self.path), str(error)) from error

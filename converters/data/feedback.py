@@ -58,7 +58,7 @@ from firmware_app.uplink.messages.feedback import COLUMNS as COLUMNS
 from firmware_app.uplink.messages.feedback import FORM as FORM
 from firmware_app.uplink.messages.feedback import SUITE as SUITE
 from firmware_app.uplink.messages.feedback import FeedbackRecord as FeedbackRecord
-from firmware_app.uplink.messages.feedback import key_id as key_id
+from firmware_app.uplink.messages.feedback import compute_key_id as compute_key_id
 
 HEAD, SEAL = len(FORM) + 16, 48
 MOST_TABLE = 4 * 1024 * 1024
@@ -110,7 +110,7 @@ def unseal(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
     head, length = data[:HEAD], int.from_bytes(data[HEAD - 8 : HEAD])
     if len(head) < HEAD or head[: len(FORM)] != FORM or length > MOST_FEEDBACK_BYTES:
         raise FeedbackForeign(str(path))
-    mine = key_id(own.public_key())
+    mine = compute_key_id(own.public_key())
     if head[len(FORM) : -8] != mine:
         raise FeedbackForAnother(str(path), head[len(FORM) : -8].hex(), mine.hex())
     if len(data) < HEAD + SEAL + length:
@@ -272,7 +272,7 @@ def make_keys(folder: Path) -> bytes:
                 file.write(pem)
     except OSError as error:
         raise OutputUnwritable(str(folder), error.strerror or str(error)) from error
-    return key_id(own.public_key())
+    return compute_key_id(own.public_key())
 
 
 def private_key(path: Path) -> X25519PrivateKey:

@@ -22,12 +22,12 @@ OF_OLDER = Path("predictions", "pytorch.fp32.npz")
 """Where the work folder of an older converter names the films outside its test part."""
 
 
-def word(film: Film) -> str:
+def digest_film(film: Film) -> str:
     """The digest of a film's picture. Raises :class:`~converters.failures.DataUnreadable`."""
     png = getattr(film, "png", b"")
     if png:
         return hashlib.sha256(png).hexdigest()
-    digest = _of_file(film.path, _write(film.path))
+    digest = _hash_file(film.path, _stat_file(film.path))
     return digest if film.index is None else f"{digest}#{film.name}"
 
 
@@ -35,24 +35,24 @@ def digest(films: Iterable[Film]) -> str:
     """One digest for the pictures, outlines, labels and traits of ``films``."""
     parts = []
     for film in films:
-        mask = film.mask and _of_file(film.mask, _write(film.mask))
+        mask = film.mask and _hash_file(film.mask, _stat_file(film.mask))
         more = (film.target, film.boxes) if film.target or film.boxes is not None else ()
-        parts.append((word(film), mask, film.traits, *more))
+        parts.append((digest_film(film), mask, film.traits, *more))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def note(work: Path, words: Mapping[str, str]) -> None:
+def record_digests(work: Path, words: Mapping[str, str]) -> None:
     """Keep in ``work`` what its networks learn from, by the films' names."""
-    if _note(work) != words:
+    if _read_record(work) != words:
         write_json(work / LEARNT, {"films": dict(sorted(words.items()))})
 
 
-def learn(work: Path) -> dict[str, str] | None:
+def read_digests(work: Path) -> dict[str, str] | None:
     """Film name → word of what the networks of ``work`` learnt from, without words where it did not keep them.
 
     ``None`` where nothing there says it.
     """
-    words = _note(work)
+    words = _read_record(work)
     if words is None and (work / OF_OLDER).is_file():
         return dict.fromkeys(Predictions.load(work / OF_OLDER).names, "")
     return words
@@ -66,7 +66,7 @@ def refuse_known(known: Mapping[str, str], judged: Mapping[str, str]) -> None:
         raise SplitLeaks(pairs)
 
 
-def _note(work: Path) -> dict[str, str] | None:
+def _read_record(work: Path) -> dict[str, str] | None:
     try:
         words: dict[str, str] = json.loads((work / LEARNT).read_text(encoding="utf-8"))["films"]
     except (OSError, ValueError, KeyError):
@@ -74,7 +74,7 @@ def _note(work: Path) -> dict[str, str] | None:
     return words
 
 
-def _write(path: Path) -> tuple[int, int]:
+def _stat_file(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError as error:
@@ -83,7 +83,7 @@ def _write(path: Path) -> tuple[int, int]:
 
 
 @cache
-def _of_file(path: Path, written: tuple[int, int]) -> str:
+def _hash_file(path: Path, written: tuple[int, int]) -> str:
     """The SHA-256 of a file, taken once as long as it stays as it was ``written``."""
     try:
         return digest_of(path)

@@ -11,7 +11,7 @@ from firmware_app.packs.manifest import Manifest
 HEAD = "# each look at the test part: day, version of the pack, digest of its model files"
 
 
-def files_word(manifest: Manifest) -> str:
+def digest_files(manifest: Manifest) -> str:
     """One word for the model files of a pack, and for the crop of their input where it was changed since."""
     recut = f"crop {manifest.input.crop}" if manifest.recut is not None else ""
     return hashlib.sha256(
@@ -19,13 +19,13 @@ def files_word(manifest: Manifest) -> str:
     ).hexdigest()[:16]
 
 
-def note(manifest: Manifest, day: str, folder: Path = splits.LISTS) -> int:
+def record_look(manifest: Manifest, day: str, folder: Path = splits.LISTS) -> int:
     """Note that the files of a pack were measured on its test part on ``day``; returns how many looks there were.
 
     The same model files count once: measuring them again gives the same numbers.  Raises
     :class:`~converters.failures.OutputUnwritable`.
     """
-    path, word = folder / f"{manifest.name}.looks.txt", files_word(manifest)
+    path, word = folder / f"{manifest.name}.looks.txt", digest_files(manifest)
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [HEAD]
     except OSError as error:

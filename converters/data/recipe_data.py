@@ -35,7 +35,7 @@ class RecipeData:
         """The films of ``train``, ``val`` or ``test``."""
         return self.films.only(self.division.part(name))
 
-    def of_finding(self, names: Sequence[str]) -> tuple[str, ...]:
+    def select_finding(self, names: Sequence[str]) -> tuple[str, ...]:
         """Those of these films whose label is the finding's."""
         return tuple(name for name in names if name not in self.own_heads)
 
@@ -80,7 +80,7 @@ def open_recipe_data(
         test = {group_of[name] for name in known if name in group_of}
         films = merged_sets.leave_out(films, [beside.name for beside in recipe.data.beside], test, group_of, frozen)
     wanted, judging = recipe.data, [film for film in films.films if film.name not in own]
-    task = tasks.get(recipe.task).of(recipe)
+    task = tasks.get(recipe.task).configure(recipe)
     labels = {film.name: film.label for film in judging}
     strata = {film.name: task.stratum(film) for film in judging}
     division = splits.divide(
@@ -127,7 +127,7 @@ def open_reader(recipe: Recipe, data: Path) -> FilmSet:
             words = wanted if beside.positive is None else beside
             more[beside.name] = read_by(beside.reader, near / beside.path, words.positive, words.negative)
         films = merged_sets.merge(films, more)
-    return tasks.get(recipe.task).of(recipe).aim(films)
+    return tasks.get(recipe.task).configure(recipe).aim(films)
 
 
 def read_by(reader: Reader, data: Path, positive: ClassWords | None, negative: ClassWords | None = None) -> FilmSet:

@@ -58,7 +58,7 @@ def open_unlabelled(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec
     return Unlabelled(
         prepare(FilmSet("unlabelled films", "", tuple(chosen)), spec),
         tuple(group_of[film.name] for film in chosen),
-        {film.name: film_digests.word(film) for film in chosen},
+        {film.name: film_digests.digest_film(film) for film in chosen},
         group_of,
     )
 

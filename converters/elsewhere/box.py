@@ -31,7 +31,7 @@ from firmware_app.reading.routing import PackCandidate, route
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class BoxAnswer:
     """The first finding's score before calibration, ``None`` where no model input can be made of the film; and the code
     of the box's refusal, ``None`` where the box gives a number."""
 
@@ -39,25 +39,25 @@ class Said:
     refused: str | None
 
 
-def run_session(session: Session, film: Film, manifest: Manifest, familiar: FamiliarityCheck | None) -> Said:
+def run_session(session: Session, film: Film, manifest: Manifest, familiar: FamiliarityCheck | None) -> BoxAnswer:
     """What the box says of a film, and what the network says of it even where the box refuses.
 
     Raises :class:`DataUnreadable` for a file that a data set should not hold.
     """
-    refused = _turned_away(film, manifest)
+    refused = _find_refusal(film, manifest)
     frames: NDArray[np.float32] | None
     try:
         frames = _prepare_tensor(film, manifest)
     except LanternError as error:
-        refused, frames = refused or error.code, _by_force(film, manifest)
+        refused, frames = refused or error.code, _make_frames_anyway(film, manifest)
     if frames is None:
-        return Said(None, refused)
-    task = tasks.get(manifest.task).of_pack(manifest.section)
+        return BoxAnswer(None, refused)
+    task = tasks.get(manifest.task).configure_for_pack(manifest.section)
     scores, no_number, _ = box_inference.run_pack(session, frames, task, manifest, familiar)
-    return Said(float(scores[0]), refused or no_number)
+    return BoxAnswer(float(scores[0]), refused or no_number)
 
 
-def _turned_away(film: Film, manifest: Manifest) -> str | None:
+def _find_refusal(film: Film, manifest: Manifest) -> str | None:
     """The code with which the box's routing refuses the film for this pack; ``None`` where it may be read."""
     try:
         route(_header(film), [PackCandidate(manifest.name, manifest.route)], "ask", manifest.name)
@@ -90,7 +90,7 @@ def _prepare_tensor(film: Film, manifest: Manifest) -> NDArray[np.float32]:
         ).tensors
 
 
-def _by_force(film: Film, manifest: Manifest) -> NDArray[np.float32] | None:
+def _make_frames_anyway(film: Film, manifest: Manifest) -> NDArray[np.float32] | None:
     """The frames of a film that the box refuses to read; ``None`` where none can be made."""
     try:
         return box_inference.tensors(film, manifest)

@@ -9,7 +9,7 @@ import numpy as np
 from converters.data.datasets import FilmSet
 from converters.data.recipe_data import labels_of
 from converters.elsewhere import box
-from converters.elsewhere.box import Said
+from converters.elsewhere.box import BoxAnswer
 from converters.evaluation import metrics
 from converters.evaluation.box_inference import Tick, silent
 from converters.failures import DataUnreadable
@@ -27,7 +27,7 @@ def measure(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick
     """Ask one file of the pack about every film as the box would. Raises :class:`DataUnreadable`."""
     session = registry.get_runtime(runtime).load(pack.artefact(runtime, precision))
     try:
-        familiar = FamiliarityCheck.of(pack, runtime, precision)
+        familiar = FamiliarityCheck.load(pack, runtime, precision)
     except ValueError as error:
         raise DataUnreadable(str(pack.folder), str(error)) from error
     said = []
@@ -37,11 +37,16 @@ def measure(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick
     return row(films, said, pack.manifest.section.findings[0], runtime, precision)
 
 
-def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str, precision: str) -> ExternalValidation:
+def row(
+    films: FilmSet, said: Sequence[BoxAnswer], finding: FindingPart, runtime: str, precision: str
+) -> ExternalValidation:
     """The figures of what was ``said`` of each film, numbers to four places."""
     labels, patients = labels_of(films), np.array([film.patient for film in films.films])
-    scored, read = np.array([one.score is not None for one in said]), np.array([one.refused is None for one in said])
-    logits = np.array([0.0 if one.score is None else one.score for one in said])
+    scored, read = (
+        np.array([box_answer.score is not None for box_answer in said]),
+        np.array([one.refused is None for one in said]),
+    )
+    logits = np.array([0.0 if box_answer.score is None else box_answer.score for box_answer in said])
     scores = metrics.probabilities_of(logits, finding)
     read &= scored
     numbers: dict[str, Any] = {
@@ -60,7 +65,7 @@ def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str
         numbers |= {_with(name, suffix): value for name, value in figures.items()}
         missing = metrics.list_undefined(own)
         why |= {f"{name}{suffix}": NO_NUMBER if suffix and not len(own) else words for name, words in missing.items()}
-    refused = Counter(one.refused for one in said if one.refused is not None)
+    refused = Counter(box_answer.refused for box_answer in said if box_answer.refused is not None)
     return ExternalValidation.model_validate(
         {
             "source": films.name,

@@ -50,7 +50,7 @@ def write(manifest: Manifest, rows: Iterable[ExternalValidation]) -> Manifest:
     return manifest.model_copy(update={"measured_elsewhere": (*kept, *fresh.values())})
 
 
-def keep_forgotten(manifest: Manifest) -> dict[str, tuple[ExternalValidation, ...]]:
+def drop_external_rows(manifest: Manifest) -> dict[str, tuple[ExternalValidation, ...]]:
     """What a pack with other files or limits than before says of other places: nothing; a line tells it."""
     if manifest.measured_elsewhere:
         names = ", ".join(row.source for row in manifest.measured_elsewhere)

@@ -56,7 +56,7 @@ class External:
     def open_set(self, pack: Pack) -> FilmSet:
         """Its films, with the labels that the pack's task makes of them. Raises :class:`DataUnreadable`."""
         section = pack.manifest.section
-        task = tasks.get(pack.manifest.task).of_pack(section)
+        task = tasks.get(pack.manifest.task).configure_for_pack(section)
         if self.reader is not None and self.part is None:
             films = recipe_data.read_by(self.reader, self.path, self.positive, self.negative)
         else:

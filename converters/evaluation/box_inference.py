@@ -64,7 +64,7 @@ def predict_films(
     The task decides how a film is scored and how outlines are marked. Raises :class:`DataUnreadable` without any film
     that is fit, or when only some have an outline.
     """
-    task = tasks.get(manifest.task).of_pack(manifest.section)
+    task = tasks.get(manifest.task).configure_for_pack(manifest.section)
     kept: list[Film] = []
     box_scores: list[NDArray[np.float64]] = []
     refusals: list[str | None] = []
@@ -156,7 +156,7 @@ def _refusal(scores: NDArray[np.float64], manifest: Manifest) -> str | None:
     if manifest.abstain is None:
         return None
     share = classify.calibrate(float(scores[0]), calibration_of(manifest.findings[0]))
-    return PACK_UNSURE.code if manifest.abstain.unsure(share) else None
+    return PACK_UNSURE.code if manifest.abstain.is_unsure(share) else None
 
 
 def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> float:

@@ -74,7 +74,7 @@ def evaluate(
 def _run_on_box(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> BoxPredictions:
     session = registry.get_runtime(runtime).load(pack.artefact(runtime, precision))
     try:
-        familiar = FamiliarityCheck.of(pack, runtime, precision)
+        familiar = FamiliarityCheck.load(pack, runtime, precision)
     except ValueError as error:
         raise DataUnreadable(str(pack.folder), str(error)) from error
     return predict_films(session, films, pack.manifest, familiar, tick)
@@ -93,7 +93,7 @@ def choose_films(
     if recipe is not None:
         return _open_pack_and_images(pack, recipe, data, positive, split)
     section = pack.manifest.section
-    task = tasks.get(pack.manifest.task).of_pack(section)
+    task = tasks.get(pack.manifest.task).configure_for_pack(section)
     films, part = _by_form(pack, data, None if task.reads_labels else section.findings[0].code, positive, split)
     return task.aim(films), part
 
@@ -150,7 +150,7 @@ def _open_pack_and_images(
 def _note(pack: Pack, lists: Path) -> None:
     """Note this use of the test part; without the right to write there, a warning is printed."""
     try:
-        frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+        frozen_test_log.record_look(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
     except OutputUnwritable as error:
         print(f"this look at the test part is not noted: {error}", file=sys.stderr, flush=True)
 

@@ -7,7 +7,7 @@ import numpy as np
 from converters.evaluation import gates
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.out_of_fold import original_outputs, predictions_path
-from converters.evaluation.shipped_files import Shipped
+from converters.evaluation.shipped_files import ShippedNetwork
 from converters.formats import artefacts
 from converters.formats.artefacts import NAMES, Key
 from converters.formats.model_files import floats, not_made
@@ -24,7 +24,7 @@ def gate_step(run: RecipeRun) -> dict[str, Any]:
     if (known := run.ledger.results("gates", mark)) is not None:
         return known
     tried, explained, lost = run.ledger.read("quantize"), explanations(run), not_made(run)
-    baseline, whole, made, entries = baseline_of(run), Shipped.of(run), [], []
+    baseline, whole, made, entries = baseline_of(run), ShippedNetwork.from_run(run), [], []
     for key in (*artefacts.list_wanted(recipe), *artefacts.extras(recipe)):
         if key in lost:
             entries.append(_entry(key, [], lost[key]))
@@ -45,7 +45,7 @@ def gate_step(run: RecipeRun) -> dict[str, Any]:
         beside = (*explained.get(key, []), *whole.verdicts(path, key))
         entries.append(_entry(key, [*verdicts, *(gate_result.as_dict() for gate_result in beside)]))
     results = {"artefacts": entries}
-    run.ledger.done("gates", mark, results, made)
+    run.ledger.record_step("gates", mark, results, made)
     return results
 
 
@@ -99,7 +99,7 @@ def _float_file(run: RecipeRun, key: Key) -> tuple[Answers, tuple[float, float]]
     """A float file's answers over all folds, and its largest difference from the original (:func:`gates.apart`)."""
     pooled, largest = [], (0.0, 0.0)
     for fold in run.dataset.division.folds:
-        net, films = steps.final(run, fold), run.array(run.films(fold.held))
+        net, films = steps.load_final(run, fold), run.array(run.films(fold.held))
         outputs = artefacts.outputs(floats(run, fold) / NAMES[key], key[0], run.spec, films, run.task.outputs)
         relative, absolute = gates.apart(original_outputs(run, fold), outputs)
         largest = max(largest[0], relative), max(largest[1], absolute)

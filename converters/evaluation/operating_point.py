@@ -24,7 +24,7 @@ from firmware_app.packs.manifest import AbstentionRange
 from firmware_app.packs.tasks.interface import FindingPart
 
 
-def words_of(run: RecipeRun) -> PackWords:
+def load_pack_words(run: RecipeRun) -> PackWords:
     """The texts that people wrote for the pack."""
     words = load_words(run.near / run.recipe.describe)
     if (words.drawn_as == "volume") != (run.spec.depth is not None):
@@ -35,16 +35,19 @@ def words_of(run: RecipeRun) -> PackWords:
 def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     """Keep the trained networks' predictions, and what the task freezes from them."""
     recipe, task = run.recipe, run.task
-    made_of = {**steps.tables(recipe, "cost", "operating_point", "gate", *abstains(recipe)), **reference.made_of(run)}
+    made_of = {
+        **steps.tables(recipe, "cost", "operating_point", "gate", *abstains(recipe)),
+        **reference.list_dependencies(run),
+    }
     if recipe.operating_point.standardise:
         made_of["standardise"] = True
-    mark = run.ledger.fingerprint(made_of, run.learnt, run.digest)
+    mark = run.ledger.fingerprint(made_of, run.training_steps, run.digest)
     if (known := run.ledger.results("calibrate", mark)) is not None:
         return known
     pooled, answered = [], []
     for fold in run.dataset.division.folds:
         pooled.append(original_outputs(run, fold))
-        answered.append(task.answers(pooled[-1], steps.final(run, fold).biases))
+        answered.append(task.answers(pooled[-1], steps.load_final(run, fold).biases))
     outputs = {name: np.concatenate([mapping[name] for mapping in pooled]) for name in task.outputs}
     answers, films = np.concatenate(answered), hold_back(run)
     original = as_predictions(films, task.scores(answers))
@@ -61,7 +64,7 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     if recipe.operating_point.standardise:
         odds = _log_odds(original, point)
         beside["usual_scores"] = threshold.usual_scores(original.labels, odds, recipe.cost.prevalence)
-    whole = steps.final(run, run.dataset.division.shipped)
+    whole = steps.load_final(run, run.dataset.division.shipped)
     if isinstance(whole, Pair):
         beside["weights"] = [round(float(weight), 4) for weight in whole.weights]
     results = {
@@ -72,7 +75,7 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
         "auc": round(area, 4),
         **beside,
     }
-    run.ledger.done("calibrate", mark, results, [kept])
+    run.ledger.record_step("calibrate", mark, results, [kept])
     return results
 
 
@@ -122,7 +125,7 @@ def _log_odds(original: Predictions, point: Mapping[str, Any]) -> NDArray[np.flo
 def findings_of(run: RecipeRun) -> tuple[FindingPart, ...]:
     """The manifest's findings, once calibration is done; raises :class:`RecipeInvalid` for words of others."""
     try:
-        return run.task.findings(run.ledger.read("calibrate"), words_of(run).named)
+        return run.task.findings(run.ledger.read("calibrate"), load_pack_words(run).named)
     except ValueError as error:
         raise RecipeInvalid(run.recipe.describe, str(error)) from error
 

@@ -39,7 +39,7 @@ def as_predictions(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
 
 def original_outputs(run: RecipeRun, fold: Fold) -> Outputs:
     """The outputs of a fold's PyTorch network on its held-back films."""
-    return fitting.outputs(steps.final(run, fold), run.array(run.films(fold.held)), run.task.outputs)
+    return fitting.outputs(steps.load_final(run, fold), run.array(run.films(fold.held)), run.task.outputs)
 
 
 def hold_back(run: RecipeRun) -> FilmSet:

@@ -35,7 +35,7 @@ REPAIR = (
 )
 
 
-def made_of(run: RecipeRun) -> dict[str, Any]:
+def list_dependencies(run: RecipeRun) -> dict[str, Any]:
     """What the comparison depends on, for the ledger; empty without a reference."""
     wanted = run.recipe.reference
     if wanted is None:
@@ -85,7 +85,7 @@ def check_gates(run: RecipeRun, box: Predictions) -> dict[str, Any]:
 def score(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.float64]:
     """(N,) scores of ``films``, in their order. Raises a :class:`~converters.failures.ConverterError`."""
     if wanted.scores is not None:
-        return _of_table(near / wanted.scores, films)
+        return _read_scores(near / wanted.scores, films)
     function: Callable[[str], Any] = foreign.import_module(near, str(wanted.function), "reference.function")
     scores = np.empty(len(films))
     with foreign.importable(near), console.show_progress("reference: read") as advance:
@@ -97,7 +97,7 @@ def score(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.fl
     return scores
 
 
-def _of_table(path: Path, films: Sequence[Film]) -> NDArray[np.float64]:
+def _read_scores(path: Path, films: Sequence[Film]) -> NDArray[np.float64]:
     """By the films' names as the data set has them (``CLASS/one.png``), or by their files' own names."""
     rows = rows_by_file(path)
     found = [rows.get(film.name, rows.get(film.path.name)) for film in films]

@@ -34,7 +34,7 @@ MOST_VOLUMES = 24
 
 
 @dataclass(frozen=True)
-class Shipped:
+class ShippedNetwork:
     """The network that ships with what it says of some films, and how a file of it is judged beside that."""
 
     task: Task
@@ -47,9 +47,9 @@ class Shipped:
     gate: Gate
 
     @classmethod
-    def of(cls, run: RecipeRun) -> Self:
+    def from_run(cls, run: RecipeRun) -> Self:
         """Ask PyTorch about :func:`drawn` films."""
-        net, films = steps.final(run, run.dataset.division.shipped), run.films(draw(run))
+        net, films = steps.load_final(run, run.dataset.division.shipped), run.films(draw(run))
         pixels = run.array(films)
         outputs = fitting.outputs(net, pixels, run.task.outputs)
         scores = run.task.scores(run.task.answers(outputs, net.biases))
@@ -68,7 +68,7 @@ class Shipped:
 
     def verdicts(self, path: Path, key: Key) -> list[GateResult]:
         """Of a model file: its outputs cell by cell, or, of INT8, its logits and layers; and whom it calls positive."""
-        runtime = artefacts.asked_in(key[0])
+        runtime = artefacts.choose_runtime(key[0])
         outputs = artefacts.outputs(path, runtime, self.spec, self.films, self.task.outputs)
         answers = self._answers(outputs)
         parity = gates.parity(key[1], *gates.apart(self.outputs, outputs))
@@ -103,7 +103,7 @@ def draw(run: RecipeRun) -> list[str]:
     """The names of films outside the test part, as many as are asked; those that set INT8 ranges come last. Films of
     sets with a head of their own judge nothing."""
     division = run.dataset.division
-    names = list(dict.fromkeys(run.dataset.of_finding((*division.part("train"), *division.part("val")))))
+    names = list(dict.fromkeys(run.dataset.select_finding((*division.part("train"), *division.part("val")))))
     order = np.random.default_rng(run.recipe.seed).permutation(len(names))
     setting = set(calibration_names(run, division.shipped))
     ordered = sorted((names[int(index)] for index in order), key=lambda name: name in setting)

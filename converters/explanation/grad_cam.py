@@ -68,15 +68,15 @@ class Agreement:
 def maps_step(run: RecipeRun) -> dict[str, Any]:
     """Compare the map of every file that ships with Grad-CAM of the network that ships."""
     recipe = run.recipe
-    tables = {**steps.tables(recipe), "drawn_as": operating_point.words_of(run).drawn_as}
+    tables = {**steps.tables(recipe), "drawn_as": operating_point.load_pack_words(run).drawn_as}
     mark = run.ledger.fingerprint(tables, ("quantize",), run.digest)
     if (known := run.ledger.results("maps", mark)) is not None:
         return known
     shipped = run.dataset.division.shipped
-    net = steps.final(run, shipped)
+    net = steps.load_final(run, shipped)
     if not run.task.activation_map or last_layer(net) is None or run.spec.depth is not None:
         results: dict[str, Any] = {"artefacts": [], "left_out": "the network has no class activation map of films"}
-        run.ledger.done("maps", mark, results, [])
+        run.ledger.record_step("maps", mark, results, [])
         return results
     films = run.films(choose(run))
     seen = run.array(films)
@@ -93,7 +93,7 @@ def maps_step(run: RecipeRun) -> dict[str, Any]:
         **measure_coverage(run, films.films[:COVERED_FILMS], net),
         "pointing": pointing(run),
     }
-    run.ledger.done("maps", mark, results, [])
+    run.ledger.record_step("maps", mark, results, [])
     return results
 
 
@@ -135,13 +135,13 @@ def grad_cam(net: CamNet, films: NDArray[np.uint8]) -> Maps:
         last[:] = [features.detach().requires_grad_()]
         return last[0]
 
-    def shown(one: CamNet, seen: torch.Tensor) -> torch.Tensor:
+    def compute(one: CamNet, seen: torch.Tensor) -> torch.Tensor:
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(one.logits(seen)[:, 0].sum(), last)
         return (slope.mean(dim=(2, 3), keepdim=True) * last[0].detach()).sum(dim=1)
 
     layer.register_forward_hook(begin)
-    return fitting.over(net, films, shown)
+    return fitting.over(net, films, compute)
 
 
 def last_layer(net: CamNet) -> nn.Module | None:
@@ -183,7 +183,7 @@ def agreement(wanted: Maps, given: Maps) -> Agreement:
 
 def measure_coverage(run: RecipeRun, films: Sequence[Film], net: CamNet) -> dict[str, Any]:
     """One file's map compared with occlusion and LIME on a few films, and an artificial image to show them."""
-    key = shown_file(model_files.present(run))
+    key = choose_file(model_files.present(run))
     finding = operating_point.finding_of(run)
     assert isinstance(finding, FindingSpec)  # a task with an activation map has these
     session = registry.get_runtime(key[0]).load(model_files.floats(run, run.dataset.division.shipped) / NAMES[key])
@@ -195,14 +195,14 @@ def measure_coverage(run: RecipeRun, films: Sequence[Film], net: CamNet) -> dict
     return {"covered": {"runtime": key[0], "precision": key[1], **correlations}, "examples": [shown]}
 
 
-def shown_file(keys: Sequence[Key]) -> Key:
+def choose_file(keys: Sequence[Key]) -> Key:
     """The file whose map is drawn: the first INT8 one, else the first there is."""
     return next((key for key in keys if key[1] == "int8"), keys[0])
 
 
 def draw(run: RecipeRun, model: occlusion.Model) -> NDArray[np.float32]:
     """Of a few films drawn by code, (H, W) greys, the one with the highest score; it shows no patient."""
-    body = operating_point.words_of(run).drawn_as
+    body = operating_point.load_pack_words(run).drawn_as
     frames = [phantom.film(body, OPACITIES, run.recipe.seed + index).astype(np.float32) for index in range(PHANTOMS)]
     return max(frames, key=lambda frame: model.logit(to_model_input(frame, run.spec)))
 
@@ -238,7 +238,7 @@ def point(run: RecipeRun, fold: Fold) -> Iterator[tuple[bool, float, str]]:
     if not outlined:
         return
     films = run.films(outlined)
-    maps = fitting.outputs(steps.final(run, fold), run.array(films), (MAP,))[MAP][:, 0]
+    maps = fitting.outputs(steps.load_final(run, fold), run.array(films), (MAP,))[MAP][:, 0]
     for film, cells in zip(films.films, maps, strict=True):
         outline = film.outline_seen(run.spec)
         if outline is not None and outline.any():

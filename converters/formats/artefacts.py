@@ -64,7 +64,7 @@ def extras(recipe: Recipe) -> list[Key]:
     """The files for other machines that a recipe asks for."""
     if not recipe.export.static:
         return []
-    return [key for key in EXTRAS if key[1] == "fp32" or (asked_in(key[0]), key[1]) in list_wanted(recipe)]
+    return [key for key in EXTRAS if key[1] == "fp32" or (choose_runtime(key[0]), key[1]) in list_wanted(recipe)]
 
 
 def name_of(key: Key) -> str:
@@ -72,7 +72,7 @@ def name_of(key: Key) -> str:
     return {**NAMES, **EXTRAS}[key]
 
 
-def asked_in(runtime: str) -> str:
+def choose_runtime(runtime: str) -> str:
     """The runtime in which a file is asked here."""
     known = register.list_formats().get(runtime)
     return runtime if known is None else known.asked_in
@@ -140,7 +140,7 @@ def noise(spec: InputSpec, count: int = 2) -> torch.Tensor:
     return torch.rand(size, generator=torch.Generator().manual_seed(0))
 
 
-class Rounded:
+class Int8Candidates:
     """The INT8 files of one runtime, one a fold: a :class:`converters.quantizing.ptq_search.Candidates`.
 
     ``floats`` are the folders of the folds' float files, ``films`` the calibration films of each, (N, 1, H, W).

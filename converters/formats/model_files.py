@@ -20,13 +20,13 @@ from converters.training.steps import RecipeRun
 def export_step(run: RecipeRun) -> dict[str, Any]:
     """The float files of every fold's network and of the one that ships."""
     recipe = run.recipe
-    mark = run.ledger.fingerprint(steps.tables(recipe, "export", "input"), run.learnt, run.digest)
+    mark = run.ledger.fingerprint(steps.tables(recipe, "export", "input"), run.training_steps, run.digest)
     if (known := run.ledger.results("export", mark)) is not None:
         return known
     made: list[Path] = []
     lost: dict[Key, str] = {}
     for fold in run.trained_folds:
-        net, ships = steps.final(run, fold), fold == run.dataset.division.shipped
+        net, ships = steps.load_final(run, fold), fold == run.dataset.division.shipped
         static, keys = recipe.export.static and ships, artefacts.list_wanted(recipe)
         made += artefacts.export(net, run.spec, floats(run, fold), keys, static=static, refused=lost)
     if not recipe.export.static:  # those of an earlier recipe
@@ -39,7 +39,7 @@ def export_step(run: RecipeRun) -> dict[str, Any]:
     }
     if lost:
         results["refused"] = [{"runtime": key[0], "precision": key[1], "why": why} for key, why in lost.items()]
-    run.ledger.done("export", mark, results, made)
+    run.ledger.record_step("export", mark, results, made)
     return results
 
 
@@ -64,8 +64,8 @@ def present(run: RecipeRun) -> list[Key]:
 
 def fold_answers(run: RecipeRun, fold: Fold, folder: Path, key: Key, most: int | None = None) -> Answers:
     """A file's answers on the films held back from its fold, or on the first ``most`` of them."""
-    films, net = run.array(run.films(fold.held))[:most], steps.final(run, fold)
-    path, runtime = folder / artefacts.name_of(key), artefacts.asked_in(key[0])
+    films, net = run.array(run.films(fold.held))[:most], steps.load_final(run, fold)
+    path, runtime = folder / artefacts.name_of(key), artefacts.choose_runtime(key[0])
     outputs = artefacts.outputs(path, runtime, run.spec, films, run.task.outputs)
     return run.task.answers(outputs, net.biases)
 
@@ -77,7 +77,7 @@ def calibration_films(run: RecipeRun, fold: Fold) -> NDArray[np.float32]:
 
 def calibration_names(run: RecipeRun, fold: Fold) -> list[str]:
     """The names of :func:`calibration_films`."""
-    return draw(run.dataset.of_finding(fold.train), run.recipe)
+    return draw(run.dataset.select_finding(fold.train), run.recipe)
 
 
 def draw(names: Sequence[str], recipe: Recipe) -> list[str]:

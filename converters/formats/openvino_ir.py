@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
-from converters.formats.signal_stack import kept_signal_stack
+from converters.formats.signal_stack import preserve_signal_stack
 from converters.workflow.atomic import writing
 from firmware_app.packs.runtimes.openvino import shared_core
 
@@ -63,7 +63,7 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
         "fast_bias_correction": False,
         "advanced_parameters": _parameters(nncf, method, eight_bits=npu),
     }
-    with quiet(), kept_signal_stack():
+    with quiet(), preserve_signal_stack():
         try:
             model = fold(source)
             if npu:

@@ -19,7 +19,7 @@ class _Stack(ctypes.Structure):
 
 
 @contextmanager
-def kept_signal_stack() -> Iterator[None]:
+def preserve_signal_stack() -> Iterator[None]:
     """Leave the calling thread with the alternate signal stack that it had before; on Linux only."""
     if sys.platform != "linux":
         yield

@@ -126,11 +126,11 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
     if method in CONTROLS:
         return _control_accuracy(source, path, films, method, answers)
     if method == FLOAT_ENDS:
-        return _recentre(source, _rounded(source, path, films, LAYERS, end_layers(source)), films)
-    return _rounded(source, path, films, method)
+        return _recentre(source, _quantize_layers(source, path, films, LAYERS, end_layers(source)), films)
+    return _quantize_layers(source, path, films, method)
 
 
-def _rounded(
+def _quantize_layers(
     source: Path, path: Path, films: Films, method: str, spared: Sequence[str] = (), ranges: Any = None
 ) -> Path:
     """``spared``: the outputs of layers that stay in float; ``ranges``: those of ``films``, where they are known."""
@@ -220,7 +220,7 @@ def _control_accuracy(source: Path, path: Path, films: Films, method: str, answe
 
     def away(spared: Sequence[str]) -> float:
         return accuracy_control.move(
-            wanted, ask(_rounded(source, path, films, method=LAYERS, spared=spared, ranges=ranges))
+            wanted, ask(_quantize_layers(source, path, films, method=LAYERS, spared=spared, ranges=ranges))
         )
 
     names = [name for name, _ in _layers(source)]

@@ -26,24 +26,24 @@ class AllRuntimes:
     """A pack loaded in every runtime that works here, all precisions, to be asked about one frame at a time."""
 
     def __init__(self, pack: Pack) -> None:
-        self.pack, self.task, self.box = pack, tasks.get(pack.manifest.task), pack.manifest.answering
+        self.pack, self.task, self.box = pack, tasks.get(pack.manifest.task), pack.manifest.task_module
         self.sessions: dict[tuple[str, Precision], Session] = {}
         self.files: dict[tuple[str, Precision], Artefact] = {}
         for runtime in registry.list_available_runtimes():
             for precision in dict.fromkeys(artefact.precision for artefact in pack.manifest.artefacts):
                 try:
-                    self.files[runtime, precision] = pack.described(runtime, precision)
+                    self.files[runtime, precision] = pack.find_artefact(runtime, precision)
                 except PackArtefactMissing:
                     continue
                 self.sessions[runtime, precision] = registry.get_runtime(runtime).load(
                     pack.artefact(runtime, precision)
                 )
         self.runtimes = tuple(dict.fromkeys(runtime for runtime, _ in self.sessions))
-        known = {way: FamiliarityCheck.of(pack, *way) for way in self.sessions if way[0] == registry.DEFAULT}
+        known = {way: FamiliarityCheck.load(pack, *way) for way in self.sessions if way[0] == registry.DEFAULT}
         self.familiar = {way: one for way, one in known.items() if one is not None}
 
     @property
-    def stated(self) -> list[Precision]:
+    def stated_precisions(self) -> list[Precision]:
         """The precisions whose expected answers a golden case states: where a tolerance is measured, fp32 alone."""
         own = {precision: file for (runtime, precision), file in self.files.items() if runtime == registry.DEFAULT}
         return [name for name, file in own.items() if name == "fp32" or file.golden_tolerance is None]
@@ -69,7 +69,7 @@ class AllRuntimes:
             return math.inf
         return self.task.parity(self.pack.manifest.section, wanted, given)
 
-    def strangeness(self, frame: NDArray[np.float32]) -> float:
+    def measure_unfamiliarity(self, frame: NDArray[np.float32]) -> float:
         """How far beyond the limit of what the pack reads a frame (H, W) lies, as a share of it; 0 within it.
 
         The worse of the default runtime's files, the same model behind all of them.
@@ -88,13 +88,16 @@ class AllRuntimes:
             frame = frame.reshape(spec.depth, -1, frame.shape[-1])
         return to_model_input(frame, spec)
 
-    def expected(self, frame: NDArray[np.float32]) -> dict[Precision, Any]:
+    def record_expected(self, frame: NDArray[np.float32]) -> dict[Precision, Any]:
         """What the default runtime says, per precision, as a golden case records it."""
-        return {one: self.box.golden(self.ask(frame, registry.DEFAULT, one)) for one in self.stated}
+        return {
+            precision: self.box.golden(self.ask(frame, registry.DEFAULT, precision))
+            for precision in self.stated_precisions
+        }
 
-    def apart(self, frame: NDArray[np.float32]) -> dict[tuple[str, Precision], float]:
+    def measure_differences(self, frame: NDArray[np.float32]) -> dict[tuple[str, Precision], float]:
         """How far each file's answer lies from the expected one: 0 is the same, 1 is another answer."""
-        section, recorded = self.pack.manifest.section, self.expected(frame)
+        section, recorded = self.pack.manifest.section, self.record_expected(frame)
         expected = {one: self.box.expectation(section, answer) for one, answer in recorded.items()}
         return {
             (runtime, precision): self.box.difference(
@@ -103,6 +106,6 @@ class AllRuntimes:
             for runtime, precision in self.sessions
         }
 
-    def discord(self, frame: NDArray[np.float32]) -> float:
+    def measure_disagreement(self, frame: NDArray[np.float32]) -> float:
         """The largest difference in units of what :data:`AGREED` allows: 1 or less is agreement."""
-        return max(value / AGREED[precision] for (_, precision), value in self.apart(frame).items())
+        return max(value / AGREED[precision] for (_, precision), value in self.measure_differences(frame).items())

@@ -61,7 +61,7 @@ def fill(pack: Pack) -> tuple[GoldenCase, ...]:
     return tuple(
         case
         if case.reference is None or locate(case.reference) is None
-        else case.model_copy(update={"expected": judge.expected(frame_of(pack, case))})
+        else case.model_copy(update={"expected": judge.record_expected(frame_of(pack, case))})
         for case in pack.manifest.golden
     )
 
@@ -93,7 +93,7 @@ def check(pack: Pack) -> list[str]:
         frame = frame_of(pack, golden)
         name = golden.path or (golden.reference.file if golden.reference else "")
         for runtime, precision in judge.sessions:
-            promise = pack.manifest.promise(golden, judge.files[runtime, precision])
+            promise = pack.manifest.find_expectation(golden, judge.files[runtime, precision])
             if promise is None:
                 continue
             away = judge.box.difference(promise[0], judge.ask(frame, runtime, precision))

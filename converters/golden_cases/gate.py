@@ -62,7 +62,7 @@ def judge(pack: Pack, original: Original) -> GoldenResults:
     seen: dict[str, Differences] = {}
     for frame in cases.frames(pack):
         wanted = original(judge.film(frame))
-        for key, away in judge.apart(frame).items():
+        for key, away in judge.measure_differences(frame).items():
             file = judge.files[key]
             worst = seen.setdefault(file.path, Differences())
             worst.probability = max(worst.probability, away if np.isfinite(away) else np.inf)
@@ -101,7 +101,7 @@ def drop_refused(pack: Pack, results: GoldenResults) -> Manifest:
             room = None if worst is None else cases.tolerance(artefact.precision, worst.probability)
             kept.append(artefact.model_copy(update={"golden_tolerance": room}))
             continue
-        for name, _ in artefact.promised:
+        for name, _ in artefact.digests:
             (pack.folder / name).unlink()
     said = {(one.runtime, one.precision): [each.said for each in results.verdicts.get(one.path, ())] for one in kept}
     passed = tuple(

@@ -49,7 +49,7 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
         """(C,): what the host adds to the mean of each channel of the map."""
         return np.asarray(self.bias.detach().cpu().double().numpy(), dtype=np.float64)
 
-    def hold_bias(self) -> None:
+    def freeze_bias(self) -> None:
         """Learn no other bias from here on: the host adds it."""
         self.bias.requires_grad_(False)
 

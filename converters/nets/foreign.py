@@ -53,7 +53,7 @@ SHAPED_BY = (
 """Autograd's names of the operators that make probabilities, and of those that leave numbers as they are."""
 
 
-class Foreign(CamNet):
+class ForeignNet(CamNet):
     """Any module behind the interface of our networks; ``inner`` is the module as its author made it.
 
     ``keep`` are the channels of its output that make ours, in this order; ``None``: the recipe's one finding.
@@ -89,7 +89,7 @@ class Foreign(CamNet):
                 lambda _module, _given, output: kept.append(output)
             )
         try:
-            answer = self.inner(self._given(x))
+            answer = self.inner(self._normalise_input(x))
         finally:
             if hook is not None:
                 hook.remove()
@@ -105,7 +105,7 @@ class Foreign(CamNet):
         own = getattr(self._classifier(), "bias", None) if self.wanted.features else None
         return self.nothing if own is None else self._finding(own[None])[0]
 
-    def hold_bias(self) -> None:
+    def freeze_bias(self) -> None:
         """See :class:`converters.nets.CamNet`: the classifier's, where there is a map."""
         if self.wanted.features and self._classifier().bias is not None:
             self._classifier().bias.requires_grad_(False)
@@ -141,7 +141,7 @@ class Foreign(CamNet):
         others = torch.cat([cells[:, :one], cells[:, one + 1 :]], dim=1)
         return own - (others if others.shape[1] == 1 else others.logsumexp(dim=1, keepdim=True))
 
-    def _given(self, x: Tensor) -> Tensor:
+    def _normalise_input(self, x: Tensor) -> Tensor:
         """(N, C, …) in [0, 1] → what the module was trained on: its colours, range, mean and spread."""
         if self.wanted.colours == 3 and self.shown.colour == "grey":
             x = torch.cat([x, x, x], dim=1)
@@ -156,7 +156,7 @@ class Foreign(CamNet):
         return (x - x.new_tensor(self.wanted.mean).reshape(shape)) / x.new_tensor(self.wanted.std).reshape(shape)
 
 
-class Finished(CamNet):
+class OnnxNet(CamNet):
     """An adapted ONNX file (:mod:`converters.formats.foreign_onnx`), as ONNX Runtime runs it; it cannot be trained."""
 
     def __init__(self, path: Path, spec: InputSpec, outlines: bool, channels: int = 1) -> None:
@@ -199,7 +199,7 @@ def load_foreign(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> Cam
     Raises :class:`~converters.failures.RecipeInvalid` for a function or an output that is not there, and a
     :class:`~converters.failures.CheckpointUnreadable` for weights that do not fit.
     """
-    task, made = tasks.get(recipe.task).of(recipe), work / f"foreign.{word(recipe, near)[:12]}.onnx"
+    task, made = tasks.get(recipe.task).configure(recipe), work / f"foreign.{digest_foreign(recipe, near)[:12]}.onnx"
     if recipe.net.onnx is not None:
         return task.network(near / recipe.net.onnx, recipe, spec, made).eval()
     inner, net = _module(recipe, near, task.shipped)
@@ -232,13 +232,13 @@ def with_map(
     Raises :class:`~converters.failures.RecipeInvalid` where it gives none.
     """
     if not isinstance(given, Path):
-        return _check(Foreign(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec, logits=logits)
+        return _check(ForeignNet(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec, logits=logits)
     if not made.is_file():
         foreign_onnx.adapt(given, made, spec, recipe, keep)
-    return _check(Finished(made, spec, outlines, len(keep or (0,))), recipe, spec)
+    return _check(OnnxNet(made, spec, outlines, len(keep or (0,))), recipe, spec)
 
 
-def word(recipe: Recipe, near: Path) -> str:
+def digest_foreign(recipe: Recipe, near: Path) -> str:
     """One word for a network of the user's own and all it is made from; empty for one of ours."""
     net = recipe.net
     if not net.is_foreign:
@@ -293,7 +293,7 @@ def _check(net: CamNet, recipe: Recipe, spec: InputSpec, *, logits: bool = True)
     size = (1, spec.channels, *spec.shape)
     film = torch.rand(size, generator=torch.Generator().manual_seed(0))
     try:
-        if isinstance(net, Foreign):
+        if isinstance(net, ForeignNet):
             answer = net.ask(film.clone().requires_grad_() * 1.0)[0]  # no leaf: its first layer may write into it
             if logits and recipe.net.answer is None and (last := _probability_of(answer)):
                 raise RecipeInvalid(recipe.pack, f"net: its output ends in {last}. {foreign_onnx.PROBABILITIES}")
@@ -311,7 +311,7 @@ def _check(net: CamNet, recipe: Recipe, spec: InputSpec, *, logits: bool = True)
     if net.outlines and cells[0, 0].numel() == 1:
         what = f'a network for task = "{recipe.task}" gives a map, this one gives a number'
         raise RecipeInvalid(recipe.pack, f"net: {what}")
-    if isinstance(net, Foreign) and recipe.net.features is not None:
+    if isinstance(net, ForeignNet) and recipe.net.features is not None:
         _same_answer(net, recipe, film)
     return net
 
@@ -355,7 +355,7 @@ def refuse_probabilities(recipe: Recipe, logits: NDArray[np.float64]) -> None:
         raise RecipeInvalid(recipe.pack, f"net: {count}{foreign_onnx.PROBABILITIES}")
 
 
-def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
+def _same_answer(net: ForeignNet, recipe: Recipe, film: Tensor) -> None:
     with torch.no_grad():
         wanted = net._finding(net.ask(film)[0]).flatten()
         given = net.logits(film)[0]

@@ -119,10 +119,10 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measurement]:
 def list_external(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
     """Rows of the recipe's ``[[elsewhere]]``, by the file that ``evaluate`` takes unsaid; a line for each that cannot
     be: it is not there, or all its films are the recipe's own."""
-    cited = {one.name: one for one in operating_point.words_of(run).elsewhere}
+    cited = {one.name: one for one in operating_point.load_pack_words(run).elsewhere}
     made: list[ExternalValidation] = []
 
-    def printed(one: External) -> str:
+    def format_command(one: External) -> str:
         return f"{evaluate_command(run, one.option, key)} --json"
 
     key = (registry.DEFAULT, usual_precision(pack, registry.DEFAULT))
@@ -146,16 +146,16 @@ def list_external(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
         if whose is not None:
             away = replace(away, licence=whose.licence, citation=whose.citation)
         try:
-            made += rows.measure(pack, run.dataset.films, [away], *key, printed)
+            made += rows.measure(pack, run.dataset.films, [away], *key, format_command)
         except NoOtherPlace as error:
             print(f"{pack.name}: {error}", file=sys.stderr, flush=True)
     return made
 
 
-def look_at(run: RecipeRun, pack: Pack) -> FrozenTestSet:
+def record_test_look(run: RecipeRun, pack: Pack) -> FrozenTestSet:
     """Note this use of the test part; returns how many there were."""
     lists = splits.lists_of(run.near)
-    times = frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+    times = frozen_test_log.record_look(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
     names = "".join(f"{name}\n" for name in run.dataset.division.test)
     return FrozenTestSet(
         films=len(run.dataset.division.test), sha256=hashlib.sha256(names.encode()).hexdigest(), looks=times

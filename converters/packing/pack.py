@@ -48,7 +48,7 @@ AFTER = ("calibrate", "export", "quantize", "maps", "typicality", "speed", "gate
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class PackBuilder:
     """One pack in the making, in ``folder``."""
 
     run: RecipeRun
@@ -75,7 +75,7 @@ def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
     parts = out / ".making"
     try:
         shutil.rmtree(parts, ignore_errors=True)
-        maker = Maker(run, parts / name)
+        maker = PackBuilder(run, parts / name)
         maker.folder.mkdir(parents=True)
         results = assemble(maker)
         put_in_place(maker.folder, out / name)
@@ -84,11 +84,11 @@ def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
     finally:
         shutil.rmtree(parts, ignore_errors=True)
     # Again: what the golden cases refused has changed the report.
-    run.ledger.done("pack", run.ledger.fingerprint(made_of, before, run.digest), results, [])
+    run.ledger.record_step("pack", run.ledger.fingerprint(made_of, before, run.digest), results, [])
     return results
 
 
-def assemble(maker: Maker) -> dict[str, Any]:
+def assemble(maker: PackBuilder) -> dict[str, Any]:
     """Fill the folder: files, manifest, golden cases, measurements, card, report, bill, sums."""
     run, folder = maker.run, maker.folder
     report_step(run)
@@ -101,7 +101,7 @@ def assemble(maker: Maker) -> dict[str, Any]:
         )
         raise GateFailed("pack", f"the float ONNX file itself was refused: {why}")
     pack = maker.keep(pack_manifest.describe(run, folder))
-    cases = (*draw_golden_cases(maker, pack), *golden.refer(operating_point.words_of(run).references))
+    cases = (*draw_golden_cases(maker, pack), *golden.refer(operating_point.load_pack_words(run).references))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": cases}))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": golden.fill(pack)}))
     judged = gate.judge(pack, eager(run))
@@ -109,10 +109,10 @@ def assemble(maker: Maker) -> dict[str, Any]:
     pack = maker.keep(gate.drop_refused(pack, judged))
     if refused:  # the report in the work folder was written before
         report_step(run, refused)
-    part = measurement.look_at(run, pack)  # first: an interrupted measurement counts as a use too
+    part = measurement.record_test_look(run, pack)  # first: an interrupted measurement counts as a use too
     rows = tuple(measurement.measure(run, pack))
     away = tuple(measurement.list_external(run, pack))
-    made_by = run.ledger.made_by((*run.learnt, *AFTER))
+    made_by = run.ledger.read_code_digests((*run.training_steps, *AFTER))
     more = {"measured": rows, "measured_elsewhere": away, "test_part": part, "made_by": made_by}
     pack = maker.keep(pack.manifest.model_copy(update=more))
     card.write(folder)
@@ -125,19 +125,19 @@ def assemble(maker: Maker) -> dict[str, Any]:
     return {"files": [file.path for file in files], "tolerance": {file.path: file.golden_tolerance for file in files}}
 
 
-def draw_golden_cases(maker: Maker, pack: Pack) -> list[GoldenCase]:
+def draw_golden_cases(maker: PackBuilder, pack: Pack) -> list[GoldenCase]:
     """The golden images, drawn in the likeness of the films that teach the finding; of a clinic's films nothing is
     published."""
     run, fed = maker.run, set(maker.run.dataset.feedback)
-    names = run.dataset.of_finding(run.dataset.division.shipped.train)
+    names = run.dataset.select_finding(run.dataset.division.shipped.train)
     train = run.films([name for name in names if name not in fed])
     groups = [run.dataset.group_of[film.name] for film in train.films]
-    return golden_images.make(pack, train, groups, operating_point.words_of(run).drawn_as, run.recipe.seed)
+    return golden_images.make(pack, train, groups, operating_point.load_pack_words(run).drawn_as, run.recipe.seed)
 
 
 def eager(run: RecipeRun) -> gate.Original:
     """The network that ships, in PyTorch."""
-    net = steps.final(run, run.dataset.division.shipped).eval()
+    net = steps.load_final(run, run.dataset.division.shipped).eval()
 
     def ask(film: NDArray[np.float32]) -> Outputs:
         with torch.inference_mode():
@@ -150,13 +150,13 @@ def eager(run: RecipeRun) -> gate.Original:
 def report_step(run: RecipeRun, refused: Refusals | None = None) -> dict[str, Any]:
     """The report of everything the steps noted, and of what was ``refused`` since, in the work folder."""
     left_out = (leave_out.STEP,) if run.recipe.data.leave_out else ()
-    before = (*run.learnt, "calibrate", "gates", "speed", *left_out)
+    before = (*run.training_steps, "calibrate", "gates", "speed", *left_out)
     mark = run.ledger.fingerprint({"describe": _words_digest(run)}, before, run.digest)
     if not refused and (known := run.ledger.results("report", mark)) is not None:
         return known
     path = write_report(run, run.work / REPORT, refused or {}, with_films=True)
     results = {"bytes": path.stat().st_size}
-    run.ledger.done("report", mark, results, [path])
+    run.ledger.record_step("report", mark, results, [path])
     return results
 
 
@@ -172,7 +172,7 @@ def write_report(
     """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
     films under their maps; a pack, which is handed on, holds no film of the data set. ``points``, ``elsewhere``: the
     weak points and the section on other places of the finished pack, as its card has them."""
-    words, division = operating_point.words_of(run), run.dataset.division
+    words, division = operating_point.load_pack_words(run), run.dataset.division
     keys = [out_of_fold.ORIGINAL, *(key for key in gate_step.list_passed(run) if key not in refused)]
     predictions = {key: Predictions.load(out_of_fold.predictions_path(run, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])

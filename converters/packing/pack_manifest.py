@@ -33,15 +33,15 @@ UNMEASURED = 1.0
 
 def describe(run: RecipeRun, folder: Path) -> Manifest:
     """Copy the model files that the gates let through into ``folder``; returns the manifest of what ships."""
-    words, point, dataset = operating_point.words_of(run), run.ledger.read("calibrate"), run.dataset
+    words, point, dataset = operating_point.load_pack_words(run), run.ledger.read("calibrate"), run.dataset
     keys, judged, mapped = gate_step.list_passed(run), run.ledger.read("gates")["artefacts"], run.ledger.read("maps")
     made = model_files.floats(run, dataset.division.shipped)
-    learnt = dataset.films.only(dataset.of_finding(dataset.division.shipped.train))
+    learnt = dataset.films.only(dataset.select_finding(dataset.division.shipped.train))
     files = (*(describe_file(made / NAMES[key], key, folder) for key in keys), *extra_files(run, made, folder))
-    outputs = steps.final(run, dataset.division.shipped).outputs
+    outputs = steps.load_final(run, dataset.division.shipped).outputs
     features = FEATURES if FEATURES in outputs else None
     weak = (*words.weak_points, *run.task.weak_points(point))
-    return Manifest.of_task(run.recipe.task)(
+    return Manifest.for_task(run.recipe.task)(
         schema="lantern.pack/1",
         name=run.recipe.pack,
         version=run.recipe.version,

@@ -23,9 +23,9 @@ def typicality_step(run: RecipeRun) -> dict[str, Any]:
     if (known := run.ledger.results("typicality", mark)) is not None:
         return known
     shipped = run.dataset.division.shipped
-    if FEATURES not in steps.final(run, shipped).outputs:
+    if FEATURES not in steps.load_final(run, shipped).outputs:
         nothing: dict[str, Any] = {"passes": PASSES, "films": 0, "components": 0, "limits": []}
-        run.ledger.done("typicality", mark, nothing, [])
+        run.ledger.record_step("typicality", mark, nothing, [])
         return nothing
     films = run.films(typicality_model.draw(shipped.train, run.recipe.seed))
     names, pixels = [film.name for film in films.films], run.array(films)
@@ -45,7 +45,7 @@ def typicality_step(run: RecipeRun) -> dict[str, Any]:
         "varied": varied,
         "limits": [limit.model_dump(mode="json") for limit in limits],
     }
-    run.ledger.done("typicality", mark, results, [path])
+    run.ledger.record_step("typicality", mark, results, [path])
     return results
 
 

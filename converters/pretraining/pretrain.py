@@ -48,7 +48,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FeatureLoss:
     """The objective: the mean squared error of the teacher's standardised features, through a linear map."""
 
     teacher: Opinion
@@ -77,7 +77,7 @@ def pretrain(plan: Pretraining, data: Path, out: Path, lists: Path = splits.LIST
         net = build(plan.net, dropout=plan.fit.dropout)
     except KeyError as error:
         raise RecipeInvalid(str(out), f"net: {error.args[0]}") from error
-    words = {film.name: film_digests.word(film) for film in films.films}
+    words = {film.name: film_digests.digest_film(film) for film in films.films}
     seen = prepare(films, InputSpec("film", plan.size, plan.size))
     content = hashlib.sha256(repr(sorted(words.items())).encode()).hexdigest()
     run = fitting.Run(out.with_suffix(".fit.pt"), f"pretrain {plan.net}", fitting.identity(plan), plan.seed, content)
@@ -99,14 +99,14 @@ def open_images(plan: Pretraining, data: Path, lists: Path) -> tuple[FilmSet, in
     return FilmSet(every.name, "", kept), len(every.films) - len(kept)
 
 
-def objective(net: CamNet, seen: NDArray[np.uint8], plan: Pretraining) -> Seen:
+def objective(net: CamNet, seen: NDArray[np.uint8], plan: Pretraining) -> FeatureLoss:
     """The teacher's features, scaled by those of :data:`MEASURED` of the films ``seen``, (N, H, W), changed as the fit
     changes them."""
     lite = build(TEACHER)
     assert isinstance(lite, Lite)
     load_imagenet(lite, imagenet_weights())
     example = torch.from_numpy(inputs(seen[:2]))
-    teacher = teacher_inference.of(lite, example)
+    teacher = teacher_inference.prepare_teacher(lite, example)
     chosen = seen[np.sort(np.random.default_rng(plan.seed).permutation(len(seen))[:MEASURED])]
     rng = torch.Generator().manual_seed(plan.seed)
     batches = [torch.from_numpy(inputs(chosen[start : start + BATCH])) for start in range(0, len(chosen), BATCH)]
@@ -116,7 +116,7 @@ def objective(net: CamNet, seen: NDArray[np.uint8], plan: Pretraining) -> Seen:
         width = net.copy().eval()(example)[1].shape[1]
     # A feature that is nearly always 0 would count by its rare values alone.
     deviation = deviation.clamp(min=LEAST_DEVIATION * float(deviation.mean()))
-    return Seen(teacher, features.mean(dim=0), deviation, nn.Linear(width, features.shape[1]))
+    return FeatureLoss(teacher, features.mean(dim=0), deviation, nn.Linear(width, features.shape[1]))
 
 
 def origin(plan: Pretraining, films: FilmSet, kept_out: int) -> dict[str, Any]:

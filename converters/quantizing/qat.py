@@ -67,7 +67,7 @@ def round_weights(net: CamNet, films: NDArray[np.float32]) -> CamNet:
             module.train = lambda mode=True, module=module: module  # type: ignore[method-assign]
         elif isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
-    copy.hold_bias()
+    copy.freeze_bias()
     return copy
 
 
@@ -94,7 +94,7 @@ def fine_tuned(run: RecipeRun, fold: Fold) -> CamNet:
 
     A network whose task has no distillation learns by the task's own loss.
     """
-    original, base = steps.final(run, fold), run.recipe.distill or run.recipe.train or Train()
+    original, base = steps.load_final(run, fold), run.recipe.distill or run.recipe.train or Train()
     plan = Distill(
         epochs=run.recipe.quantize.qat_epochs,
         batch=base.batch,
@@ -108,18 +108,18 @@ def fine_tuned(run: RecipeRun, fold: Fold) -> CamNet:
         hint_weight=0.0,
     )
     net, films = round_weights(original, calibration_films(run, fold)[:RANGE_FILMS]), run.films(fold.train)
-    word = steps.word_of_final(run, fold) if run.learnt else ""
+    word = steps.digest_final(run, fold) if run.training_steps else ""
     kept = run.fit_run(STAGE, fold, plan, word, tools("quantize"))
-    tuned = fitting.fit(net, run.seen(fold), _objective(run, films, net, original, plan), plan, kept)
+    tuned = fitting.fit(net, run.collect_films(fold), _objective(run, films, net, original, plan), plan, kept)
     return plain(tuned, original)
 
 
 def _objective(run: RecipeRun, films: FilmSet, net: CamNet, original: CamNet, plan: Distill) -> fitting.Objective:
     if not _follows(run):
         return run.task.objective(run, films, run.task.targets(run, films), net)
-    aim, labelled = targets.of_student(targets.targets(films, run.recipe.data.own_heads), 0)
+    aim, labelled = targets.make_student_targets(targets.targets(films, run.recipe.data.own_heads), 0)
     return distill.teach(
-        net, [original.copy()], aim, labelled=labelled, plan=plan, smoothing=Train(), example=steps.shop_example(run)
+        net, [original.copy()], aim, labelled=labelled, plan=plan, smoothing=Train(), example=steps.make_example(run)
     )
 
 

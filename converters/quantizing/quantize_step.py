@@ -48,12 +48,12 @@ def quantize_step(run: RecipeRun) -> dict[str, Any]:
                 searches[runtime] = ptq_search.join(searches[runtime], search)
             if search.chosen is not None:
                 made.append(baseline.predictions(search.chosen.logits).save(predictions_path(run, key)))
-                made += shipped_int8(run, runtime, search.chosen, sources[division.shipped.name])
+                made += make_shipped_int8(run, runtime, search.chosen, sources[division.shipped.name])
         except (ToolFailed, InferenceFailed) as error:
             searches[runtime] = {"chosen": None, "tried": [], "refused": str(error)}
     for used in ("tries", qat.STAGE):
         shutil.rmtree(run.work / used, ignore_errors=True)
-    run.ledger.done("quantize", mark, searches, made)
+    run.ledger.record_step("quantize", mark, searches, made)
     return searches
 
 
@@ -62,11 +62,11 @@ def run_search(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mappin
     folds, key = run.dataset.division.folds, (runtime, "int8")
     calibration = [calibration_films(run, fold) for fold in folds]
     found = [sources[fold.name] for fold in folds]
-    rounded = artefacts.Rounded(runtime, run.spec, found, calibration, remove_bias(run))
+    rounded = artefacts.Int8Candidates(runtime, run.spec, found, calibration, remove_bias(run))
     tries = run.work / "tries" / runtime
     shutil.rmtree(tries, ignore_errors=True)
 
-    def pooled(folder: Path) -> Answers:
+    def pool_answers(folder: Path) -> Answers:
         return np.concatenate([fold_answers(run, fold, folder / fold.name, key) for fold in folds])
 
     recipe = run.recipe
@@ -74,14 +74,14 @@ def run_search(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mappin
         rounded,
         tries,
         baseline.answers,
-        logits=pooled,
+        logits=pool_answers,
         judge=baseline.verdicts,
         gate=recipe.gate,
         control=recipe.quantize.accuracy_control,
     )
 
 
-def shipped_int8(run: RecipeRun, runtime: str, chosen: ptq_search.Candidate, source: Path) -> list[Path]:
+def make_shipped_int8(run: RecipeRun, runtime: str, chosen: ptq_search.Candidate, source: Path) -> list[Path]:
     """The INT8 files of the network that ships, made as the chosen one was, from the float files in ``source``."""
     shipped = run.dataset.division.shipped
     films = calibration_films(run, shipped)
@@ -92,7 +92,7 @@ def shipped_int8(run: RecipeRun, runtime: str, chosen: ptq_search.Candidate, sou
 
 def remove_bias(run: RecipeRun) -> Callable[[Outputs], Answers]:
     """The task's answers without what the host adds: it moves none of them towards another."""
-    channels = len(steps.final(run, run.dataset.division.shipped).biases)
+    channels = len(steps.load_final(run, run.dataset.division.shipped).biases)
     return partial(run.task.answers, biases=np.zeros(channels))
 
 
@@ -101,7 +101,7 @@ def baseline_of(run: RecipeRun) -> Baseline:
     original, gate = Predictions.load(predictions_path(run, ORIGINAL)), run.recipe.gate
     folds = run.dataset.division.folds
     answers = np.concatenate(
-        [run.task.answers(original_outputs(run, fold), steps.final(run, fold).biases) for fold in folds]
+        [run.task.answers(original_outputs(run, fold), steps.load_final(run, fold).biases) for fold in folds]
     )
     cut, truth = threshold_logit(finding_of(run)), run.task.truth(hold_back(run), answers)
     return Baseline(

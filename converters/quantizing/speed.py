@@ -33,8 +33,8 @@ def speed_step(run: RecipeRun) -> dict[str, Any]:
     if (known := run.ledger.results("speed", mark)) is not None:
         return known
     rows = measure_time([*files(run), *networks(run)], f"{run.recipe.pack} speed: timed")
-    results = {"machine": machine(), "threads": THREADS, "rows": rows}
-    run.ledger.done("speed", mark, results, [])
+    results = {"machine": read_processor_name(), "threads": THREADS, "rows": rows}
+    run.ledger.record_step("speed", mark, results, [])
     return results
 
 
@@ -86,8 +86,8 @@ def networks(run: RecipeRun) -> Iterator[Asked]:
     def request(checkpoint: Path | None) -> dict[str, Any]:
         return timing.time_network(recipe.model_dump_json(), run.near, run.work, checkpoint, THREADS)
 
-    net = steps.final(run, division.shipped)
-    kept = steps.path_of_final(run, division.shipped) if run.learnt else None
+    net = steps.load_final(run, division.shipped)
+    kept = steps.find_final_path(run, division.shipped) if run.training_steps else None
     yield ORIGINAL, "PyTorch", 4 * net.parameters_count, request(kept)
     if recipe.net.teacher is not None:
         first = division.folds[0]
@@ -95,7 +95,7 @@ def networks(run: RecipeRun) -> Iterator[Asked]:
         yield ORIGINAL, "PyTorch, teacher", size, request(run.path("teacher", first))
 
 
-def machine() -> str:
+def read_processor_name() -> str:
     """The name of the processor, from Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -64,7 +64,7 @@ def is_learnt_from(patient: str) -> bool:
 def learn(groups: Sequence[Sequence[Grey]]) -> quality_measures.ChestTemplates:
     """The templates of *groups* of films, each group with an average film of its own."""
     frames = [frame for group in groups for frame in group]
-    whole = np.stack([ReducedFrame.at(frame).thumbnail for frame in frames])
+    whole = np.stack([ReducedFrame.from_frame(frame).thumbnail for frame in frames])
     cut = np.stack([_crop(frames, whole, side) for side in SIDES])
     kinds = np.split(whole, np.cumsum([len(group) for group in groups])[:-1])
     means = np.stack([kind.mean(axis=0).reshape(-1) for kind in kinds])
@@ -98,7 +98,8 @@ def _upright(whole: Matrix) -> Matrix:
 def _crop(frames: Sequence[Grey], whole: Matrix, side: str) -> Matrix:
     """Weights and constant of a logistic regression of films without a share of *side* against whole ones."""
     lacking = [
-        ReducedFrame.at(without(frame, side, SHARES[at % len(SHARES)])).thumbnail for at, frame in enumerate(frames)
+        ReducedFrame.from_frame(without(frame, side, SHARES[at % len(SHARES)])).thumbnail
+        for at, frame in enumerate(frames)
     ]
     rows = np.concatenate([whole, np.stack(lacking)]).reshape(2 * len(whole), -1)
     rows = np.hstack([rows, np.ones((len(rows), 1))])

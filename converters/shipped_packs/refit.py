@@ -109,12 +109,12 @@ class Refit:
     @cached_property
     def plain(self) -> dict[Key, Features]:
         """What every model file with a limit says of the films as they are."""
-        return self._said(self._pixels)
+        return self._extract_features(self._pixels)
 
     @cached_property
     def before(self) -> dict[Key, Features]:
         """The same of the films as the pack read them before."""
-        return self._said(prepare(self.films, self.pack.manifest.input)) if self.recropped else self.plain
+        return self._extract_features(prepare(self.films, self.pack.manifest.input)) if self.recropped else self.plain
 
     def fit(self) -> tuple[TypicalityModel, TypicalityFile]:
         """The model, and its entry in the manifest but for the file's size and digest."""
@@ -122,7 +122,7 @@ class Refit:
         varied = self.recipe.typicality.other_clinics
         if varied:
             names = [film.name for film in self.films.films]
-            more = self._said(typicality_model.vary(self._pixels, names, self.spec, self.recipe.seed))
+            more = self._extract_features(typicality_model.vary(self._pixels, names, self.spec, self.recipe.seed))
             features = {key: np.concatenate([features[key], more[key]]) for key in features}
             groups = groups + groups
         model, limits = typicality_model.judge(features, groups, self.recipe.seed, wider)
@@ -182,7 +182,7 @@ class Refit:
     def _groups(self) -> list[str]:
         return [self.dataset.group_of[film.name] for film in self.films.films]
 
-    def _said(self, pixels: NDArray[np.uint8]) -> dict[Key, Features]:
+    def _extract_features(self, pixels: NDArray[np.uint8]) -> dict[Key, Features]:
         manifest, features = self.pack.manifest, dict[Key, Features]()
         for key in ((limit.runtime, limit.precision) for limit in self.old.limits):
             print(f"{self.pack.name}: asking {key[0]} {key[1]}", file=sys.stderr, flush=True)
@@ -236,7 +236,9 @@ def _write(refit: Refit, folder: Path) -> None:
         manifest = _recrop(refit, folder, manifest, day)
     cases.write_manifest(folder, manifest)
     rows = refit.measure(Pack.load(folder), was.measured)
-    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.keep_forgotten(manifest)}))
+    cases.write_manifest(
+        folder, manifest.model_copy(update={"measured": rows, **elsewhere.drop_external_rows(manifest)})
+    )
     weak_section.renumber(folder, refit.recipe.version, day)
     card.rewrite(folder)
     Pack.load(folder).verify()
@@ -254,7 +256,9 @@ def _recrop(refit: Refit, folder: Path, manifest: Manifest, day: str) -> Manifes
         raise GateFailed("golden", f"with the new crop the pack answers otherwise: {wrong[0]}")
     if manifest.test_part is None:
         return manifest
-    times = frozen_test_log.note(manifest, day, refit.lists)  # first: an interrupted measurement counts as a use too
+    times = frozen_test_log.record_look(
+        manifest, day, refit.lists
+    )  # first: an interrupted measurement counts as a use too
     return manifest.model_copy(update={"test_part": manifest.test_part.model_copy(update={"looks": times})})
 
 

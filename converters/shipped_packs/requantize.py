@@ -119,7 +119,7 @@ class Requantizing:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The films outside the test part that the finding was learnt from."""
-        return self.refit.dataset.of_finding(self.refit.dataset.division.shipped.train)
+        return self.refit.dataset.select_finding(self.refit.dataset.division.shipped.train)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
@@ -159,7 +159,7 @@ class Requantizing:
     def quantize(self, runtime: str, folder: Path) -> Made:
         """Search the INT8 file of a runtime, and put the one that passes into ``folder``."""
         recipe = self.refit.recipe
-        rounded = artefacts.Rounded(
+        rounded = artefacts.Int8Candidates(
             runtime, self.pack.manifest.input, [self.pack.folder], [self.calibration], self.answers
         )
         name = register.get(runtime).files[INT8]
@@ -220,7 +220,7 @@ def _write(work: Requantizing, folder: Path) -> None:
     wider = refit.unseen() if was.typicality is not None else 1.0  # measured on the files that are replaced now
     old = [artefact for artefact in was.artefacts if artefact.precision == INT8 and (artefact.runtime, INT8) in NAMES]
     for file in old:
-        for name, _ in file.promised:
+        for name, _ in file.digests:
             (folder / name).unlink()
     found = [work.quantize(runtime, folder) for runtime in work.runtimes]
     new = {made.key: made for made in found if made.taken}
@@ -245,11 +245,13 @@ def _write(work: Requantizing, folder: Path) -> None:
     day = time.strftime("%Y-%m-%d", time.gmtime())
     if manifest.test_part is not None:
         # First: an interrupted measurement counts as a use too.
-        times = frozen_test_log.note(manifest, day, refit.lists)
+        times = frozen_test_log.record_look(manifest, day, refit.lists)
         part = manifest.test_part.model_copy(update={"looks": times})
         manifest = manifest.model_copy(update={"test_part": part})
     rows = _measure(work, _read_pack(folder, manifest))
-    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.keep_forgotten(manifest)}))
+    cases.write_manifest(
+        folder, manifest.model_copy(update={"measured": rows, **elsewhere.drop_external_rows(manifest)})
+    )
     weak_section.renumber(folder, refit.recipe.version, day)
     searches = [Quantized.from_dict(made.runtime, made.account) for made in found]
     weak_section.add(
@@ -347,7 +349,7 @@ def _speeds(pack: Pack) -> list[InferenceSpeed]:
             low=row["low"],
             high=row["high"],
             threads=speed.THREADS,
-            machine=speed.machine(),
+            machine=speed.read_processor_name(),
         )
         for row in rows
     ]

@@ -41,12 +41,14 @@ def macro_auc(
         return None, None
     ranked = [intervals.Ranked.rank(labels[:, k], scores[:, k]) for k in range(labels.shape[1])]
 
-    def drawn(weights: NDArray[np.int64]) -> float | None:
+    def mean_auc(weights: NDArray[np.int64]) -> float | None:
         each = [area for area in (one.auc(weights) for one in ranked) if area is not None]
         return float(np.mean(each)) if len(each) == len(ranked) else None
 
     kinds = (labels.sum(axis=1) > 0).astype(np.int64)
-    return float(np.mean(known)), intervals.limits(drawn(weights) for weights in intervals.resamples(kinds, patients))
+    return float(np.mean(known)), intervals.limits(
+        mean_auc(weights) for weights in intervals.resamples(kinds, patients)
+    )
 
 
 def quadratic_kappa(

@@ -57,7 +57,7 @@ def reliability(
     squares = (probabilities - labels) ** 2
     errors, briers = [], []
     for weights in resamples(labels, patients, seed):
-        errors.append(expected_error(labels, probabilities, place, weights))
+        errors.append(expected_calibration_error(labels, probabilities, place, weights))
         briers.append(float(weights @ squares / weights.sum()))
     plain = np.ones(len(labels), dtype=np.int64)
     bins = tuple(
@@ -65,7 +65,11 @@ def reliability(
         for one in np.unique(place)
     )
     return Reliability(
-        bins, expected_error(labels, probabilities, place, plain), limits(errors), float(squares.mean()), limits(briers)
+        bins,
+        expected_calibration_error(labels, probabilities, place, plain),
+        limits(errors),
+        float(squares.mean()),
+        limits(briers),
     )
 
 
@@ -75,7 +79,7 @@ def places(probabilities: NDArray[np.float64], bins: int = BINS) -> NDArray[np.i
     return np.searchsorted(np.unique(edges), probabilities, side="left").astype(np.int64)
 
 
-def expected_error(
+def expected_calibration_error(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], place: NDArray[np.int64], weights: NDArray[np.int64]
 ) -> float:
     """The expected calibration error when each film counts ``weights`` times."""

@@ -61,11 +61,11 @@ def vary(film: Grey, seed: int, name: str) -> Grey:
     if rng.random() < CHANCE:
         film = soften(film, rng.uniform(0.0, BLUR)) if rng.random() < 0.5 else add_edge(film, rng.uniform(0.0, EDGE))
     if rng.random() < CHANCE:
-        film = noisy(film, rng.uniform(0.0, NOISE), rng)
+        film = add_noise(film, rng.uniform(0.0, NOISE), rng)
     if rng.random() < FRAMED:
         film = frame(film, _sides(rng), BLACK if rng.random() < 0.5 else WHITE)
     if rng.random() < CHANCE:
-        film = stored(film, int(rng.integers(WORST_QUALITY, BEST_QUALITY + 1)))
+        film = compress_jpeg(film, int(rng.integers(WORST_QUALITY, BEST_QUALITY + 1)))
     return film
 
 
@@ -120,7 +120,7 @@ def add_edge(film: Grey, amount: float) -> Grey:
     return _within(film + amount * (film - soften(film, BLUR)))
 
 
-def noisy(film: Grey, sigma: float, rng: np.random.Generator) -> Grey:
+def add_noise(film: Grey, sigma: float, rng: np.random.Generator) -> Grey:
     """With white noise of this standard deviation."""
     return _within(film + sigma * rng.standard_normal(film.shape))
 
@@ -137,7 +137,7 @@ def frame(film: Grey, sides: Sequence[float], grey: float) -> Grey:
     return out
 
 
-def stored(film: Grey, quality: int) -> Grey:
+def compress_jpeg(film: Grey, quality: int) -> Grey:
     """As a JPEG of this quality gives it back."""
     kept = io.BytesIO()
     Image.fromarray(np.rint(255.0 * _within(film)).astype(np.uint8)).save(kept, "JPEG", quality=quality)

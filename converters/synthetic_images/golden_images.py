@@ -82,7 +82,7 @@ def _sample(
         frame = film.astype(np.float32)
         answer = judge.probability(frame, registry.DEFAULT, "fp32")
         unsure = max(0.0, answer - sure if label == 0 else sure - answer)
-        return unsure, judge.strangeness(frame), max(0.0, FAR - near.distance(film))
+        return unsure, judge.measure_unfamiliarity(frame), max(0.0, FAR - near.distance(film))
 
     amounts = min(
         (eigenfilms.draw(basis, label, rng) for _ in range(DRAWS)),
@@ -94,7 +94,7 @@ def _sample(
     for _ in range(STEPS):
         film = eigenfilms.render(basis, amounts)
         clear = lacking[0] < abs(sure - finding.threshold) / 2.0
-        if clear and lacking[2] == 0.0 and judge.discord(film.astype(np.float32)) <= 1.0:
+        if clear and lacking[2] == 0.0 and judge.measure_disagreement(film.astype(np.float32)) <= 1.0:
             kept = film
             if sum(lacking) == 0.0:
                 break
@@ -124,7 +124,7 @@ def _phantom(judge: AllRuntimes, body: phantom.Body, opacities: int, path: str, 
     best, least = draw(seed), np.inf
     for attempt in range(PHANTOM_TRIES):
         film = draw(seed + attempt)
-        discord = judge.discord(film.astype(np.float32))
+        discord = judge.measure_disagreement(film.astype(np.float32))
         if discord < least:
             best, least = film, discord
         if discord <= 1.0:
@@ -139,7 +139,7 @@ def _entry(judge: AllRuntimes, film: NDArray[np.uint8], path: str, near: eigenfi
         kind="phantom" if near is None else "sample",
         path=path,
         sha256=file_sha256(target),
-        expected=judge.expected(film.astype(np.float32)),
-        tolerance={precision: TOLERANCE[precision] for precision in judge.stated},
+        expected=judge.record_expected(film.astype(np.float32)),
+        tolerance={precision: TOLERANCE[precision] for precision in judge.stated_precisions},
         distance=None if near is None else near.evidence(film),
     )

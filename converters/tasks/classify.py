@@ -83,19 +83,21 @@ class Classify(Task):
     def __init__(self, kind: Kind | None = None) -> None:
         self.kind = kind
 
-    def of(self, recipe: Recipe) -> Task:
+    def configure(self, recipe: Recipe) -> Task:
         """With the recipe's kind of target; raises :class:`ValueError` for settings that contradict each other."""
         settings = recipe.settings
-        return Classify(kinds.of_settings(settings, recipe.net.channel)) if isinstance(settings, Settings) else self
+        return Classify(kinds.parse_settings(settings, recipe.net.channel)) if isinstance(settings, Settings) else self
 
-    def of_pack(self, section: Section) -> Task:
+    def configure_for_pack(self, section: Section) -> Task:
         """With the manifest's kind of target."""
-        return Classify(kinds.of_section(section))
+        return Classify(kinds.parse_section(section))
 
     def check(self, recipe: Recipe) -> None:
         """What one finding may have and others may not: distillation, pruning, alignment of sources."""
         super().check(recipe)
-        kind = kinds.of_settings(recipe.settings, recipe.net.channel) if isinstance(recipe.settings, Settings) else None
+        kind = (
+            kinds.parse_settings(recipe.settings, recipe.net.channel) if isinstance(recipe.settings, Settings) else None
+        )
         plan = recipe.train
         if plan is not None and plan.loss is not None:
             kinds.check_loss(plan.loss, kind)
@@ -158,7 +160,7 @@ class Classify(Task):
         """:class:`converters.training.targets.Targets`, weighed by what each mistake costs at the clinic; of another
         kind than one finding (N, C) numbers."""
         if self.kind is None:
-            return film_targets.costly(films, run.recipe)
+            return film_targets.weigh_by_cost(films, run.recipe)
         every = numbers_of(run.films(run.trained_learn_from))  # of all films: the folds' networks speak in one unit
         spread = (float(every[:, 0].mean()), max(float(every[:, 0].std()), 1e-6))
         return self.kind.learn(numbers_of(films), spread)
@@ -217,7 +219,7 @@ class Classify(Task):
         """Platt's calibration and a threshold by the recipe's rule."""
         cells = outputs[MAP]
         allowed = recipe.settings.false_per_image if isinstance(recipe.settings, Settings) else None
-        shows = original.labels[:, np.newaxis] if self.kind is None else self.kind.shows(_known(truth))
+        shows = original.labels[:, np.newaxis] if self.kind is None else self.kind.shows(_require_truth(truth))
         logits = original.logits[:, np.newaxis] if self.kind is None else self.kind.logits(answers)
         each = []
         for k in range(shows.shape[1]):
@@ -229,7 +231,7 @@ class Classify(Task):
         if self.kind is None:
             two = {"members": two_networks.disagreement(recipe, original, each[0], cells)} if recipe.net.members else {}
             return {**each[0], **two, **draw(cells, original.labels)}
-        more = {"scale": threshold.fit(logits[:, 0], _known(truth)[:, 0])} if self.kind.name == "number" else {}
+        more = {"scale": threshold.fit(logits[:, 0], _require_truth(truth)[:, 0])} if self.kind.name == "number" else {}
         return {**each[0], "findings": each, **more, **draw(cells, original.labels)}
 
     def output(self, point: Mapping[str, Any], features: str | None) -> classify.Output:
@@ -354,7 +356,7 @@ def numbers_of(films: FilmSet) -> NDArray[np.float64]:
     return np.array([film.target for film in films.films], dtype=np.float64)
 
 
-def _known(truth: NDArray[Any] | None) -> NDArray[Any]:
+def _require_truth(truth: NDArray[Any] | None) -> NDArray[Any]:
     assert truth is not None
     return truth
 

@@ -49,7 +49,7 @@ FEATURES = "features"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedFilms:
     """Films, what a network gives for them, and the network's biases."""
 
     films: FilmSet
@@ -87,16 +87,16 @@ class Task(ABC):
     then."""
 
     marks_away: ClassVar[bool] = False
-    """Whether :meth:`found_away` says anything."""
+    """Whether :meth:`measure_external_lesions` says anything."""
 
     # --- one recipe, or one finished pack --------------------------------------------------------------------------
 
-    def of(self, recipe: Recipe) -> Task:
+    def configure(self, recipe: Recipe) -> Task:
         """The task as ``recipe`` asks for it: itself, where no setting changes what its methods mean."""
         return self
 
-    def of_pack(self, section: Section) -> Task:
-        """The task as a manifest has it; see :meth:`of`."""
+    def configure_for_pack(self, section: Section) -> Task:
+        """The task as a manifest has it; see :meth:`configure`."""
         return self
 
     def aim(self, films: FilmSet) -> FilmSet:
@@ -193,7 +193,9 @@ class Task(ABC):
         :class:`~converters.failures.GateFailed` where nothing can be chosen.
         """
 
-    def found_away(self, recipe: Recipe, home: Judged, away: Judged) -> LesionResults | None:
+    def measure_external_lesions(
+        self, recipe: Recipe, home: EvaluatedFilms, away: EvaluatedFilms
+    ) -> LesionResults | None:
         """Lesions found on films ``away``, at thresholds chosen on those at ``home``; ``None`` of a task without marks.
 
         Raises :class:`~converters.failures.GateFailed` where no threshold can be chosen.

@@ -206,7 +206,7 @@ class Number(Kind):
         return np.asarray((targets - spread[0]) / spread[1], dtype=np.float32)
 
 
-def of_settings(wanted: Settings, channel: int) -> Kind | None:
+def parse_settings(wanted: Settings, channel: int) -> Kind | None:
     """The kind that a recipe asks for, ``None`` for one finding; ``channel`` is where a network has its number.
 
     Raises :class:`ValueError` for settings that contradict each other.
@@ -240,7 +240,7 @@ def of_settings(wanted: Settings, channel: int) -> Kind | None:
     return None
 
 
-def of_section(section: Section) -> Kind | None:
+def parse_section(section: Section) -> Kind | None:
     """The kind of a finished pack; ``None`` for one finding, or for labels whose words in the data nobody noted."""
     output, findings = section.output, section.findings
     measure = findings[0].measure

@@ -26,7 +26,7 @@ from converters.statistics import intervals
 from converters.statistics.agreement import Statistic
 from converters.statistics.lesions import LEAST_OVERLAP, LesionResults, Marks, dice, measure_lesions
 from converters.tasks.classify import draw
-from converters.tasks.interface import Answers, Judged, Outputs, Task
+from converters.tasks.interface import Answers, EvaluatedFilms, Outputs, Task
 from firmware_app.imaging.model_input import resize
 from firmware_app.imaging.pixel_operations import label_components
 from firmware_app.packs.tasks import boxes, classify, lesions
@@ -99,11 +99,11 @@ class Lesions(Task):
     def __init__(self, organ: str | None = None) -> None:
         self.organ = organ
 
-    def of(self, recipe: Recipe) -> Task:
+    def configure(self, recipe: Recipe) -> Task:
         """With the recipe's organ."""
         return Lesions(recipe.settings.organ) if isinstance(recipe.settings, Settings) else self
 
-    def of_pack(self, section: Section) -> Task:
+    def configure_for_pack(self, section: Section) -> Task:
         """With the manifest's organ."""
         return Lesions(section.output.organ or None)
 
@@ -141,7 +141,7 @@ class Lesions(Task):
 
         masks = masks_of(films, run.spec.shape, self.organ)
         known = np.array([self.organ is not None and bool(mask[-1].any()) for mask in masks], dtype=np.bool_)
-        return LesionTargets(masks.astype(np.uint8), targets.costly(films, run.recipe), known)
+        return LesionTargets(masks.astype(np.uint8), targets.weigh_by_cost(films, run.recipe), known)
 
     def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """See :mod:`converters.training.lesion_loss`."""
@@ -203,7 +203,7 @@ class Lesions(Task):
         each = self._each(films, original, outputs, detect, point)
         return {**point, "cut": share, "lesion": {"threshold": detect, "rule": rule}, "each": each}
 
-    def found_away(self, recipe: Recipe, home: Judged, away: Judged) -> LesionResults:
+    def measure_external_lesions(self, recipe: Recipe, home: EvaluatedFilms, away: EvaluatedFilms) -> LesionResults:
         """At the outline's cut and the detection threshold of ``home``, each film of ``away`` at its own size."""
         assert isinstance(recipe.settings, Settings)
         answers = self.answers(home.outputs, home.biases)
@@ -401,7 +401,7 @@ def mark(
     shape, chances = truth.shape, parts.chances
     shown = [candidate for candidate in parts.candidates if candidate.score >= detect]
     outline = chances[0] if chances.shape[1:] == shape else resize(chances[0].astype(np.float32), shape).astype(float)
-    masks = [lesions.covered_cells(one, outline, cut) for one in shown]
+    masks = [lesions.find_covered_cells(one, outline, cut) for one in shown]
     numbers, count = label_components(truth)
     hit: NDArray[np.bool_] = np.zeros((count, len(shown)), dtype=np.bool_)
     for lesion in range(count):

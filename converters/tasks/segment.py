@@ -43,7 +43,7 @@ class Segment(Classify):
     Settings = Table
     pooled, calibrated = "max", "the network's own, of its strongest cell"
 
-    def of_pack(self, section: Section) -> Task:
+    def configure_for_pack(self, section: Section) -> Task:
         """Itself."""
         return self
 

@@ -51,10 +51,10 @@ class DiceLoss:
         for axis in range(1, truth.ndim):
             if float(torch.rand(())) < self.change.flip:
                 films, truth = films.flip(axis + 1), truth.flip(axis)
-        return bend(films, self.change), truth
+        return change_greys(films, self.change), truth
 
 
-def bend(films: Tensor, change: Changes) -> Tensor:
+def change_greys(films: Tensor, change: Changes) -> Tensor:
     """(B, 1, …) in [0, 1] with another gamma and noise, as far as the recipe says."""
     bend = torch.empty(len(films), *(1,) * (films.ndim - 1)).uniform_(-change.gamma, change.gamma).exp()
     noise = change.noise * float(torch.rand(())) * torch.randn_like(films)

@@ -25,7 +25,7 @@ from converters.workflow.device import in_sixteen_bits
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class DistillationLoss:
     """The objective of distillation. ``labelled`` (N,) says which of the seen films' labels count; ``beside`` are the
     linear maps, one a teacher, that the student's features go through to be compared with the teacher's."""
 
@@ -70,15 +70,15 @@ def teach(
     plan: Distill,
     smoothing: Train,
     example: Tensor,
-) -> Taught:
+) -> DistillationLoss:
     """The objective, with a hint of the right width; teachers are frozen. ``example``: (n, 1, H, W)."""
-    opinions = [teacher_inference.of(teacher, example) for teacher in teachers]
+    opinions = [teacher_inference.prepare_teacher(teacher, example) for teacher in teachers]
     with torch.no_grad():
         theirs = [ask(example)[1].shape[1] for ask in opinions]
         own = student.copy().eval()(example)[1].shape[1]
     hints = nn.ModuleList(nn.Linear(own, width) for width in theirs)
     biases = [float(teacher.bias[0]) for teacher in teachers]
-    return Taught(
+    return DistillationLoss(
         teachers=opinions,
         biases=biases,
         targets=targets,

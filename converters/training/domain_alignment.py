@@ -21,7 +21,7 @@ from firmware_app.imaging.model_input import InputSpec
 HIDDEN = 64
 
 
-class _TurnedRound(torch.autograd.Function):  # type: ignore[misc]
+class _GradientReversal(torch.autograd.Function):  # type: ignore[misc]
     """The identity, with the gradient's sign changed."""
 
     @staticmethod
@@ -47,7 +47,7 @@ class Alignment(nn.Module):  # type: ignore[misc]
         """(B,) losses; zero where a batch holds one source only."""
         source = self.source[torch.from_numpy(index)].to(features.device)
         if self.kind == "adversarial":
-            guess = self.judge(_TurnedRound.apply(features))
+            guess = self.judge(_GradientReversal.apply(features))
             return functional.cross_entropy(guess, source, reduction="none")
         return coral(features, source).expand(len(features))
 

@@ -59,11 +59,11 @@ class Shares:
         return order
 
 
-def of_recipe(films: FilmSet, recipe: Recipe) -> Shares | None:
+def plan_shares(films: FilmSet, recipe: Recipe) -> Shares | None:
     """The shares of training films; ``None`` where the recipe does not ask for even draws."""
     if recipe.train is None or recipe.train.even is None:
         return None
-    names, task = recipe.train.even, tasks.get(recipe.task).of(recipe)
+    names, task = recipe.train.even, tasks.get(recipe.task).configure(recipe)
     weights = {beside.name: beside.weight for beside in recipe.data.beside}
     labels = np.array([film.label for film in films.films], dtype=np.int64)
     sources = [film.values(SOURCE) for film in films.films]

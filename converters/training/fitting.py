@@ -37,7 +37,7 @@ from converters.training.augment import augment
 from converters.training.checkpoint import Checkpoint
 from converters.training.copy_paste import Lesions, paste
 from converters.training.even_draws import Shares
-from converters.workflow.device import device, machine
+from converters.workflow.device import current_device, device
 
 LARGEST_GRADIENT = 5.0
 LAST_RATE = 0.02
@@ -110,7 +110,7 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
     optimiser = torch.optim.AdamW(groups, lr=plan.learning_rate)
     state = _State(run, {"net": net, "average": average, "beside": beside}, optimiser, len(films.seen))
     place = state.resume(plan)
-    began, first = time.monotonic(), place.done(plan)
+    began, first = time.monotonic(), place.share_done(plan)
     with _stopping() as stopped:
         while place.epoch < plan.epochs:
             loss = _epoch(
@@ -133,7 +133,7 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
             area = intervals.auc(films.labels, (films.scores or predict)(average, films.judged))
             state.keep(place, area)
             state.ship(place.epoch, area)
-            left = (time.monotonic() - began) / (place.done(plan) - first) * (1.0 - place.done(plan))
+            left = (time.monotonic() - began) / (place.share_done(plan) - first) * (1.0 - place.share_done(plan))
             shown = "–" if area is None else f"{area:.4f}"
             said = f"epoch {place.epoch}/{plan.epochs} loss {loss:.4f} AUC {shown}, {left / 60:.1f} min left"
             print(f"{run.name}: {said}", file=sys.stderr, flush=True)
@@ -143,7 +143,7 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
 
 
 @dataclass(slots=True)
-class _Place:
+class _Progress:
     """How far a fit has come: whole epochs, batches of the next one, and each film's last loss, (N,).
 
     ``before`` are the losses when the epoch began: they say which films are drawn again in it.
@@ -157,7 +157,7 @@ class _Place:
     total: float = 0.0
     count: int = 0
 
-    def done(self, plan: Fit) -> float:
+    def share_done(self, plan: Fit) -> float:
         """The share of all epochs that is done."""
         return (self.epoch + self.batch / self.batches) / plan.epochs
 
@@ -169,29 +169,29 @@ class _State:
         self.run, self.parts, self.optimiser, self.films = run, parts, optimiser, films
         self.resumable = run.path.with_suffix(".resume.pt")
 
-    def resume(self, plan: Fit) -> _Place:
+    def resume(self, plan: Fit) -> _Progress:
         """Where the fit goes on; at the beginning where nothing of the same identity and content is kept."""
         none = np.full(self.films, np.inf)
         if not self.resumable.exists():
-            return _Place(none, none.copy())
+            return _Progress(none, none.copy())
         saved = checkpoint.load(self.resumable)
         facts = saved.facts
         if (facts["identity"], facts.get("content")) != (self.run.identity, self.run.content) or "losses" not in facts:
-            return _Place(none, none.copy())
+            return _Progress(none, none.copy())
         for word, part in self.parts.items():
             cut = len(word) + 1
             part.load_state_dict({key[cut:]: value for key, value in saved.state.items() if key.startswith(f"{word}.")})
         self.optimiser.load_state_dict(facts["optimiser"])
         losses, before = facts["losses"].numpy(), facts["before"].numpy()
         numbers = {name: facts[name] for name in ("epoch", "batch", "batches", "total", "count")}
-        place = _Place(losses, before, **numbers)
+        place = _Progress(losses, before, **numbers)
         also = f" and {place.batch} of {place.batches} batches" if place.batch else ""
         print(f"{self.run.name}: going on after epoch {place.epoch}{also}", file=sys.stderr, flush=True)
         if place.epoch == plan.epochs:  # the file that ships may be gone or changed
             self.ship(place.epoch, facts["auc"])
         return place
 
-    def keep(self, place: _Place, area: float | None = None) -> None:
+    def keep(self, place: _Progress, area: float | None = None) -> None:
         """Write what :meth:`resume` needs."""
         net = cast(CamNet, self.parts["net"])
         every = {f"{word}.{key}": one for word, part in self.parts.items() for key, one in part.state_dict().items()}
@@ -291,7 +291,7 @@ def _epoch(
     objective: Objective,
     plan: Fit,
     run: Run,
-    place: _Place,
+    place: _Progress,
     stopped: Callable[[], bool],
 ) -> float:
     """What is left of one pass over the films; returns the mean loss and remembers each film's in ``place``.
@@ -343,7 +343,7 @@ def _epoch(
 def _load(batches: _Batches, first: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
     """The batches from ``first`` on, made by this process or by data workers."""
     numbers = range(first, len(batches))
-    workers = machine().workers
+    workers = current_device().workers
     if not workers:
         return (batches[number] for number in numbers)
     # Ctrl-C reaches the whole group of processes; only the one that learns answers it.

@@ -22,9 +22,9 @@ from converters.evaluation.operating_point import abstains
 from converters.failures import GateFailed, RecipeInvalid
 from converters.nets import CamNet
 from converters.statistics import conformal, intervals, selective
-from converters.tasks.interface import Judged
+from converters.tasks.interface import EvaluatedFilms
 from converters.training import fitting, steps
-from converters.workflow.recipe_run import RecipeRun, begin
+from converters.workflow.recipe_run import RecipeRun, digest_starts
 
 STEP = "leave_out"
 STAGE = "unseen"
@@ -47,7 +47,7 @@ def leave_out_step(run: RecipeRun) -> dict[str, Any]:
     folds = leave_out(run, trait)
     trained_from = {
         **steps.tables(recipe, "train", "net", "cost", "operating_point", "input", *abstains(recipe)),
-        **begin(run, "train"),
+        **digest_starts(run, "train"),
     }
     tables = {**trained_from, STEP: repr(list(folds.items()))}
     mark = run.ledger.fingerprint(tables, (), run.digest)
@@ -55,7 +55,7 @@ def leave_out_step(run: RecipeRun) -> dict[str, Any]:
         return known
     sources = [{"value": value, **judge(run, one)} for value, one in folds.items()]
     results = {"trait": trait, "sources": sources}
-    run.ledger.done(STEP, mark, results, [run.path(STAGE, fold.fold) for fold in folds.values()])
+    run.ledger.record_step(STEP, mark, results, [run.path(STAGE, fold.fold) for fold in folds.values()])
     return results
 
 
@@ -141,11 +141,11 @@ def lesions(run: RecipeRun, net: CamNet, films: FilmSet, kept: FilmSet) -> tuple
     if not run.task.marks_away:
         return {}, {}
     home, away = (
-        Judged(film_set, fitting.outputs(net, run.array(film_set), run.task.outputs), net.biases)
+        EvaluatedFilms(film_set, fitting.outputs(net, run.array(film_set), run.task.outputs), net.biases)
         for film_set in (kept, films)
     )
     try:
-        results = run.task.found_away(run.recipe, home, away)
+        results = run.task.measure_external_lesions(run.recipe, home, away)
     except GateFailed as error:
         return {}, {"lesion_sensitivity": str(error)}
     return ({} if results is None else results.as_dict()), {}

@@ -18,7 +18,7 @@ from torch.nn import functional
 from converters.nets import CamNet
 from converters.recipe_tables import Changes, Train
 from converters.tasks import kinds
-from converters.training.dice_loss import bend
+from converters.training.dice_loss import change_greys
 from converters.workflow.device import in_sixteen_bits
 
 Function = Callable[[Tensor, Tensor], Tensor]
@@ -113,4 +113,4 @@ def vary(films: Tensor, change: Changes) -> Tensor:
     for axis in (2, 3, 4):
         if float(torch.rand(())) < change.flip:
             films = films.flip(axis)
-    return bend(films, change)
+    return change_greys(films, change)

@@ -24,7 +24,7 @@ from converters.training import checkpoint, distill, fitting, pairing, prune, ta
 from converters.training.checkpoint import Checkpoint
 from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun as RecipeRun
-from converters.workflow.recipe_run import begin, write_names
+from converters.workflow.recipe_run import digest_starts, write_names
 from converters.workflow.recipe_run import tables as tables
 from firmware_app.packs.runtimes import registry
 
@@ -37,7 +37,7 @@ def train_step(run: RecipeRun) -> dict[str, Any]:
     has_teacher = recipe.net.teacher is not None
     folds = run.dataset.division.folds if has_teacher else run.trained_folds
     stage = "teacher" if has_teacher else "student"
-    made_of = {**tables(recipe, "train", "net", "cost", "input"), **begin(run, "train")}
+    made_of = {**tables(recipe, "train", "net", "cost", "input"), **digest_starts(run, "train")}
     mark = run.ledger.fingerprint(made_of, (), run.digest)
     write_names(run)
     if (known := run.ledger.results("train", mark)) is not None:
@@ -47,7 +47,7 @@ def train_step(run: RecipeRun) -> dict[str, Any]:
         accounts[fold.name] = _account(train_network(run, fold, stage), run, fold)
     if recipe.net.members:
         pairing.mix(run, stage)
-    run.ledger.done("train", mark, accounts, [run.path(stage, fold) for fold in folds])
+    run.ledger.record_step("train", mark, accounts, [run.path(stage, fold) for fold in folds])
     return accounts
 
 
@@ -66,11 +66,11 @@ def _fit(run: RecipeRun, fold: Fold, stage: str, name: str | None, *made_from: o
     assert plan is not None
     aim = run.task.targets(run, films)
     channels = run.task.channels(recipe, aim)
-    net = own(run) if name is None else train.beginning(recipe, name, channels, run.near)
+    net = load_own(run) if name is None else train.initialise_network(recipe, name, channels, run.near)
     net.outlines = run.task.outlines
     objective = run.task.objective(run, films, aim, net)
-    kept = run.fit_run(stage, fold, plan, channels, *made_from, begun=begin(run, "train"))
-    return fitting.fit(net, run.seen(fold, plan=plan), objective, plan, kept)
+    kept = run.fit_run(stage, fold, plan, channels, *made_from, begun=digest_starts(run, "train"))
+    return fitting.fit(net, run.collect_films(fold, plan=plan), objective, plan, kept)
 
 
 def distill_step(run: RecipeRun) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def distill_step(run: RecipeRun) -> dict[str, Any]:
     if plan is None:
         return {}
     assert recipe.train is not None
-    first = begin(run, "distill")
+    first = digest_starts(run, "distill")
     mark = run.ledger.fingerprint({**tables(recipe, "distill"), **first}, ("train",), run.digest)
     write_names(run)
     if (known := run.ledger.results("distill", mark)) is not None:
@@ -89,9 +89,9 @@ def distill_step(run: RecipeRun) -> dict[str, Any]:
         extra = run.extra.pixels_of(fold)
         student, objective = _teach(run, fold, len(extra))
         kept = run.fit_run("student", fold, plan, [_word(path) for path in _teachers(run, fold)], begun=first)
-        fitted = fitting.fit(student, run.seen(fold, extra, plan), objective, plan, kept)
+        fitted = fitting.fit(student, run.collect_films(fold, extra, plan), objective, plan, kept)
         accounts[fold.name] = _account(fitted, run, fold)
-    run.ledger.done("distill", mark, accounts, [run.path("student", fold) for fold in run.trained_folds])
+    run.ledger.record_step("distill", mark, accounts, [run.path("student", fold) for fold in run.trained_folds])
     return accounts
 
 
@@ -100,8 +100,8 @@ def prune_step(run: RecipeRun) -> dict[str, Any]:
     recipe, plan = run.recipe, run.recipe.prune
     if plan is None:
         return {}
-    first = begin(run, "distill")
-    mark = run.ledger.fingerprint({**tables(recipe, "prune"), **first}, run.learnt[:-1], run.digest)
+    first = digest_starts(run, "distill")
+    mark = run.ledger.fingerprint({**tables(recipe, "prune"), **first}, run.training_steps[:-1], run.digest)
     if (known := run.ledger.results("prune", mark)) is not None:
         return known
     accounts: dict[str, Any] = {}
@@ -116,47 +116,47 @@ def prune_step(run: RecipeRun) -> dict[str, Any]:
             own = plan.model_copy(update={"epochs": epochs})
             _, objective = _teach(run, fold, len(extra), student=net)
             kept = run.fit_run(f"pruned{step}", fold, own, net.plan, _word(run.path("student", fold)), begun=first)
-            return fitting.fit(net, run.seen(fold, extra, own), objective, own, kept)
+            return fitting.fit(net, run.collect_films(fold, extra, own), objective, own, kept)
 
-        made = prune.prune(student, plan, shop_example(run), recover, lambda net: latency_ms(run, net, plan.runtime))
+        made = prune.prune(student, plan, make_example(run), recover, lambda net: latency_ms(run, net, plan.runtime))
         checkpoint.save(run.path("pruned", fold), Checkpoint(made.net.name, made.net.plan, made.net.state_dict(), {}))
         accounts[fold.name] = {**_account(made.net, run, fold), **made.as_dict()}
-    run.ledger.done("prune", mark, accounts, [run.path("pruned", fold) for fold in run.trained_folds])
+    run.ledger.record_step("prune", mark, accounts, [run.path("pruned", fold) for fold in run.trained_folds])
     return accounts
 
 
-def final(run: RecipeRun, fold: Fold) -> CamNet:
+def load_final(run: RecipeRun, fold: Fold) -> CamNet:
     """The network of a fold after the last of the steps that change it."""
     if not run.recipe.net.is_foreign:
         net = train.restore(run.path("pruned" if run.recipe.prune else "student", fold), run.task.shipped)
         net.outlines = run.task.outlines
         return net
-    net = own(run)
-    if run.learnt:  # it is made by the recipe's function, never by a name that a checkpoint holds
+    net = load_own(run)
+    if run.training_steps:  # it is made by the recipe's function, never by a name that a checkpoint holds
         path = run.path("student", fold)
         checkpoint.fill(net, checkpoint.load(path).state, path)
     return net.eval()
 
 
-def own(run: RecipeRun) -> CamNet:
+def load_own(run: RecipeRun) -> CamNet:
     """The network that the user brought, as it came."""
     return foreign.load_foreign(run.recipe, run.near, run.spec, run.work)
 
 
-def path_of_final(run: RecipeRun, fold: Fold) -> Path:
-    """Where the weights of :func:`final` are kept."""
+def find_final_path(run: RecipeRun, fold: Fold) -> Path:
+    """Where the weights of :func:`load_final` are kept."""
     return run.path("pruned" if run.recipe.prune else "student", fold)
 
 
-def word_of_final(run: RecipeRun, fold: Fold) -> str:
-    """One word for the weights of :func:`final`."""
-    return _word(path_of_final(run, fold))
+def digest_final(run: RecipeRun, fold: Fold) -> str:
+    """One word for the weights of :func:`load_final`."""
+    return _word(find_final_path(run, fold))
 
 
 # --- what the steps share -----------------------------------------------------------------------------------------
 
 
-def shop_example(run: RecipeRun) -> torch.Tensor:
+def make_example(run: RecipeRun) -> torch.Tensor:
     """Two noise films of the model's size, always the same."""
     size = (2, run.spec.channels, *run.spec.shape)
     return torch.rand(size, generator=torch.Generator().manual_seed(0))
@@ -167,14 +167,14 @@ def _teach(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = None
     recipe = run.recipe
     assert recipe.train is not None
     films = run.films(fold.train)
-    aim, labelled = targets.of_student(targets.costly(films, recipe), extra)
+    aim, labelled = targets.make_student_targets(targets.weigh_by_cost(films, recipe), extra)
     plan = recipe.distill or Distill(hint_weight=0.0)
     if student is None:
         is_foreign = recipe.net.is_foreign
-        student = own(run) if is_foreign else train.beginning_of_student(recipe, plan, run.work.parent, run.near)
+        student = load_own(run) if is_foreign else train.initialise_student(recipe, plan, run.work.parent, run.near)
     teachers = [train.restore(path) for path in _teachers(run, fold)]
     return student, distill.teach(
-        student, teachers, aim, labelled=labelled, plan=plan, smoothing=recipe.train, example=shop_example(run)
+        student, teachers, aim, labelled=labelled, plan=plan, smoothing=recipe.train, example=make_example(run)
     )
 
 
@@ -218,7 +218,7 @@ def _account(net: CamNet, run: RecipeRun, fold: Fold) -> dict[str, Any]:
     area = intervals.auc(labels_of(held), run.scores(net, run.array(held))) if judged else None
     return {
         "parameters": net.parameters_count,
-        "multiplications": multiplications(net, shop_example(run)),
+        "multiplications": multiplications(net, make_example(run)),
         "auc": None if area is None else round(area, 4),
         "films": len(fold.train),
         "held": len(fold.held),

@@ -41,12 +41,12 @@ def targets(films: FilmSet, own_heads: tuple[str, ...] = ()) -> Targets:
     return Targets(labels.astype(np.float32), balance(labels, channel), channel)
 
 
-def costly(films: FilmSet, recipe: Recipe) -> Targets:
+def weigh_by_cost(films: FilmSet, recipe: Recipe) -> Targets:
     """The recipe's targets of training films, the weights of the finding's moved to what a mistake costs at the clinic.
 
     A label that is learnt through a head of its own has no such cost.
     """
-    aim, cost, drawn = targets(films, recipe.data.own_heads), recipe.cost, even_draws.of_recipe(films, recipe)
+    aim, cost, drawn = targets(films, recipe.data.own_heads), recipe.cost, even_draws.plan_shares(films, recipe)
     finding, labels = aim.of_finding, aim.main.astype(np.int64)
     weights = aim.weights.copy()
     if drawn is None:
@@ -91,7 +91,7 @@ def balance(labels: NDArray[np.int64], group: NDArray[np.int64] | None = None) -
     return np.asarray(weights / weights.mean(), dtype=np.float32)
 
 
-def of_student(aim: Targets, unlabelled: int) -> tuple[Targets, NDArray[np.bool_]]:
+def make_student_targets(aim: Targets, unlabelled: int) -> tuple[Targets, NDArray[np.bool_]]:
     """What a student of one channel learns, and which of its films have a label that counts, (N,).
 
     Behind the films of ``aim`` come ``unlabelled`` ones. Their targets, and those of films of another head, are never

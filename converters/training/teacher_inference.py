@@ -19,7 +19,7 @@ Opinion = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, 1, …) films in [0, 1] → maps (B, K, …) and features (B, F), float32, without gradients."""
 
 
-def of(net: CamNet, example: Tensor) -> Opinion:
+def prepare_teacher(net: CamNet, example: Tensor) -> Opinion:
     """How to ask ``net``, which is frozen for it. ``example``: (n, 1, …) films."""
     net.eval().requires_grad_(False)
     if device().type != "cpu":

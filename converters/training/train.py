@@ -63,7 +63,7 @@ def cross_entropy(logits: Tensor, targets: Targets, index: NDArray[np.int64], pl
     return weight * functional.binary_cross_entropy_with_logits(learnt, target, reduction="none")
 
 
-def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
+def initialise_network(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
     """The network before the first step: ImageNet's weights, a checkpoint's trunk, or random ones.
 
     ``near`` is the folder that a checkpoint's relative path starts from. Raises
@@ -87,7 +87,7 @@ def _fill_trunk(net: CamNet, path: Path) -> None:
     checkpoint.fill(net, {**trunk, **own}, path)
 
 
-def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path, near: Path) -> CamNet:
+def initialise_student(recipe: Recipe, plan: Distill, packs: Path, near: Path) -> CamNet:
     """A student before the first step, as ``[distill] start`` says. ``packs`` holds the work folders of all packs,
     ``near`` is the recipe's folder.
 
@@ -95,7 +95,7 @@ def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path, near: Path)
     """
     assert recipe.net.student is not None
     net = build_network(recipe, recipe.net.student, 1, plan.dropout)
-    path = start_of_student(plan, packs, near)
+    path = find_student_start(plan, packs, near)
     if path is not None and plan.start.startswith(PRETRAINED):
         _fill_trunk(net, path)
     elif path is not None:
@@ -105,7 +105,7 @@ def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path, near: Path)
     return net
 
 
-def start_of_student(plan: Distill, packs: Path, near: Path) -> Path | None:
+def find_student_start(plan: Distill, packs: Path, near: Path) -> Path | None:
     """The checkpoint, of another pack or pre-trained, that ``[distill] start`` names; ``None`` where it names none."""
     if plan.start.startswith(PRETRAINED):
         return near / plan.start.removeprefix(PRETRAINED)

@@ -21,7 +21,7 @@ USUAL = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class TrainingDevice:
     """``workers``: how many processes change the films; 0: the one that learns."""
 
     device: torch.device
@@ -33,30 +33,30 @@ class Machine:
         return f"networks learn on {self.device.type} ({where}), data workers: {self.workers}"
 
 
-_MACHINE: ContextVar[Machine] = ContextVar("machine")
+_MACHINE: ContextVar[TrainingDevice] = ContextVar("machine")
 
 
 @contextmanager
-def using(choice: str, workers: int = 0) -> Iterator[Machine]:
+def use_device(choice: str, workers: int = 0) -> Iterator[TrainingDevice]:
     """Learn on ``cuda``, on ``cpu`` or, ``auto``, on a GPU when PyTorch finds one, until the block ends.
 
     Raises :class:`~converters.failures.DeviceAbsent`.
     """
-    token = _MACHINE.set(Machine(_find(choice), workers))
+    token = _MACHINE.set(TrainingDevice(_find(choice), workers))
     try:
         yield _MACHINE.get()
     finally:
         _MACHINE.reset(token)
 
 
-def machine() -> Machine:
-    """What :func:`using` was told; ``auto`` without workers outside of it."""
-    return _MACHINE.get(None) or Machine(_find("auto"))
+def current_device() -> TrainingDevice:
+    """What :func:`use_device` was told; ``auto`` without workers outside of it."""
+    return _MACHINE.get(None) or TrainingDevice(_find("auto"))
 
 
 def device() -> torch.device:
     """Where networks learn."""
-    return machine().device
+    return current_device().device
 
 
 def in_sixteen_bits() -> AbstractContextManager[None]:

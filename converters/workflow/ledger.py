@@ -38,7 +38,8 @@ What else weights depend on is known by its value, so that an edit which changes
 * a recipe's defaults by the step's own tables with every key (:func:`converters.workflow.recipe_run.tables`), not by
   ``recipe_tables``, where each new key of a gate would count;
 * ``firmware_app/imaging`` and the libraries that decode by what the box makes of some films
-  (:attr:`converters.workflow.recipe_run.RecipeRun.shown`), not by the modules, which change with every new refusal.
+  (:attr:`converters.workflow.recipe_run.RecipeRun.input_digest`), not by the modules, which change with every new
+  refusal.
 
 The rest of ``workflow`` writes files and keeps accounts.
 """
@@ -113,7 +114,7 @@ class Ledger:
         results: dict[str, Any] = entry["results"]
         return results
 
-    def done(self, step: str, made_of: MadeOf, results: Mapping[str, Any], files: Sequence[Path]) -> None:
+    def record_step(self, step: str, made_of: MadeOf, results: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Record that ``step`` is done. Call it last."""
         made = {path.relative_to(self.work).as_posix(): digest_of(path) for path in files}
         entry = {"made_of": {**asdict(made_of), **tools(step)}, "code": code(), "results": results, "files": made}
@@ -131,7 +132,7 @@ class Ledger:
             if not (self.work / name).is_file() or digest_of(self.work / name) != digest
         ]
 
-    def made_by(self, steps: Sequence[str]) -> dict[str, str]:
+    def read_code_digests(self, steps: Sequence[str]) -> dict[str, str]:
         """Step → the digest of the code that did it, of those done; "" where an older converter did not note it."""
         entries = {step: self._entry(step) for step in steps}
         return {step: str(entry.get("code", "")) for step, entry in entries.items() if entry}
@@ -156,12 +157,12 @@ def tools(step: str) -> dict[str, Any]:
     """The digest of the code that a step runs, and the versions of the libraries that it uses."""
     if step in TRAINING:
         libraries = PRUNING_LIBRARIES if step == "prune" else TRAINING_LIBRARIES
-        return {"code": _meaning(TRAINING_CODE), "libraries": _versions(libraries)}
-    return {"code": _meaning(("",)), "libraries": _versions(LIBRARIES)}
+        return {"code": _digest_code(TRAINING_CODE), "libraries": _versions(libraries)}
+    return {"code": _digest_code(("",)), "libraries": _versions(LIBRARIES)}
 
 
 @cache
-def _meaning(places: tuple[str, ...]) -> str:
+def _digest_code(places: tuple[str, ...]) -> str:
     """The SHA-256 of what the modules in *places*, files and folders, do: comments and docstrings repeat nothing."""
     root, listing = Path(__file__).parents[1], list[str]()
     found = [[root / place] if place.endswith(".py") else (root / place).rglob("*.py") for place in places]

@@ -47,7 +47,7 @@ class RecipeRun:
     @cached_property
     def task(self) -> Task:
         """What the recipe's network is for."""
-        return tasks.get(self.recipe.task).of(self.recipe)
+        return tasks.get(self.recipe.task).configure(self.recipe)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -79,11 +79,11 @@ class RecipeRun:
     @cached_property
     def digest(self) -> str:
         """One word for the films, their pictures and labels, how they are divided and what the box makes of them."""
-        parts = (self.named, film_digests.digest(self.dataset.films.films), self.shown)
+        parts = (self.division_digest, film_digests.digest(self.dataset.films.films), self.input_digest)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
-    def shown(self) -> str:
+    def input_digest(self) -> str:
         """One word for the model inputs that the box's code makes of :data:`SHOWN` films outside the test part."""
         names = sorted({*self.dataset.division.part("train"), *self.dataset.division.part("val")})
         places = np.linspace(0, len(names) - 1, min(SHOWN, len(names))).astype(int)
@@ -92,10 +92,10 @@ class RecipeRun:
         return hashlib.sha256(every).hexdigest()
 
     @cached_property
-    def named(self) -> str:
+    def division_digest(self) -> str:
         """One word for the films' names and labels, how they are divided, and how the sets beside them count."""
         labels = [(film.name, film.label) for film in self.dataset.films.films]
-        own = foreign.word(self.recipe, self.near)
+        own = foreign.digest_foreign(self.recipe, self.near)
         draws = [(beside.name, beside.weight, beside.own_head) for beside in self.recipe.data.beside]
         parts = (labels, self.dataset.division, *filter(None, (own, draws)))
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -107,7 +107,7 @@ class RecipeRun:
         return tuple({fold.name: fold for fold in (*division.folds, division.shipped)}.values())
 
     @property
-    def learnt(self) -> tuple[str, ...]:
+    def training_steps(self) -> tuple[str, ...]:
         """The steps of this recipe that change the network."""
         fits = {"train": self.recipe.train, "distill": self.recipe.distill, "prune": self.recipe.prune}
         return tuple(name for name, table in fits.items() if table is not None)
@@ -125,7 +125,9 @@ class RecipeRun:
         """(N, H, W) uint8 in the order of the set."""
         return np.stack([self.pixels[film.name] for film in films.films])
 
-    def seen(self, fold: Fold, more: NDArray[np.uint8] | None = None, plan: Fit | None = None) -> fitting.Films:
+    def collect_films(
+        self, fold: Fold, more: NDArray[np.uint8] | None = None, plan: Fit | None = None
+    ) -> fitting.Films:
         """The films of a fold for a fit of ``plan``; ``more`` are unlabelled ones behind them."""
         judged, learnt = self.films(fold.held), self.films(fold.train)
         seen = self.array(learnt)
@@ -133,7 +135,7 @@ class RecipeRun:
         lesions = None
         if plan is not None and plan.change.paste:
             lesions = outline(learnt, self.spec, len(seen))
-        even = even_draws.of_recipe(learnt, self.recipe)
+        even = even_draws.plan_shares(learnt, self.recipe)
         return fitting.Films(
             seen=seen,
             judged=self.array(judged),
@@ -159,7 +161,7 @@ class RecipeRun:
     ) -> fitting.Run:
         """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
         seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
-        word = fitting.identity(plan, self.recipe.net, seed, self.named, *made_from)
+        word = fitting.identity(plan, self.recipe.net, seed, self.division_digest, *made_from)
         plans = [fit.model_dump(mode="json") for fit in (plan, self.recipe.net)]  # with every default
         step = "prune" if stage.startswith("pruned") else "train"
         made_of = [*plans, tables(self.recipe, "input", "cost"), self.digest, begun or {}, tools(step)]
@@ -167,15 +169,15 @@ class RecipeRun:
         return fitting.Run(self.path(stage, fold), name, word, seed, content)
 
 
-def begin(run: RecipeRun, step: str) -> dict[str, str]:
+def digest_starts(run: RecipeRun, step: str) -> dict[str, str]:
     """One word for each thing outside the recipe that a step's fits begin from: a checkpoint, unlabelled films."""
     recipe, digests = run.recipe, dict[str, str]()
     if step == "train" and recipe.train is not None and recipe.train.start not in ("imagenet", "random"):
-        digests["start"] = _word_if_there(run.near / recipe.train.start)
+        digests["start"] = _digest_if_present(run.near / recipe.train.start)
     if step == "distill" and recipe.distill is not None:
-        path = train.start_of_student(recipe.distill, run.work.parent, run.near)
+        path = train.find_student_start(recipe.distill, run.work.parent, run.near)
         if path is not None:
-            digests["start"] = _word_if_there(path)
+            digests["start"] = _digest_if_present(path)
         if run.extra.words:
             digests["unlabelled"] = hashlib.sha256(repr(run.extra.words).encode()).hexdigest()
     return digests
@@ -185,24 +187,24 @@ def write_names(run: RecipeRun) -> None:
     """Note which films are learnt from; raises :class:`~converters.failures.SplitLeaks` when a pack that the student
     begins from has learnt from one that judges here."""
     films, division = run.dataset.films.films, run.dataset.division
-    words = {film.name: film_digests.word(film) for film in films}
+    words = {film.name: film_digests.digest_film(film) for film in films}
     learns = {name: words[name] for name in run.trained_learn_from} | run.extra.words
     plan = run.recipe.distill
-    path = None if plan is None else train.start_of_student(plan, run.work.parent, run.near)
+    path = None if plan is None else train.find_student_start(plan, run.work.parent, run.near)
     if plan is not None and path is not None and path.is_file() and plan.start.startswith(train.PRETRAINED):
         # It saw these films without their labels: films of a fold may be among them, films of the test part not.
         unlabelled_films = dict(checkpoint.load(path).facts.get("films", {}))
         film_digests.refuse_known(unlabelled_films, {name: words[name] for name in division.test})
         learns |= unlabelled_films
     elif path is not None and path.is_file():
-        known = film_digests.learn(path.parent)
+        known = film_digests.read_digests(path.parent)
         if known is None:
             line = f"{run.recipe.pack}: {path.parent.name} does not say which films it learnt from; some may judge here"
             print(line, file=sys.stderr, flush=True)
         judging = {*division.test, *division.part("val")}
         film_digests.refuse_known(known or {}, {name: words[name] for name in sorted(judging)})
         learns |= known or {}
-    film_digests.note(run.work, learns)
+    film_digests.record_digests(run.work, learns)
 
 
 def tables(recipe: Recipe, *names: str) -> dict[str, Any]:
@@ -212,5 +214,5 @@ def tables(recipe: Recipe, *names: str) -> dict[str, Any]:
     return {name: every.get(name) for name in (*names, "seed")} | own
 
 
-def _word_if_there(path: Path) -> str:
+def _digest_if_present(path: Path) -> str:
     return digest_of(path) if path.is_file() else ""

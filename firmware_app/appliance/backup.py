@@ -54,25 +54,25 @@ def run(config: Config, *, now: bool = False) -> Reason:
     try:
         reason = _run(config, state, now)
     except LanternError as error:
-        _keep(state, "fail", Reason.of(error))
+        _save_result(state, "fail", Reason.from_error(error))
         raise
     except sqlite3.Error as error:
         failure = STORE_UNREADABLE(detail=str(error))
-        _keep(state, "fail", Reason.of(failure))
+        _save_result(state, "fail", Reason.from_error(failure))
         raise failure from None
     if reason.code != NOT_DUE or run_status.read_check_result(state, NAME).get("result") == "fail":
-        _keep(state, "ok", reason)
+        _save_result(state, "ok", reason)
     return reason
 
 
 def _run(config: Config, state: StateDir, now: bool) -> Reason:
-    reason = _ring(config, state, now)
+    reason = _add_copy_if_due(config, state, now)
     if config.backup.locked is not None and (copies := backup_ring.list_copies(state)):
-        _lock(config.backup.locked, config, state, copies[0], now)
+        _lock_newest_copy(config.backup.locked, config, state, copies[0], now)
     return reason
 
 
-def _lock(folder: Path, config: Config, state: StateDir, copy: backup_ring.BackupCopy, now: bool) -> None:
+def _lock_newest_copy(folder: Path, config: Config, state: StateDir, copy: backup_ring.BackupCopy, now: bool) -> None:
     """Lock the newest copy and the new files into *folder* once a day, for a replacement box; a copy that is there
     stays."""
     if not (_is_other_disk(folder, state) and _is_mounted(folder)):
@@ -81,7 +81,7 @@ def _lock(folder: Path, config: Config, state: StateDir, copy: backup_ring.Backu
         locked_backup.make_locked_backup(state, folder, copy, config.backup.locked_keep, config)
 
 
-def _ring(config: Config, state: StateDir, now: bool) -> Reason:
+def _add_copy_if_due(config: Config, state: StateDir, now: bool) -> Reason:
     settings = config.backup
     folder = settings.dir or state.backup
     if settings.dir is not None and not _is_other_disk(settings.dir, state):
@@ -89,20 +89,20 @@ def _ring(config: Config, state: StateDir, now: bool) -> Reason:
     if not any(path.exists() for path in state.databases):
         return Reason(NOTHING)
     known = backup_ring.list_copies(state)
-    mine = backup_ring.BackupRing(folder).copies()
+    mine = backup_ring.BackupRing(folder).read_copies()
     if mine and not now and (age := age_hours(mine[0])) is not None and age < _EARLY_SHARE * settings.every_hours:
         date = clock.parse_stamp(mine[0].at).day
         return Reason(NOT_DUE, {"date": date, "hours": round(settings.every_hours, 1)})
     reserve_mb = config.retention.high_water_free_mb if settings.dir is None else _OTHER_DISK_RESERVE_MB
     numbers = [copy.number for copy in known]
     if settings.locked is not None:  # a replacement counts on from the box before it
-        numbers.append(LockedFolder(settings.locked).newest_number())
+        numbers.append(LockedFolder(settings.locked).find_newest_number())
     made = backup_ring.BackupRing(folder).make(
         state.databases, settings.keep, reserve_mb * 1_000_000, max(numbers, default=0)
     )
     backup_ring.set_ring_folder(state, folder)
     size = sum((made.folder / name).stat().st_size for name in made.files)
-    kept = len(backup_ring.BackupRing(folder).copies())
+    kept = len(backup_ring.BackupRing(folder).read_copies())
     return Reason(DONE, {"number": made.number, "megabytes": round(size / 1e6, 1), "path": str(folder), "copies": kept})
 
 
@@ -132,7 +132,7 @@ def _is_mounted(folder: Path) -> bool:
         return False
 
 
-def _keep(state: StateDir, result: str, reason: Reason) -> None:
+def _save_result(state: StateDir, result: str, reason: Reason) -> None:
     try:
         run_status.write_check_result(
             state, NAME, {"at": clock.stamp_text("seconds"), "result": result, **run_status.reason_to_object(reason)}

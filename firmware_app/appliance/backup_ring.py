@@ -66,9 +66,11 @@ class BackupRing:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def copies(self) -> list[BackupCopy]:
+    def read_copies(self) -> list[BackupCopy]:
         """Every readable backup, newest first; its digests are only checked when it is used."""
-        copies = [copy for number in _numbers(self.folder) if (copy := _known(self.folder, number)) is not None]
+        copies = [
+            copy for number in _list_numbers(self.folder) if (copy := _read_copy(self.folder, number)) is not None
+        ]
         return sorted(copies, key=lambda copy: -copy.number)
 
     def make(self, databases: Iterable[Path], keep: int, reserve_bytes: int, above: int = 0) -> BackupCopy:
@@ -81,13 +83,13 @@ class BackupRing:
         try:
             present = [path for path in databases if path.exists() and path.stat().st_size]
             make_directory(self.folder)
-            with _alone(self.folder):
-                self._tidy()
+            with _hold_ring_lock(self.folder):
+                self._remove_leftovers()
                 self._require_modes(present)
-                self._make_room(sum(map(_bytes, present)) + _SPARE_BYTES, reserve_bytes)
-                number = max([above, *_numbers(self.folder)]) + 1
+                self._make_room(sum(map(_measure_bytes, present)) + _SPARE_BYTES, reserve_bytes)
+                number = max([above, *_list_numbers(self.folder)]) + 1
                 made = self._make(present, number)
-                self._let_go(_numbers(self.folder)[:-keep])
+                self._delete_copies(_list_numbers(self.folder)[:-keep])
                 return made
         except (OSError, sqlite3.Error) as error:
             detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -100,7 +102,7 @@ class BackupRing:
             new.chmod(mode & 0o7000 | 0o770)
         for path in databases:
             _copy(path, new / path.name)
-        files = {path.name: _digest(new / path.name) for path in databases}
+        files = {path.name: _compute_digest(new / path.name) for path in databases}
         at = clock.stamp_text("seconds")
         copy = BackupCopy(self.folder / f"{number:06d}", number, at, clock.boot_id(), files)
         report = {name: value for name, value in asdict(copy).items() if name != "folder"}
@@ -129,12 +131,12 @@ class BackupRing:
 
     def _make_room(self, needed: int, reserve_bytes: int) -> None:
         while (missing := needed + reserve_bytes - free_bytes(self.folder)) > 0:
-            numbers = _numbers(self.folder)
+            numbers = _list_numbers(self.folder)
             if len(numbers) < 2:
                 raise BACKUP_NO_ROOM(path=str(self.folder), missing_mb=missing // 1_000_000 + 1)
-            self._let_go(numbers[:1])
+            self._delete_copies(numbers[:1])
 
-    def _let_go(self, numbers: Iterable[int]) -> None:
+    def _delete_copies(self, numbers: Iterable[int]) -> None:
         """Rename the folders first, then delete the files: an incomplete backup never has a number."""
         for number in numbers:
             gone = self.folder / f"gone-{number}"
@@ -142,7 +144,7 @@ class BackupRing:
             sync_directory(self.folder)
             shutil.rmtree(gone)
 
-    def _tidy(self) -> None:
+    def _remove_leftovers(self) -> None:
         """Delete what a killed run left."""
         for left in (self.folder / "new", *self.folder.glob("gone-*")):
             if left.exists():
@@ -177,7 +179,7 @@ def set_ring_folder(state: StateDir, folder: Path) -> None:
 
 def list_copies(state: StateDir) -> list[BackupCopy]:
     """Every backup of this box, newest first."""
-    return sorted((copy for ring in list_rings(state) for copy in ring.copies()), key=lambda copy: -copy.number)
+    return sorted((copy for ring in list_rings(state) for copy in ring.read_copies()), key=lambda copy: -copy.number)
 
 
 def find_newest_whole(state: StateDir, name: str) -> tuple[BackupCopy, Path] | None:
@@ -185,7 +187,7 @@ def find_newest_whole(state: StateDir, name: str) -> tuple[BackupCopy, Path] | N
     for copy in list_copies(state):
         path = copy.folder / name
         with suppress(OSError):
-            if name in copy.files and _digest(path) == copy.files[name] and _trouble(path) is None:
+            if name in copy.files and _compute_digest(path) == copy.files[name] and _find_damage(path) is None:
                 return copy, path
             if name in copy.files:
                 log.warning("backup %d of %s is not whole any more", copy.number, name)
@@ -205,13 +207,13 @@ def open_copy(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _copy(database: Path, to: Path) -> None:
     """Write a snapshot of *database* to *to*, as one file, verified and durable."""
-    _begin(database, to)
+    _create_empty(database, to)
     source = Database(database)
     try:
         with closing(sqlite3.connect(to, isolation_level=None)) as target:
             source.connection.backup(target)  # all pages in one step: in pieces, every write would begin it anew
             target.execute("PRAGMA journal_mode=DELETE").fetchone()
-        if _trouble(to) is not None:
+        if _find_damage(to) is not None:
             answer = source.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if answer != "ok":
                 database_health.write_damage_note(
@@ -223,7 +225,7 @@ def _copy(database: Path, to: Path) -> None:
     sync_file(to)
 
 
-def _begin(database: Path, to: Path) -> None:
+def _create_empty(database: Path, to: Path) -> None:
     """Create an empty file at *to* with the access rights of *database*.
 
     The file for accounts.db is created in that database's folder, from which it inherits the group, and moved while it
@@ -243,7 +245,7 @@ def _begin(database: Path, to: Path) -> None:
         to.chmod(0o660)
 
 
-def _trouble(path: Path) -> str | None:
+def _find_damage(path: Path) -> str | None:
     """What SQLite finds wrong with the copy at *path*."""
     try:
         with open_copy(path) as connection:
@@ -253,7 +255,7 @@ def _trouble(path: Path) -> str | None:
     return None if answer == "ok" else answer
 
 
-def _digest(path: Path) -> str:
+def _compute_digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
@@ -261,12 +263,12 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _bytes(database: Path) -> int:
+def _measure_bytes(database: Path) -> int:
     log_file = database.with_name(database.name + "-wal")
     return database.stat().st_size + (log_file.stat().st_size if log_file.exists() else 0)
 
 
-def _known(folder: Path, number: int) -> BackupCopy | None:
+def _read_copy(folder: Path, number: int) -> BackupCopy | None:
     place = folder / f"{number:06d}"
     try:
         report = json.loads((place / _REPORT).read_text("utf-8"))
@@ -275,7 +277,7 @@ def _known(folder: Path, number: int) -> BackupCopy | None:
         return None
 
 
-def _numbers(folder: Path) -> list[int]:
+def _list_numbers(folder: Path) -> list[int]:
     try:
         return sorted(int(name) for name in os.listdir(folder) if name.isdecimal())
     except OSError:
@@ -283,7 +285,7 @@ def _numbers(folder: Path) -> list[int]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _hold_ring_lock(folder: Path) -> Iterator[None]:
     with locks.hold_lock(folder / ".lock") as alone:
         if not alone:
             raise BACKUP_UNDER_WAY(path=str(folder))

@@ -54,22 +54,22 @@ class BootCounter:
         said = dict(line.partition("=")[::2] for line in listed.splitlines())
         return cls(tuple(said.get("ORDER", "A B").split()), {one: said.get(f"{one}_OK") == "1" for one in "AB"})
 
-    def passed_over(self, slot: str) -> bool:
+    def is_fallback(self, slot: str) -> bool:
         """Whether another one than the running *slot* ought to run, and did not come up."""
         first = self.order[0] if self.order else slot
         return first != slot and self.ok.get(first, False)
 
 
 def main() -> int:
-    state, slot, version = StateDir(load_config().state.dir), _running(), _VERSION.read_text("utf-8").strip()
+    state, slot, version = StateDir(load_config().state.dir), _read_running_slot(), _VERSION.read_text("utf-8").strip()
     notes = run_status.read_check_result(state, NAME)
     good: dict[str, str] = {str(one): str(its) for one, its in dict(notes.get("good") or {}).items()}
     was_good = good.get(slot) == version
-    _tell(f"slot {slot}, version {version}, {'known to be good' if was_good else 'on trial'}")
+    _print_line(f"slot {slot}, version {version}, {'known to be good' if was_good else 'on trial'}")
     try:
         _judge(state, slot, version, good, notes.get("left"), was_good=was_good)
     except (OSError, subprocess.SubprocessError) as error:
-        _tell(f"slot {slot} could not be judged: {error}")
+        _print_line(f"slot {slot} could not be judged: {error}")
         if was_good:
             return 1
         _run("systemctl", "reboot")  # it has not been marked good, so this start counts against it
@@ -78,38 +78,38 @@ def main() -> int:
 
 def _judge(state: StateDir, slot: str, version: str, good: dict[str, str], left: object, *, was_good: bool) -> None:
     counter, other = BootCounter.parse(_run("grub-editenv", _ENVIRONMENT, "list")), "B" if slot == "A" else "A"
-    failed = frozenset[str]() if was_good else _examined(state)
+    failed = frozenset[str]() if was_good else _await_selftest(state)
     if judge_slot(failed, was_good=was_good, other_ok=counter.ok.get(other, False)) == "leave":
         parts = ", ".join(sorted(failed & BLAMED))
-        _keep(state, good, {"slot": slot, "version": version, "code": UNFIT, "parts": parts})
+        _save_record(state, good, {"slot": slot, "version": version, "code": UNFIT, "parts": parts})
         _run("rauc", "status", "mark-bad", "booted")
-        _tell(f"slot {slot} is left: {parts}")
+        _print_line(f"slot {slot} is left: {parts}")
         _run("systemctl", "reboot")
         return
-    if counter.passed_over(slot):
-        left = {"slot": other, "version": _version_of(other), "code": UNSTARTED}
+    if counter.is_fallback(slot):
+        left = {"slot": other, "version": _read_slot_version(other), "code": UNSTARTED}
         _run("rauc", "status", "mark-bad", "other")
-        _tell(f"slot {other} was left: it did not start")
+        _print_line(f"slot {other} was left: it did not start")
     elif not was_good:
         left = None  # a version that is good now is the end of the one before it that was not
     good[slot] = version
-    _keep(state, good, left if isinstance(left, dict) else None)
+    _save_record(state, good, left if isinstance(left, dict) else None)
     _run("rauc", "status", "mark-good", "booted")
     _run("rauc", "status", "mark-active", "booted")
-    _tell(f"slot {slot} is good")
+    _print_line(f"slot {slot} is good")
 
 
-def _examined(state: StateDir) -> frozenset[str]:
+def _await_selftest(state: StateDir) -> frozenset[str]:
     """The parts in which the self-test of this start fails, when the processes have had time to start."""
     until = time.monotonic() + _WAIT_S
     while True:
-        failed = _tested(state) & BLAMED
+        failed = _run_selftest(state) & BLAMED
         if not failed or time.monotonic() > until:
             return failed
         time.sleep(_PAUSE_S)
 
 
-def _tested(state: StateDir) -> frozenset[str]:
+def _run_selftest(state: StateDir) -> frozenset[str]:
     try:
         _run("systemctl", "start", "lantern-selftest.service", check=False, timeout_s=_RUN_S)
     except subprocess.TimeoutExpired:
@@ -119,18 +119,18 @@ def _tested(state: StateDir) -> frozenset[str]:
     return frozenset(map(str, said)) if isinstance(said, list) else frozenset({"packs"})
 
 
-def _keep(state: StateDir, good: Mapping[str, str], left: Mapping[str, Any] | None) -> None:
+def _save_record(state: StateDir, good: Mapping[str, str], left: Mapping[str, Any] | None) -> None:
     run_status.write_check_result(
         state, NAME, {"at": clock.stamp_text("seconds"), "good": dict(good), "left": left and dict(left)}
     )
 
 
-def _running() -> str:
+def _read_running_slot() -> str:
     words = Path("/proc/cmdline").read_text("ascii").split()
     return next(word.partition("=")[2] for word in words if word.startswith("rauc.slot="))
 
 
-def _version_of(slot: str) -> str:
+def _read_slot_version(slot: str) -> str:
     """The version that RAUC last wrote to *slot*, out of its status file; empty where none is known."""
     try:
         lines = Path("/var/lib/rauc/status").read_text("utf-8").splitlines()
@@ -152,7 +152,7 @@ def _run(*command: str | Path, check: bool = True, timeout_s: float = 120.0) -> 
     ).stdout
 
 
-def _tell(sentence: str) -> None:
+def _print_line(sentence: str) -> None:
     print(f"lantern: {sentence}", flush=True)
 
 

@@ -52,7 +52,7 @@ def begin_identity(
         raise BOX_ID_INVALID(box=box[:40])
     hospital = read_hospital(hospital_file)
     refuse_other_hospital(folder, box, hospital)
-    return make_keys(folder, box, chip), take_hospital(folder, hospital)
+    return make_keys(folder, box, chip), adopt_hospital(folder, hospital)
 
 
 def read_hospital(file: Path) -> HospitalBundle:
@@ -86,7 +86,7 @@ def refuse_other_hospital(folder: Path, box: str, hospital: HospitalBundle | Non
         raise PROVISIONED_ALREADY(box=box, folder=str(folder))
 
 
-def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
+def adopt_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
     """Make *hospital* the one that the box reports to.
 
     Another one has to enrol the box first, and so has the same one where a new authority of it did not issue the box's
@@ -94,7 +94,7 @@ def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
     """
     keys = KeyFiles(folder)
     known = load_hospital(folder)
-    if known is not None and not _may_keep(keys.tls_cert, known, hospital):
+    if known is not None and not _is_certificate_reusable(keys.tls_cert, known, hospital):
         keys.tls_cert.unlink(missing_ok=True)  # first: no crash leaves the new one beside the old one's certificate
         sync_directory(folder)
     write_atomically(keys.tls_ca, hospital.authority.encode(), 0o644)
@@ -112,11 +112,11 @@ def _make_new_keys(keys: KeyFiles, box: str, chip: Tpm | None) -> BoxBundle:
         left.unlink(missing_ok=True)
     for path, sealed, key in zip((keys.identity, keys.tls_key), keys.sealed, made_keys, strict=True):
         if chip is None:
-            write_atomically(path, _pem(key), 0o600)
+            write_atomically(path, _encode_pem(key), 0o600)
         else:
-            write_atomically(sealed, chip.seal(path.name, _pem(key)), 0o600)
+            write_atomically(sealed, chip.seal(path.name, _encode_pem(key)), 0o600)
     point = tls.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
-    made = BoxBundle.made(box, identity, point)
+    made = BoxBundle.create(box, identity, point)
     sync_directory(keys.folder)
     write_atomically(keys.box, made.encode() + b"\n", 0o644)
     sync_directory(keys.folder)
@@ -131,10 +131,10 @@ def complete_identity(folder: Path, enrolment_file: Path) -> str:
     """
     if not KeyFiles(folder).box.exists():
         raise NOT_PROVISIONED(folder=str(folder))
-    return take_enrolment(folder, load_bundle(enrolment_file, Enrolment), enrolment_file)
+    return apply_enrolment(folder, load_bundle(enrolment_file, Enrolment), enrolment_file)
 
 
-def take_enrolment(folder: Path, answer: Enrolment, enrolment_file: Path) -> str:
+def apply_enrolment(folder: Path, answer: Enrolment, enrolment_file: Path) -> str:
     """`complete_identity`, with the answer that came in *enrolment_file*."""
     keys = KeyFiles(folder)
     made = load_bundle(keys.box, BoxBundle)
@@ -146,13 +146,13 @@ def take_enrolment(folder: Path, answer: Enrolment, enrolment_file: Path) -> str
         raise BUNDLE_INVALID(path=str(enrolment_file), detail="its certificate is broken") from None
     if answer.box != made.box or certified != own:
         raise BUNDLE_INVALID(path=str(enrolment_file), detail="it was made for another box")
-    _require_ours(certificate, enrolment_file, folder)
+    _require_own_authority(certificate, enrolment_file, folder)
     write_atomically(keys.tls_cert, answer.certificate.encode(), 0o644)
     sync_directory(folder)
     return made.box
 
 
-def _require_ours(certificate: x509.Certificate, file: Path, folder: Path) -> None:
+def _require_own_authority(certificate: x509.Certificate, file: Path, folder: Path) -> None:
     """Raise unless the hospital's own authority has issued *certificate*, and it holds now.
 
     A box may have been shown to two hospitals; with the certificate of the wrong one its line looks enrolled and is
@@ -168,8 +168,8 @@ def _require_ours(certificate: x509.Certificate, file: Path, folder: Path) -> No
     if not _is_issued_by(certificate, authority):
         raise ENROLMENT_STRANGER(
             file=file.name,
-            issuer=_issuer(certificate),
-            authority=_key_fingerprint(authority),
+            issuer=_identify_issuer(certificate),
+            authority=_compute_key_fingerprint(authority),
             hospital=hospital.fingerprint,
         )
     fault = certificates.check_certificate_dates(certificate)
@@ -177,7 +177,7 @@ def _require_ours(certificate: x509.Certificate, file: Path, folder: Path) -> No
         raise certificates.explain_certificate_fault(fault, file.name)
 
 
-def _may_keep(file: Path, known: HospitalBundle, hospital: HospitalBundle) -> bool:
+def _is_certificate_reusable(file: Path, known: HospitalBundle, hospital: HospitalBundle) -> bool:
     """Whether the box's certificate, which *known* gave it, is as good when it reports to *hospital*."""
     if known.verify != hospital.verify or known.authority == hospital.authority:
         return known.verify == hospital.verify
@@ -196,7 +196,7 @@ def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) ->
     return True
 
 
-def _issuer(certificate: x509.Certificate) -> str:
+def _identify_issuer(certificate: x509.Certificate) -> str:
     """The fingerprint of the key that issued it, where it tells (RFC 5280 4.2.1.1): every hospital's authority has the
     same name.  Else the name."""
     with suppress(x509.ExtensionNotFound, ValueError):
@@ -206,7 +206,7 @@ def _issuer(certificate: x509.Certificate) -> str:
     return certificate.issuer.rfc4514_string()[:80]
 
 
-def _key_fingerprint(authority: x509.Certificate) -> str:
+def _compute_key_fingerprint(authority: x509.Certificate) -> str:
     """The fingerprint of the authority's own key, as those that it issues tell it."""
     public = authority.public_key()
     return _group_digits(x509.SubjectKeyIdentifier.from_public_key(public).digest)
@@ -256,5 +256,5 @@ def format_text(made: BoxBundle) -> str:
     return "\n".join(text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK))
 
 
-def _pem(key: PrivateKey) -> bytes:
+def _encode_pem(key: PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -84,8 +84,8 @@ def prepare_certificates(state: StateDir, names: PageNames, moment: datetime) ->
         if made:  # also when a power cut came between the first two files: nobody has seen that key
             _establish(files, names)
         key, authority = _load(files)
-        wanted = certifiable_names(authority, names)
-        if made or _due(files, authority, wanted, moment):
+        wanted = filter_certifiable_names(authority, names)
+        if made or _is_renewal_due(files, authority, wanted, moment):
             made = True
             _issue(files, key, authority, wanted, moment)
         _hand_over(files.server)
@@ -102,7 +102,7 @@ def load_authority(state: StateDir) -> x509.Certificate | None:
         return None
 
 
-def authority_fingerprint(state: StateDir) -> str | None:
+def read_authority_fingerprint(state: StateDir) -> str | None:
     """SHA-256 of the authority's certificate, as phones and browsers write it; None before it is made."""
     certificate = load_authority(state)
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper() if certificate else None
@@ -115,10 +115,10 @@ def read_names(certificate: x509.Certificate) -> PageNames:
     return PageNames(tuple(value.get_values_for_type(x509.DNSName)), tuple(addresses))
 
 
-def certifiable_names(authority: x509.Certificate, names: PageNames) -> PageNames:
+def filter_certifiable_names(authority: x509.Certificate, names: PageNames) -> PageNames:
     """Those of *names* that the authority may certify (RFC 5280 4.2.1.10), in a fixed order."""
     value = authority.extensions.get_extension_for_class(x509.NameConstraints).value
-    domains = [one.value for one in value.permitted_subtrees or () if isinstance(one, x509.DNSName)]
+    domains = [subtree.value for subtree in value.permitted_subtrees or () if isinstance(subtree, x509.DNSName)]
     dns = sorted({name for name in names.dns if any(f".{name}".endswith(f".{domain}") for domain in domains)})
     return PageNames(tuple(dns), tuple(sorted(set(names.addresses), key=lambda one: (one.version, int(one)))))
 
@@ -147,14 +147,14 @@ def _establish(files: AuthorityFiles, names: PageNames) -> None:
             not_valid_after=ENDS,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(_make_key_usage(signs_certificates=True), critical=True)
         # Addresses stay free: some clinics' networks use public ones, and no bank is asked for by its address.
         .add_extension(x509.NameConstraints(permitted, None), critical=True)
         .add_extension(identifier, critical=False)
         .sign(key, hashes.SHA256())
     )
-    _keep(files.key, _pem(key), 0o600)
-    _keep(files.public, made.public_bytes(Encoding.PEM), 0o644)
+    _write_file(files.key, _encode_pem(key), 0o600)
+    _write_file(files.public, made.public_bytes(Encoding.PEM), 0o644)
 
 
 def _load(files: AuthorityFiles) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
@@ -170,7 +170,7 @@ def _load(files: AuthorityFiles) -> tuple[ec.EllipticCurvePrivateKey, x509.Certi
     return key, authority
 
 
-def _due(files: AuthorityFiles, authority: x509.Certificate, wanted: PageNames, moment: datetime) -> bool:
+def _is_renewal_due(files: AuthorityFiles, authority: x509.Certificate, wanted: PageNames, moment: datetime) -> bool:
     """Whether the certificate of the page must be made anew."""
     try:
         pem = files.server.read_bytes()
@@ -204,7 +204,7 @@ def _issue(
     )
     for extension, critical in (
         (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_usage(signs_certificates=False), True),
+        (_make_key_usage(signs_certificates=False), True),
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
         (x509.SubjectAlternativeName(listed), False),
         (x509.SubjectKeyIdentifier.from_public_key(own.public_key()), False),
@@ -212,10 +212,10 @@ def _issue(
     ):
         builder = builder.add_extension(extension, critical)
     made = builder.sign(key, hashes.SHA256())
-    _keep(files.server, _pem(own) + made.public_bytes(Encoding.PEM), 0o600)
+    _write_file(files.server, _encode_pem(own) + made.public_bytes(Encoding.PEM), 0o600)
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _make_key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         content_commitment=False,
@@ -229,11 +229,11 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _encode_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _keep(path: Path, data: bytes, mode: int) -> None:
+def _write_file(path: Path, data: bytes, mode: int) -> None:
     write_atomically(path, data, mode)
     sync_directory(path.parent)
 

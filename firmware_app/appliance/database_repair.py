@@ -72,7 +72,7 @@ def prepare_database(state: StateDir, database: Path, stop: threading.Event | No
     try:
         one.create()
         if isinstance(one, ClinicalDatabase):
-            Exports(one.database).close_left()
+            Exports(one.database).close_abandoned()
     except sqlite3.Error as error:
         raise disk.classify_disk_error(database.parent, error) from None
     finally:
@@ -98,7 +98,7 @@ def list_troubles(state: StateDir) -> list[Reason]:
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _FailedRepair:
     reason: Reason
     pause: float
     due: float
@@ -110,9 +110,9 @@ class DatabaseRepair:
 
     state: StateDir
     stop: threading.Event
-    _troubles: dict[Path, _Trouble] = field(default_factory=dict)
+    _troubles: dict[Path, _FailedRepair] = field(default_factory=dict)
 
-    def at_start(self) -> None:
+    def repair_all(self) -> None:
         """Mend every database; raises only `StoreVersionError`, which neither time nor disk space can solve."""
         (self.state.run / _FILE).unlink(missing_ok=True)
         for database in self.state.databases:
@@ -122,11 +122,11 @@ class DatabaseRepair:
         """Whether every database that *process* needs is ready."""
         return not any(
             database in self._troubles or database_health.has_damage_note(database)
-            for database in self._needed(process)
+            for database in self._list_needed(process)
         )
 
-    def due(self) -> list[Path]:
-        """The databases to be mended now; the processes that need them must have ended before `mend`."""
+    def list_due(self) -> list[Path]:
+        """The databases to be mended now; the processes that need them must have ended before `repair`."""
         now = time.monotonic()
         noted = {database for database in self.state.databases if database_health.has_damage_note(database)}
         return [
@@ -136,12 +136,12 @@ class DatabaseRepair:
             and (database not in self._troubles or now >= self._troubles[database].due)
         ]
 
-    def mend(self, databases: Iterable[Path]) -> None:
+    def repair(self, databases: Iterable[Path]) -> None:
         for database in databases:
             if not self.stop.is_set():
                 self._try(database)
 
-    def _needed(self, process: str) -> tuple[Path, ...]:
+    def _list_needed(self, process: str) -> tuple[Path, ...]:
         return list_needed_databases(self.state, process)
 
     def _try(self, database: Path) -> None:
@@ -154,7 +154,7 @@ class DatabaseRepair:
             if isinstance(error, DiskFull):
                 self.state.release_ballast()  # for the next time
             pause = min(before.pause * 2, _PAUSE_MOST_S) if before else _PAUSE_FIRST_S
-            self._troubles[database] = _Trouble(Reason.of(error), pause, time.monotonic() + pause)
+            self._troubles[database] = _FailedRepair(Reason.from_error(error), pause, time.monotonic() + pause)
             if not self.stop.is_set():
                 log.error("%s (%s; tried again in %.0f s)", error, database.name, pause)
         else:
@@ -162,9 +162,9 @@ class DatabaseRepair:
                 log.warning("%s is ready again", database.name)
             self._troubles.pop(database, None)
         if before is not None or self._troubles:
-            self._tell()
+            self._write_report()
 
-    def _tell(self) -> None:
+    def _write_report(self) -> None:
         written = [[trouble.reason.code, trouble.reason.details] for trouble in self._troubles.values()]
         with suppress(OSError):  # on a full disk the log must be enough
             (self.state.run / _FILE).write_text(json.dumps(written), "utf-8")

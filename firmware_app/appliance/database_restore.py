@@ -41,22 +41,22 @@ Restore = Callable[[Path, StateDir, RescueReport], None]
 def restore_clinical(path: Path, state: StateDir, report: RescueReport) -> None:
     """The newest copy, or the present file where that is whole and only its log is damaged; then the image files."""
     if database_health.read_schema_version(state.clinical_db) and not database_health.find_damage(state.clinical_db):
-        _take_file(path, state.clinical_db)
+        _restore_file(path, state.clinical_db)
     else:
-        _take_copy(path, state, state.clinical_db.name, report)
+        _restore_copy(path, state, state.clinical_db.name, report)
     fresh = ClinicalDatabase(path, state.clinical_db.parent)
     fresh.create()
     try:
         with fresh.database.transaction() as connection:
             connection.execute("PRAGMA defer_foreign_keys=ON")
             (known,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM rescues").fetchone()
-            report.count_on_from(known)
+            report.raise_number(known)
             if report.since is None:
                 row = connection.execute("SELECT at FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
                 report.since = row[0] if row else ""
             admit_files(connection, state, report)
             _reopen_cases(connection, report)
-            report.again = fresh.unread()
+            report.again = fresh.count_unread()
             _record(connection, report)
     finally:
         fresh.database.close()
@@ -67,14 +67,14 @@ def restore_accounts(path: Path, state: StateDir, report: RescueReport) -> None:
 
     Without a copy nobody gets in: the first account needs the code that `lantern` shows at the box.
     """
-    copy = _take_copy(path, state, state.accounts_db.name, report)
+    copy = _restore_copy(path, state, state.accounts_db.name, report)
     fresh = Accounts(path)
     fresh.create()
     try:
         with fresh.database.transaction() as connection:
             connection.execute("DELETE FROM sessions")
             connection.execute("DELETE FROM claims")  # one that was used after the copy would be good again
-            changes = _account_changes(copy, state) if copy is not None else []
+            changes = _list_account_changes(copy, state) if copy is not None else []
             if changes is None:
                 connection.execute("UPDATE users SET password = NULL")
             for action, account in changes or ():
@@ -101,7 +101,7 @@ def restore_exchange(path: Path, state: StateDir, report: RescueReport) -> None:
         fresh.database.close()
 
 
-def _take_copy(path: Path, state: StateDir, name: str, report: RescueReport) -> BackupCopy | None:
+def _restore_copy(path: Path, state: StateDir, name: str, report: RescueReport) -> BackupCopy | None:
     """Put the newest whole copy of database *name* at *path*; nothing where there is none."""
     newest = backup_ring.find_newest_whole(state, name)
     if newest is None:
@@ -114,7 +114,7 @@ def _take_copy(path: Path, state: StateDir, name: str, report: RescueReport) -> 
     return copy
 
 
-def _take_file(path: Path, database: Path) -> None:
+def _restore_file(path: Path, database: Path) -> None:
     """Put what SQLite reads of *database* and its log at *path*; the originals stay as they are."""
     _make_file(path)
     with (
@@ -164,7 +164,7 @@ def _record(connection: sqlite3.Connection, report: RescueReport) -> None:
     audit.append_rescue(connection, ACTOR, report.number)
 
 
-def _account_changes(copy: BackupCopy, state: StateDir) -> list[tuple[str, str]] | None:
+def _list_account_changes(copy: BackupCopy, state: StateDir) -> list[tuple[str, str]] | None:
     """(action, account) of every change after *copy*, by the audit; None where the audit cannot tell.
 
     It cannot where clinical.db is damaged, or was itself replaced by a copy since.

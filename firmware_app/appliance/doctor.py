@@ -18,7 +18,7 @@ from firmware_app.packs.pack_store import PackStore
 def collect_status(config: Config) -> dict[str, Any]:
     """What runs, on which ports, and the queue, as `lantern status --json` prints it."""
     state = StateDir(config.state.dir)
-    processes = {name: run_status.read_announcement(state, name) for name in run_status.expected_processes(config)}
+    processes = {name: run_status.read_announcement(state, name) for name in run_status.list_expected_processes(config)}
     ports = {of: (processes[name] or {}).get("port") for of, name in (("dicom", "gateway"), ("viewer", "viewer"))}
     ports["metrics"] = (processes["viewer"] or {}).get("metrics")
     queue: dict[str, int] | None = None
@@ -27,7 +27,7 @@ def collect_status(config: Config) -> dict[str, Any]:
     if state.clinical_db.exists():
         clinical = ClinicalDatabase(state.clinical_db)
         clinical.require()
-        counts = clinical.counts()
+        counts = clinical.count_queue()
         queue = {
             "cases": counts.cases,
             "instances": counts.instances,
@@ -50,7 +50,7 @@ def collect_status(config: Config) -> dict[str, Any]:
         "page": viewer_page.status(config, state),
         "packs": [
             {"name": pack.manifest.name, "version": pack.manifest.version}
-            for pack in PackStore.of(config).survey().packs
+            for pack in PackStore.from_config(config).survey().packs
         ],
         "calibration": here,
     }
@@ -73,7 +73,7 @@ def format_status(report: dict[str, Any]) -> str:
     loaded = (report["processes"]["reader"] or {}).get("packs") or ""
     lines.append(f"  packs     {'loaded: ' + loaded if loaded else 'none is loaded'}")
     names = [f"{pack['name']} {pack['version']}" for pack in report["packs"]]
-    in_use = {one.partition(" (")[0] for one in loaded.split(", ")}  # behind each, how it runs
+    in_use = {part.partition(" (")[0] for part in loaded.split(", ")}  # behind each, how it runs
     idle = [name for name in names if name not in in_use]
     if idle:
         lines.append(f"            on the disk, not loaded: {', '.join(idle)}")

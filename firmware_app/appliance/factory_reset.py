@@ -74,7 +74,7 @@ def reset(config: Config, config_file: Path, state: StateDir) -> ResetOutcome:
     """Delete the box; goes on where an earlier call was cut off.  Raises `StateUnusable`; then it is called again."""
     try:
         plan = _load_plan(state) or _begin(config, config_file, state)
-        for key in _keys(state):
+        for key in _list_secrets(state):
             _destroy(key)
         for name in plan.files:
             _destroy(Path(name))
@@ -84,7 +84,7 @@ def reset(config: Config, config_file: Path, state: StateDir) -> ResetOutcome:
         try:
             device = erase_volume_key(state.root)
         except LanternError as error:
-            kept.append(Reason.of(error))
+            kept.append(Reason.from_error(error))
         left = not _delete_ring(plan.backup)
         for entry in sorted(state.root.iterdir()):
             if entry != state.factory_reset and entry.name != _LEFT_ALONE:
@@ -122,7 +122,7 @@ def _load_plan(state: StateDir) -> ResetPlan | None:
 
 
 def _list_deletions(config: Config, config_file: Path, state: StateDir) -> ResetPlan:
-    named = {path.absolute() for path in _named(config.model_dump())}
+    named = {path.absolute() for path in _list_key_paths(config.model_dump())}
     etc = config_file.absolute().parent
     own = [path for path in named if path.parent == etc]
     own.append(etc / "provisioned.json")
@@ -137,15 +137,15 @@ def _list_deletions(config: Config, config_file: Path, state: StateDir) -> Reset
     )
 
 
-def _named(section: Mapping[str, Any]) -> Iterator[Path]:
+def _list_key_paths(section: Mapping[str, Any]) -> Iterator[Path]:
     for key, value in section.items():
         if isinstance(value, Mapping):
-            yield from _named(value)
+            yield from _list_key_paths(value)
         elif isinstance(value, Path) and key in _KEYS:
             yield value
 
 
-def _keys(state: StateDir) -> list[Path]:
+def _list_secrets(state: StateDir) -> list[Path]:
     """Every secret of the box itself: of the line, of the page's authority, of the references, of sealed backups."""
     front = AuthorityFiles(state.root)
     files = [front.key, front.server, state.clinical_db.parent / "references.key"]
@@ -196,8 +196,8 @@ def _delete(entry: Path) -> None:
     if entry.is_symlink() or not entry.is_dir():
         entry.unlink()
     elif entry.is_mount():
-        for one in entry.iterdir():
-            _delete(one)
+        for path in entry.iterdir():
+            _delete(path)
     else:
         with suppress(FileNotFoundError):
             shutil.rmtree(entry)
@@ -254,16 +254,16 @@ def find_volume(folder: Path) -> str | None:
 
 def find_luks(told: Any) -> str | None:
     """The LUKS device in what ``lsblk --inverse`` says: the nearest one below the file system."""
-    return next((str(one["name"]) for one in _devices(told) if one.get("fstype") == "crypto_LUKS"), None)
+    return next((str(device["name"]) for device in _walk_devices(told) if device.get("fstype") == "crypto_LUKS"), None)
 
 
 def holds_system(told: Any) -> bool:
     """Whether anything of the machine itself is mounted from the device that ``lsblk`` describes."""
-    mounted = {place for one in _devices(told) for place in one.get("mountpoints") or ()}
+    mounted = {place for device in _walk_devices(told) for place in device.get("mountpoints") or ()}
     return not _SYSTEM.isdisjoint(mounted)
 
 
-def _devices(told: Any) -> Iterator[dict[str, Any]]:
+def _walk_devices(told: Any) -> Iterator[dict[str, Any]]:
     for one in told.get("blockdevices", told.get("children", ())):
         yield one
-        yield from _devices({"children": one.get("children", ())})
+        yield from _walk_devices({"children": one.get("children", ())})

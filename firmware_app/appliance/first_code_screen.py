@@ -37,12 +37,12 @@ def make_screen_text(config: Config) -> str:
     accounts = Accounts(state.accounts_db)
     accounts.create()
     try:
-        code = accounts.first_claim()
+        code = accounts.create_first_claim()
     finally:
         accounts.database.close()
     if code is None:
         return ""
-    return f"{_OPEN.format(address=network_name.page_address(config), code=code)}\n\n"
+    return f"{_OPEN.format(address=network_name.make_page_address(config), code=code)}\n\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

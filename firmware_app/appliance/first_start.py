@@ -40,7 +40,7 @@ class IdentityPaths:
     """`/etc` when the machine is the box: then its time zone is the box's too."""
 
     @classmethod
-    def of(cls, config: Config, path: Path | None = None, keys: Path | None = None) -> IdentityPaths:
+    def from_config(cls, config: Config, path: Path | None = None, keys: Path | None = None) -> IdentityPaths:
         state, written = StateDir(config.state.dir), path or DEFAULT_PATH
         own = DEFAULT_PATH.parent.parent if written == DEFAULT_PATH else None
         return cls(written, keys or state.line_keys, state, own)
@@ -121,7 +121,7 @@ def apply_answers(
         places.config.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         made = box_identity.make_keys(places.keys, answers.box, chip)
         reports_to = (
-            box_identity.take_hospital(places.keys, hospital) if hospital else box_identity.load_hospital(places.keys)
+            box_identity.adopt_hospital(places.keys, hospital) if hospital else box_identity.load_hospital(places.keys)
         )
         undone = tuple(_set_zone(places, answers.zone))
         written = _make_settings(answers, config, places)
@@ -149,7 +149,7 @@ def offer_first_code(places: IdentityPaths, code: str | None) -> str | None:
     accounts = Accounts(places.state.accounts_db)
     accounts.create()
     try:
-        return accounts.first_claim(code)
+        return accounts.create_first_claim(code)
     finally:
         accounts.database.close()
 
@@ -162,7 +162,7 @@ def _refuse_another_id(answers: Answers, config: Config, places: IdentityPaths) 
 
 def _make_settings(answers: Answers, config: Config, places: IdentityPaths) -> Config:
     """*config* with the answers, and with what the keys say."""
-    tree = answers.into(config.model_dump(mode="json"))
+    tree = answers.merge_into(config.model_dump(mode="json"))
     for section, values in box_identity.make_settings(places.keys).items():
         tree[section].update(values)
     return Config.model_validate(tree)
@@ -185,4 +185,4 @@ def _set_zone(places: IdentityPaths, zone: str) -> Iterator[Reason]:
     try:
         programs.run_program("timedatectl", "set-timezone", zone, seconds=_ZONE_S)
     except ProgramFailed as error:
-        yield Reason.of(ZONE_NOT_SET(zone=zone, detail=str(error)))
+        yield Reason.from_error(ZONE_NOT_SET(zone=zone, detail=str(error)))

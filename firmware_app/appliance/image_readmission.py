@@ -43,7 +43,7 @@ def admit_files(connection: sqlite3.Connection, state: StateDir, report: RescueR
     leaving = {row[0] for row in connection.execute("SELECT name FROM leaving")}  # of cases that were deleted
     unknown: list[tuple[int, str]] = []
     present: set[str] = set()
-    for file, at in _files(state.images, report):
+    for file, at in _list_files(state.images, report):
         if file in rows:
             present.add(file)
         elif file not in leaving:
@@ -52,7 +52,7 @@ def admit_files(connection: sqlite3.Connection, state: StateDir, report: RescueR
     references = References(state.clinical_db.parent)
     for _, file in sorted(unknown):
         try:
-            report.admitted += _admit(connection, references, file, state.root, _examined(state.root / file))
+            report.admitted += _admit(connection, references, file, state.root, _examine_file(state.root / file))
         except (Truncated, PixelLengthMismatch) as error:
             log.warning("a file in images/ is no whole image any more: %s", error.code)
             report.cut.append(file)  # renamed once the new database is decided on
@@ -72,7 +72,7 @@ def _record_arrivals(connection: sqlite3.Connection) -> None:
     )
 
 
-def _files(images: Path, report: RescueReport) -> Iterator[tuple[str, int]]:
+def _list_files(images: Path, report: RescueReport) -> Iterator[tuple[str, int]]:
     """The path below the state directory and the age of every image file; unreadable ones are counted."""
     with os.scandir(images) as folders:
         for folder in folders:
@@ -82,20 +82,20 @@ def _files(images: Path, report: RescueReport) -> Iterator[tuple[str, int]]:
                 with os.scandir(folder) as files:
                     for file in files:
                         if file.is_file(follow_symlinks=False) and not file.name.endswith(DAMAGED_SUFFIX):
-                            yield f"images/{folder.name}/{file.name}", _age(file)
+                            yield f"images/{folder.name}/{file.name}", _read_age(file)
             except OSError as error:
                 log.warning("a folder of images/ cannot be read: %s", error.strerror)
                 report.unusable += 1
 
 
-def _age(file: os.DirEntry[str]) -> int:
+def _read_age(file: os.DirEntry[str]) -> int:
     try:
         return file.stat(follow_symlinks=False).st_mtime_ns
     except OSError:
         return 0
 
 
-def _examined(path: Path) -> ExaminedObject | None:
+def _examine_file(path: Path) -> ExaminedObject | None:
     """As in the gateway: what a complete DICOM object says, None for a complete picture; no pixel is decoded.
 
     The file is read before it is mapped: an unreadable sector is an `OSError` here, but would be a SIGBUS there.
@@ -133,7 +133,7 @@ def _admit(
         connection,
         "instances",
         "INSERT OR IGNORE",
-        reference=references.instance(header, sha256),
+        reference=references.derive_instance(header, sha256),
         case_reference=case,
         sop_uid=header.sop_instance_uid if header else None,
         series_uid=header.series_instance_uid if header else None,

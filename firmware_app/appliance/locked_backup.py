@@ -38,7 +38,7 @@ from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sy
 from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
 from firmware_app.uplink.messages import encrypted_files
 from firmware_app.uplink.messages.encrypted_files import PIECE_BYTES, LockedFileWriter
-from firmware_app.uplink.messages.envelope import key_id
+from firmware_app.uplink.messages.envelope import compute_key_id
 
 PACKS: Final = "packs.json"
 DATABASES: Final = ("clinical.db", "accounts.db")
@@ -63,24 +63,24 @@ def make_locked_backup(
     When all is there, older sets than the newest *keep* go, and the files that none needs. Raises
     `BACKUP_CODE_MISSING`, `BACKUP_FOLDER_OTHER`, `LOCKED_NO_ROOM`, `BACKUP_NOT_WHOLE` and `LOCKED_FAILED`.
     """
-    public = public_key(state)
+    public = load_public_key(state)
     locked = LockedFolder(folder)
     try:
         locked.prepare(list_known_keys(state))
-        locked.sweep()
-        whole = locked.set_of(copy.number)
-        needed = sum(one.stat().st_size for one in copy.folder.iterdir())
+        locked.remove_leftovers()
+        whole = locked.set_path(copy.number)
+        needed = sum(path.stat().st_size for path in copy.folder.iterdir())
         with FileBatch(read_back=True) as batch:
-            _lock(batch, whole, public, lambda tar: _pack(state, copy, config, tar), needed)
-        needed_files = dict(_files(state, locked, public))
+            _lock(batch, whole, public, lambda tar: _write_set(state, copy, config, tar), needed)
+        needed_files = dict(_list_files(state, locked, public))
         absent = [(there, file) for there, file in needed_files.items() if not _is_file_locked(there, file)]
         done = 0
 
-        def settled(files: int) -> None:
+        def report_progress(files: int) -> None:
             nonlocal done
             tell(done := done + files, len(absent))
 
-        with FileBatch(read_back=True, settled=settled) as batch:
+        with FileBatch(read_back=True, settled=report_progress) as batch:
             for there, file in absent:
                 there.parent.mkdir(exist_ok=True)
                 place = file.relative_to(state.root).as_posix()
@@ -90,9 +90,11 @@ def make_locked_backup(
                     continue
                 _lock(batch, there, public, lambda tar, file=file, place=place: tar.add(file, place), needed)  # type: ignore[misc]
         # What the box has lost, to a failing disk say, stays where a night before has it.
-        lost = {one for one in _list_named_images(state, copy, locked, public) - needed_files.keys() if one.exists()}
+        lost = {
+            image for image in _list_named_images(state, copy, locked, public) - needed_files.keys() if image.exists()
+        }
         locked.complete(copy.number, {one.stem for one in needed_files.keys() | lost})
-        locked.let_go(keep)
+        locked.delete_old_sets(keep)
     except OSError as error:
         raise LOCKED_FAILED(path=str(folder), detail=error.strerror or str(error)) from None
     return whole
@@ -103,11 +105,11 @@ def is_locked(folder: Path, copy: BackupCopy) -> bool:
     return LockedFolder(folder).is_whole(copy.number)
 
 
-def _files(state: StateDir, locked: LockedFolder, public: X25519PublicKey) -> Iterator[tuple[Path, Path]]:
+def _list_files(state: StateDir, locked: LockedFolder, public: X25519PublicKey) -> Iterator[tuple[Path, Path]]:
     """Every file that never changes, after the place where it lies locked."""
     for folder in (state.images, state.packs / KEPT_FOLDER):
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            yield locked.place_of(file.relative_to(state.root).as_posix(), public), file
+            yield locked.locked_path(file.relative_to(state.root).as_posix(), public), file
 
 
 def _list_named_images(state: StateDir, copy: BackupCopy, locked: LockedFolder, public: X25519PublicKey) -> set[Path]:
@@ -116,7 +118,7 @@ def _list_named_images(state: StateDir, copy: BackupCopy, locked: LockedFolder, 
     if not database.exists():
         return set()
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-        return {locked.place_of(file, public) for (file,) in connection.execute("SELECT file FROM instances")}
+        return {locked.locked_path(file, public) for (file,) in connection.execute("SELECT file FROM instances")}
 
 
 def _is_file_locked(there: Path, file: Path) -> bool:
@@ -127,7 +129,7 @@ def _is_file_locked(there: Path, file: Path) -> bool:
         return False
 
 
-def _pack(state: StateDir, copy: BackupCopy, config: Config | None, tar: tarfile.TarFile) -> None:
+def _write_set(state: StateDir, copy: BackupCopy, config: Config | None, tar: tarfile.TarFile) -> None:
     """The databases of *copy*, what lies beside clinical.db, the settings, and which packs are installed."""
     for name in DATABASES:
         if name in copy.files:
@@ -137,15 +139,15 @@ def _pack(state: StateDir, copy: BackupCopy, config: Config | None, tar: tarfile
         if path.exists():
             tar.add(path, f"clinical/{name}")
     if config is not None:
-        pack_settings(config, tar)
-        _pack_packs(state, PackStore.of(config), tar)
+        write_settings(config, tar)
+        _write_packs(state, PackStore.from_config(config), tar)
 
 
-def _pack_packs(state: StateDir, store: PackStore, tar: tarfile.TarFile) -> None:
-    links = [one for one in store.installed.glob("*") if one.is_symlink()]
+def _write_packs(state: StateDir, store: PackStore, tar: tarfile.TarFile) -> None:
+    links = [path for path in store.installed.glob("*") if path.is_symlink()]
     kept = [path for path in (store.installed / KEPT_FOLDER).rglob("*") if path.is_file()]
     told = {
-        "links": {one.name: store.linked(one.name) for one in links},
+        "links": {link.name: store.find_linked_version(link.name) for link in links},
         "files": sorted(path.relative_to(state.root).as_posix() for path in kept),
     }
     content = json.dumps(told).encode("utf-8")
@@ -185,15 +187,15 @@ def make_recovery_code(state: StateDir, *, new: bool = False) -> str:
 
 def adopt_key(state: StateDir, public: X25519PublicKey) -> None:
     """Lock backups with *public* from now on."""
-    keys = [public.public_bytes_raw(), *_keys(state)]
+    keys = [public.public_bytes_raw(), *_read_keys(state)]
     make_directory(state.backup)
     write_atomically(state.backup / KEY_FILE, b"".join(dict.fromkeys(keys)), _FILE_MODE)
     sync_directory(state.backup)
 
 
-def public_key(state: StateDir) -> X25519PublicKey:
+def load_public_key(state: StateDir) -> X25519PublicKey:
     """What backups are locked with; raises `BACKUP_CODE_MISSING`."""
-    keys = _keys(state)
+    keys = _read_keys(state)
     if not keys:
         raise BACKUP_CODE_MISSING()
     return X25519PublicKey.from_public_bytes(keys[0])
@@ -201,10 +203,10 @@ def public_key(state: StateDir) -> X25519PublicKey:
 
 def list_known_keys(state: StateDir) -> set[bytes]:
     """The ids of the keys that this box has ever locked with."""
-    return {key_id(X25519PublicKey.from_public_bytes(key)) for key in _keys(state)}
+    return {compute_key_id(X25519PublicKey.from_public_bytes(key)) for key in _read_keys(state)}
 
 
-def _keys(state: StateDir) -> list[bytes]:
+def _read_keys(state: StateDir) -> list[bytes]:
     try:
         content = (state.backup / KEY_FILE).read_bytes()
     except OSError:
@@ -227,7 +229,7 @@ class RestoredSettings:
     missing: tuple[Path, ...]
 
 
-def pack_settings(config: Config, tar: tarfile.TarFile) -> None:
+def write_settings(config: Config, tar: tarfile.TarFile) -> None:
     """Add the settings to a set."""
     content = describe_config(config).encode("utf-8")
     entry = tarfile.TarInfo(f"{SETTINGS_FOLDER}/{_SETTINGS_FILE}")

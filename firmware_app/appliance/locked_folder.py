@@ -49,38 +49,38 @@ class LockedFolder:
     def prepare(self, own: set[bytes]) -> None:
         """Make what is missing; raises `BACKUP_FOLDER_OTHER` where another box's backups lie, by the ids of its
         keys."""
-        for one in (self.root, self._sets, self.root / _FILES[0]):
-            one.mkdir(exist_ok=True)
-        for one in self.sets():
-            if (mark := encrypted_files.read_locked_key_id(one)) is not None and mark not in own:
+        for path in (self.root, self._sets, self.root / _FILES[0]):
+            path.mkdir(exist_ok=True)
+        for path in self.list_sets():
+            if (mark := encrypted_files.read_locked_key_id(path)) is not None and mark not in own:
                 raise BACKUP_FOLDER_OTHER(path=str(self.root))
 
-    def sets(self) -> list[Path]:
+    def list_sets(self) -> list[Path]:
         """The newest first."""
         return sorted(self._sets.glob(f"[0-9]*{SUFFIX}"), reverse=True)
 
-    def newest_number(self) -> int:
+    def find_newest_number(self) -> int:
         """Also of a box before this one; 0 without any."""
-        return max((int(one.stem) for one in self.sets() if one.stem.isdecimal()), default=0)
+        return max((int(path.stem) for path in self.list_sets() if path.stem.isdecimal()), default=0)
 
-    def set_of(self, number: int) -> Path:
+    def set_path(self, number: int) -> Path:
         return self._sets / f"{number:06d}{SUFFIX}"
 
     def is_whole(self, number: int) -> bool:
         """Whether that set and every file that it needs lie here."""
-        one = self.set_of(number)
+        one = self.set_path(number)
         return one.exists() and one.with_suffix(_LIST).exists()
 
     def is_newer_than(self, hours: float) -> bool:
         """Whether the newest set is whole, and was so less than *hours* ago by the machine's clock."""
-        newest = next(iter(self.sets()), None)
+        newest = next(iter(self.list_sets()), None)
         try:
             age_s = time.time() - newest.with_suffix(_LIST).stat().st_mtime if newest is not None else -1.0
         except OSError:  # it is not whole yet
             return False
         return 0 <= age_s < hours * 3600
 
-    def place_of(self, place: str, public: X25519PublicKey) -> Path:
+    def locked_path(self, place: str, public: X25519PublicKey) -> Path:
         """Where the file at *place* below the state lies locked, or will; an HMAC, for whoever finds the disk."""
         name = hmac.new(public.public_bytes_raw(), place.encode(), hashlib.sha256).hexdigest()[:40]
         made, earlier = (self.root / folder / name[:2] / f"{name}{SUFFIX}" for folder in _FILES)
@@ -88,7 +88,7 @@ class LockedFolder:
 
     def complete(self, number: int, names: Iterable[str]) -> None:
         """Note that the set is whole, and which files it needs."""
-        path = self.set_of(number).with_suffix(_LIST)
+        path = self.set_path(number).with_suffix(_LIST)
         fresh = path.with_suffix(NEW_SUFFIX)
         with fresh.open("w", encoding="ascii") as handle:
             handle.writelines(f"{name}\n" for name in sorted(names))
@@ -97,10 +97,10 @@ class LockedFolder:
         fresh.replace(path)
         sync_directory(self._sets)
 
-    def let_go(self, keep: int) -> None:
+    def delete_old_sets(self, keep: int) -> None:
         """Remove all but the newest *keep* sets, never the last whole one, and the files that no set needs any more."""
-        sets = self.sets()
-        whole = [one for one in sets if one.with_suffix(_LIST).exists()]
+        sets = self.list_sets()
+        whole = [path for path in sets if path.with_suffix(_LIST).exists()]
         if not whole:
             return
         for old in sets[max(keep, sets.index(whole[0]) + 1) :]:
@@ -110,26 +110,26 @@ class LockedFolder:
             if not name.with_suffix(SUFFIX).exists():
                 name.unlink()
         sync_directory(self._sets)
-        self.sweep()
+        self.remove_leftovers()
 
-    def sweep(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove what a run that was cut off has left and, where every set has its list, the files of none."""
-        for left in (*self._sets.glob(f"*{NEW_SUFFIX}"), *self._locked(NEW_SUFFIX)):
+        for left in (*self._sets.glob(f"*{NEW_SUFFIX}"), *self._list_locked(NEW_SUFFIX)):
             left.unlink()
-        sets = self.sets()
+        sets = self.list_sets()
         if not sets:
             return
         try:
-            needed = {name for one in sets for name in one.with_suffix(_LIST).read_text("utf-8").split()}
+            needed = {name for path in sets for name in path.with_suffix(_LIST).read_text("utf-8").split()}
         except FileNotFoundError:  # a set that is not whole yet, or of an earlier version: what it needs is not known
             return
-        for file in self._locked(SUFFIX):
+        for file in self._list_locked(SUFFIX):
             if file.stem not in needed:
                 file.unlink()
                 with suppress(OSError):  # others are in it
                     file.parent.rmdir()
 
-    def _locked(self, suffix: str) -> Iterator[Path]:
+    def _list_locked(self, suffix: str) -> Iterator[Path]:
         for folder in _FILES:
             yield from list((self.root / folder).glob(f"*/*{suffix}"))
 
@@ -170,10 +170,10 @@ class FileBatch:
     def __exit__(self, kind: type[BaseException] | None, *_: TracebackType | BaseException | None) -> None:
         try:
             if kind is None:
-                self.settle()
+                self.commit()
         finally:
-            for one in self._waiting:
-                one.handle.close()
+            for new_file in self._waiting:
+                new_file.handle.close()
 
     def begin(self, place: Path, mode: int | None = None) -> NewFile:
         """A file that will lie at *place*; `end` comes before the next one begins."""
@@ -187,25 +187,25 @@ class FileBatch:
     def end(self) -> None:
         """The file is written."""
         self._waiting[-1].handle.flush()
-        if len(self._waiting) >= _MOST_FILES or sum(one.size for one in self._waiting) >= _MOST_BYTES:
-            self.settle()
+        if len(self._waiting) >= _MOST_FILES or sum(new_file.size for new_file in self._waiting) >= _MOST_BYTES:
+            self.commit()
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """The file is not to be."""
         last = self._waiting.pop()
         last.handle.close()
         last.path.unlink()
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         """Return when every file that was ended has its name, durably."""
-        for one in self._waiting:
-            os.fsync(one.handle.fileno())
-        for one in self._waiting:
-            one.handle.close()
+        for new_file in self._waiting:
+            os.fsync(new_file.handle.fileno())
+        for new_file in self._waiting:
+            new_file.handle.close()
             if self._read_back:
-                _require_whole(one)
-            one.path.replace(one.place)
-        for folder in {one.place.parent for one in self._waiting}:
+                _require_whole(new_file)
+            new_file.path.replace(new_file.place)
+        for folder in {new_file.place.parent for new_file in self._waiting}:
             sync_directory(folder)
         done, self._waiting = len(self._waiting), []
         self._settled(done)

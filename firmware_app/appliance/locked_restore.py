@@ -77,7 +77,7 @@ def require_restorable(state: StateDir, folder: Path) -> None:
     """Raise `RESTORE_NOT_EMPTY` or `RESTORE_NOTHING` where the code need not even be asked for."""
     if _has_cases(state.clinical_db):
         raise RESTORE_NOT_EMPTY(path=str(state.root))
-    if not LockedFolder(folder).sets():
+    if not LockedFolder(folder).list_sets():
         raise RESTORE_NOTHING(path=str(folder))
 
 
@@ -89,15 +89,15 @@ def _restore(
     settings_at: Path | None,
     tell: Progress,
 ) -> RestoreResult:
-    sets = locked.sets()
+    sets = locked.list_sets()
     scratch = state.backup / "restoring"
-    taken, damaged = _newest(sets, private, scratch)
+    taken, damaged = _unpack_newest(sets, private, scratch)
     config = locked_backup.merge_settings(scratch, own) if own is not None and settings_at is not None else None
     told = _read_pack_list(scratch)
-    wanted = [*_images(scratch / "clinical" / "clinical.db"), *(told["files"] if own is not None else ())]
-    here = {place: locked.place_of(place, private.public_key()) for place in wanted}
-    restored = _files(state, {place: path for place, path in here.items() if path.exists()}, private, tell)
-    packs, broken = _link_packs(PackStore.of(own), told["links"]) if own is not None else ([], [])
+    wanted = [*_list_images(scratch / "clinical" / "clinical.db"), *(told["files"] if own is not None else ())]
+    here = {place: locked.locked_path(place, private.public_key()) for place in wanted}
+    restored = _unpack_files(state, {place: path for place, path in here.items() if path.exists()}, private, tell)
+    packs, broken = _link_packs(PackStore.from_config(own), told["links"]) if own is not None else ([], [])
     images = [place for place in wanted if place.startswith("images/")]
     came = sum(place in restored for place in images)
     written = None
@@ -105,9 +105,12 @@ def _restore(
         written = locked_backup.restore_settings(scratch, settings_at, *config)
     shutil.rmtree(scratch / locked_backup.SETTINGS_FOLDER, ignore_errors=True)
     (scratch / PACKS).unlink(missing_ok=True)
-    for old in (*state.databases, *(Path(f"{one}{end}") for one in state.databases for end in ("-wal", "-shm"))):
+    for old in (
+        *state.databases,
+        *(Path(f"{database}{end}") for database in state.databases for end in ("-wal", "-shm")),
+    ):
         old.unlink(missing_ok=True)
-    _put(scratch, state.root)
+    _move_into_place(scratch, state.root)
     shutil.rmtree(scratch)
     locked_backup.adopt_key(state, private.public_key())  # the same paper opens what the replacement locks
     return RestoreResult(
@@ -121,7 +124,7 @@ def _restore(
     )
 
 
-def _newest(sets: list[Path], private: X25519PrivateKey, scratch: Path) -> tuple[str, list[str]]:
+def _unpack_newest(sets: list[Path], private: X25519PrivateKey, scratch: Path) -> tuple[str, list[str]]:
     """Unpack the newest set that is whole into *scratch*; its name, and those of the damaged ones after it."""
     damaged: list[str] = []
     for one in sets:
@@ -133,7 +136,7 @@ def _newest(sets: list[Path], private: X25519PrivateKey, scratch: Path) -> tuple
             for name in DATABASES:
                 path = scratch / name.removesuffix(".db") / name
                 if path.exists() or name == DATABASES[0]:  # a box without accounts is one too
-                    _check(path, one.name)
+                    _require_whole(path, one.name)
         except BackupDamaged:
             damaged.append(one.name)
         else:
@@ -141,7 +144,7 @@ def _newest(sets: list[Path], private: X25519PrivateKey, scratch: Path) -> tuple
     raise BackupDamaged(file=damaged[0])
 
 
-def _files(state: StateDir, here: dict[str, Path], private: X25519PrivateKey, tell: Progress) -> set[str]:
+def _unpack_files(state: StateDir, here: dict[str, Path], private: X25519PrivateKey, tell: Progress) -> set[str]:
     """Unpack the locked files, by their places; returns which are there."""
     needed = sum(path.stat().st_size for path in here.values()) + _SPARE_BYTES
     if (missing := needed - free_bytes(state.root)) > 0:
@@ -149,20 +152,20 @@ def _files(state: StateDir, here: dict[str, Path], private: X25519PrivateKey, te
     restored: set[str] = set()
     done = 0
 
-    def settled(files: int) -> None:
+    def report_progress(files: int) -> None:
         nonlocal done
         tell(done := done + files, len(here))
 
-    with FileBatch(settled=settled) as batch:
+    with FileBatch(settled=report_progress) as batch:
         for place, path in here.items():
             with suppress(BackupDamaged, RecoveryCodeOther):
                 if not (state.root / place).exists():  # by a restoring that was cut short
-                    _unpack_one(path, private, state.root, place, batch)
+                    _unpack_file(path, private, state.root, place, batch)
                 restored.add(place)
     return restored
 
 
-def _images(database: Path) -> list[str]:
+def _list_images(database: Path) -> list[str]:
     """The places of the images that *database* still has; those of deleted cases stay where they are."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         return sorted(place for (place,) in connection.execute("SELECT file FROM instances"))
@@ -209,7 +212,7 @@ def _unpack(path: Path, private: X25519PrivateKey, into: Path, batch: FileBatch)
                 batch.end()
 
 
-def _unpack_one(path: Path, private: X25519PrivateKey, root: Path, place: str, batch: FileBatch) -> None:
+def _unpack_file(path: Path, private: X25519PrivateKey, root: Path, place: str, batch: FileBatch) -> None:
     """Extract the file *place* from the locked tar *path*, which holds nothing else."""
     begun = False
     try:
@@ -221,7 +224,7 @@ def _unpack_one(path: Path, private: X25519PrivateKey, root: Path, place: str, b
             begun = True
     except BackupDamaged:
         if begun:
-            batch.drop()
+            batch.discard()
         raise
     batch.end()
 
@@ -241,7 +244,7 @@ def _open_locked(path: Path, private: X25519PrivateKey) -> Iterator[tarfile.TarF
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, batch: FileBatch) -> None:
     is_pack = member.name.startswith("packs/")
-    _folder(place.parent, _PACK_FOLDER_MODE if is_pack else _FOLDER_MODE)
+    _make_folder(place.parent, _PACK_FOLDER_MODE if is_pack else _FOLDER_MODE)
     source = tar.extractfile(member)
     assert source is not None
     fresh = batch.begin(place, _PACK_MODE if is_pack else _FILE_MODE)
@@ -249,17 +252,17 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, batch: 
         while piece := source.read(encrypted_files.PIECE_BYTES):
             fresh.write(piece)
     except (tarfile.TarError, BackupDamaged):
-        batch.drop()
+        batch.discard()
         raise
 
 
-def _folder(folder: Path, mode: int) -> None:
+def _make_folder(folder: Path, mode: int) -> None:
     if not folder.is_dir():
-        _folder(folder.parent, mode)
+        _make_folder(folder.parent, mode)
         make_directory(folder, mode)
 
 
-def _check(path: Path, name: str) -> None:
+def _require_whole(path: Path, name: str) -> None:
     """Raise `BackupDamaged` unless the database is whole."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
@@ -270,7 +273,7 @@ def _check(path: Path, name: str) -> None:
         raise BackupDamaged(file=name)
 
 
-def _put(scratch: Path, root: Path) -> None:
+def _move_into_place(scratch: Path, root: Path) -> None:
     """Move what was unpacked to its place, for the group of the folder there; clinical.db last."""
     files = [path for path in scratch.rglob("*") if path.is_file()]
     for path in sorted(files, key=lambda one: one.name == DATABASES[0]):

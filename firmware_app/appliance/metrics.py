@@ -16,7 +16,7 @@ from firmware_app.appliance import backup_ring, rescue_report
 from firmware_app.appliance.backup import NAME as BACKUP
 from firmware_app.appliance.checks import hardware, hospital_uplink, maintenance
 from firmware_app.appliance.retention import NAME as RETENTION
-from firmware_app.appliance.retention import wanted_bytes
+from firmware_app.appliance.retention import compute_wanted_bytes
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, run_status
 from firmware_app.core.errors import LanternError
@@ -44,12 +44,12 @@ def format_metrics(config: Config, state: StateDir, clinical: ClinicalDatabase) 
     """Every metric; what cannot be read just now is left out, and ``lantern_database_readable`` says so."""
     lines: list[str] = []
     last = ""
-    for one in collect_samples(config, state, clinical):
-        if one.name != last:
-            lines += [f"# HELP {one.name} {one.about}", f"# TYPE {one.name} {one.kind}"]
-            last = one.name
-        labels = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in (one.labels or {}).items())
-        lines.append(f"{one.name}{'{' + labels + '}' if labels else ''} {one.value:.17g}")
+    for sample in collect_samples(config, state, clinical):
+        if sample.name != last:
+            lines += [f"# HELP {sample.name} {sample.about}", f"# TYPE {sample.name} {sample.kind}"]
+            last = sample.name
+        labels = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in (sample.labels or {}).items())
+        lines.append(f"{sample.name}{'{' + labels + '}' if labels else ''} {sample.value:.17g}")
     return "\n".join(lines) + "\n"
 
 
@@ -57,44 +57,44 @@ def collect_samples(config: Config, state: StateDir, clinical: ClinicalDatabase)
     """Every value, those of one metric together."""
     yield Sample("lantern_info", "The version of the software.", 1, {"version": version()})
     yield Sample("lantern_clock_trusted", "Whether somebody vouches for the box's time.", clock.stamp().trusted)
-    for name in run_status.expected_processes(config):
+    for name in run_status.list_expected_processes(config):
         running = run_status.is_running(state, name)
         yield Sample("lantern_process_running", "Whether the process lives.", running, {"process": name})
-    yield from _disk(config, state)
-    yield from _machine()
-    yield from _database(clinical)
-    yield from _line(config, state)
-    yield from _care(state)
+    yield from _sample_disk(config, state)
+    yield from _sample_hardware()
+    yield from _sample_database(clinical)
+    yield from _sample_uplink(config, state)
+    yield from _sample_maintenance(state)
 
 
-def _disk(config: Config, state: StateDir) -> Iterator[Sample]:
+def _sample_disk(config: Config, state: StateDir) -> Iterator[Sample]:
     file_system = os.statvfs(state.root)
     yield Sample("lantern_disk_free_bytes", "Bytes of disk that are free.", free_bytes(state.root))
     yield Sample("lantern_disk_size_bytes", "Bytes of the disk.", file_system.f_blocks * file_system.f_frsize)
     yield Sample("lantern_disk_free_files", "How many more files fit.", file_system.f_favail)
     limit = config.retention.high_water_free_mb * 1_000_000
     yield Sample("lantern_disk_intake_stops_bytes", "Below so many free bytes no image is taken.", limit)
-    wanted = wanted_bytes(config)
+    wanted = compute_wanted_bytes(config)
     yield Sample("lantern_disk_wanted_bytes", "Finished cases are deleted to keep so much free.", wanted)
     for database in state.databases:
         size = database.stat().st_size if database.exists() else 0
         yield Sample("lantern_database_bytes", "Size of a database.", size, {"database": database.stem})
 
 
-def _machine() -> Iterator[Sample]:
+def _sample_hardware() -> Iterator[Sample]:
     for name, celsius, _ in hardware.list_sensors():
         yield Sample("lantern_temperature_celsius", "What a sensor shows.", celsius, {"sensor": name})
-    if (available := hardware.available_mb()) is not None:
+    if (available := hardware.read_available_mb()) is not None:
         yield Sample("lantern_memory_available_bytes", "Memory for another program.", available * 1e6)
-    if (stalled := hardware.stalled_percent()) is not None:
+    if (stalled := hardware.read_memory_stall_percent()) is not None:
         about = "Share of the last five minutes in which all programs waited for memory."
         yield Sample("lantern_memory_stalled_ratio", about, stalled / 100)
 
 
-def _database(clinical: ClinicalDatabase) -> Iterator[Sample]:
+def _sample_database(clinical: ClinicalDatabase) -> Iterator[Sample]:
     about = "Whether clinical.db answers."
     try:
-        counts = clinical.counts()
+        counts = clinical.count_queue()
         connection = clinical.database.connection
         priorities = connection.execute("SELECT COALESCE(priority, 'none'), COUNT(*) FROM cases GROUP BY 1").fetchall()
         (retired,) = connection.execute("SELECT COUNT(*) FROM retired").fetchone()
@@ -114,7 +114,7 @@ def _database(clinical: ClinicalDatabase) -> Iterator[Sample]:
     yield Sample("lantern_summaries_unconfirmed", "Summaries the hospital has not confirmed.", summaries)
 
 
-def _line(config: Config, state: StateDir) -> Iterator[Sample]:
+def _sample_uplink(config: Config, state: StateDir) -> Iterator[Sample]:
     status = hospital_uplink.status(config, state)
     if status is not None:
         for name in ("outgoing", "urgent", "quarantined"):
@@ -122,7 +122,7 @@ def _line(config: Config, state: StateDir) -> Iterator[Sample]:
         yield Sample("lantern_line_open", "Whether the line is open.", status["code"] == UPLINK_OPEN)
 
 
-def _care(state: StateDir) -> Iterator[Sample]:
+def _sample_maintenance(state: StateDir) -> Iterator[Sample]:
     tested = run_status.read_check_result(state, maintenance.SELFTEST)
     last: dict[str, float] = {}
     nightly = ((one, run_status.read_check_result(state, one)) for one in (BACKUP, RETENTION))

@@ -26,7 +26,7 @@ _PATIENCE_S: Final = 30.0
 _MACHINE_ID: Final = Path("/etc/machine-id")  # machine-id(5)
 
 
-def hardware_name(path: Path = _MACHINE_ID) -> str:
+def read_hardware_name(path: Path = _MACHINE_ID) -> str:
     """Six hexadecimal digits that stay with this installation; machine-id(5) asks not to show the id itself."""
     try:
         secret = path.read_bytes().strip()
@@ -35,20 +35,20 @@ def hardware_name(path: Path = _MACHINE_ID) -> str:
     return hmac.new(secret, b"lantern box", hashlib.sha256).hexdigest()[:6]
 
 
-def mdns_host(box: str) -> str:
+def make_mdns_host(box: str) -> str:
     """The mDNS name (RFC 6762) without `.local`; *box* is its id, also that of a box without one."""
-    return f"lantern-{hardware_name() if box == UNPROVISIONED else box}"
+    return f"lantern-{read_hardware_name() if box == UNPROVISIONED else box}"
 
 
-def page_address(config: Config) -> str:
+def make_page_address(config: Config) -> str:
     """Where a browser in the clinic finds this box."""
-    return f"https://{mdns_host(config.box.id)}.local/"
+    return f"https://{make_mdns_host(config.box.id)}.local/"
 
 
 def main() -> int:
     """Tell avahi the name; it keeps up to date what addresses are behind it."""
     try:
-        wanted = mdns_host(load_config().box.id)
+        wanted = make_mdns_host(load_config().box.id)
         _announce(wanted)
     except LanternError as error:
         print(error, file=sys.stderr)
@@ -63,9 +63,9 @@ def _announce(wanted: str) -> None:
     while True:
         detail = "avahi"
         try:
-            if _avahi("GetHostName") == f's "{wanted}"':
+            if _call_avahi("GetHostName") == f's "{wanted}"':
                 return
-            _avahi("SetHostName", "s", wanted)
+            _call_avahi("SetHostName", "s", wanted)
         except ProgramFailed as error:
             if isinstance(error, ProgramMissing):
                 deadline = 0.0
@@ -75,7 +75,7 @@ def _announce(wanted: str) -> None:
         time.sleep(0.5)  # avahi takes a name only when it has made sure that nobody else answers to the one before
 
 
-def _avahi(method: str, *arguments: str) -> str:
+def _call_avahi(method: str, *arguments: str) -> str:
     """What avahi answers over D-Bus (avahi-daemon's org.freedesktop.Avahi.Server.xml); raises `ProgramFailed`."""
     answer = programs.run_program("busctl", "call", *_AVAHI, method, *arguments, seconds=_ASK_S)
     return answer.decode("utf-8", "replace").strip()

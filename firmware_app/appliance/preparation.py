@@ -80,14 +80,14 @@ def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNIT
     state.make_room()  # a full disk must not keep the databases from being opened below
     try:
         for folder, group, mode in list_folders(state):
-            _make(folder, _group(group), mode)
-        _give_accounts(state)
-        _clear_away(state)
+            _make_folder(folder, _find_gid(group), mode)
+        _hand_over_accounts(state)
+        _remove_leftovers(state)
         state.prepare_ballast(config.retention.ballast_mb)
         for name in ("uplink", "sender"):
-            _flag(run / name, name in run_status.expected_processes(config))
+            _set_flag(run / name, name in run_status.list_expected_processes(config))
         if changed := unit_drop_ins.write_drop_ins(units, unit_drop_ins.make_drop_ins(config, state)):
-            _flag(run / NOT_REREAD, True)  # also for the next start, should systemd not look now
+            _set_flag(run / NOT_REREAD, True)  # also for the next start, should systemd not look now
         return changed or (run / NOT_REREAD).exists()
     except OSError as error:
         path = str(error.filename or state.root)
@@ -132,12 +132,12 @@ def _audit_enrolment(state: StateDir) -> None:
     with closing(ClinicalDatabase(state.clinical_db).database) as database, database.transaction() as connection:
         rows = connection.execute("SELECT details FROM audit WHERE action LIKE 'enrolment.%'")
         known = {json.loads(row["details"]).get("id") for row in rows}
-        for one in events:
-            if one.id not in known:
-                audit.append(connection, audit.CONSOLE, one.action, details={**one.details, "id": one.id})
+        for event in events:
+            if event.id not in known:
+                audit.append(connection, audit.CONSOLE, event.action, details={**event.details, "id": event.id})
 
 
-def _make(folder: Path, group: int, mode: int) -> None:
+def _make_folder(folder: Path, group: int, mode: int) -> None:
     """Make *folder* with its owner and mode. When it had another owner, its content is handed over too."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise FOLDER_STRANGE(path=str(folder))
@@ -172,20 +172,20 @@ def _open_to_group(name: str, folder: int) -> None:
         os.close(descriptor)
 
 
-def _give_accounts(state: StateDir) -> None:
+def _hand_over_accounts(state: StateDir) -> None:
     """Give the accounts to the viewer, whoever made the first one at the console, and their copies too, which may have
     been restored with the whole state.
     """
-    owner, group, database = _user(VIEWER), _group(VIEWER), state.accounts_db
+    owner, group, database = _find_uid(VIEWER), _find_gid(VIEWER), state.accounts_db
     for file in database.parent.glob(f"{database.name}*"):
         os.chown(file, owner, group, follow_symlinks=False)
     for copy in state.backup.glob("[0-9]*"):
-        with suppress(FileNotFoundError, NotADirectoryError), _folder(copy) as descriptor:
+        with suppress(FileNotFoundError, NotADirectoryError), _open_folder(copy) as descriptor:
             os.chown(database.name, -1, group, dir_fd=descriptor, follow_symlinks=False)
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[int]:
+def _open_folder(path: Path) -> Iterator[int]:
     """*path* opened, unless it is a link: others may write the folder above it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -194,7 +194,7 @@ def _folder(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _clear_away(state: StateDir) -> None:
+def _remove_leftovers(state: StateDir) -> None:
     """Remove what an earlier version kept in the state's top folder (now made in run/ when needed), and what an export
     left behind at a power cut.
     """
@@ -215,7 +215,7 @@ def _reload_systemd(run: Path = RUN) -> None:
     (run / NOT_REREAD).unlink(missing_ok=True)
 
 
-def _flag(path: Path, wanted: bool) -> None:
+def _set_flag(path: Path, wanted: bool) -> None:
     """Make or remove a file, which a unit checks by ConditionPathExists=."""
     if wanted:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,14 +224,14 @@ def _flag(path: Path, wanted: bool) -> None:
         path.unlink(missing_ok=True)
 
 
-def _group(name: str) -> int:
+def _find_gid(name: str) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise USER_MISSING(name=name) from None
 
 
-def _user(name: str) -> int:
+def _find_uid(name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:

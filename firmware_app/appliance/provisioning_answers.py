@@ -51,7 +51,7 @@ class Answers:
     calling: tuple[str, ...] = ()
 
     @classmethod
-    def checked(cls, given: Mapping[str, str]) -> Answers:
+    def from_text(cls, given: Mapping[str, str]) -> Answers:
         """The answers that a form or a file gave as text; raises what the first wrong one raises."""
         values: dict[str, Any] = {}
         for question in QUESTIONS:
@@ -59,15 +59,15 @@ class Answers:
         return cls(**values)
 
     @classmethod
-    def of_file(cls, content: Provisioning) -> Answers:
+    def from_provisioning(cls, content: Provisioning) -> Answers:
         """The answers in a signed file, checked as if a person had typed them. Its PACS is ignored: nothing is sent to
         one.
         """
         values = {field.name: getattr(content, field.name) for field in fields(cls)}
-        return cls.checked({**values, "calling": ",".join(content.calling)})
+        return cls.from_text({**values, "calling": ",".join(content.calling)})
 
     @classmethod
-    def present(cls, config: Config, machine: str, box: str | None = None) -> Answers:
+    def from_config(cls, config: Config, machine: str, box: str | None = None) -> Answers:
         """The present answers: the defaults of the next questions. *box*: its id, where it stands elsewhere."""
         now, fresh, zone = config.box, config.box.id == UNPROVISIONED, read_time_zone()
         return cls(
@@ -80,13 +80,13 @@ class Answers:
         )
 
     def as_text(self) -> dict[str, str]:
-        """The text that a person would have typed; `checked` turns it into the same answers."""
+        """The text that a person would have typed; `from_text` turns it into the same answers."""
         return {
             question.key: ", ".join(value) if isinstance(value := getattr(self, question.key), tuple) else str(value)
             for question in QUESTIONS
         }
 
-    def into(self, tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    def merge_into(self, tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """*tree*, a configuration, with these answers in it."""
         answers: dict[str, dict[str, Any]] = {
             "box": {"id": self.box, "name": self.clinic, "language": self.language},
@@ -98,40 +98,40 @@ class Answers:
 # --- one check for each -----------------------------------------------------------------------------------------------
 
 
-def _box(text: str) -> str:
+def _check_box(text: str) -> str:
     if re.fullmatch(BOX_ID, text, re.ASCII) is None or text == UNPROVISIONED:
         raise BOX_ID_INVALID(box=text[:40])
     return text
 
 
-def _clinic(text: str) -> str:
+def _check_clinic(text: str) -> str:
     if not 0 < len(text) <= MOST_NAME or _NO_NAME.search(text):
         raise CLINIC_NAME_UNUSABLE(limit=MOST_NAME)
     return text
 
 
-def _language(text: str) -> str:
+def _check_language(text: str) -> str:
     if text not in LANGUAGES:
         raise LANGUAGE_UNKNOWN(language=text[:20], languages=", ".join(LANGUAGES))
     return text
 
 
-def _zone(text: str) -> str:
+def _check_zone(text: str) -> str:
     if text not in zoneinfo.available_timezones():
         raise ZONE_UNKNOWN(zone=text[:40])
     return text
 
 
-def _ae_title(text: str) -> str:
+def _check_ae_title(text: str) -> str:
     try:
         return _AE.validate_python(text)
     except ValidationError:
         raise AE_TITLE_UNUSABLE(title=text[:40]) from None
 
 
-def _calling(text: str) -> tuple[str, ...]:
+def _check_calling(text: str) -> tuple[str, ...]:
     parts = re.split(r"[,，;；、\n]", text)  # also as a Chinese keyboard writes them
-    return tuple(dict.fromkeys(_ae_title(part.strip()) for part in parts if part.strip()))[:64]
+    return tuple(dict.fromkeys(_check_ae_title(part.strip()) for part in parts if part.strip()))[:64]
 
 
 # --- the questions --------------------------------------------------------------------------------------------------
@@ -151,12 +151,12 @@ class Question:
 
 
 QUESTIONS: Final = (
-    Question("language", N_("Language"), N_("of the box's sentences and reports"), _language),
-    Question("clinic", N_("Name of the clinic"), N_("as it stands on reports"), _clinic),
-    Question("box", N_("Box id"), N_("small letters, digits and hyphens; it stays for good"), _box),
-    Question("zone", N_("Time zone"), N_("as in Asia/Shanghai"), _zone),
-    Question("ae_title", N_("AE title of this box"), N_("what the X-ray machine calls it"), _ae_title),
-    Question("calling", N_("AE titles that may send"), N_("with commas between them; empty: any"), _calling),
+    Question("language", N_("Language"), N_("of the box's sentences and reports"), _check_language),
+    Question("clinic", N_("Name of the clinic"), N_("as it stands on reports"), _check_clinic),
+    Question("box", N_("Box id"), N_("small letters, digits and hyphens; it stays for good"), _check_box),
+    Question("zone", N_("Time zone"), N_("as in Asia/Shanghai"), _check_zone),
+    Question("ae_title", N_("AE title of this box"), N_("what the X-ray machine calls it"), _check_ae_title),
+    Question("calling", N_("AE titles that may send"), N_("with commas between them; empty: any"), _check_calling),
 )
 
 

@@ -56,10 +56,10 @@ class _Console:
     def say(self, message: str, **values: str) -> str:
         return translate(message, self.language).format(**values)
 
-    def agrees(self, message: str, **values: str) -> bool:
+    def confirm(self, message: str, **values: str) -> bool:
         return self.ask(f"{self.say(message, **values)} [y / N]: ").strip().lower() in _YES
 
-    def answer(self, title: str, hint: str, default: str, check: Callable[[str], Answer]) -> Answer:
+    def ask_checked(self, title: str, hint: str, default: str, check: Callable[[str], Answer]) -> Answer:
         """The checked answer; a wrong one gets its reason and the question again."""
         while True:
             typed = self.ask(f"{self.say(title)} ({self.say(hint)}) [{default}]: ").strip()
@@ -93,14 +93,14 @@ def ask_answers(
             check(text)
             return text
 
-        given[question.key] = console.answer(question.title, hint, given[question.key], check)
+        given[question.key] = console.ask_checked(question.title, hint, given[question.key], check)
         if question.key == "language":
             console.language = printable_language(given["language"])
-    answers = Answers.checked(given)
+    answers = Answers.from_text(given)
     hospital = _ask_hospital(console, known)
-    code = console.answer(_CODE, _CODE_HELP, "", lambda text: parse_code(text) if text else None)
+    code = console.ask_checked(_CODE, _CODE_HELP, "", lambda text: parse_code(text) if text else None)
     _show_summary(console, answers, hospital)
-    if console.agrees(_RIGHT):
+    if console.confirm(_RIGHT):
         return AgreedAnswers(answers, hospital, code)
     tell(console.say(_LEFT))
     return None
@@ -110,16 +110,16 @@ def _ask_hospital(console: _Console, known: HospitalBundle | None) -> HospitalBu
     """The hospital of the file that is named, once its fingerprint was compared; by default the known one."""
     hint = f"{console.say(_BUNDLE_HELP)}; {known.fingerprint}" if known else _BUNDLE_HELP
     while True:
-        hospital = console.answer(
+        hospital = console.ask_checked(
             _BUNDLE, hint, "", lambda text: box_identity.read_hospital(Path(text).expanduser()) if text else None
         )
         if hospital is None or hospital == known:
             return known
         # With a new sealing key and the same signing key it is the same hospital.
         moves = known is not None and known.verify != hospital.verify
-        if moves and not console.agrees(_ANOTHER, fingerprint=known.fingerprint if known else ""):
+        if moves and not console.confirm(_ANOTHER, fingerprint=known.fingerprint if known else ""):
             continue
-        if console.agrees(_COMPARE, fingerprint=hospital.fingerprint):
+        if console.confirm(_COMPARE, fingerprint=hospital.fingerprint):
             return hospital
 
 

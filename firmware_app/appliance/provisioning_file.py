@@ -50,7 +50,7 @@ from firmware_app.uplink.messages.envelope import (
     Provisioning,
     ProvisioningFinder,
     SignedProvisioning,
-    claim_mark,
+    compute_claim_mark,
 )
 from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES
 from firmware_app.uplink.messages.public_keys import parse_seal_key
@@ -100,7 +100,7 @@ def read_file(file: Path, *, follow: bool = True) -> ProvisioningFile:
     except LanternError as error:
         raise ProvisioningUnreadable(file=file.name, detail=error.code) from None
     try:
-        signed.prove()
+        signed.check_signature()
     except SignatureForged:
         raise ProvisioningForged(file=file.name) from None
     return ProvisioningFile(file, signed.content)
@@ -128,17 +128,17 @@ def check_proof(offer: ProvisioningFile, proof: HospitalProof) -> None:
     """Return when *proof* says that the file's hospital is the right one."""
     content = offer.content
     if proof.code is not None:
-        mark = claim_mark(proof.code, content.nonce, content.box, content.hospital.verify)
+        mark = compute_claim_mark(proof.code, content.nonce, content.box, content.hospital.verify)
         if not hmac.compare_digest(mark, content.claim):
             raise CodeWrong
     elif proof.fingerprint is not None:
-        if _plain(proof.fingerprint) != _plain(content.hospital.fingerprint):
+        if _normalise_fingerprint(proof.fingerprint) != _normalise_fingerprint(content.hospital.fingerprint):
             raise FINGERPRINT_DIFFERS(found=content.hospital.fingerprint)
     else:
         raise TrustNeeded(fingerprint=content.hospital.fingerprint)
 
 
-def take_file(
+def apply_file(
     offer: ProvisioningFile,
     config: Config,
     places: IdentityPaths,
@@ -150,9 +150,9 @@ def take_file(
     known, hospital = load_known_hospital(places), offer.content.hospital
     if known is not None and known.serial > hospital.serial:  # an old file brings no retired sealing key back
         hospital = known
-    given = first_start.apply_answers(Answers.of_file(offer.content), hospital, config, places, chip)
-    _remember(offer, places)
-    clock.current_clock().passed(offer.content.made)
+    given = first_start.apply_answers(Answers.from_provisioning(offer.content), hospital, config, places, chip)
+    _record_taken(offer, places)
+    clock.current_clock().record_passed(offer.content.made)
     return given
 
 
@@ -182,7 +182,7 @@ def find_file(
     except OSError as error:
         raise ProvisioningUnreadable(file=path.name, detail=error.strerror or str(error)) from None
     named = [file for file in files if box in (None, file.content.box)]
-    likely = [file for file in named if _is_of(file, known, proof.fingerprint)] or named
+    likely = [file for file in named if _is_from_hospital(file, known, proof.fingerprint)] or named
     if not likely:
         spoilt = [error for name, error in refused.items() if box is None or name.startswith(f"{box}.")]
         raise spoilt[0] if spoilt else PROVISIONING_NONE(wanted=f"{box or '*'}{SUFFIX}", folder=str(path))
@@ -200,17 +200,19 @@ def find_by_code(files: Iterable[ProvisioningFile], code: str) -> ProvisioningFi
         content, hospital = file.content, file.content.hospital.verify
         if hospital not in finders:
             finders[hospital] = ProvisioningFinder(code, hospital)
-        if finders[hospital].fits(content.nonce, content.box):
+        if finders[hospital].matches(content.nonce, content.box):
             check_proof(file, HospitalProof(code=code))
             return file
     raise CodeWrong
 
 
-def _is_of(file: ProvisioningFile, known: HospitalBundle | None, fingerprint: str | None) -> bool:
+def _is_from_hospital(file: ProvisioningFile, known: HospitalBundle | None, fingerprint: str | None) -> bool:
     hospital = file.content.hospital
     if known is not None:
         return hospital.verify == known.verify
-    return fingerprint is not None and _plain(hospital.fingerprint) == _plain(fingerprint)
+    return fingerprint is not None and _normalise_fingerprint(hospital.fingerprint) == _normalise_fingerprint(
+        fingerprint
+    )
 
 
 def _read_all(paths: Iterable[Path]) -> tuple[list[ProvisioningFile], dict[str, LanternError]]:
@@ -244,16 +246,16 @@ def offer_from_stick(root: Path, config: Config, places: IdentityPaths) -> Itera
     """
     if not first_start.is_unprovisioned(config, places.state):
         return
-    folder = _offers(places.state)
+    folder = _offers_path(places.state)
     try:
         folder.mkdir(exist_ok=True)
         files, refused = _read_all(islice(_list_files(root), MOST_OFFERS))
-        yield from map(Reason.of, refused.values())
+        yield from map(Reason.from_error, refused.values())
         for file in files:
             yield _keep_offer(file, folder, config, places)
         sync_directory(folder)
     except OSError as error:  # a full disk, or a stick that was pulled: the import of images goes on
-        yield Reason.of(ProvisioningUnreadable(file=root.name, detail=error.strerror or str(error)))
+        yield Reason.from_error(ProvisioningUnreadable(file=root.name, detail=error.strerror or str(error)))
 
 
 def _keep_offer(file: ProvisioningFile, folder: Path, config: Config, places: IdentityPaths) -> Reason:
@@ -262,7 +264,7 @@ def _keep_offer(file: ProvisioningFile, folder: Path, config: Config, places: Id
     try:
         check_file(file, config, places, HospitalProof(fingerprint=content.hospital.fingerprint))
     except LanternError as error:
-        return Reason.of(error)
+        return Reason.from_error(error)
     if path.exists() or len(list(folder.iterdir())) < MOST_OFFERS:
         data, _ = read_plain_file(file.path, 2 * MOST_MESSAGE_BYTES)
         write_atomically(path, data, 0o640)
@@ -271,16 +273,16 @@ def _keep_offer(file: ProvisioningFile, folder: Path, config: Config, places: Id
 
 def has_offers(state: StateDir) -> bool:
     """Whether a stick has brought files."""
-    return _offers(state).is_dir() and any(_offers(state).iterdir())
+    return _offers_path(state).is_dir() and any(_offers_path(state).iterdir())
 
 
 def find_offer(state: StateDir, code: str) -> ProvisioningFile:
     """The kept file that the label's *code* opens.  Raises `CodeWrong`."""
-    files, _ = _read_all(_list_files(_offers(state)) if has_offers(state) else ())
+    files, _ = _read_all(_list_files(_offers_path(state)) if has_offers(state) else ())
     return find_by_code(files, code)
 
 
-def _offers(state: StateDir) -> Path:
+def _offers_path(state: StateDir) -> Path:
     return state.usb / "offered"
 
 
@@ -291,8 +293,8 @@ def _refuse_wrong_box(offer: ProvisioningFile, config: Config, places: IdentityP
     content, here = offer.content, first_start.read_box_id(config, places)
     if here is not None and here != content.box:
         raise PROVISIONING_ELSEWHERE(file=offer.file, meant=content.box, here=here)
-    if content.device and content.device != network_name.hardware_name():
-        raise PROVISIONING_ELSEWHERE(file=offer.file, meant=content.device, here=network_name.hardware_name())
+    if content.device and content.device != network_name.read_hardware_name():
+        raise PROVISIONING_ELSEWHERE(file=offer.file, meant=content.device, here=network_name.read_hardware_name())
 
 
 def _refuse_expired(offer: ProvisioningFile) -> None:
@@ -303,12 +305,12 @@ def _refuse_expired(offer: ProvisioningFile) -> None:
 
 
 def _refuse_replayed(offer: ProvisioningFile, places: IdentityPaths) -> None:
-    last = _record(places).get(offer.content.hospital.verify)
+    last = _read_record(places).get(offer.content.hospital.verify)
     if last is not None and last["nonce"] != offer.content.nonce and offer.content.made <= last["made"]:
         raise PROVISIONING_REPLAYED(file=offer.file)
 
 
-def _record(places: IdentityPaths) -> dict[str, Any]:
+def _read_record(places: IdentityPaths) -> dict[str, Any]:
     """Signing key of a hospital → its last file that was taken; only root writes there."""
     with suppress(FileNotFoundError):
         record: dict[str, Any] = json.loads(places.record.read_text("utf-8"))
@@ -316,12 +318,12 @@ def _record(places: IdentityPaths) -> dict[str, Any]:
     return {}
 
 
-def _remember(offer: ProvisioningFile, places: IdentityPaths) -> None:
+def _record_taken(offer: ProvisioningFile, places: IdentityPaths) -> None:
     content = offer.content
-    record = {**_record(places), content.hospital.verify: {"nonce": content.nonce, "made": content.made}}
+    record = {**_read_record(places), content.hospital.verify: {"nonce": content.nonce, "made": content.made}}
     write_atomically(places.record, json.dumps(record).encode(), 0o644)
     sync_directory(places.record.parent)
 
 
-def _plain(fingerprint: str) -> str:
+def _normalise_fingerprint(fingerprint: str) -> str:
     return "".join(fingerprint.split()).lower()

@@ -54,7 +54,7 @@ def answer_request(
         given = _carry_out(request, config, places, chip())
         made = _result(request.request, given, asks=places.state.enrol_call.exists())
     except LanternError as error:
-        made = FirstResult(request=request.request, reason=Reason.of(error))
+        made = FirstResult(request=request.request, reason=Reason.from_error(error))
     try:
         provisioning_request.write_result(places.state, made)
     finally:  # a request that stays starts root again and again; another click has brought another one
@@ -67,11 +67,11 @@ def _carry_out(request: FirstRequest, config: Config, places: IdentityPaths, chi
     if not request.answers:
         offered = provisioning_file.find_offer(places.state, request.code)
         named = offered.content.hospital
-        _refuse_provisioned(Answers.of_file(offered.content), named, config, places)
-        given = provisioning_file.take_file(offered, config, places, HospitalProof(code=request.code), chip)
+        _refuse_provisioned(Answers.from_provisioning(offered.content), named, config, places)
+        given = provisioning_file.apply_file(offered, config, places, HospitalProof(code=request.code), chip)
         uplink_enrolment.request_enrolment(places.state, request.code, named.host, named.port)
         return given
-    answers, hospital = Answers.checked(request.answers), parse_hospital(request.hospital)
+    answers, hospital = Answers.from_text(request.answers), parse_hospital(request.hospital)
     broker = uplink_enrolment.parse_broker(request.line) if request.line else None
     _refuse_provisioned(answers, hospital, config, places)
     given = first_start.apply_answers(answers, hospital, config, places, chip)
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load_config(options.config)
         clock.start_clock(StateDir(config.state.dir), "console")
-        places = IdentityPaths.of(config, options.config)
+        places = IdentityPaths.from_config(config, options.config)
         kept = first_start.load_file_settings(options.config, config)
         box = uplink_enrolment.take_answer(kept, places)
         outcome = None if box else answer_request(kept, places, key_files.find_tpm)
@@ -154,7 +154,7 @@ def _start_again(state: StateDir, outcome: FirstResult | None) -> int:
         print(needed, file=sys.stderr)
         if outcome is not None:
             with suppress(OSError):
-                told = outcome.model_copy(update={"undone": (*outcome.undone, Reason.of(needed))})
+                told = outcome.model_copy(update={"undone": (*outcome.undone, Reason.from_error(needed))})
                 provisioning_request.write_result(state, told)
         return 1
     return 0

@@ -65,7 +65,7 @@ def rescue_database(state: StateDir, database: Path, stop: threading.Event | Non
         noted = database_health.has_damage_note(database)
         with locks.lock_exclusively(database, _WAIT_S if noted else 0.0, stop) as alone:
             if alone:
-                _rescue_alone(state, database)
+                _rescue_exclusively(state, database)
             elif noted:
                 raise STORE_DAMAGED(database=database.name)
     except locks.NoLocks:
@@ -79,11 +79,11 @@ def rescue_database(state: StateDir, database: Path, stop: threading.Event | Non
         raise disk.classify_disk_error(database.parent, error) from None
 
 
-def _rescue_alone(state: StateDir, database: Path) -> None:
+def _rescue_exclusively(state: StateDir, database: Path) -> None:
     _put_in_place(database)
     if not database_health.has_damage_note(database) and database_health.was_closed_cleanly(database):
         return
-    cause = _cause(state, database)
+    cause = _find_cause(state, database)
     if cause is None:
         database_health.remove_damage_note(database)
         return
@@ -103,7 +103,7 @@ def _rescue_alone(state: StateDir, database: Path) -> None:
     )
 
 
-def _cause(state: StateDir, database: Path) -> str | None:
+def _find_cause(state: StateDir, database: Path) -> str | None:
     if not database.exists() or database.stat().st_size == 0:
         # As before the first start, unless images or a backup show that there was a database.
         had_images = database == state.clinical_db and any(state.images.glob("*/*"))
@@ -129,7 +129,7 @@ def _rescue(state: StateDir, database: Path, cause: str) -> RescueReport:
         if (database.parent / name).exists():
             os.link(database.parent / name, new / name)
     report = RescueReport(1, database.name, clock.stamp_text("seconds"), cause)
-    report.count_on_from(max((rescue_report.read_counter(database), *rescue_report.list_numbers(database))))
+    report.raise_number(max((rescue_report.read_counter(database), *rescue_report.list_numbers(database))))
     restore(new / "fresh.db", state, report)
     for left in new.glob("fresh.db-*"):
         left.unlink()

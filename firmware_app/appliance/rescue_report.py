@@ -37,7 +37,7 @@ class RescueReport:
     cut: list[str] = field(default_factory=list)  # the unusable files to be renamed
     repeated: int = 0  # cases sent to the hospital again, because their last summary may be lost
 
-    def count_on_from(self, known: int) -> None:
+    def raise_number(self, known: int) -> None:
         """Take a higher number than *known*, the number of an earlier rescue.
 
         Raises `RESCUE_IMPOSSIBLE` when no number is left: none may be used twice.

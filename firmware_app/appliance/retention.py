@@ -80,18 +80,18 @@ def run(config: Config, *, dry_run: bool = False, advance: Advance = lambda done
     """Delete what is due; kept for the doctor unless *dry_run*.  Raises a `StoreError`, which is kept too."""
     state = StateDir(config.state.dir)
     try:
-        outcome = retry_with_ballast(state, lambda: _opened(config, state, dry_run, advance))
+        outcome = retry_with_ballast(state, lambda: _run_on_database(config, state, dry_run, advance))
     except (LanternError, OSError, sqlite3.Error) as error:
-        failure = _named(state, error)
+        failure = _classify_error(state, error)
         if not dry_run:
-            _keep(state, RetentionRun("fail", Reason.of(failure)))
+            _save_outcome(state, RetentionRun("fail", Reason.from_error(failure)))
         raise failure from None
     if not dry_run:
-        _keep(state, outcome)
+        _save_outcome(state, outcome)
     return outcome
 
 
-def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) -> RetentionRun:
+def _run_on_database(config: Config, state: StateDir, dry_run: bool, advance: Advance) -> RetentionRun:
     state.prepare()
     if not state.clinical_db.exists():
         return RetentionRun("ok", Reason(NOTHING, {"free_mb": free_bytes(state.root) // 1_000_000}))
@@ -101,7 +101,7 @@ def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) ->
         clearing = CaseDeletion(state, clinical)
         if not dry_run:
             retry_with_ballast(state, clearing.finish)
-        outcome = _run(config, state, clearing, dry_run, advance)
+        outcome = _delete_due(config, state, clearing, dry_run, advance)
         if outcome.cases and not dry_run:
             # Deleted rows leave the write-ahead log too, unless a reader still needs it.
             clinical.database.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -112,14 +112,16 @@ def _opened(config: Config, state: StateDir, dry_run: bool, advance: Advance) ->
         clinical.database.close()
 
 
-def wanted_bytes(config: Config) -> int:
+def compute_wanted_bytes(config: Config) -> int:
     """Bytes that deleting keeps free; 0: nothing is deleted for space. Well above the mark at which intake stops."""
     settings = config.retention
     return max(settings.room_mb, 2 * settings.high_water_free_mb) * 1_000_000 if settings.room_mb else 0
 
 
-def _run(config: Config, state: StateDir, clearing: CaseDeletion, dry_run: bool, advance: Advance) -> RetentionRun:
-    settings, wanted = config.retention, wanted_bytes(config)
+def _delete_due(
+    config: Config, state: StateDir, clearing: CaseDeletion, dry_run: bool, advance: Advance
+) -> RetentionRun:
+    settings, wanted = config.retention, compute_wanted_bytes(config)
     free = free_bytes(state.root)
     if not wanted and not settings.days:
         return RetentionRun("ok", Reason(OFF))
@@ -130,7 +132,7 @@ def _run(config: Config, state: StateDir, clearing: CaseDeletion, dry_run: bool,
         return RetentionRun("warn" if free < wanted else "ok", Reason(UNSURE, {"free_mb": free // 1_000_000}))
     before = stamp.at - timedelta(days=settings.keep_days)
     limits = AgeLimits(stamp.at, before, min(settings.keep_days, DAYS_OF_WORK))
-    finished, kept = clearing.candidates(limits)
+    finished, kept = clearing.list_candidates(limits)
     too_old = clock.Stamp(stamp.at - timedelta(days=settings.days), True).text() if settings.days else ""
     gone: list[FinishedCase] = []
     for number, one in enumerate(finished):
@@ -144,18 +146,21 @@ def _run(config: Config, state: StateDir, clearing: CaseDeletion, dry_run: bool,
             if retry_with_ballast(state, lambda one=one: clearing.delete(one)):  # type: ignore[misc]
                 gone.append(one)
             free = free_bytes(state.root)
-    return _outcome(gone, kept, free, is_short=free < wanted, days=settings.keep_days, dry_run=dry_run)
+    return _summarise(gone, kept, free, is_short=free < wanted, days=settings.keep_days, dry_run=dry_run)
 
 
-def _outcome(
+def _summarise(
     gone: list[FinishedCase], kept: KeptCases, free: int, is_short: bool, days: int, dry_run: bool
 ) -> RetentionRun:
-    cases, finished = tuple(one.case for one in gone), [one for one in gone if not one.without_image]
+    cases, finished = (
+        tuple(finished_case.case for finished_case in gone),
+        [one for one in gone if not one.without_image],
+    )
     details = {
         "cases": len(finished),
-        "images": sum(one.images for one in finished),
+        "images": sum(finished_case.images for finished_case in finished),
         "others": len(gone) - len(finished),
-        "megabytes": round(sum(one.bytes for one in gone) / 1e6, 1),
+        "megabytes": round(sum(finished_case.bytes for finished_case in gone) / 1e6, 1),
         "free_mb": free // 1_000_000,
     }
     if is_short and not dry_run:
@@ -168,13 +173,13 @@ def _outcome(
     return RetentionRun("ok", Reason(WOULD if dry_run else DELETED, details), cases)
 
 
-def _named(state: StateDir, error: LanternError | OSError | sqlite3.Error) -> LanternError:
+def _classify_error(state: StateDir, error: LanternError | OSError | sqlite3.Error) -> LanternError:
     if isinstance(error, LanternError):
         return error
     return disk.classify_disk_error(state.root, error)
 
 
-def _keep(state: StateDir, outcome: RetentionRun) -> None:
+def _save_outcome(state: StateDir, outcome: RetentionRun) -> None:
     record = {
         "at": clock.stamp_text("seconds"),
         "result": outcome.result,

@@ -54,17 +54,17 @@ def run_selftest(config: Config, advance: Advance = lambda done, total: None) ->
     try:
         state.prepare()
     except StoreError as error:
-        return [Check("disk", "fail", Reason.of(error))]
+        return [Check("disk", "fail", Reason.from_error(error))]
     checks: list[Check] = []
     for done, part in enumerate(_PARTS):
         advance(done, len(_PARTS))
         checks += part(config, state)
     advance(len(_PARTS), len(_PARTS))
-    _keep(state, as_object(checks))
+    _save_record(state, as_object(checks))
     return checks
 
 
-def _keep(state: StateDir, record: dict[str, Any]) -> None:
+def _save_record(state: StateDir, record: dict[str, Any]) -> None:
     """Save *record*; on a full disk release the ballast for it, else older results would hide that the disk is full."""
     for is_last in (False, True):
         try:
@@ -89,22 +89,22 @@ def as_object(checks: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def _disk(config: Config, state: StateDir) -> Iterator[Check]:
+def _test_disk(config: Config, state: StateDir) -> Iterator[Check]:
     yield from hardware.check_disk(state.run, config.retention.high_water_free_mb)
 
 
-def _machine(config: Config, state: StateDir) -> Iterator[Check]:
+def _test_hardware(config: Config, state: StateDir) -> Iterator[Check]:
     yield from hardware.check_temperature()
     yield from hardware.check_memory()
 
 
-def _databases(config: Config, state: StateDir) -> Iterator[Check]:
+def _test_databases(config: Config, state: StateDir) -> Iterator[Check]:
     for path in state.databases:
         if path.exists():
-            yield _database(Database(path))
+            yield _test_database(Database(path))
 
 
-def _database(database: Database) -> Check:
+def _test_database(database: Database) -> Check:
     name = database.path.name
     try:
         answer = database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -113,18 +113,18 @@ def _database(database: Database) -> Check:
         database_health.write_damage_note(
             database.path
         )  # a running box now restarts its processes and repairs the database
-        reason = Reason.of(STORE_DAMAGED(database=name))
+        reason = Reason.from_error(STORE_DAMAGED(database=name))
     except LanternError as error:
-        reason = Reason.of(error)
+        reason = Reason.from_error(error)
     except sqlite3.DatabaseError as error:
         unread = disk.classify_disk_error(database.path.parent, error)
-        reason = Reason.of(STORE_DAMAGED(database=name) if database_health.is_damage(error) else unread)
+        reason = Reason.from_error(STORE_DAMAGED(database=name) if database_health.is_damage(error) else unread)
     finally:
         database.close()
     return Check("databases", "fail", reason)
 
 
-def _images(config: Config, state: StateDir) -> Iterator[Check]:
+def _test_images(config: Config, state: StateDir) -> Iterator[Check]:
     if not state.clinical_db.exists():
         return
     clinical = ClinicalDatabase(state.clinical_db)
@@ -132,27 +132,27 @@ def _images(config: Config, state: StateDir) -> Iterator[Check]:
         clinical.require()
         yield from databases.check_files(clinical, state)
     except (LanternError, sqlite3.DatabaseError):
-        return  # `_databases` reports it
+        return  # `_test_databases` reports it
     finally:
         clinical.database.close()
 
 
-def _packs(config: Config, state: StateDir) -> Iterator[Check]:
-    shelf = PackStore.of(config).survey()
+def _test_packs(config: Config, state: StateDir) -> Iterator[Check]:
+    shelf = PackStore.from_config(config).survey()
     for broken in shelf.broken:
-        yield Check("packs", "fail", Reason.of(broken))
+        yield Check("packs", "fail", Reason.from_error(broken))
     if not shelf.packs:
         yield Check("packs", "fail", Reason(NO_PACK))
     for pack in shelf.packs:
         try:
             pack.verify()
         except PackError as error:
-            yield Check("packs", "fail", Reason.of(error))
+            yield Check("packs", "fail", Reason.from_error(error))
         else:
-            yield _golden(config, state, pack)
+            yield _test_golden_cases(config, state, pack)
 
 
-def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
+def _test_golden_cases(config: Config, state: StateDir, pack: Pack) -> Check:
     """Check the pack's golden cases in the way in which the reader runs it.
 
     A wrong answer is saved among the reader's own trials, so that the reader stops using this way. A correct one is
@@ -160,10 +160,12 @@ def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
     """
     settings, results = config.reader, TrialResults(state.trials)
     possible = execution_variants.list_variants(pack, settings)
-    known = results.known(pack, possible, config.runtime_settings)
+    known = results.read_results(pack, possible, config.runtime_settings)
     best = next(
         iter(
-            execution_variants.rank_variants(possible, known, settings, results.in_use(pack, config.runtime_settings))
+            execution_variants.rank_variants(
+                possible, known, settings, results.read_choice(pack, config.runtime_settings)
+            )
         ),
         None,
     )
@@ -180,16 +182,16 @@ def _golden(config: Config, state: StateDir, pack: Pack) -> Check:
     return Check("packs", "ok", Reason(GOLDEN_OK, {**about, "cases": result.cases}))
 
 
-def _processes(config: Config, state: StateDir) -> Iterator[Check]:
+def _test_processes(config: Config, state: StateDir) -> Iterator[Check]:
     yield from processes.check_processes(config, state)
 
 
 _PARTS: Final[tuple[Callable[[Config, StateDir], Iterator[Check]], ...]] = (
-    _disk,
-    _databases,
-    _images,
+    _test_disk,
+    _test_databases,
+    _test_images,
     system_clock.examine,
-    _machine,
-    _packs,
-    _processes,
+    _test_hardware,
+    _test_packs,
+    _test_processes,
 )

@@ -111,12 +111,12 @@ class InstalledSystem:
     slot: str | None = None
 
     @property
-    def flashed(self) -> bool:
+    def is_flashed(self) -> bool:
         """Whether it has two slots, which RAUC writes."""
         return self.kind.startswith(FLASHED)
 
     @property
-    def packaged(self) -> bool:
+    def is_packaged(self) -> bool:
         """Whether its software is a Debian package."""
         return self.kind.startswith(DEBIAN)
 
@@ -126,22 +126,22 @@ def read_installed_system(root: Path = Path("/")) -> InstalledSystem:
     try:
         image = (root / "etc/lantern-image").read_text("utf-8").strip()
     except OSError:
-        return _package() if (root / _PACKAGED).exists() else InstalledSystem("", version())
-    return InstalledSystem(_compatible(root), image, _slot(root))
+        return _read_package() if (root / _PACKAGED).exists() else InstalledSystem("", version())
+    return InstalledSystem(_read_compatible(root), image, _read_slot(root))
 
 
-def _compatible(root: Path) -> str:
+def _read_compatible(root: Path) -> str:
     """The kind that RAUC's own configuration states (systemd/image/rauc.conf)."""
     lines = (root / "etc/rauc/system.conf").read_text("utf-8").splitlines()
     return next(line.partition("=")[2].strip() for line in lines if line.startswith("compatible="))
 
 
-def _slot(root: Path) -> str | None:
+def _read_slot(root: Path) -> str | None:
     words = (root / "proc/cmdline").read_text("ascii").split()
     return next((word.partition("=")[2] for word in words if word.startswith("rauc.slot=")), None)
 
 
-def _package() -> InstalledSystem:
+def _read_package() -> InstalledSystem:
     asked = ["dpkg-query", "--show", "--showformat=${Version} ${Architecture}", _PACKAGE]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     its, _, architecture = done.stdout.partition(" ")
@@ -153,7 +153,7 @@ def is_later(version: str, than: str) -> bool:
     return subprocess.run(["dpkg", "--compare-versions", version, "gt", than], check=False).returncode == 0
 
 
-def newest_first(versions: Iterable[str], later: Later = is_later) -> list[str]:
+def sort_versions(versions: Iterable[str], later: Later = is_later) -> list[str]:
     """The versions in Debian's order, the latest first."""
 
     def order(one: str, other: str) -> int:

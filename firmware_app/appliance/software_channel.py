@@ -35,7 +35,7 @@ from firmware_app.appliance.errors import (
     SoftwareBusy,
     SoftwareCurrent,
 )
-from firmware_app.appliance.software_bundle import InstalledSystem, Later, is_later, newest_first
+from firmware_app.appliance.software_bundle import InstalledSystem, Later, is_later, sort_versions
 from firmware_app.appliance.software_offers import SoftwareIndex, SoftwareOffer
 from firmware_app.core import locks
 from firmware_app.core.errors import LanternError
@@ -91,47 +91,59 @@ def choose_offer(
     machine: InstalledSystem,
     box: str,
     left: Collection[str],
-    wish: UpdateRequest,
+    request: UpdateRequest,
     later: Later = is_later,
 ) -> tuple[SoftwareOffer, LanternError | None]:
     """The latest version that *box* may install, or the latest at all with the reason why not.
 
     Raises `SOFTWARE_NOT_OFFERED`.
     """
-    offers = {one.version: one for one in index.of(machine.kind) if wish.version in (None, one.version)}
+    offers = {
+        software_offer.version: software_offer
+        for software_offer in index.list_for(machine.kind)
+        if request.version in (None, software_offer.version)
+    }
     if not offers:
-        others = ", ".join(f"{one.version} ({one.machine})" for one in index.software) or "–"
-        raise SOFTWARE_NOT_OFFERED(repository=wish.repository, machine=machine.kind or "–", offered=others)
+        others = (
+            ", ".join(f"{software_offer.version} ({software_offer.machine})" for software_offer in index.software)
+            or "–"
+        )
+        raise SOFTWARE_NOT_OFFERED(repository=request.repository, machine=machine.kind or "–", offered=others)
     refused: list[tuple[SoftwareOffer, LanternError]] = []
-    for version in newest_first(offers, later):
+    for version in sort_versions(offers, later):
         offer = offers[version]
-        refusal = _refusal(offer, machine, box, left=left, wish=wish, later=later)
+        refusal = _find_refusal(offer, machine, box, left=left, request=request, later=later)
         if refusal is None:
             return offer, None
         refused.append((offer, refusal))
     return refused[0]
 
 
-def _refusal(
-    offer: SoftwareOffer, machine: InstalledSystem, box: str, left: Collection[str], wish: UpdateRequest, later: Later
+def _find_refusal(
+    offer: SoftwareOffer,
+    machine: InstalledSystem,
+    box: str,
+    left: Collection[str],
+    request: UpdateRequest,
+    later: Later,
 ) -> LanternError | None:
     if offer.version == machine.version:
         return SoftwareCurrent(version=offer.version)
     if not later(offer.version, machine.version):
         return SOFTWARE_OLDER(version=offer.version, current=machine.version)
-    if offer.version in left and not wish.again:
+    if offer.version in left and not request.again:
         return SOFTWARE_LEFT(version=offer.version)
-    if not offer.ring.holds(offer.version, box):
+    if not offer.ring.includes(offer.version, box):
         return SOFTWARE_WAITS(version=offer.version)
     return None
 
 
 def check_repository(
-    state: StateDir, machine: InstalledSystem, box: str, left: Collection[str], wish: UpdateRequest
+    state: StateDir, machine: InstalledSystem, box: str, left: Collection[str], request: UpdateRequest
 ) -> UpdateOffer:
     """What *wish*'s repository offers; raises the `LanternError` that says why it cannot be told."""
-    with _open_repository(state, wish) as (repository, _):
-        offer, refusal = choose_offer(repository.index, machine, box, left, wish)
+    with _open_repository(state, request) as (repository, _):
+        offer, refusal = choose_offer(repository.index, machine, box, left, request)
         return UpdateOffer(offer, refusal, repository.age_judged)
 
 
@@ -140,12 +152,12 @@ def fetch_update(
     machine: InstalledSystem,
     box: str,
     left: Collection[str],
-    wish: UpdateRequest,
+    request: UpdateRequest,
     on_progress: Progress,
 ) -> UpdateOffer:
     """Bring the file of what is offered to this box, whole or not at all; none where it is not to be installed."""
-    with _open_repository(state, wish) as (repository, scratch):
-        offer, refusal = choose_offer(repository.index, machine, box, left, wish)
+    with _open_repository(state, request) as (repository, scratch):
+        offer, refusal = choose_offer(repository.index, machine, box, left, request)
         if refusal is not None:
             return UpdateOffer(offer, refusal, repository.age_judged)
         # The library fetches into a nameless file first and copies it when it has proved to be right.
@@ -153,7 +165,7 @@ def fetch_update(
             raise SOFTWARE_DISK_FULL(missing_mb=missing // 1_000_000 + 1)
         part = scratch / offer.file
         on_progress(0, offer.bytes)
-        repository.bring(offer.target, part)
+        repository.fetch(offer.target, part)
         on_progress(offer.bytes, offer.bytes)
         place = state.channel / _FETCHED
         shutil.rmtree(place, ignore_errors=True)
@@ -167,7 +179,7 @@ def fetch_update(
 @contextmanager
 def lock_installation(state: StateDir) -> Iterator[None]:
     """While what is fetched is installed: nobody else does so, and afterwards it is gone.  Raises `SoftwareBusy`."""
-    with _locked(state.channel, _RENEWS):
+    with _hold_lock(state.channel, _RENEWS):
         try:
             yield
         finally:
@@ -176,23 +188,23 @@ def lock_installation(state: StateDir) -> Iterator[None]:
 
 def remove_leftovers(state: StateDir) -> None:
     """Remove what a power cut left half or done with, unless somebody fetches or installs just now."""
-    with suppress(SoftwareBusy), _locked(state.channel, _RENEWS), _locked(state.channel, _FETCHES):
+    with suppress(SoftwareBusy), _hold_lock(state.channel, _RENEWS), _hold_lock(state.channel, _FETCHES):
         for old in (_FETCHED, _SCRATCH):
             shutil.rmtree(state.channel / old, ignore_errors=True)
 
 
 @contextmanager
-def _open_repository(state: StateDir, wish: UpdateRequest) -> Iterator[tuple[SignedFolder[SoftwareIndex], Path]]:
+def _open_repository(state: StateDir, request: UpdateRequest) -> Iterator[tuple[SignedFolder[SoftwareIndex], Path]]:
     """The repository, while nobody else fetches, and an empty folder that is gone afterwards."""
     folder, scratch = state.channel, state.channel / _SCRATCH
-    with _locked(folder, _FETCHES), _explain_disk_errors(folder):
+    with _hold_lock(folder, _FETCHES), _explain_disk_errors(folder):
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         trust = folder / _PUBLISHER
-        root = wish.root or (SHIPPED_ROOT if not trust.exists() and SHIPPED_ROOT.exists() else None)
+        root = request.root or (SHIPPED_ROOT if not trust.exists() and SHIPPED_ROOT.exists() else None)
         try:
             with signed_folder.open_signed_folder(
-                wish.repository, SoftwareIndex, trust, root=root, scratch=scratch, failures=_FAILURES
+                request.repository, SoftwareIndex, trust, root=root, scratch=scratch, failures=_FAILURES
             ) as repository:
                 yield repository, scratch
         finally:
@@ -200,7 +212,7 @@ def _open_repository(state: StateDir, wish: UpdateRequest) -> Iterator[tuple[Sig
 
 
 @contextmanager
-def _locked(folder: Path, name: str) -> Iterator[None]:
+def _hold_lock(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock *name*; the kernel frees it when this process ends.  Raises `SoftwareBusy`."""
     with ExitStack() as held:
         try:

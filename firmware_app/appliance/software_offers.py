@@ -19,24 +19,26 @@ VERSION: Final = r"[0-9][A-Za-z0-9.+~-]{0,63}"
 _BOX: Final = r"^([a-z0-9][a-z0-9-]{0,39}|sha256:[0-9a-f]{64})$"
 
 
-class _Part(BaseModel):
+class _IndexModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
-class Ring(_Part):
+class Ring(_IndexModel):
     """Which boxes a version is for: those that are named, by id or by :func:`hide_box_id`, and a share of all."""
 
     boxes: tuple[Annotated[str, StringConstraints(pattern=_BOX)], ...] = ()
     percent: int = Field(0, ge=0, le=100)
 
-    def holds(self, version: str, box: str) -> bool:
+    def includes(self, version: str, box: str) -> bool:
         """Whether *version* is for *box* by now."""
         return (
-            box in self.boxes or hide_box_id(version, box) in self.boxes or rollout_place(version, box) < self.percent
+            box in self.boxes
+            or hide_box_id(version, box) in self.boxes
+            or compute_rollout_place(version, box) < self.percent
         )
 
 
-def rollout_place(version: str, box: str) -> float:
+def compute_rollout_place(version: str, box: str) -> float:
     """The place of a box among all, for this version: 0 or more, less than 100; below the ring's percent it is in."""
     return int.from_bytes(_digest(version, box)[:6]) * 100 / 2**48
 
@@ -50,7 +52,7 @@ def _digest(version: str, box: str) -> bytes:
     return hashlib.sha256(f"{version}\n{box}".encode()).digest()
 
 
-class SoftwareOffer(_Part):
+class SoftwareOffer(_IndexModel):
     """One version for one kind of machine: one file."""
 
     version: str = Field(pattern=f"^{VERSION}$")
@@ -66,12 +68,12 @@ class SoftwareOffer(_Part):
         return f"{self.machine}/{self.version}/{self.file}"
 
 
-class SoftwareIndex(_Part):
+class SoftwareIndex(_IndexModel):
     """Everything that is offered."""
 
     schema_id: Literal["lantern.software/1"] = Field("lantern.software/1", alias="schema")
     software: tuple[SoftwareOffer, ...] = ()
 
-    def of(self, machine: str) -> Iterable[SoftwareOffer]:
+    def list_for(self, machine: str) -> Iterable[SoftwareOffer]:
         """What is for this kind of machine."""
-        return [one for one in self.software if one.machine == machine]
+        return [software_offer for software_offer in self.software if software_offer.machine == machine]

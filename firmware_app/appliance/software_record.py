@@ -101,7 +101,7 @@ def read_abandoned_slot(state: StateDir) -> AbandonedSlot | None:
     content = run_status.read_check_result(state, SLOT).get("left")
     if not isinstance(content, dict) or content.get("code") not in (UNSTARTED, UNFIT):
         return None
-    parts = tuple(one for one in str(content.get("parts") or "").split(", ") if one)
+    parts = tuple(part for part in str(content.get("parts") or "").split(", ") if part)
     return AbandonedSlot(
         str(content.get("slot") or "?"), str(content.get("version") or ""), str(content["code"]), parts
     )
@@ -153,46 +153,51 @@ def read_offered(state: StateDir) -> OfferedVersion | None:
 
 def note_abandoned(state: StateDir) -> None:
     """Before another version comes: keep which one was left, for the next slot that is left takes its place."""
-    _change(state, left=sorted(list_abandoned_versions(state))[-_MOST:])
+    _update_record(state, left=sorted(list_abandoned_versions(state))[-_MOST:])
 
 
 def note_progress(state: StateDir, step: str, version: str, percent: int = 0) -> None:
     since = {"boot": clock.boot_id(), "since": time.monotonic()}
-    _change(state, doing={"step": step, "version": version, "percent": percent, **since})
+    _update_record(state, doing={"step": step, "version": version, "percent": percent, **since})
 
 
 def note_outcome(state: StateDir, origin: str, file: str, error: LanternError | Reason) -> None:
-    reason = error if isinstance(error, Reason) else Reason.of(error)
+    reason = error if isinstance(error, Reason) else Reason.from_error(error)
     at = clock.stamp_text("seconds")
-    _change(
+    _update_record(
         state, doing=None, outcome={"origin": origin, "file": file, "at": at, **run_status.reason_to_object(reason)}
     )
 
 
 def note_offered(state: StateDir, version: str, size: int, error: LanternError | None) -> None:
-    reason = run_status.reason_to_object(Reason.of(error)) if error else None
-    _change(state, offered={"version": version, "bytes": size, "reason": reason, "at": clock.stamp_text("seconds")})
+    reason = run_status.reason_to_object(Reason.from_error(error)) if error else None
+    _update_record(
+        state, offered={"version": version, "bytes": size, "reason": reason, "at": clock.stamp_text("seconds")}
+    )
 
 
-def _change(state: StateDir, **values: Any) -> None:
+def _update_record(state: StateDir, **values: Any) -> None:
     content: Mapping[str, Any] = run_status.read_check_result(state, NAME)
     run_status.write_check_result(state, NAME, {**content, **values})
 
 
 def report_software(state: StateDir, machine: InstalledSystem) -> RunningSoftware | None:
     """In its closed form; None where the version has none."""
-    if not RunningSoftware.takes(version=machine.version):
+    if not RunningSoftware.accepts(version=machine.version):
         return None
-    left, slot = read_abandoned_slot(state), next((one for one in DiskSlot if one == machine.slot), None)
+    left, slot = (
+        read_abandoned_slot(state),
+        next((disk_slot for disk_slot in DiskSlot if disk_slot == machine.slot), None),
+    )
     return RunningSoftware(
         machine.kind or None, machine.version, slot, _report_abandoned(left) if left is not None else None
     )
 
 
 def _report_abandoned(left: AbandonedSlot) -> LeftSlot | None:
-    slot = next((one for one in DiskSlot if one == left.slot), None)
+    slot = next((disk_slot for disk_slot in DiskSlot if disk_slot == left.slot), None)
     if slot is None:
         return None
-    version = left.version if LeftSlot.takes(version=left.version) else None
-    parts = tuple(one for one in left.parts if LeftSlot.takes(parts=(one,)))
+    version = left.version if LeftSlot.accepts(version=left.version) else None
+    parts = tuple(part for part in left.parts if LeftSlot.accepts(parts=(part,)))
     return LeftSlot(slot, version, SlotLeftReason(left.code), parts[:MOST_SELF_TEST_PARTS])

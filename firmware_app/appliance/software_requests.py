@@ -61,11 +61,11 @@ class SoftwareRequest:
     root: str = ""
 
     @property
-    def is_sound(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether each field is of its kind: the file may come from anybody."""
         flags, texts = (self.again, self.automatic), (self.repository, self.root)
         known = self.what in ("upload", "channel", "look", "choose")
-        return known and all(isinstance(one, bool) for one in flags) and all(isinstance(one, str) for one in texts)
+        return known and all(isinstance(flag, bool) for flag in flags) and all(isinstance(text, str) for text in texts)
 
 
 # --- the viewer's side ------------------------------------------------------------------------------------------------
@@ -79,12 +79,12 @@ def begin_upload(state: StateDir, name: str, size: int, reserve: int) -> str:
     if software_bundle.BUNDLE_NAME.fullmatch(name) is None or not LEAST_BYTES <= size <= MOST_BYTES:
         raise UPLOAD_REFUSED()
     with _ONE_AT_A_TIME:
-        for old in (*state.software.glob("part-*"), _uploaded(state)):
+        for old in (*state.software.glob("part-*"), _upload_path(state)):
             clear_away(old)
         if (missing := size + reserve - free_bytes(state.software)) > 0:
             raise SOFTWARE_DISK_FULL(missing_mb=missing // 1_000_000 + 1)
         token = secrets.token_hex(8)
-        os.close(os.open(_part(state, token), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        os.close(os.open(_part_path(state, token), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
         return token
 
 
@@ -94,7 +94,7 @@ def append_piece(state: StateDir, token: str, at: int, piece: bytes) -> int:
     Raises `UPLOAD_BROKEN` when there is no such file, and `OSError`.
     """
     with _ONE_AT_A_TIME:
-        part = _opened_part(state, token, os.O_WRONLY | os.O_APPEND)
+        part = _open_part(state, token, os.O_WRONLY | os.O_APPEND)
         try:
             here = os.fstat(part).st_size
             if here != at or here + len(piece) > MOST_BYTES:
@@ -113,26 +113,26 @@ def append_piece(state: StateDir, token: str, at: int, piece: bytes) -> int:
 def finish_upload(state: StateDir, token: str, size: int) -> None:
     """All of the file is here, *size* bytes: bring it to the disk and give it its name.  Raises `UPLOAD_BROKEN`."""
     with _ONE_AT_A_TIME:
-        part = _opened_part(state, token, os.O_RDONLY)
+        part = _open_part(state, token, os.O_RDONLY)
         try:
             if os.fstat(part).st_size != size:
                 raise UPLOAD_BROKEN()
             os.fsync(part)
         finally:
             os.close(part)
-        _part(state, token).replace(_uploaded(state))
+        _part_path(state, token).replace(_upload_path(state))
         sync_directory(state.software)
 
 
 def submit_request(state: StateDir, request: SoftwareRequest) -> None:
     """Hand *request* to root."""
-    write_atomically(_request(state), json.dumps(asdict(request)).encode(), 0o640)
+    write_atomically(_request_path(state), json.dumps(asdict(request)).encode(), 0o640)
     sync_directory(state.software)
 
 
 def is_request_waiting(state: StateDir) -> bool:
     """Whether root has not yet taken a request."""
-    return os.path.lexists(_request(state))
+    return os.path.lexists(_request_path(state))
 
 
 def remove_abandoned(state: StateDir) -> None:
@@ -149,16 +149,16 @@ def remove_abandoned(state: StateDir) -> None:
 def take_request(state: StateDir) -> SoftwareRequest | None:
     """The request, which is removed at once: one that stays would wake root up again and again."""
     try:
-        data, _ = read_plain_file(_request(state), _REQUEST_BYTES)
+        data, _ = read_plain_file(_request_path(state), _REQUEST_BYTES)
     except FileNotFoundError:
         return None
     except OSError:
         data = b""
-    clear_away(_request(state))
+    clear_away(_request_path(state))
     sync_directory(state.software)
     with suppress(ValueError, TypeError, RecursionError):
         request = SoftwareRequest(**json.loads(data))
-        if request.is_sound:
+        if request.is_valid:
             return request
     return None
 
@@ -169,7 +169,7 @@ def take_upload(state: StateDir) -> Path:
     taken = state.channel / "upload.raucb"
     clear_away(taken)
     try:
-        _uploaded(state).replace(taken)
+        _upload_path(state).replace(taken)
     except OSError:
         raise UPLOAD_BROKEN() from None
     if taken.is_symlink() or not taken.is_file():
@@ -178,23 +178,23 @@ def take_upload(state: StateDir) -> Path:
     return taken
 
 
-def _request(state: StateDir) -> Path:
+def _request_path(state: StateDir) -> Path:
     return state.software / "request.json"
 
 
-def _uploaded(state: StateDir) -> Path:
+def _upload_path(state: StateDir) -> Path:
     return state.software / "upload.raucb"
 
 
-def _part(state: StateDir, token: str) -> Path:
+def _part_path(state: StateDir, token: str) -> Path:
     return state.software / f"part-{token}"
 
 
-def _opened_part(state: StateDir, token: str, how: int) -> int:
+def _open_part(state: StateDir, token: str, how: int) -> int:
     if _TOKEN.fullmatch(token) is None:
         raise UPLOAD_BROKEN()
     try:
-        return os.open(_part(state, token), how | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(_part_path(state, token), how | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         raise UPLOAD_BROKEN() from None
 

@@ -46,14 +46,14 @@ def carry_out_requests(config: Config, state: StateDir, machine: InstalledSystem
             return False
         request = SoftwareRequest("channel" if chosen.automatic and _is_night() else "look")
     if request.what == "upload":
-        return _upload(state, machine, again=request.again)
+        return _install_upload(state, machine, again=request.again)
     if request.what == "choose":
-        _choose(config, state, machine, request)
+        _change_channel(config, state, machine, request)
         return False
-    return _channel(config.box.id, chosen.repository, state, machine, request)
+    return _serve_channel_request(config.box.id, chosen.repository, state, machine, request)
 
 
-def _upload(state: StateDir, machine: InstalledSystem, *, again: bool) -> bool:
+def _install_upload(state: StateDir, machine: InstalledSystem, *, again: bool) -> bool:
     path, name = None, ""
     try:
         path = software_requests.take_upload(state)
@@ -63,14 +63,14 @@ def _upload(state: StateDir, machine: InstalledSystem, *, again: bool) -> bool:
         return install_file(state, found, UPLOAD, name)
     except LanternError as error:
         software_record.note_outcome(state, UPLOAD, name, error)
-        _tell(str(error))
+        _print_line(str(error))
         return False
     finally:
         if path is not None:
             path.unlink(missing_ok=True)
 
 
-def _choose(config: Config, state: StateDir, machine: InstalledSystem, request: SoftwareRequest) -> None:
+def _change_channel(config: Config, state: StateDir, machine: InstalledSystem, request: SoftwareRequest) -> None:
     """Let the box look at another repository, when that has proved to be signed by whom the box trusts."""
     root = state.channel / ".given-root.json"
     try:
@@ -80,7 +80,7 @@ def _choose(config: Config, state: StateDir, machine: InstalledSystem, request: 
             state.channel.mkdir(mode=0o755, exist_ok=True)
             root.write_text(request.root, "utf-8")
             wish = UpdateRequest(request.repository, root if request.root else None)
-            _look(config.box.id, state, machine, wish)
+            _check_channel(config.box.id, state, machine, wish)
         software_requests.save_channel_settings(
             state, software_requests.ChannelSettings(request.repository, request.automatic)
         )
@@ -89,35 +89,39 @@ def _choose(config: Config, state: StateDir, machine: InstalledSystem, request: 
         )
     except LanternError as error:
         software_record.note_outcome(state, CHANNEL, request.repository, error)
-        _tell(str(error))
+        _print_line(str(error))
     finally:
         root.unlink(missing_ok=True)
 
 
-def _look(box: str, state: StateDir, machine: InstalledSystem, wish: UpdateRequest) -> None:
+def _check_channel(box: str, state: StateDir, machine: InstalledSystem, request: UpdateRequest) -> None:
     answer = software_channel.check_repository(
-        state, machine, box, software_record.list_abandoned_versions(state), wish
+        state, machine, box, software_record.list_abandoned_versions(state), request
     )
     software_record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
 
 
-def _channel(box: str, repository: str, state: StateDir, machine: InstalledSystem, request: SoftwareRequest) -> bool:
+def _serve_channel_request(
+    box: str, repository: str, state: StateDir, machine: InstalledSystem, request: SoftwareRequest
+) -> bool:
     wish = UpdateRequest(repository, again=request.again)
     try:
-        if not machine.flashed:
+        if not machine.is_flashed:
             raise SOFTWARE_BY_HAND()
         if not wish.repository:
             raise SOFTWARE_NO_REPOSITORY()
         if request.what != "look":
             return install_from_channel(state, machine, box, wish, CHANNEL)
-        _look(box, state, machine, wish)
+        _check_channel(box, state, machine, wish)
     except LanternError as error:
         software_record.note_outcome(state, CHANNEL, "", error)
-        _tell(str(error))
+        _print_line(str(error))
     return False
 
 
-def install_from_channel(state: StateDir, machine: InstalledSystem, box: str, wish: UpdateRequest, origin: str) -> bool:
+def install_from_channel(
+    state: StateDir, machine: InstalledSystem, box: str, request: UpdateRequest, origin: str
+) -> bool:
     """Install what a signed repository offers this box; False where it offers nothing that is to be installed.
 
     Raises a `LanternError` where the repository or its file cannot be used.
@@ -126,17 +130,17 @@ def install_from_channel(state: StateDir, machine: InstalledSystem, box: str, wi
     with software_channel.lock_installation(state):
         software_record.note_progress(state, "fetching", "")
         answer = software_channel.fetch_update(
-            state, machine, box, left=left, wish=wish, on_progress=lambda _done, _total: None
+            state, machine, box, left=left, request=request, on_progress=lambda _done, _total: None
         )
         if origin == CHANNEL:
             software_record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
         if answer.path is None:
             assert answer.refusal is not None
             software_record.note_outcome(state, origin, answer.offer.file, answer.refusal)
-            _tell(str(answer.refusal))
+            _print_line(str(answer.refusal))
             return False
         found = software_bundle.read_bundle(answer.path)
-        software_bundle.judge_bundle(found, machine, left, again=wish.again)
+        software_bundle.judge_bundle(found, machine, left, again=request.again)
         return install_file(state, found, origin, answer.offer.file)
 
 
@@ -144,15 +148,15 @@ def install_file(state: StateDir, found: software_bundle.SoftwareBundle, origin:
     """Install a file that was judged, and note each step for the page.  Raises `SoftwareNotInstalled`."""
     software_record.note_abandoned(state)
     software_record.note_progress(state, "installing", found.version)
-    _tell(f"{found.version} is being installed")
-    software_bundle.install_bundle(found, _progress(state, found.version))
+    _print_line(f"{found.version} is being installed")
+    software_bundle.install_bundle(found, _make_progress_recorder(state, found.version))
     software_record.note_outcome(state, origin, file, Reason(software_record.INSTALLED, {"version": found.version}))
     software_record.note_progress(state, "starting", found.version, 100)
-    _tell(f"{found.version} is installed; starting it")
+    _print_line(f"{found.version} is installed; starting it")
     return True
 
 
-def _progress(state: StateDir, version: str) -> Callable[[int], None]:
+def _make_progress_recorder(state: StateDir, version: str) -> Callable[[int], None]:
     """For the page each percent, for the screen each fifth."""
     told = 0
 
@@ -161,7 +165,7 @@ def _progress(state: StateDir, version: str) -> Callable[[int], None]:
         software_record.note_progress(state, "installing", version, percent)
         if percent >= told + _TOLD_PERCENT:
             told = percent
-            _tell(f"{version}: {percent} %")
+            _print_line(f"{version}: {percent} %")
 
     return note
 
@@ -171,7 +175,7 @@ def _is_night() -> bool:
     return stamp.trusted and stamp.at.astimezone().hour in _NIGHT
 
 
-def _tell(sentence: str) -> None:
+def _print_line(sentence: str) -> None:
     print(f"lantern: {sentence}", flush=True)
 
 

@@ -90,11 +90,13 @@ class LuksHeader:
     def parse(cls, dumped: Mapping[str, Any], label: str) -> LuksHeader:
         """Of what `cryptsetup luksDump --dump-json-metadata` prints."""
         tokens = dumped.get("tokens", {}).values()
-        chip = {str(key) for one in tokens if one.get("type") == "systemd-tpm2" for key in one.get("keyslots", ())}
+        chip = {
+            str(key) for token in tokens if token.get("type") == "systemd-tpm2" for key in token.get("keyslots", ())
+        }
         return cls(label, frozenset(map(str, dumped.get("keyslots", {}))), frozenset(chip))
 
 
-def next_step(header: LuksHeader | None, *, made: bool) -> Step:
+def choose_step(header: LuksHeader | None, *, made: bool) -> Step:
     """What to do with a disk of this *header* (None where there is none)."""
     if header is not None and (header.label == NAME or made):
         return "open" if header.keys else "format"  # without a key nobody ever reads it again
@@ -108,15 +110,15 @@ def main() -> int:
         if Path(f"/dev/mapper/{NAME}").exists():
             return 0
         begun = places.reset.exists()
-        if begun or (_RESET in Path("/proc/cmdline").read_text("ascii").split() and _confirmed(places)):
+        if begun or (_RESET in Path("/proc/cmdline").read_text("ascii").split() and _confirm_deletion(places)):
             erase_volume_keys(places)
-            _tell("the key of the state's disk is erased")
+            _print_line("the key of the state's disk is erased")
         if places.reset.exists() and not begun:  # the settings go with the next start
             _run("systemctl", "reboot", "--force")
             return 0
-        found = next_step(_header(places), made=places.made.exists())
+        found = choose_step(_read_header(places), made=places.made.exists())
         if found == "stop":
-            _tell("the state's disk has no header any more; nothing was changed on it")
+            _print_line("the state's disk has no header any more; nothing was changed on it")
             return 1
         if found == "format":
             _format(places)
@@ -125,7 +127,7 @@ def main() -> int:
         places.reset.unlink(missing_ok=True)
         _show_recovery(places)
     except (OSError, ProgramFailed) as error:
-        _tell(f"the state's disk could not be opened: {error}")
+        _print_line(f"the state's disk could not be opened: {error}")
         return 1
     return 0
 
@@ -137,16 +139,16 @@ def erase_volume_keys(places: VolumePaths | None = None) -> None:
     """
     where = places or VolumePaths()
     _write(where.reset, b"")
-    if _header(where) is not None:
+    if _read_header(where) is not None:
         _run("cryptsetup", "erase", "--batch-mode", where.device)
     for path in (where.made, where.key, where.recovery):
         path.unlink(missing_ok=True)
     sync_directory(where.config)
 
 
-def _confirmed(places: VolumePaths) -> bool:
+def _confirm_deletion(places: VolumePaths) -> bool:
     """Whether a person at the screen wants everything deleted."""
-    if _header(places) is None:
+    if _read_header(places) is None:
         return False
     typed = _read_typed(
         f"Type {_WORD} and Enter to delete every image, account and setting of this box; Enter alone goes on:"
@@ -156,7 +158,7 @@ def _confirmed(places: VolumePaths) -> bool:
 
 def _format(places: VolumePaths) -> None:
     """Each step may be the last one before a power cut: the next start begins anew, for the label comes last."""
-    _tell("the state's disk is new; it is being made ready")
+    _print_line("the state's disk is new; it is being made ready")
     _write(places.key, secrets.token_bytes(64))
     _run(
         "cryptsetup",
@@ -176,48 +178,48 @@ def _format(places: VolumePaths) -> None:
     _run("cryptsetup", "open", "--allow-discards", "--persistent", f"--key-file={places.key}", places.device, NAME)
     _run("mke2fs", "-q", "-t", "ext4", "-L", NAME, f"/dev/mapper/{NAME}")
     _run("sync")
-    if _has_chip():
-        _bind(places, places.key)
+    if _has_tpm():
+        _enrol_tpm(places, places.key)
     elif places.asks.exists():
-        _forget_key(places)
+        _remove_plain_key(places)
     _run("cryptsetup", "config", f"--label={NAME}", places.device)
     _write(places.made, b"")
-    _tell("the state's disk is ready, and encrypted")
+    _print_line("the state's disk is ready, and encrypted")
 
 
 def _open(places: VolumePaths) -> None:
-    header = _header(places)
+    header = _read_header(places)
     if header is not None and header.chip_keys:
-        if _try_open(places, "--token-only") or (_unlock_chip() and _try_open(places, "--token-only")):
-            _forget_key(places)  # the chip has opened it after a restart, so it will again
-            _tell("the state's disk was opened by the machine's chip")
+        if _try_open(places, "--token-only") or (_clear_tpm_lockout() and _try_open(places, "--token-only")):
+            _remove_plain_key(places)  # the chip has opened it after a restart, so it will again
+            _print_line("the state's disk was opened by the machine's chip")
             return
-        _tell("the machine's chip does not open the state's disk")
+        _print_line("the machine's chip does not open the state's disk")
     if places.key.exists():
         if _try_open(places, f"--key-file={places.key}"):
             if places.asks.exists():
-                _forget_key(places)
-            elif _has_chip():
-                _bind(places, places.key)
-            _tell("the state's disk was opened by the key beside it")
+                _remove_plain_key(places)
+            elif _has_tpm():
+                _enrol_tpm(places, places.key)
+            _print_line("the state's disk was opened by the key beside it")
             return
-        _tell("the key beside it does not open the state's disk")
-    _start_counts_no_longer()
+        _print_line("the key beside it does not open the state's disk")
+    _reset_try_counter()
     with _ask_recovery_key() as ask:
         while not _try_open(places, f"--key-file={(key := ask())}"):
-            _tell("this is not the recovery key")
-        if _has_chip():
-            _bind(places, key)
-    _tell("the state's disk was opened by the recovery key")
+            _print_line("this is not the recovery key")
+        if _has_tpm():
+            _enrol_tpm(places, key)
+    _print_line("the state's disk was opened by the recovery key")
 
 
-def _unlock_chip() -> bool:
+def _clear_tpm_lockout() -> bool:
     """Let the chip forget power cuts: it counts each as a guess at a password, and locks itself after some (TPM 2.0
     Library, Part 1, 19.8: dictionary attack protection).  The volume's key has no password that could be guessed."""
     try:
         _run("tpm2_dictionarylockout", "--clear-lockout")
     except ProgramFailed as error:
-        _tell(f"the machine's chip stays locked: {error}")
+        _print_line(f"the machine's chip stays locked: {error}")
         return False
     return True
 
@@ -230,21 +232,21 @@ def _try_open(places: VolumePaths, by: str, *options: str) -> bool:
     return True
 
 
-def _start_counts_no_longer() -> None:
+def _reset_try_counter() -> None:
     """A person is waited for; three starts without one say nothing against the slot (systemd/image/grub.cfg)."""
     for slot in "AB":
         if f"rauc.slot={slot}" in Path("/proc/cmdline").read_text("ascii").split():
             _run("grub-editenv", "/efi/lantern/grubenv", "set", f"{slot}_TRY=0", may_fail=True)
 
 
-def _bind(places: VolumePaths, key: Path) -> None:
+def _enrol_tpm(places: VolumePaths, key: Path) -> None:
     """Let the chip open the volume, and forget an earlier chip."""
-    header = _header(places)
+    header = _read_header(places)
     wipe = ["--wipe-slot=tpm2"] if header is not None and header.chip_keys else []
     try:
         _run("systemd-cryptenroll", "--tpm2-device=auto", _BOUND_TO, *wipe, f"--unlock-key-file={key}", places.device)
     except ProgramFailed as error:
-        _tell(f"the machine's chip takes no key: {error}")
+        _print_line(f"the machine's chip takes no key: {error}")
 
 
 @contextmanager
@@ -265,7 +267,7 @@ def _read_typed(question: str) -> bytes:
     return programs.run_program(*words, question, seconds=_FOREVER_S).strip()
 
 
-def _forget_key(places: VolumePaths) -> None:
+def _remove_plain_key(places: VolumePaths) -> None:
     """End the key beside the disk.  Cut off between the two steps, the file opens nothing and goes the next time."""
     if not places.key.exists():
         return
@@ -273,7 +275,7 @@ def _forget_key(places: VolumePaths) -> None:
         if _try_open(places, f"--key-file={places.key}", "--test-passphrase"):
             _run("cryptsetup", "luksRemoveKey", "--batch-mode", places.device, places.key)
     except ProgramFailed as error:
-        _tell(f"the key beside the state's disk stays for now: {error}")
+        _print_line(f"the key beside the state's disk stays for now: {error}")
         return
     places.key.unlink()
     sync_directory(places.config)
@@ -303,7 +305,7 @@ def _is_new() -> bool:
         return False
 
 
-def _header(places: VolumePaths) -> LuksHeader | None:
+def _read_header(places: VolumePaths) -> LuksHeader | None:
     try:
         _run("cryptsetup", "isLuks", "--type=luks2", places.device)
     except ProgramFailed:
@@ -313,7 +315,7 @@ def _header(places: VolumePaths) -> LuksHeader | None:
     return LuksHeader.parse(dumped, label.decode("ascii", "replace").strip())
 
 
-def _has_chip() -> bool:
+def _has_tpm() -> bool:
     try:
         _run("systemd-creds", "has-tpm2", "--quiet")
     except ProgramFailed:
@@ -341,7 +343,7 @@ def _write(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
-def _tell(sentence: str) -> None:
+def _print_line(sentence: str) -> None:
     print(f"lantern: {sentence}", flush=True)
 
 

@@ -43,13 +43,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     try:
         if (place / _REPOSITORY).is_dir():
-            return _by_channel(place / _REPOSITORY)
-        return _renew(sorted(place.glob("lantern-*.raucb")))
+            return _install_from_repository(place / _REPOSITORY)
+        return _install_first_usable(sorted(place.glob("lantern-*.raucb")))
     finally:
         subprocess.run(["umount", place], check=False)
 
 
-def _by_channel(repository: Path) -> int:
+def _install_from_repository(repository: Path) -> int:
     """A signed repository with its rings: one stick for many boxes, of which those are renewed whose turn it is."""
     config = load_config()
     state = StateDir(config.state.dir)
@@ -60,12 +60,12 @@ def _by_channel(repository: Path) -> int:
             subprocess.run(["systemctl", "reboot"], check=True)
     except LanternError as error:
         software_record.note_outcome(state, _STICK, repository.name, error)
-        _tell(str(error))
+        _print_line(str(error))
         return 1 if isinstance(error, SoftwareNotInstalled) else 0
     return 0
 
 
-def _renew(found: Sequence[Path]) -> int:
+def _install_first_usable(found: Sequence[Path]) -> int:
     running, state, failed = software_bundle.read_installed_system(), StateDir(load_config().state.dir), 0
     for path in found:
         try:
@@ -74,7 +74,7 @@ def _renew(found: Sequence[Path]) -> int:
             software_service.install_file(state, software, _STICK, path.name)
         except LanternError as error:
             software_record.note_outcome(state, _STICK, path.name, error)
-            _tell(f"{error}; {running.version} goes on")
+            _print_line(f"{error}; {running.version} goes on")
             failed += isinstance(error, SoftwareNotInstalled)
         else:
             subprocess.run(["systemctl", "reboot"], check=True)
@@ -82,7 +82,7 @@ def _renew(found: Sequence[Path]) -> int:
     return 1 if failed else 0
 
 
-def _tell(sentence: str) -> None:
+def _print_line(sentence: str) -> None:
     print(f"lantern: {sentence}", flush=True)
 
 

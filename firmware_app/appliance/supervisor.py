@@ -52,7 +52,7 @@ class StopSignal(threading.Event):
         self._must_end, self._asked, self._ending = must_end, time.monotonic(), False
 
     def is_set(self) -> bool:
-        notify.alive()
+        notify.ping_watchdog()
         if time.monotonic() - self._asked > self._SLICE_S:
             self._asked = time.monotonic()
             self._ending = self._must_end()  # not `set`: the signal handler may call it at the same moment
@@ -68,7 +68,7 @@ class StopSignal(threading.Event):
         return self.is_set()
 
 
-def _stop_signal(must_end: Callable[[], bool] = lambda: False) -> StopSignal:
+def _install_stop_signal(must_end: Callable[[], bool] = lambda: False) -> StopSignal:
     stop = StopSignal(must_end)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
@@ -85,7 +85,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     database must be rebuilt.
     """
     programs.end_with_supervisor()
-    notify.say("starting")
+    notify.set_status("starting")
     state = StateDir(config.state.dir)
     mine = database_repair.list_needed_databases(state, name)
     if name != "uplink":  # the uplink's user may not make these folders, and does not need them
@@ -93,14 +93,14 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
         state.prepare()
     clock.start_clock(state, name)
     with run_status.hold_process_lock(state, name):
-        stop = _stop_signal(lambda: database_health.has_any_damage_note(mine))
+        stop = _install_stop_signal(lambda: database_health.has_any_damage_note(mine))
         run_status.withdraw_announcement(state, name)  # the record of a killed predecessor
         for database in () if programs.is_supervised() else mine:  # the supervisor has checked before the start
             if database_repair.may_rebuild(state, database):
                 database_repair.prepare_database(state, database)
         try:
             with rescue.stop_on_damage(state, mine):
-                (body or _body(name))(config, lambda facts: _tell_ready(state, name, facts), stop)
+                (body or _load_body(name))(config, lambda facts: _announce_ready(state, name, facts), stop)
         except LanternError as error:
             run_status.record_failure(state, name, error)
             raise
@@ -115,12 +115,12 @@ def _make_room(state: StateDir) -> None:
         log.warning("the disk is full: the reserved space was given up, so that the databases can be opened")
 
 
-def _tell_ready(state: StateDir, name: str, facts: run_status.Facts) -> None:
+def _announce_ready(state: StateDir, name: str, facts: run_status.Facts) -> None:
     run_status.announce_process(state, name, facts)
     notify.ready("at work")
 
 
-def _body(name: str) -> Body:
+def _load_body(name: str) -> Body:
     """The process's own code, imported only by the process that runs it."""
     with process.without_garbage_collection():
         if name == "gateway":
@@ -140,9 +140,9 @@ def _body(name: str) -> Body:
         return reader.run
 
 
-def become_viewer(config_path: Path | None) -> NoReturn:
+def exec_viewer(config_path: Path | None) -> NoReturn:
     """Run `lantern serve --only viewer`: exec the viewer, which keeps this process's pid and systemd unit."""
-    command = _command("viewer", config_path)
+    command = _build_command("viewer", config_path)
     os.execv(command[0], command)
 
 
@@ -151,15 +151,18 @@ def become_viewer(config_path: Path | None) -> NoReturn:
 
 def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], None]) -> int:
     """Run every process of the box until SIGTERM or SIGINT.  *tell* gets started, ready, ended and stopped events."""
-    stop = _stop_signal()
+    stop = _install_stop_signal()
     state = StateDir(config.state.dir)
     _make_room(state)
     state.prepare()
     clock.start_clock(state, "supervisor")
     with run_status.hold_process_lock(state, "supervisor"):
         care = database_repair.DatabaseRepair(state, stop)
-        care.at_start()
-        kept = [SupervisedProcess(name, _command(name, config_path)) for name in run_status.expected_processes(config)]
+        care.repair_all()
+        kept = [
+            SupervisedProcess(name, _build_command(name, config_path))
+            for name in run_status.list_expected_processes(config)
+        ]
         _give_head_start(kept)
         identity = ProvisioningRunner(state, config_path)
         try:
@@ -173,18 +176,22 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
                         log.error("the configuration cannot be read: %s", error.code)
                     _stop_all(kept)
                     kept = [
-                        SupervisedProcess(name, _command(name, config_path))
-                        for name in run_status.expected_processes(config)
+                        SupervisedProcess(name, _build_command(name, config_path))
+                        for name in run_status.list_expected_processes(config)
                     ]
                     _give_head_start(kept)
-                if due := care.due():
+                if due := care.list_due():
                     _stop_all(
-                        [one for one in kept if set(due) & set(database_repair.list_needed_databases(state, one.name))]
+                        [
+                            supervised_process
+                            for supervised_process in kept
+                            if set(due) & set(database_repair.list_needed_databases(state, supervised_process.name))
+                        ]
                     )
-                    care.mend(due)
-                for one in kept:
-                    if one.process is not None or care.may_run(one.name):
-                        _tend(one, state, tell)
+                    care.repair(due)
+                for supervised_process in kept:
+                    if supervised_process.process is not None or care.may_run(supervised_process.name):
+                        _check_process(supervised_process, state, tell)
                 if time.monotonic() >= ballast_due:  # also made again after a full disk had released it
                     with suppress(OSError):  # a failing disk must not end the supervisor: the viewer reports it
                         state.prepare_ballast(config.retention.ballast_mb)
@@ -193,32 +200,32 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
         finally:
             identity.stop()
             _stop_all(kept)
-            for one in kept:
-                run_status.clear_failure(state, one.name)
+            for supervised_process in kept:
+                run_status.clear_failure(state, supervised_process.name)
             database_repair.mark_clean(state.databases)
     tell({"event": "stopped"})
     return 0
 
 
-def _command(name: str, config_path: Path | None) -> list[str]:
+def _build_command(name: str, config_path: Path | None) -> list[str]:
     chosen = ["--config", str(config_path)] if config_path else []
     if name == "viewer":
         return [sys.executable, "-m", "web.server", *chosen]
     return [sys.executable, "-m", "firmware_app", "serve", "--only", name, *chosen]
 
 
-def _tend(one: SupervisedProcess, state: StateDir, tell: Callable[[Event], None]) -> None:
+def _check_process(one: SupervisedProcess, state: StateDir, tell: Callable[[Event], None]) -> None:
     """Handle one process: start it when it is due, report when it is ready, notice when it hangs or has ended."""
     if one.process is None:
         if time.monotonic() >= one.due:
             one.start()
         return
-    status = one.ended()
+    status = one.poll_exit()
     if status is not None:
         log.warning("%s ended with status %d; it is started again in %.1f s", one.name, status, one.delay)
         tell({"event": "ended", "process": one.name, "status": status})
         return
-    if one.hangs(time.monotonic()):
+    if one.is_hung(time.monotonic()):
         log.error("%s hangs: it gave no sign of life for %.0f s and is killed", one.name, one.patience_s)
         one.process.kill()
         return
@@ -236,17 +243,19 @@ def _tend(one: SupervisedProcess, state: StateDir, tell: Callable[[Event], None]
 
 def _give_head_start(kept: list[SupervisedProcess]) -> None:
     """Give gateway and reader the CPU until the port is open, because a modality waits for less time than people."""
-    kept[0].followers = tuple(one for one in kept if one.name not in _FIRST)
+    kept[0].followers = tuple(
+        supervised_process for supervised_process in kept if supervised_process.name not in _FIRST
+    )
     for other in kept[0].followers:
         other.due = time.monotonic() + _HEAD_START_S
 
 
 def _stop_all(kept: list[SupervisedProcess]) -> None:
     """SIGTERM to all, then SIGKILL to those that have not ended in time."""
-    for one in kept:
-        if one.process is not None:
-            one.process.terminate()
+    for supervised_process in kept:
+        if supervised_process.process is not None:
+            supervised_process.process.terminate()
     deadline = time.monotonic() + _STOP_S
-    for one in kept:
-        if not one.has_gone(deadline):
-            log.warning("%s did not stop in %.0f s and was killed", one.name, _STOP_S)
+    for supervised_process in kept:
+        if not supervised_process.wait_for_exit(deadline):
+            log.warning("%s did not stop in %.0f s and was killed", supervised_process.name, _STOP_S)

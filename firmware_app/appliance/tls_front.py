@@ -47,11 +47,11 @@ _LOOK_S: Final = 5.0
 # --- names --------------------------------------------------------------------------------------------------------
 
 
-def page_names(config: Config) -> PageNames:
+def collect_page_names(config: Config) -> PageNames:
     """The names and addresses by which browsers may ask for this box."""
     own = sockets.gethostname().lower()
     hosts = [
-        f"{network_name.mdns_host(config.box.id)}.local",
+        f"{network_name.make_mdns_host(config.box.id)}.local",
         own,
         f"{own.split('.')[0]}.local",
         "localhost",
@@ -88,23 +88,27 @@ def is_address(name: str) -> bool:
 # --- what a person compares ---------------------------------------------------------------------------------------
 
 
-def trust_address(config: Config, fingerprint: str) -> str:
+def make_trust_url(config: Config, fingerprint: str) -> str:
     """The text of the QR code: the address of the authority's certificate, and the fingerprint to compare."""
     host = next(
-        (str(one) for one in list_addresses() if one.version == 4), f"{network_name.mdns_host(config.box.id)}.local"
+        (str(address) for address in list_addresses() if address.version == 4),
+        f"{network_name.make_mdns_host(config.box.id)}.local",
     )
     return f"http://{host}/{AuthorityFiles(Path()).public.name}#sha256={fingerprint.replace(':', '')}"
 
 
-def page_card(config: Config, state: StateDir) -> str | None:
+def format_page_card(config: Config, state: StateDir) -> str | None:
     """For the console and the terminal: the addresses of the page, the fingerprint in words and as a QR code."""
-    fingerprint = certificate_authority.authority_fingerprint(state)
+    fingerprint = certificate_authority.read_authority_fingerprint(state)
     if fingerprint is None:
         return None
     drawn = io.StringIO()
-    target = trust_address(config, fingerprint)
+    target = make_trust_url(config, fingerprint)
     segno.make_qr(target, error="l").terminal(drawn, compact=True)
-    where = [network_name.page_address(config), *(f"https://{one}/" for one in list_addresses() if one.version == 4)]
+    where = [
+        network_name.make_page_address(config),
+        *(f"https://{address}/" for address in list_addresses() if address.version == 4),
+    ]
     return (
         f"Lantern: {'  '.join(where)}\nTo trust this page, a phone opens {target.partition('#')[0]}\n"
         f"and shows this fingerprint (SHA-256):\n{fingerprint}\n{drawn.getvalue()}"
@@ -153,8 +157,8 @@ def fill_template(
 def _write_certificate(config: Config) -> None:
     state = StateDir(config.state.dir)
     # The machine's own clock will do: authority.py leans on no date being right.
-    changed = certificate_authority.prepare_certificates(state, page_names(config), datetime.now(UTC))
-    if (shown := page_card(config, state)) and (changed or not ISSUE.exists()):
+    changed = certificate_authority.prepare_certificates(state, collect_page_names(config), datetime.now(UTC))
+    if (shown := format_page_card(config, state)) and (changed or not ISSUE.exists()):
         ISSUE.parent.mkdir(parents=True, exist_ok=True)
         ISSUE.write_text(shown, "utf-8")
     print("The certificate of the page was made." if changed else "The certificate of the page is as it should be.")

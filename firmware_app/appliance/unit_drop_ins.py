@@ -39,10 +39,15 @@ DropIns = Mapping[str, tuple[str, ...]]
 def make_drop_ins(config: Config, state: StateDir) -> DropIns:
     """The lines of each unit's drop-in; a unit that needs none is not there."""
     lines_of = {
-        "lantern-gateway.service": (*_low_port(config), *_addresses(config), *_searched(config), *_watched(config)),
-        "lantern-uplink.service": tuple(_credentials(config)),
-        "lantern-sender.service": tuple(_archives(config)),
-        "lantern-backup.service": tuple(_backups(config, state)),
+        "lantern-gateway.service": (
+            *_allow_low_port(config),
+            *_allow_addresses(config),
+            *_allow_searched_archives(config),
+            *_expose_watched_folder(config),
+        ),
+        "lantern-uplink.service": tuple(_load_credentials(config)),
+        "lantern-sender.service": tuple(_allow_archives(config)),
+        "lantern-backup.service": tuple(_allow_backup_folders(config, state)),
     }
     return {unit: lines for unit, lines in lines_of.items() if lines}
 
@@ -66,7 +71,7 @@ def write_drop_ins(units: Path, drop_ins: DropIns) -> bool:
     return changed
 
 
-def _credentials(config: Config) -> Iterator[str]:
+def _load_credentials(config: Config) -> Iterator[str]:
     """The line's private keys are root's; the uplink gets a copy of them in memory, and its unit alone."""
     for path in (config.uplink.identity, config.uplink.tls_key):
         if path is None:
@@ -79,7 +84,7 @@ def _credentials(config: Config) -> Iterator[str]:
             yield f"LoadCredential={path.name}:{path}"
 
 
-def _low_port(config: Config) -> Iterator[str]:
+def _allow_low_port(config: Config) -> Iterator[str]:
     """DICOM's own port is 104 (PS3.8 9.1.1), which the kernel keeps for those who have this capability."""
     if 0 < config.dicom.port < _UNPRIVILEGED_PORT:
         yield "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
@@ -87,24 +92,24 @@ def _low_port(config: Config) -> Iterator[str]:
         yield "PrivateUsers=no"  # where the capability would be worth nothing
 
 
-def _addresses(config: Config) -> Iterator[str]:
+def _allow_addresses(config: Config) -> Iterator[str]:
     if config.dicom.allowed_addresses:
         yield f"IPAddressAllow={' '.join(config.dicom.allowed_addresses)}"
 
 
-def _archives(config: Config) -> Iterator[str]:
+def _allow_archives(config: Config) -> Iterator[str]:
     """Archives and machines outside the private networks; one that has a name instead of an address may be anywhere."""
-    dialled = [one.host for one in config.pacs.archives.values()]
+    dialled = [archive.host for archive in config.pacs.archives.values()]
     dialled += [place.rpartition(":")[0] for place in config.dicom.commitment_to.values()]
-    yield from _beyond([*dialled, *filter(None, (config.worklist.hospital.host,))])
+    yield from _allow_public_hosts([*dialled, *filter(None, (config.worklist.hospital.host,))])
 
 
-def _searched(config: Config) -> Iterator[str]:
+def _allow_searched_archives(config: Config) -> Iterator[str]:
     """The archives that the gateway searches for earlier studies."""
-    yield from _beyond([one.host for one in config.pacs.searched.values()])
+    yield from _allow_public_hosts([archive.host for archive in config.pacs.searchable_archives.values()])
 
 
-def _beyond(dialled: list[str]) -> Iterator[str]:
+def _allow_public_hosts(dialled: list[str]) -> Iterator[str]:
     beyond = [host for host in dialled if not _is_private(host)]
     if beyond:
         yield f"IPAddressAllow={' '.join(dict.fromkeys(host if _is_address(host) else 'any' for host in beyond))}"
@@ -122,7 +127,7 @@ def _is_private(host: str) -> bool:
     return _is_address(host) and any(ip_address(host) in network for network in _PRIVATE)
 
 
-def _watched(config: Config) -> Iterator[str]:
+def _expose_watched_folder(config: Config) -> Iterator[str]:
     """A watched folder in somebody's home is hidden from the unit unless it is shown."""
     folder = config.folder.path
     if folder is not None and folder.is_relative_to("/home"):
@@ -130,7 +135,7 @@ def _watched(config: Config) -> Iterator[str]:
         yield f"BindReadOnlyPaths=-{folder}"
 
 
-def _backups(config: Config, state: StateDir) -> Iterator[str]:
+def _allow_backup_folders(config: Config, state: StateDir) -> Iterator[str]:
     if config.backup.dir is not None and not config.backup.dir.is_relative_to(state.root):
         yield f"ReadWritePaths=-{config.backup.dir}"
     if config.backup.locked is not None:  # the unit hides the images, which a locked backup holds
@@ -140,12 +145,12 @@ def _backups(config: Config, state: StateDir) -> Iterator[str]:
         yield f"InaccessiblePaths={' '.join(f'-{state.root / name}' for name in hidden)}"
         yield f"ReadOnlyPaths=-{state.images}"
         above = (config.backup.locked, *config.backup.locked.parents[:-1])
-        mounts = " ".join(f"{_escaped(str(one)[1:])}.mount" for one in above)
+        mounts = " ".join(f"{_escape_path(str(path)[1:])}.mount" for path in above)
         yield "[Unit]"  # what /etc/fstab has there is mounted again before each run: a server was off, a plug was out
         yield f"Wants={mounts}"
         yield f"After={mounts}"
 
 
-def _escaped(path: str) -> str:
+def _escape_path(path: str) -> str:
     """As systemd-escape(1) --path writes one."""
     return re.sub(r"^\.|[^A-Za-z0-9:_./]", lambda found: f"\\x{ord(found[0]):02x}", path).replace("/", "-")

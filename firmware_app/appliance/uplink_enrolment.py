@@ -68,11 +68,11 @@ def request_enrolment(state: StateDir, code: str, host: str, port: int) -> bool:
     if keys.tls_cert.exists():
         return False
     made = load_bundle(keys.box, BoxBundle)
-    request = _asked_before(state, made, code)
+    request = _find_pending_request(state, made, code)
     if request is None:
-        request, key = EnrolRequest.made(made, code)
-        write_atomically(_key(state), key, 0o600)  # first: a request without its key could never be answered
-        _note(state, ASKED, {"broker": f"{host}:{port}"})
+        request, key = EnrolRequest.create(made, code)
+        write_atomically(_key_path(state), key, 0o600)  # first: a request without its key could never be answered
+        _record_event(state, ASKED, {"broker": f"{host}:{port}"})
     write_atomically(state.enrol_call, EnrolCall(host, port, request).encode() + b"\n", 0o644)
     sync_directory(state.line_keys)
     return True
@@ -90,7 +90,7 @@ def take_answer(config: Config, places: IdentityPaths) -> str | None:
     try:
         box = _take_answer(config, places)
     except LanternError as error:
-        _note(state, REFUSED, {"code": error.code})
+        _record_event(state, REFUSED, {"code": error.code})
         raise
     finally:
         clear_away(state.enrol_answer)
@@ -105,18 +105,18 @@ def _take_answer(config: Config, places: IdentityPaths) -> str:
         raise RequestUnusable(detail=error.strerror or str(error)) from None
     answer = decode(data, EnrolAnswer)
     try:
-        call, key = load_bundle(state.enrol_call, EnrolCall), _key(state).read_bytes()
+        call, key = load_bundle(state.enrol_call, EnrolCall), _key_path(state).read_bytes()
     except (OSError, LanternError):
         raise ENROLMENT_UNAWAITED() from None
-    answer.prove(call.request.encode(), key)
+    answer.check_proof(call.request.encode(), key)
     known = box_identity.load_hospital(places.keys)
     box_identity.refuse_other_hospital(places.keys, answer.enrolment.box, answer.hospital)
     if known is None or known.serial <= answer.hospital.serial:
-        box_identity.take_hospital(places.keys, answer.hospital)
-    box = box_identity.take_enrolment(places.keys, answer.enrolment, state.enrol_answer)
+        box_identity.adopt_hospital(places.keys, answer.hospital)
+    box = box_identity.apply_enrolment(places.keys, answer.enrolment, state.enrol_answer)
     first_start.enable_uplink(config, places)
-    _note(state, TAKEN, {"hospital": answer.hospital.fingerprint})
-    for file in (_key(state), state.enrol_call):
+    _record_event(state, TAKEN, {"hospital": answer.hospital.fingerprint})
+    for file in (_key_path(state), state.enrol_call):
         file.unlink(missing_ok=True)
     sync_directory(state.line_keys)
     return box
@@ -125,34 +125,37 @@ def _take_answer(config: Config, places: IdentityPaths) -> str:
 def list_events(state: StateDir) -> list[EnrolmentEvent]:
     """What was asked and taken, the oldest first; anybody on the box may read it."""
     with suppress(OSError, ValueError, TypeError):
-        saved: list[dict[str, Any]] = json.loads(_events(state).read_text("utf-8"))
+        saved: list[dict[str, Any]] = json.loads(_events_path(state).read_text("utf-8"))
         return [EnrolmentEvent(**one) for one in saved]
     return []
 
 
-def _note(state: StateDir, action: str, details: dict[str, str]) -> None:
+def _record_event(state: StateDir, action: str, details: dict[str, str]) -> None:
     """Refusals of one kind count once in a row: a stranger on the way could fill the list."""
     former = list_events(state)
     if former and (former[-1].action, former[-1].details) == (action, details):
         return
     fresh = EnrolmentEvent(secrets.token_hex(8), action, details)
-    kept = [{"id": one.id, "action": one.action, "details": one.details} for one in (*former, fresh)][-_MOST_EVENTS:]
-    write_atomically(_events(state), json.dumps(kept).encode(), 0o644)
+    kept = [
+        {"id": enrolment_event.id, "action": enrolment_event.action, "details": enrolment_event.details}
+        for enrolment_event in (*former, fresh)
+    ][-_MOST_EVENTS:]
+    write_atomically(_events_path(state), json.dumps(kept).encode(), 0o644)
 
 
-def _asked_before(state: StateDir, made: BoxBundle, code: str) -> EnrolRequest | None:
+def _find_pending_request(state: StateDir, made: BoxBundle, code: str) -> EnrolRequest | None:
     """The request that stands, if it is of this box and this code."""
     with suppress(OSError, LanternError):
         request = load_bundle(state.enrol_call, EnrolCall).request
         key = derive_enrolment_key(code, request.nonce, made.box)
-        if request.box == made and hmac.compare_digest(key, _key(state).read_bytes()):
+        if request.box == made and hmac.compare_digest(key, _key_path(state).read_bytes()):
             return request
     return None
 
 
-def _key(state: StateDir) -> Path:
+def _key_path(state: StateDir) -> Path:
     return state.line_keys / "enrol.key"
 
 
-def _events(state: StateDir) -> Path:
+def _events_path(state: StateDir) -> Path:
     return state.line_keys / "enrolments.json"

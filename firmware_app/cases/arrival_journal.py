@@ -55,10 +55,10 @@ class ArrivalJournal:
             on_disk = any((self._root / "images").glob("*/*"))  # a rescue without a copy begins with an empty database
             self._references.establish(connection, may_draw=not (images or on_disk))
 
-    def subkey(self, purpose: str) -> bytes:
-        """A secret of this box for *purpose* (`References.subkey`)."""
+    def derive_subkey(self, purpose: str) -> bytes:
+        """A secret of this box for *purpose* (`References.derive_subkey`)."""
         self._references.load(self.database.connection)
-        return self._references.subkey(purpose)
+        return self._references.derive_subkey(purpose)
 
     def open_association(self, source: str) -> int:
         """Record the start of an association; its studies are complete when it is closed."""
@@ -107,9 +107,9 @@ class ArrivalJournal:
                 return held
             self._references.load(connection)
             kind = object_kind(header) if header else None
-            case = self._case_for(header, sha256, person, association, is_image=kind is None)
+            case = self._assign_case(header, sha256, person, association, is_image=kind is None)
             study_cases.record_person(connection, case, header, person)
-            instance = Instance(self._references.instance(header, sha256), case, file, header)
+            instance = Instance(self._references.derive_instance(header, sha256), case, file, header)
             insert(
                 connection,
                 "instances",
@@ -133,7 +133,7 @@ class ArrivalJournal:
 
         return self._together.write(write)
 
-    def _case_for(
+    def _assign_case(
         self, header: Header | None, sha256: str, person: Person, association: int | None, *, is_image: bool
     ) -> str:
         """The case that an object of *person* belongs to, opened if new; an image marks it as fresh.
@@ -169,7 +169,7 @@ class ArrivalJournal:
         """Record that the same object came again; the sender gets a success status."""
         with self.database.transaction() as connection:
             _record_arrival(connection, path, "duplicate", instance=held.reference, case_reference=held.case)
-            self._bound("duplicate")
+            self._limit_journal("duplicate")
 
     def record_refusal(
         self, path: str, error: LanternError, *, held: StoredInstance | None = None, kept_file: str | None = None
@@ -185,14 +185,14 @@ class ArrivalJournal:
                 details=json.dumps(error.details),
                 kept_file=kept_file,
             )
-            self._bound("refused")
+            self._limit_journal("refused")
 
-    def _bound(self, outcome: str) -> None:
+    def _limit_journal(self, outcome: str) -> None:
         """Bound the journal: a sender that repeats itself for ever must not fill the disk with lines."""
         if not self._keeps_every_line:
             quarantine.limit_journal(self.database.connection, outcome)
 
-    def reread(self, held: StoredInstance) -> None:
+    def requeue(self, held: StoredInstance) -> None:
         """The lost file of *held* has come back: discard the reading made without it, and queue it to be read again.
 
         The old reading is kept in `superseded`.  If the case has another reading, it keeps its priority until the new

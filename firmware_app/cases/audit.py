@@ -2,7 +2,8 @@
 
 Each entry's hash covers its own fields and the previous hash, so a changed, removed or inserted entry breaks the chain
 at an entry that `verify` names.  Someone with access to the disk could still write a whole new chain or cut off its
-end.  Therefore the `head` is sent to the hospital in the health summaries, and the chain can be checked against it.
+end.  Therefore the `read_head` is sent to the hospital in the health summaries, and the chain can be checked against
+it.
 
 The table is in clinical.db, so a change and its entry are one transaction: there is never one without the other.
 Entries name accounts, actions and case references, which identify nobody, and never a patient.
@@ -65,7 +66,7 @@ class AuditEntry:
     previous: str
     hash: str
 
-    def expected_hash(self) -> str:
+    def compute_hash(self) -> str:
         """The hash that these fields must have."""
         fields = [self.sequence, self.at, self.actor, self.action, self.case, dict(self.details), self.previous]
         return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -86,7 +87,7 @@ def append(
     connection: sqlite3.Connection, actor: str, action: str, case: str = "", details: Mapping[str, Detail] | None = None
 ) -> None:
     """Add an entry inside the caller's write transaction, which also fixes its order."""
-    last = _head(connection)
+    last = _read_head(connection)
     entry = AuditEntry(
         sequence=last.sequence + 1,
         at=clock.stamp_text(),
@@ -107,13 +108,13 @@ def append(
         case_reference=case,
         details=json.dumps(dict(entry.details)),
         previous=entry.previous,
-        hash=entry.expected_hash(),
+        hash=entry.compute_hash(),
     )
 
 
 def append_rescue(connection: sqlite3.Connection, actor: str, number: int) -> None:
     """Record rescue *number*: the entries after the newest one that is here are lost, as far as there were any."""
-    append(connection, actor, RESCUED, details={"number": number, "after": _head(connection).sequence})
+    append(connection, actor, RESCUED, details={"number": number, "after": _read_head(connection).sequence})
 
 
 class Audit:
@@ -127,9 +128,9 @@ class Audit:
         with self._database.transaction() as connection:
             append(connection, actor, action, case, details)
 
-    def head(self) -> AuditHead:
+    def read_head(self) -> AuditHead:
         """The newest entry; sequence 0 while there is none."""
-        return _head(self._database.connection)
+        return _read_head(self._database.connection)
 
     def latest(self, limit: int, before: int | None = None) -> list[AuditEntry]:
         """At most *limit* entries, newest first, below the sequence *before*."""
@@ -157,7 +158,7 @@ class Audit:
             if entry.sequence > last.sequence + 1:
                 gaps.append(f"{last.sequence + 1}-{entry.sequence - 1}")
                 fits = True
-            if not fits or entry.hash != entry.expected_hash():
+            if not fits or entry.hash != entry.compute_hash():
                 return False, Reason(BROKEN, {"sequence": last.sequence + 1})
             if entry.action == RESCUED:
                 admitted.update(str(entry.details.get("lost", "")).split())
@@ -181,7 +182,7 @@ class Audit:
         yield from self._database.connection.execute("SELECT * FROM audit ORDER BY sequence")
 
 
-def _head(connection: sqlite3.Connection) -> AuditHead:
+def _read_head(connection: sqlite3.Connection) -> AuditHead:
     row = connection.execute("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
     return AuditHead(row["sequence"], row["hash"]) if row else AuditHead(0, START)
 

@@ -58,10 +58,10 @@ def _find_shares(findings: Iterable[Finding], lesions: Sequence[Lesion]) -> dict
 
     Only of findings of the whole picture; one that is a lesion's own finding has the lesion's score.
     """
-    own = {one.finding for one in lesions}
+    own = {lesion.finding for lesion in lesions}
     shares = {}
     for finding in findings:
-        largest = max((one.chances.get(finding.code, 0.0) for one in lesions), default=0.0)
+        largest = max((lesion.chances.get(finding.code, 0.0) for lesion in lesions), default=0.0)
         if finding.code not in own and largest > 0.0:
             shares[finding.code] = finding.probability / largest
     return shares
@@ -76,9 +76,9 @@ def _share_findings(
     chances = {code: chance * shares.get(code, 1.0) for code, chance in lesion.chances.items()}
     seen = lesion.seen
     if seen is not None:
-        thresholds = {one.code: one.threshold for one in findings if one.code in shares}
+        thresholds = {finding.code: finding.threshold for finding in findings if finding.code in shares}
         votes = {
-            code: sum(mark.chance(code) * shares[code] >= threshold for mark in marks)
+            code: sum(mark.find_probability(code) * shares[code] >= threshold for mark in marks)
             for code, threshold in thresholds.items()
             if code in seen.votes
         }

@@ -123,7 +123,7 @@ class CaseDeletion:
         # Deleted rows are overwritten, so that nobody and no rescue finds them in a free page.
         clinical.database.connection.execute("PRAGMA secure_delete=ON").fetchone()
 
-    def candidates(self, limits: AgeLimits) -> tuple[list[FinishedCase], KeptCases]:
+    def list_candidates(self, limits: AgeLimits) -> tuple[list[FinishedCase], KeptCases]:
         """The cases that may be deleted, the oldest first, and how many are kept for which reason."""
         finished: list[FinishedCase] = []
         kept = dict.fromkeys(KeptCases.__slots__, 0)
@@ -146,7 +146,7 @@ class CaseDeletion:
             if not is_same or row["unread"] or row["unsent"] or row["unsigned"]:
                 return False
             _list_files(connection, one.case)
-            _take_rows(connection, one.case, row["revision"])
+            _delete_rows(connection, one.case, row["revision"])
             audit.append(connection, ACTOR, DELETED, one.case, {"images": one.images, "bytes": one.bytes})
         self._remove(one.case)
         return True
@@ -182,7 +182,7 @@ def _list_files(connection: sqlite3.Connection, case: str) -> None:
     )
 
 
-def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None:
+def _delete_rows(connection: sqlite3.Connection, case: str, revision: int) -> None:
     """Delete *case*, and by foreign keys every row that belongs to it; totals that include it are kept."""
     connection.execute(
         "INSERT INTO forgotten (outcome, code, count, latest) SELECT outcome, COALESCE(code, ''), COUNT(*), MAX(at)"

@@ -84,19 +84,19 @@ class ReadingProgress:
 class CaseLists(Verdicts):
     """The lists of one clinical database, and the verdicts on their cases."""
 
-    def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[CaseListRow]:
+    def list_rows(self, tab: Tab, limit: int, offset: int = 0) -> list[CaseListRow]:
         """At most *limit* cases of *tab* in its order."""
         rows = self._connection.execute(
             f"{_SELECT} WHERE {_TABS[tab]} ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?", (limit, offset)
         ).fetchall()
         return [self._row(row) for row in rows]
 
-    def row(self, case: str) -> CaseListRow | None:
+    def find_row(self, case: str) -> CaseListRow | None:
         """The row of one case; None where the box has none."""
         row = self._connection.execute(f"{_SELECT} WHERE c.reference = ?", (case,)).fetchone()
         return self._row(row) if row is not None else None
 
-    def order(self, tab: Tab) -> list[str]:
+    def list_references(self, tab: Tab) -> list[str]:
         """Every case of *tab* in its order."""
         rows = self._connection.execute(
             "SELECT c.reference FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
@@ -104,7 +104,7 @@ class CaseLists(Verdicts):
         )
         return [row[0] for row in rows]
 
-    def first(self) -> frozenset[str]:
+    def list_urgent(self) -> frozenset[str]:
         """The open cases that a doctor should look at before all others: the urgent ones, and those to be read first,
         of which nobody may be told whether they are."""
         rows = self._connection.execute(
@@ -119,14 +119,14 @@ class CaseLists(Verdicts):
         ).fetchone()
         return int(row[0])
 
-    def next_after(self, case: str, actor: str) -> str | None:
+    def find_next(self, case: str, actor: str) -> str | None:
         """The next case for *actor* to look at: the first open case other than *case* that waits for this doctor."""
         if not self._two_readers:
-            return next((row.case for row in self.rows("open", 2) if row.case != case), None)
-        others = (row for row in self.rows("open", _LOOKED_AHEAD) if row.case != case)
-        return next((row.case for row in others if row.readers is None or row.readers.wants(actor)), None)
+            return next((row.case for row in self.list_rows("open", 2) if row.case != case), None)
+        others = (row for row in self.list_rows("open", _LOOKED_AHEAD) if row.case != case)
+        return next((row.case for row in others if row.readers is None or row.readers.needs(actor)), None)
 
-    def progress(self) -> ReadingProgress:
+    def measure_progress(self) -> ReadingProgress:
         """The progress of reading."""
         row = self._connection.execute(
             "SELECT COUNT(*) AS waiting, MIN(received_at) AS oldest, (SELECT MAX(read_at) FROM instances) AS last_read"
@@ -134,7 +134,7 @@ class CaseLists(Verdicts):
         ).fetchone()
         return parse_row(ReadingProgress, row)
 
-    def mark(self) -> tuple[object, ...]:
+    def compute_mark(self) -> tuple[object, ...]:
         """A value that changes whenever a list may have changed (but not after a view or a log-in)."""
         row = self._connection.execute(
             "SELECT (SELECT MAX(sequence) FROM arrivals), (SELECT COUNT(*) FROM instances WHERE state = 'waiting'),"
@@ -154,7 +154,7 @@ class CaseLists(Verdicts):
         readings = [parse_json(Reading, body) for (body,) in bodies]
         reasons = (reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE)
         findings = () if hidden else sort_findings(select_strongest(readings))
-        verdicts = self.verdicts(case)
+        verdicts = self.list_verdicts(case)
         return parse_row(
             CaseListRow,
             row,
@@ -165,5 +165,5 @@ class CaseLists(Verdicts):
             incomplete=usb_import.explain_incompleteness(self._connection, case),
             verdicts=verdicts,
             done=parse_row(CaseCompletion, row) if row["done"] else None,
-            readers=self._readers(findings, verdicts),
+            readers=self._compare_readers(findings, verdicts),
         )

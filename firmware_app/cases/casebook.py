@@ -55,7 +55,7 @@ class Casebook:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def counts(self) -> QueueCounts:
+    def count_queue(self) -> QueueCounts:
         row = self.database.connection.execute(
             "SELECT (SELECT COUNT(*) FROM cases), (SELECT COUNT(*) FROM instances),"
             " (SELECT COUNT(*) FROM instances WHERE state = 'waiting')"
@@ -63,7 +63,7 @@ class Casebook:
         cases, instances, waiting = row
         return QueueCounts(cases, instances, waiting, quarantine.count_refused(self.database.connection))
 
-    def senders(self) -> dict[str, tuple[int, clock.Stamp]]:
+    def count_by_sender(self) -> dict[str, tuple[int, clock.Stamp]]:
         """What has sent images on the newest associations: its source -> how many, and when the last one came."""
         rows = self.database.connection.execute(
             "SELECT a.source, COUNT(*), i.received_at, MAX(i.sequence)"  # of MAX's row (SQLite, "bare columns")
@@ -73,7 +73,7 @@ class Casebook:
         ).fetchall()
         return {row[0]: (row[1], clock.parse_stamp(row[2])) for row in rows}
 
-    def newest(self) -> clock.Stamp | None:
+    def find_newest_time(self) -> clock.Stamp | None:
         """The time of the newest row, by order of arrival; None before the first."""
         rows = self.database.connection.execute(
             "SELECT at FROM (SELECT at FROM arrivals ORDER BY sequence DESC LIMIT 1)"
@@ -86,7 +86,7 @@ class Casebook:
                 stamps.append(clock.parse_stamp(text))
         return max(stamps, key=lambda one: one.at, default=None)
 
-    def case(self, reference: str, revision: int | None = None) -> Case:
+    def load_case(self, reference: str, revision: int | None = None) -> Case:
         """The case with this reference, or what an earlier *revision* of it said.
 
         Raises `CaseUnknown` and `REVISION_UNKNOWN`.
@@ -94,7 +94,7 @@ class Casebook:
         row = self.database.connection.execute("SELECT * FROM cases WHERE reference = ?", (reference,)).fetchone()
         if row is None:
             raise CaseUnknown(case=reference[:40])
-        case = self._assemble(row)
+        case = self._build_case(row)
         if revision is None or revision == case.revision:
             return case
         said = follow_up.load_conclusion(self.database.connection, reference, revision)
@@ -109,7 +109,7 @@ class Casebook:
             follow_up=said.follow_up,
         )
 
-    def cases(self) -> Iterator[Case]:
+    def load_cases(self) -> Iterator[Case]:
         """Every case that has an image, most urgent first, then newest first."""
         rows = self.database.connection.execute(
             f"SELECT * FROM cases c WHERE NOT {WITHOUT_IMAGE}"
@@ -117,24 +117,24 @@ class Casebook:
             " WHEN 'cannot-judge' THEN 2 WHEN 'routine' THEN 3 ELSE 4 END, rowid DESC"
         ).fetchall()
         for row in rows:
-            yield self._assemble(row)
+            yield self._build_case(row)
 
-    def references(self) -> tuple[str, ...]:
+    def list_references(self) -> tuple[str, ...]:
         """The references of all cases, in the order in which the first image of each arrived."""
         return tuple(row[0] for row in self.database.connection.execute("SELECT reference FROM cases ORDER BY rowid"))
 
-    def examinations(self, reference: str) -> tuple[str, ...]:
+    def list_examinations(self, reference: str) -> tuple[str, ...]:
         """The descriptions of a case's study and series, each once, in order of arrival."""
         headers = self._headers(reference)
         named = [*(header.study_description for header in headers), *(header.series_description for header in headers)]
         return tuple(dict.fromkeys(name for name in named if name))
 
-    def examined(self, reference: str) -> tuple[tuple[str, str], ...]:
+    def list_study_times(self, reference: str) -> tuple[tuple[str, str], ...]:
         """The study dates and times (PS3.5 6.2: DA, TM) in the images of a case, each once, in order of arrival."""
         times = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
-        return tuple(dict.fromkeys(one for one in times if one[0]))
+        return tuple(dict.fromkeys(time for time in times if time[0]))
 
-    def images(self, reference: str) -> tuple[Instance, ...]:
+    def list_images(self, reference: str) -> tuple[Instance, ...]:
         """The images of a case in order of arrival, without the objects that are none."""
         rows = self.database.connection.execute(
             "SELECT reference, file, header FROM instances WHERE case_reference = ? AND kind IS NULL ORDER BY sequence",
@@ -150,7 +150,7 @@ class Casebook:
             for row in rows
         )
 
-    def others(self, reference: str) -> dict[str, str]:
+    def list_other_objects(self, reference: str) -> dict[str, str]:
         """The objects of a case that are not images: instance -> kind (`other_objects.KINDS`), in order of arrival."""
         rows = self.database.connection.execute(
             "SELECT reference, kind FROM instances WHERE case_reference = ? AND kind IS NOT NULL ORDER BY sequence",
@@ -167,19 +167,19 @@ class Casebook:
         )
         return [parse_json(Header, row["header"]) for row in rows]
 
-    def knows(self, instance: str) -> bool:
+    def has_instance(self, instance: str) -> bool:
         """Whether the box has an instance with this reference."""
         row = self.database.connection.execute("SELECT 1 FROM instances WHERE reference = ?", (instance,)).fetchone()
         return row is not None
 
-    def case_of(self, instance: str) -> str:
+    def find_case_of(self, instance: str) -> str:
         """The case of the instance with this reference; "" where the box has none."""
         row = self.database.connection.execute(
             "SELECT case_reference FROM instances WHERE reference = ?", (instance,)
         ).fetchone()
         return str(row[0] or "") if row else ""
 
-    def unassigned_files(self) -> Case | None:
+    def find_unassigned_files(self) -> Case | None:
         """The arrivals without a case (refused by the gateway), as a case without a reference; None without any."""
         files = self._files(None)
         if not files:
@@ -196,17 +196,17 @@ class Casebook:
             lesions=(),
         )
 
-    def background(self, case: Case) -> tuple[str, ...]:
+    def list_background(self, case: Case) -> tuple[str, ...]:
         """The codes of the facts that are known of the patient's background."""
         return follow_up.list_known_facts(self.database.connection, case)
 
-    def _assemble(self, row: sqlite3.Row) -> Case:
-        """The case of a row of `cases`.  Advice is of a finished revision: while images come, there is none."""
+    def _build_case(self, row: sqlite3.Row) -> Case:
+        """The case of a row of `load_cases`.  Advice is of a finished revision: while images come, there is none."""
         reference, priority = row["reference"], row["priority"]
         said = None if row["fresh"] else follow_up.load_conclusion(self.database.connection, reference, row["revision"])
         incomplete = usb_import.explain_incompleteness(self.database.connection, reference)
         shared = study_cases.explain_shared_study(self.database.connection, reference)
-        warnings = tuple(one for one in (incomplete, shared) if one is not None)
+        warnings = tuple(reason for reason in (incomplete, shared) if reason is not None)
         readings = tuple(
             _add_warnings(parse_json(Reading, row[0]), warnings)
             for row in self.database.connection.execute(
@@ -237,7 +237,7 @@ class Casebook:
             " WHERE a.case_reference IS ? ORDER BY a.sequence",
             (case,),
         )
-        return tuple(_file_record(row) for row in rows)
+        return tuple(_parse_file_record(row) for row in rows)
 
 
 def _add_warnings(reading: Reading, warnings: tuple[Reason, ...]) -> Reading:
@@ -247,7 +247,7 @@ def _add_warnings(reading: Reading, warnings: tuple[Reason, ...]) -> Reading:
     return replace(reading, quality=replace(reading.quality, hints=(*warnings, *reading.quality.hints)))
 
 
-def _file_record(row: sqlite3.Row) -> FileRecord:
+def _parse_file_record(row: sqlite3.Row) -> FileRecord:
     path, instance = row["path"], row["instance"]
     if row["outcome"] == "refused":
         return FileRecord(path, None, FileStatus.REFUSED, Reason(row["code"] or "", json.loads(row["details"] or "{}")))
@@ -256,7 +256,7 @@ def _file_record(row: sqlite3.Row) -> FileRecord:
     if row["kind"] is not None:  # not an image: it is only kept
         return FileRecord(path, instance, FileStatus.READ, Reason(OBJECT_KINDS.get(row["kind"], OBJECT_KINDS["other"])))
     if row["body"] is None:
-        return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.of(NotReadYet()))
+        return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.from_error(NotReadYet()))
     reading = parse_json(Reading, row["body"])
     status = FileStatus.READ if reading.status is ReadingStatus.READ else FileStatus.CANNOT_JUDGE
     return FileRecord(path, instance, status, reading.reason)

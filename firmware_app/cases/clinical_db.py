@@ -58,8 +58,8 @@ class ClinicalDatabase(ArrivalJournal, ReadingQueue):
         """Raise unless this version can use the file; also tells the clock the time of its newest row."""
         self.database.require(SCHEMA_VERSION)
         with suppress(sqlite3.DatabaseError):  # the damage has been noted; it must not stop the clock
-            if (newest := self.newest()) is not None:
-                clock.current_clock().newest_was(newest.at.timestamp())
+            if (newest := self.find_newest_time()) is not None:
+                clock.current_clock().record_newest(newest.at.timestamp())
 
 
 def count_lost_files(clinical: ClinicalDatabase, state: StateDir) -> int:
@@ -86,13 +86,13 @@ CLOCK_CHANGED = "clock.changed"
 
 
 class ClockChanges:
-    """Records time changes; one process of the box calls `look` from time to time."""
+    """Records time changes; one process of the box calls `check` from time to time."""
 
     def __init__(self, clinical: ClinicalDatabase) -> None:
         self._audit = Audit(clinical.database)
         self._known = _read_clock()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Write an entry if the time or its source has changed."""
         (source, began), (before, began_before) = _read_clock(), self._known
         if source is not before or abs(began - began_before) > SLACK_S:
@@ -109,5 +109,5 @@ class ClockChanges:
 
 def _read_clock() -> tuple[TimeSource, float]:
     """The time source, and the time at which this boot began by it."""
-    standing = clock.current_clock().standing()
+    standing = clock.current_clock().status()
     return standing.source, standing.stamp.at.timestamp() - clock.uptime_seconds()

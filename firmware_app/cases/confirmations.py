@@ -103,7 +103,7 @@ class Confirmations:
 
     # --- the case's page -----------------------------------------------------------------------------------------
 
-    def hidden(self, case: str) -> tuple[str, ...]:
+    def list_withheld(self, case: str) -> tuple[str, ...]:
         """The findings of *case* that a doctor is asked to read before the result is shown; empty once it was shown.
 
         While it is not empty, a page shows neither scores nor priority of the case, asks for a reading of each of
@@ -114,7 +114,7 @@ class Confirmations:
         )
         return tuple(row[0] for row in rows)
 
-    def show(self, case: str, actor: str) -> None:
+    def record_shown(self, case: str, actor: str) -> None:
         """Note that a person is about to see the result of *case*; call it before the result goes out to them."""
         if self._database.connection.execute("SELECT 1 FROM shown WHERE case_reference = ?", (case,)).fetchone():
             return
@@ -126,25 +126,27 @@ class Confirmations:
                 {"case": case, "actor": actor, "at": clock.stamp_text()},
             )
 
-    def of_case(self, case: str) -> tuple[Confirmation, ...]:
+    def list_for_case(self, case: str) -> tuple[Confirmation, ...]:
         """Every word on *case*, in the order in which they were given."""
         rows = self._database.connection.execute(
             "SELECT * FROM confirmations WHERE case_reference = ? ORDER BY sequence", (case,)
         )
         return tuple(parse_row(Confirmation, row) for row in rows)
 
-    def truth(self, case: str, finding: str) -> Confirmation | None:
+    def find_truth(self, case: str, finding: str) -> Confirmation | None:
         """The word that counts; ``None`` where nobody has said, or the last word of each source is "unsure"."""
-        return select_decisive([one for one in self.of_case(case) if one.finding == finding])
+        return select_decisive(
+            [confirmation for confirmation in self.list_for_case(case) if confirmation.finding == finding]
+        )
 
-    def scored(self, case: str) -> tuple[str, ...]:
+    def list_scored(self, case: str) -> tuple[str, ...]:
         """The findings of *case* for which a pack gave a score: those that can be confirmed."""
         rows = self._database.connection.execute(
             "SELECT DISTINCT finding FROM scored WHERE case_reference = ? ORDER BY finding", (case,)
         )
         return tuple(row[0] for row in rows)
 
-    def asked(self, case: str) -> dict[str, ConfirmationReason]:
+    def find_requests(self, case: str) -> dict[str, ConfirmationReason]:
         """Why the truth of each finding of *case* is asked for; findings that are not asked for are left out."""
         rows = self._database.connection.execute(
             "SELECT finding, asked FROM scored WHERE case_reference = ? AND asked IS NOT NULL ORDER BY sequence",
@@ -162,13 +164,13 @@ class Confirmations:
         `ResultShown` for a reading before the result is shown where that is not asked for, or is too late.
         """
         with self._database.transaction() as connection:
-            before = self.counts(connection, {(case, finding)})
+            before = self.count_confirmed(connection, {(case, finding)})
             if not before:
                 raise ConfirmationUnknown(finding=finding)
-            if source is Source.OWN_BEFORE and finding not in self.hidden(case):
+            if source is Source.OWN_BEFORE and finding not in self.list_withheld(case):
                 raise ResultShown
             self.write(connection, case, finding, truth=truth, source=source, actor=actor, complete=complete)
-            return self.test(connection, before)
+            return self.suspend_unfit(connection, before)
 
     def write(
         self,
@@ -181,41 +183,44 @@ class Confirmations:
         *,
         complete: bool = False,
     ) -> None:
-        """Store one word inside the caller's transaction, who asks `counts` before it and `test` after it."""
+        """Store one word inside the caller's transaction, who asks `count_confirmed` before it and `suspend_unfit`
+        after it."""
         said = {"finding": finding, "truth": truth.value, "source": source.value}
         row = {"case_reference": case, **said, "complete": complete, "actor": actor, "at": clock.stamp_text()}
         insert(connection, "confirmations", **row)
         audit.append(connection, actor, "finding.confirmed", case, said)
 
-    def counts(self, connection: sqlite3.Connection, words: Iterable[tuple[str, str]]) -> ConfirmedCounts:
+    def count_confirmed(self, connection: sqlite3.Connection, words: Iterable[tuple[str, str]]) -> ConfirmedCounts:
         """Where packs gave scores for these (case, finding), and how many films are confirmed there."""
         found = {(place, finding) for case, finding in words for place in _find_sites(connection, case, finding)}
-        return {(place, finding): self._confirmed(connection, place, finding) for place, finding in sorted(found)}
+        return {(place, finding): self._count_confirmed(connection, place, finding) for place, finding in sorted(found)}
 
-    def test(self, connection: sqlite3.Connection, before: ConfirmedCounts) -> tuple[ModelSite, ...]:
+    def suspend_unfit(self, connection: sqlite3.Connection, before: ConfirmedCounts) -> tuple[ModelSite, ...]:
         """Suspend each pack that is unfit now, inside the caller's transaction; returns where.
 
-        *before*: `counts` from before the words that are to be tested.
+        *before*: `count_confirmed` from before the words that are to be tested.
         """
         gone = []
         for (place, finding), count in before.items():
             after = suspensions.find_test_start(connection, place)
             if after is not None:
-                films = self.films(place, finding, after=after).films
+                films = self.load_images(place, finding, after=after).films
                 if suspensions.suspend_if_unfit(connection, place, finding, films, count):
                     gone.append(place)
         return tuple(gone)
 
-    def _confirmed(self, connection: sqlite3.Connection, place: ModelSite, finding: str) -> int:
+    def _count_confirmed(self, connection: sqlite3.Connection, place: ModelSite, finding: str) -> int:
         """How many films are confirmed of those that are tested now."""
         after = suspensions.find_test_start(connection, place)
         return (
-            0 if after is None else sum(one.truth is not None for one in self.films(place, finding, after=after).films)
+            0
+            if after is None
+            else sum(film.truth is not None for film in self.load_images(place, finding, after=after).films)
         )
 
     # --- the figures ---------------------------------------------------------------------------------------------
 
-    def places(self) -> tuple[tuple[ModelSite, str], ...]:
+    def list_sites(self) -> tuple[tuple[ModelSite, str], ...]:
         """Every (pack, version, machine) with the findings it gave scores for, the latest used first."""
         rows = self._database.connection.execute(
             "SELECT pack, version, machine, finding FROM scored GROUP BY pack, version, machine, finding"
@@ -223,7 +228,7 @@ class Confirmations:
         )
         return tuple((parse_row(ModelSite, row), row["finding"]) for row in rows)
 
-    def films(self, place: ModelSite, finding: str, *, after: int = 0) -> SiteImages:
+    def load_images(self, place: ModelSite, finding: str, *, after: int = 0) -> SiteImages:
         """The newest `NEWEST` films of *place* for *finding*, of those after the row *after*, with their truths."""
         connection = self._database.connection
         newest = "SELECT * FROM scored WHERE pack = ? AND version = ? AND machine = ? AND finding = ? AND sequence > ?"
@@ -253,7 +258,7 @@ class Confirmations:
             films.append(ScoredImage(row["score"], asked, truth, word is not None and word.source.by_eye, way))
         return SiteImages(tuple(films), aside, sources)
 
-    def wanted(self, limit: int = 50) -> tuple[ConfirmationRequest, ...]:
+    def list_pending(self, limit: int = 50) -> tuple[ConfirmationRequest, ...]:
         """Findings that are asked for, of cases that are still here, and have no truth yet; the newest first."""
         rows = self._database.connection.execute(
             "SELECT s.case_reference, s.finding, s.asked FROM scored s WHERE s.asked IS NOT NULL"
@@ -267,8 +272,8 @@ class Confirmations:
 
 def select_decisive(words: Iterable[Confirmation]) -> Confirmation | None:
     """The last word of the highest source that is not unsure."""
-    last = {one.source: one for one in words}
-    sure = [one for one in last.values() if one.truth is not Truth.UNSURE]
+    last = {word.source: word for word in words}
+    sure = [confirmation for confirmation in last.values() if confirmation.truth is not Truth.UNSURE]
     return min(sure, key=lambda one: RANK[one.source], default=None)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from firmware_app.cases import audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.errors import EARLIER_NO_NUMBER, CaseUnknown, EarlierUnknown
+from firmware_app.cases.errors import EARLIER_NO_NUMBER, CaseUnknown, EarlierStudyUnknown
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.registrations import Registrations
 from firmware_app.core import clock
@@ -50,7 +50,7 @@ class PatientKey:
     birth_date: str
     sex: str = ""
 
-    def or_issuer(self, assumed: str) -> PatientKey:
+    def with_issuer(self, assumed: str) -> PatientKey:
         """The same with *assumed* as the issuer where none is known."""
         return PatientKey(self.issuer or assumed, self.number, self.birth_date, self.sex)
 
@@ -130,7 +130,7 @@ class EarlierStudies:
 
     # --- what people do --------------------------------------------------------------------------------------------
 
-    def ask(self, case: str, actor: str) -> None:
+    def request_search(self, case: str, actor: str) -> None:
         """Have the archives searched for *case*; raises `CaseUnknown`."""
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM cases WHERE reference = ?", (case,)).fetchone() is None:
@@ -150,29 +150,29 @@ class EarlierStudies:
                 (case, sequence),
             ).fetchone()
             if changed is None:
-                raise EarlierUnknown
+                raise EarlierStudyUnknown
             audit.append(connection, actor, CONFIRMED, case, {"doubts": changed[0]})
 
-    def search(self, case: str) -> Search | None:
+    def find_search(self, case: str) -> Search | None:
         row = self._database.connection.execute(
             "SELECT * FROM earlier_searches WHERE case_reference = ?", (case,)
         ).fetchone()
         return parse_row(Search, row) if row is not None else None
 
-    def of_case(self, case: str) -> list[EarlierStudy]:
+    def list_for_case(self, case: str) -> list[EarlierStudy]:
         """What was found for *case*, the newest study first."""
         return self._rows("case_reference = ? ORDER BY study_date DESC, sequence", case)
 
     # --- what the gateway does -------------------------------------------------------------------------------------
 
-    def asked(self) -> list[str]:
+    def list_requested(self) -> list[str]:
         """The cases for which the archives are still to be searched."""
         rows = self._database.connection.execute(
             "SELECT case_reference FROM earlier_searches WHERE asked = 1 ORDER BY rowid"
         )
         return [row[0] for row in rows]
 
-    def answered(self, case: str, reason: Reason | None) -> None:
+    def record_search(self, case: str, reason: Reason | None) -> None:
         """The search for *case* is over; *reason*: why an archive could not be searched."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -180,7 +180,7 @@ class EarlierStudies:
                 (dump_reason(reason), case),
             )
 
-    def found(self, case: str, archive: str, studies: Iterable[StudyDescription]) -> None:
+    def record_found(self, case: str, archive: str, studies: Iterable[StudyDescription]) -> None:
         """Keep what *archive* has for *case*, unless it was deleted; what is not doubtful is wanted at once."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -199,11 +199,11 @@ class EarlierStudies:
                     {**values, "case": case},
                 )
 
-    def wanted(self) -> list[EarlierStudy]:
+    def list_wanted(self) -> list[EarlierStudy]:
         """What is to be fetched, in the order in which it was found."""
         return self._rows("state = 'wanted' ORDER BY sequence")
 
-    def fetched(self, study: EarlierStudy, kept: int, reason: Reason | None) -> None:
+    def record_fetch(self, study: EarlierStudy, kept: int, reason: Reason | None) -> None:
         """The study was fetched, *kept* images of it by now, or for *reason* not whole."""
         state = FetchState.FETCHED if reason is None else FetchState.FAILED
         with self._database.transaction() as connection:
@@ -213,11 +213,11 @@ class EarlierStudies:
             )
             audit.append(connection, ACTOR, FETCHED, study.case, {"images": kept, "archive": study.archive})
 
-    def holds(self, study_uid: str) -> bool:
+    def has_study(self, study_uid: str) -> bool:
         """Whether the box has images of this study."""
-        return self.kept(study_uid) > 0
+        return self.count_objects(study_uid) > 0
 
-    def kept(self, study_uid: str) -> int:
+    def count_objects(self, study_uid: str) -> int:
         """How many objects of this study the box has."""
         row = self._database.connection.execute(
             "SELECT COUNT(*) FROM cases c JOIN instances i ON i.case_reference = c.reference"
@@ -264,14 +264,14 @@ def find_search_subject(clinical: ClinicalDatabase, state: StateDir, case: str) 
     Of a registered patient, number and birth date are those of the registration.  The issuer is the images', unless a
     person has entered the number.
     """
-    clinical.case(case)
-    known, images = Patients(clinical, state).known(case), clinical.images(case)
+    clinical.load_case(case)
+    known, images = Patients(clinical, state).load_displayed(case), clinical.list_images(case)
     if not known.patient.patient_id:
         raise EARLIER_NO_NUMBER()
     headers = [image.header for image in images if image.header]
     born = next((born for header in headers if (born := patient_data.parse_birth_date(header.birth_date))), "")
     if known.registration:
-        born = Registrations(clinical.database).entry(known.registration).registered.birth_date or born
+        born = Registrations(clinical.database).require_entry(known.registration).registered.birth_date or born
     issuer = ""
     if "patient_id" not in known.entered:
         issuer = _find_issuer(state, [image.reference for image in images], known.patient.patient_id)

@@ -89,7 +89,7 @@ EARLIER_NO_NUMBER = Refusal(
 )
 
 
-class EarlierUnknown(EarlierError):
+class EarlierStudyUnknown(EarlierError):
     code = "earlier.unknown"
     sentence = N_("There is no such study in the list. `lantern case earlier CASE` shows all, each with its number.")
 
@@ -213,33 +213,33 @@ class NotReadYet(CannotJudge):
     sentence = N_("This image is stored safely but has not been read yet; no result does not mean normal.")
 
 
-class MachineError(LanternError):
+class DeviceError(LanternError):
     """A machine that was not entered, or whose line does not work; images are not touched by it."""
 
 
 MACHINE_TITLE_UNUSABLE = Refusal(
-    MachineError, "modality.title", N_("An AE title has 1 to 16 letters, digits or plain signs, without backslash.")
+    DeviceError, "modality.title", N_("An AE title has 1 to 16 letters, digits or plain signs, without backslash.")
 )
 
 
 MACHINE_HOST_UNUSABLE = Refusal(
-    MachineError,
+    DeviceError,
     "modality.host",
     N_("The address is no IP address and no host name. Look at the machine's network settings."),
 )
 
 
 MACHINE_PORT_UNUSABLE = Refusal(
-    MachineError, "modality.port", N_("A port is a number from 1 to 65535; for DICOM mostly 104 or 11112.")
+    DeviceError, "modality.port", N_("A port is a number from 1 to 65535; for DICOM mostly 104 or 11112.")
 )
 
 
 MACHINES_TOO_MANY = Refusal(
-    MachineError, "modality.too_many", N_("There are {most} machines already. Remove one that is no longer used.")
+    DeviceError, "modality.too_many", N_("There are {most} machines already. Remove one that is no longer used.")
 )
 
 
-class MachineUnknown(MachineError):
+class DeviceUnknown(DeviceError):
     code = "modality.unknown"
     sentence = N_("This machine is no longer on the list.")
 
@@ -329,7 +329,7 @@ AGE_MISSING = Refusal(
 EXAMINATION_UNKNOWN = Refusal(RegistrationError, "registration.examination", N_("Choose an examination: {known}."))
 
 
-class NumberOfAnother(RegistrationError):
+class PatientIdTaken(RegistrationError):
     code = "registration.other_person"
     sentence = N_(
         "This number was registered before with another name, birth date or sex. Look whether the number belongs to "

@@ -54,16 +54,16 @@ class Exports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def images(self, case: str) -> tuple[ExportImage, ...]:
+    def list_images(self, case: str) -> tuple[ExportImage, ...]:
         """The images of *case* in order of arrival; raises `CaseUnknown`."""
-        Casebook(self._database).case(case)
+        Casebook(self._database).load_case(case)
         rows = self._database.connection.execute(
             "SELECT reference, file, header IS NOT NULL FROM instances WHERE case_reference = ? ORDER BY sequence",
             (case,),
         )
         return tuple(ExportImage(row[0], row[1], bool(row[2])) for row in rows)
 
-    def sent_observations(self, case: str) -> set[str]:
+    def list_sent_observations(self, case: str) -> set[str]:
         """Every FHIR Observation that a message of *case* ever had."""
         rows = self._database.connection.execute("SELECT uid FROM told_observations WHERE case_reference = ?", (case,))
         return {row["uid"] for row in rows}
@@ -77,45 +77,45 @@ class Exports:
                 [(case, name) for name in names],
             )
 
-    def key(self) -> bytes:
+    def derive_key(self) -> bytes:
         """The secret for the new identities; raises `REFERENCES_LOST`.
 
         It is derived from the references' secret, so it is as durable, and a rescue restores it.
         """
         references = References(self._database.path.parent)
         references.load(self._database.connection)
-        return references.subkey(_PURPOSE)
+        return references.derive_subkey(_PURPOSE)
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
+    def mark_in_progress(self) -> Iterator[None]:
         """Mark an export as under way until the block ends, so that no other process closes its audit entry."""
         with lock_exports(self._database.path, exclusive=False):
             yield
 
-    def telling(self, case: str, person: str, **marks: int) -> ExportAudit:
+    def create_audit(self, case: str, person: str, **marks: int) -> ExportAudit:
         """The audit entries for an export of *case* by *person* at the console."""
         return ExportAudit(self, self._database, case, person, marks)
 
-    def close_left(self) -> None:
+    def close_abandoned(self) -> None:
         """Record an unknown end for each export that was killed; does nothing while an export is under way, and on a
         full disk, where the entries stay open until the next time."""
         try:
             with lock_exports(self._database.path, exclusive=True) as alone:
-                for entry in self.without_end() if alone else ():
+                for entry in self.list_unended() if alone else ():
                     account = str(entry.details.get("account", ""))
                     audit.Audit(self._database).record(_BOX, UNKNOWN, entry.case, account=account, begun=entry.sequence)
         except (OSError, sqlite3.Error) as error:
             log.warning("an export that was cut off cannot be closed in the audit: %s", str(error))
 
-    def of_unknown_end(self) -> list[AuditEntry]:
+    def list_unknown_ends(self) -> list[AuditEntry]:
         """The begin entries of exports with an unknown end, closed or not, oldest first."""
         entries = self._entries()
         unknown = {entry.details.get("begun") for entry in entries if entry.action == UNKNOWN}
         with suppress(OSError), lock_exports(self._database.path, exclusive=True) as alone:
-            unknown |= {entry.sequence for entry in self.without_end()} if alone else set()
+            unknown |= {entry.sequence for entry in self.list_unended()} if alone else set()
         return [entry for entry in entries if entry.action == BEGUN and entry.sequence in unknown]
 
-    def without_end(self) -> list[AuditEntry]:
+    def list_unended(self) -> list[AuditEntry]:
         """The begin entries without an end."""
         entries = self._entries()
         ended = {entry.details.get("begun") for entry in entries}
@@ -154,7 +154,7 @@ class ExportAudit:
 
     def end(self, action: str, **counts: int) -> None:
         """Record the end; does nothing if the export has not begun or has already ended."""
-        if any(entry.sequence == self._begun for entry in self.exports.without_end()):
+        if any(entry.sequence == self._begun for entry in self.exports.list_unended()):
             details: dict[str, Detail] = {"account": self.person, "begun": self._begun or 0, **counts, **self.marks}
             audit.Audit(self.database).record(audit.CONSOLE, action, self.case, **details)
 
@@ -193,7 +193,7 @@ class Consent:
     at: StoredTime
 
     @property
-    def allows(self) -> bool:
+    def is_allowed(self) -> bool:
         """Whether the case may be given away."""
         return self.given and self.looked
 
@@ -204,14 +204,14 @@ class FeedbackConsents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def consent(self, case: str) -> Consent | None:
+    def find_consent(self, case: str) -> Consent | None:
         """What was noted last of *case*; None where nobody has noted anything."""
         row = self._database.connection.execute(
             f"SELECT * FROM feedback_consents WHERE case_reference = ? AND {_LAST}", (case,)
         ).fetchone()
         return parse_row(Consent, row) if row is not None else None
 
-    def note(self, case: str, actor: str, *, given: bool, looked: bool) -> None:
+    def record_consent(self, case: str, actor: str, *, given: bool, looked: bool) -> None:
         """Note the consent, or that it is taken back; raises `CaseUnknown`."""
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM cases WHERE reference = ?", (case,)).fetchone() is None:
@@ -221,18 +221,18 @@ class FeedbackConsents:
             details: dict[str, Detail] = {"given": int(given), "looked": int(looked)}
             audit.append(connection, actor, "feedback.consent", case, details)
 
-    def cases(self) -> tuple[str, ...]:
+    def list_consented_cases(self) -> tuple[str, ...]:
         """The cases that may be given away, in the order of their consents."""
         rows = self._database.connection.execute(
             f"SELECT case_reference FROM feedback_consents WHERE {_LAST} AND given = 1 AND looked = 1 ORDER BY sequence"
         )
         return tuple(row["case_reference"] for row in rows)
 
-    def given(self) -> dict[str, str]:
+    def list_given(self) -> dict[str, str]:
         """Instance -> the state in which it was given."""
         return dict(self._database.connection.execute("SELECT instance, state FROM feedback_given").fetchall())
 
-    def leave(self, films: Mapping[tuple[str, str], str], actor: str, **facts: Detail) -> None:
+    def record_export(self, films: Mapping[tuple[str, str], str], actor: str, **facts: Detail) -> None:
         """Record, before it leaves, that a file with *films*, (case, instance) -> state, was made by *actor*."""
         with self._database.transaction() as connection:
             for (case, instance), state in films.items():

@@ -134,11 +134,11 @@ def _find_row(
     complete: bool,
 ) -> RuleRow | None:
     """The most pressing row that holds."""
-    holding = [row for row in rules.rows if _holds(row, findings, lesions, known, complete=complete)]
+    holding = [row for row in rules.rows if _matches(row, findings, lesions, known, complete=complete)]
     return holding[-1] if holding else None
 
 
-def _holds(
+def _matches(
     row: RuleRow, findings: Sequence[Finding], lesions: Sequence[Lesion], known: Collection[str], *, complete: bool
 ) -> bool:
     positive = {finding.code for finding in findings if finding.positive}
@@ -146,16 +146,16 @@ def _holds(
         return False
     if row.nothing:
         return complete and not positive and not lesions
-    return row.finding is None or any(_fits(row, lesion) for lesion in lesions)
+    return row.finding is None or any(_matches_lesion(row, lesion) for lesion in lesions)
 
 
-def _fits(row: RuleRow, lesion: Lesion) -> bool:
+def _matches_lesion(row: RuleRow, lesion: Lesion) -> bool:
     """Whether everything that *row* says of a lesion is so of this one."""
     finding = row.finding or ""
-    meant = lesion.finding == finding if row.score is None else row.score.holds(lesion.chance(finding))
+    meant = lesion.finding == finding if row.score is None else row.score.contains(lesion.find_probability(finding))
     if not meant or (row.score is not None and lesion.finding != finding and finding not in lesion.chances):
         return False
-    if row.long_axis_mm is not None and not row.long_axis_mm.holds(lesion.largest("long_axis_mm")):
+    if row.long_axis_mm is not None and not row.long_axis_mm.contains(lesion.largest("long_axis_mm")):
         return False
     terms = {feature.name: feature.term for feature in lesion.features}
     return all(terms.get(name) in wanted for name, wanted in row.features.items())

@@ -24,7 +24,7 @@ from firmware_app.cases.errors import (
     MACHINE_PORT_UNUSABLE,
     MACHINE_TITLE_UNUSABLE,
     MACHINES_TOO_MANY,
-    MachineUnknown,
+    DeviceUnknown,
 )
 from firmware_app.core import clock
 from firmware_app.core.database import Database
@@ -46,13 +46,13 @@ class ImagingDevice:
 def identify_device(header: Header | None, secret: bytes) -> ImagingDevice:
     """The machine that made the image; *secret* is the box's (`Clinical.subkey`)."""
     stated = (header.manufacturer, header.model_name, header.station_name) if header is not None else (None,) * 3
-    words = [_one_line(word or "") for word in stated]
+    words = [_clean_line(word or "") for word in stated]
     told = "\0".join(word.casefold() for word in words)
     digest = hmac.new(secret, told.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
     return ImagingDevice(f"m-{digest}", " · ".join(word for word in words if word))
 
 
-def _one_line(text: str) -> str:
+def _clean_line(text: str) -> str:
     """*text* without control and direction characters, which a header may hold."""
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:_LONGEST]
 
@@ -124,20 +124,20 @@ class Modalities:
                     "SELECT sequence FROM modalities WHERE title = ? AND host = ? AND port = ?", astuple(place)
                 ).fetchone()[0]
             )
-            _ask(connection, number, actor)
+            _request_test(connection, number, actor)
         return number
 
-    def ask(self, number: int, actor: str) -> None:
+    def request_test(self, number: int, actor: str) -> None:
         """Have the line tested again; raises `MachineUnknown`."""
         with self._database.transaction() as connection:
-            _ask(connection, number, actor)
+            _request_test(connection, number, actor)
 
     def remove(self, number: int, actor: str) -> None:
         """Forget a machine; raises `MachineUnknown`."""
         with self._database.transaction() as connection:
             row = connection.execute("DELETE FROM modalities WHERE sequence = ? RETURNING title", (number,)).fetchone()
             if row is None:
-                raise MachineUnknown
+                raise DeviceUnknown
             audit.append(connection, actor, MODALITY_REMOVED, "", {"machine": row[0]})
 
     def all(self) -> list[Modality]:
@@ -146,12 +146,12 @@ class Modalities:
             _parse_modality(row) for row in self._database.connection.execute("SELECT * FROM modalities ORDER BY 1")
         ]
 
-    def asked(self) -> list[Modality]:
+    def list_requested(self) -> list[Modality]:
         """Those whose line is still to be tested."""
         rows = self._database.connection.execute("SELECT * FROM modalities WHERE asked = 1 ORDER BY sequence")
         return [_parse_modality(row) for row in rows]
 
-    def tested(self, number: int, reason: Reason, *, reached: bool) -> None:
+    def record_test(self, number: int, reason: Reason, *, reached: bool) -> None:
         """The test is over; of a machine that was removed meanwhile nothing is kept."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -160,13 +160,13 @@ class Modalities:
             )
 
 
-def _ask(connection: sqlite3.Connection, number: int, actor: str) -> None:
+def _request_test(connection: sqlite3.Connection, number: int, actor: str) -> None:
     row = connection.execute(
         "UPDATE modalities SET asked = 1, asked_at = ? WHERE sequence = ? RETURNING title",
         (clock.stamp_text("seconds"), number),
     ).fetchone()
     if row is None:
-        raise MachineUnknown
+        raise DeviceUnknown
     audit.append(connection, actor, MODALITY_TESTED, "", {"machine": row[0]})
 
 

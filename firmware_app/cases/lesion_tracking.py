@@ -66,8 +66,8 @@ def compute_likeness(one: Lesion, other: Lesion) -> float:
 
 
 def compute_nearness(one: Lesion, other: Lesion) -> float:
-    """1 where the middles of the boxes meet, 0 from `_reach` on."""
-    return max(0.0, 1.0 - math.dist(one.middle, other.middle) / _reach(one, other))
+    """1 where the middles of the boxes meet, 0 from `_compute_reach` on."""
+    return max(0.0, 1.0 - math.dist(one.centre, other.centre) / _compute_reach(one, other))
 
 
 def compare_looks(one: Lesion, other: Lesion) -> float:
@@ -79,20 +79,20 @@ def compare_looks(one: Lesion, other: Lesion) -> float:
     return small / large
 
 
-def _reach(one: Lesion, other: Lesion) -> float:
+def _compute_reach(one: Lesion, other: Lesion) -> float:
     """The mean of the boxes' longer sides; for small ones a share of the picture, where that is known."""
-    sides = (_longer(one) + _longer(other)) / 2
+    sides = (_longer_side(one) + _longer_side(other)) / 2
     return max(sides, SMALL * max(one.picture)) if one.picture is not None else sides
 
 
 def _may_touch(one: Lesion, other: Lesion) -> bool:
     """False for boxes so far apart that they cannot be alike; most pairs are, and this is quick."""
-    reach = _reach(one, other)
-    (x, y), (to_x, to_y) = one.middle, other.middle
+    reach = _compute_reach(one, other)
+    (x, y), (to_x, to_y) = one.centre, other.centre
     return abs(x - to_x) <= reach and abs(y - to_y) <= reach
 
 
-def _longer(one: Lesion) -> float:
+def _longer_side(one: Lesion) -> float:
     x0, y0, x1, y1 = one.box
     return max(x1 - x0, y1 - y0)
 
@@ -113,24 +113,26 @@ def summarise_marks(
     """
     if len(marks) == 1 and of == 1:
         return marks[0]
-    finding = _finding(marks, weights)
-    chances = {code: round(_mean([mark.chance(code) for mark in marks], weights), 6) for code in _codes(marks)}
-    best = max(zip(marks, weights, strict=True), key=lambda one: one[1] * one[0].chance(finding))[0]
+    finding = _select_finding(marks, weights)
+    chances = {
+        code: round(_mean([mark.find_probability(code) for mark in marks], weights), 6) for code in _list_codes(marks)
+    }
+    best = max(zip(marks, weights, strict=True), key=lambda one: one[1] * one[0].find_probability(finding))[0]
     score = chances.pop(finding, None)
     sizes = {name: [size for mark in marks if (size := getattr(mark, name)) is not None] for name in SIZES}
-    middles: dict[str, Any] = {name: _middle(name, values) for name, values in sizes.items() if values}
+    middles: dict[str, Any] = {name: _compute_median(name, values) for name, values in sizes.items() if values}
     ranges = {name: (min(values), max(values)) for name, values in sizes.items() if len(values) > 1}
     votes = {
-        code: sum(mark.chance(code) >= threshold for mark in marks)
+        code: sum(mark.find_probability(code) >= threshold for mark in marks)
         for code, threshold in (thresholds or {}).items()
-        if code in _codes(marks)
+        if code in _list_codes(marks)
     }
     return replace(
         best,
         score=score if score is not None else _mean([mark.score for mark in marks], weights),
         tags={**best.tags, FINDING_TAG: finding} if finding else best.tags,
         chances=chances,
-        features=_features(marks, weights),
+        features=_merge_features(marks, weights),
         seen=LesionSightings(tuple((mark.instance, mark.frame) for mark in marks), of, ranges, votes),
         **middles,
     )
@@ -140,17 +142,17 @@ def score_findings(lesions: Iterable[Lesion]) -> dict[str, float]:
     """The scores of a case: by a finding's code, its probability in the lesion where that is largest."""
     found: dict[str, float] = {}
     for lesion in lesions:
-        for code in _codes([lesion]):
-            found[code] = max(found.get(code, 0.0), lesion.chance(code))
+        for code in _list_codes([lesion]):
+            found[code] = max(found.get(code, 0.0), lesion.find_probability(code))
     return found
 
 
-def _codes(marks: Iterable[Lesion]) -> list[str]:
+def _list_codes(marks: Iterable[Lesion]) -> list[str]:
     """The codes of all findings of which the marks say something, in order of appearance."""
     return list(dict.fromkeys(code for mark in marks for code in (mark.finding, *mark.chances) if code))
 
 
-def _finding(marks: Sequence[Lesion], weights: Sequence[float]) -> str:
+def _select_finding(marks: Sequence[Lesion], weights: Sequence[float]) -> str:
     """The finding of most marks, each counted by its score and its frame's weight."""
     sums: dict[str, float] = {}
     for mark, weight in zip(marks, weights, strict=True):
@@ -162,11 +164,11 @@ def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
     return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
 
 
-def _middle(name: str, values: Sequence[float]) -> float | int:
+def _compute_median(name: str, values: Sequence[float]) -> float | int:
     return round(median(values)) if name == "area_px" else float(median(values))
 
 
-def _features(marks: Sequence[Lesion], weights: Sequence[float]) -> tuple[Feature, ...]:
+def _merge_features(marks: Sequence[Lesion], weights: Sequence[float]) -> tuple[Feature, ...]:
     """Of each feature the term with the most weight; its confidence is shared among all frames that name one."""
     said: dict[str, list[tuple[Feature, float]]] = {}
     for mark, weight in zip(marks, weights, strict=True):
@@ -244,14 +246,14 @@ def find_tracks(reading: Reading) -> list[Track]:
     tracks = []
     for instance in dict.fromkeys(mark.instance for mark in reading.lesions):
         marks = [mark for mark in reading.lesions if mark.instance == instance]
-        clip = reading.frames or _still(marks)
+        clip = reading.frames or _make_still_clip(marks)
         weights = dict(zip(clip.read, clip.weights or (1.0,) * len(clip.read), strict=True))
         for one in follow_marks(marks, clip):
             tracks.append(Track(one, tuple(weights.get(mark.frame, 1.0) for mark in one), len(clip.read), pack))
     return tracks
 
 
-def _still(marks: Sequence[Lesion]) -> FramesRead:
+def _make_still_clip(marks: Sequence[Lesion]) -> FramesRead:
     frames = tuple(sorted({mark.frame for mark in marks}))
     return FramesRead(frames[-1] + 1, frames)
 

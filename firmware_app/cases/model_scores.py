@@ -134,12 +134,12 @@ class CalibrationSample:
     @property
     def called(self) -> bool:
         """Whether a finding reached its threshold."""
-        return any(one.score >= one.threshold for one in self.scores)
+        return any(score.score >= score.threshold for score in self.scores)
 
     @property
     def strongest(self) -> float | None:
         """The strongest finding's probability."""
-        return max((one.score for one in self.scores), default=self.withheld)
+        return max((score.score for score in self.scores), default=self.withheld)
 
 
 # Of several images of a case the one with the strongest score counts, as in the case's own findings.
@@ -204,7 +204,7 @@ class DeviceScores:
 
 def find_device_scores(connection: sqlite3.Connection, place: ModelSite, finding: str) -> DeviceScores | None:
     """The scores by which the threshold of *finding* is set; ``None`` with too few films, or where that was undone."""
-    row = _latest(connection, place, finding)
+    row = _find_latest(connection, place, finding)
     if row is None or row["event"] == _UNDONE:
         return None
     return DeviceScores(row["films"], LogOdds(row["mean"], row["spread"]), clock.parse_stamp(row["at"]))
@@ -212,7 +212,7 @@ def find_device_scores(connection: sqlite3.Connection, place: ModelSite, finding
 
 def update_device_scores(connection: sqlite3.Connection, place: ModelSite, finding: str) -> None:
     """Set the scores down where enough films have come since the last time, inside the caller's transaction."""
-    row = _latest(connection, place, finding)
+    row = _find_latest(connection, place, finding)
     if row is not None and (row["event"] == _UNDONE or row["films"] == COUNTS[-1]):
         return
     scores = [
@@ -226,7 +226,7 @@ def update_device_scores(connection: sqlite3.Connection, place: ModelSite, findi
     films = usable_count(len(scores))
     if films <= (row["films"] if row is not None else 0):
         return
-    here = LogOdds.of(scores[:films])
+    here = LogOdds.from_probabilities(scores[:films])
     _write(connection, place, finding, event="set", films=films, here=here, actor=BOX)
     details = {"films": films, "mean": round(here.mean, 4), "spread": round(here.spread, 4)}
     audit.append(connection, BOX, "calibration.standardised", details=_audit_details(place, finding) | details)
@@ -235,7 +235,7 @@ def update_device_scores(connection: sqlite3.Connection, place: ModelSite, findi
 def undo_device_scores(database: Database, place: ModelSite, finding: str, actor: str) -> bool:
     """Go back to the pack's own threshold for good; False where that was done before."""
     with database.transaction() as connection:
-        row = _latest(connection, place, finding)
+        row = _find_latest(connection, place, finding)
         if row is not None and row["event"] == _UNDONE:
             return False
         _write(connection, place, finding, event=_UNDONE, films=0, here=LogOdds(0.0, 0.0), actor=actor)
@@ -243,7 +243,7 @@ def undo_device_scores(database: Database, place: ModelSite, finding: str, actor
         return True
 
 
-def _latest(connection: sqlite3.Connection, place: ModelSite, finding: str) -> sqlite3.Row | None:
+def _find_latest(connection: sqlite3.Connection, place: ModelSite, finding: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(
         "SELECT * FROM machine_scores WHERE pack = ? AND version = ? AND machine = ? AND finding = ?"
         " ORDER BY sequence DESC LIMIT 1",

@@ -61,7 +61,7 @@ class PackChanges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, pack: str, version: str, actor: str, wish: PackAction = PackAction.BACK) -> None:
+    def request_change(self, pack: str, version: str, actor: str, wish: PackAction = PackAction.BACK) -> None:
         """Have the reader leave this *version* of *pack* for the one before, or end its trial."""
         with self._database.transaction() as connection:
             row = {"pack": pack, "version": version, "actor": actor, "at": clock.stamp_text("seconds"), "wish": wish}
@@ -69,15 +69,15 @@ class PackChanges:
             named = "before" if wish is PackAction.BACK else "version"
             audit.append(connection, actor, _REQUESTED[wish], "", {"pack": pack, named: version})
 
-    def asked(self) -> list[PackChange]:
-        return [one for one in self.all().values() if one.asked]
+    def list_requested(self) -> list[PackChange]:
+        return [pack_change for pack_change in self.all().values() if pack_change.asked]
 
     def all(self) -> dict[str, PackChange]:
         """By the name of the pack."""
         rows = self._database.connection.execute("SELECT * FROM pack_changes ORDER BY at")
         return {row["pack"]: parse_row(PackChange, row) for row in rows}
 
-    def finished(self, change: PackChange, version: str | None, reason: Reason | None) -> None:
+    def record_outcome(self, change: PackChange, version: str | None, reason: Reason | None) -> None:
         """The *version* now in use, None where nothing was changed; or the *reason* why not."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -130,15 +130,15 @@ class PackTrial:
     failed: int = 0
 
     @property
-    def judged(self) -> ComparedVersions:
+    def compared_versions(self) -> ComparedVersions:
         return ComparedVersions(self.pack, self.version, self.before)
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self.state is TrialState.RUNNING
 
     @property
-    def tells(self) -> Reason | None:
+    def notice(self) -> Reason | None:
         """Why it was left by itself, until a person has noted that."""
         return self.reason if self.state is TrialState.LEFT and not self.noted else None
 
@@ -165,7 +165,7 @@ class TrialResult:
 
 def find_call(findings: Sequence[Finding], code: str) -> tuple[bool, float]:
     """Whether the finding of that *code* is positive, and its probability; of any, where there is none of that code."""
-    own = [one for one in findings if one.code == code] or findings
+    own = [finding for finding in findings if finding.code == code] or findings
     return any(one.positive for one in own), max((one.probability for one in own), default=0.0)
 
 
@@ -178,9 +178,9 @@ class PackTrials:
     def all(self) -> dict[str, PackTrial]:
         """The last trial of each pack, by its name."""
         rows = self._database.connection.execute("SELECT * FROM pack_trials ORDER BY pack").fetchall()
-        return {row["pack"]: self._trial(row) for row in rows}
+        return {row["pack"]: self._parse_trial(row) for row in rows}
 
-    def of(self, pack: str) -> PackTrial | None:
+    def find_trial(self, pack: str) -> PackTrial | None:
         return self.all().get(pack)
 
     def begin(self, pack: str, version: str, before: str, mark: int) -> None:
@@ -206,7 +206,7 @@ class PackTrials:
                 said |= {"code": reason.code} if reason is not None else {}
                 audit.append(connection, actor, _ACTIONS[state], "", said)
 
-    def note(self, pack: str, actor: str) -> None:
+    def acknowledge(self, pack: str, actor: str) -> None:
         """A person has seen that a version was left."""
         with self._database.transaction() as connection:
             noted = connection.execute(
@@ -215,9 +215,9 @@ class PackTrials:
             if noted:
                 audit.append(connection, actor, "pack.left_noted", "", {"pack": pack})
 
-    def codes(self) -> list[str]:
+    def list_codes(self) -> list[str]:
         """Of the versions that were left by themselves and that nobody has noted yet."""
-        return [one.tells.code for one in self.all().values() if one.tells is not None]
+        return [pack_trial.notice.code for pack_trial in self.all().values() if pack_trial.notice is not None]
 
     # --- the images ----------------------------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class PackTrials:
             serving_code=reading.reason.code if reading.reason is not None else None,
         )
 
-    def next(self, trial: PackTrial) -> TrialImage | None:
+    def find_next(self, trial: PackTrial) -> TrialImage | None:
         """The oldest image that waits."""
         row = self._database.connection.execute(
             "SELECT sequence, instance, tries FROM trial_images WHERE pack = ? AND version = ? AND status = 'waiting'"
@@ -257,7 +257,7 @@ class PackTrials:
         ).fetchone()
         return parse_row(TrialImage, row) if row is not None else None
 
-    def stumble(self, image: TrialImage) -> int:
+    def record_loss(self, image: TrialImage) -> int:
         """A child was lost over *image*; returns how many by now."""
         with self._database.transaction() as connection:
             row = connection.execute(
@@ -265,14 +265,14 @@ class PackTrials:
             ).fetchone()
         return int(row[0]) if row is not None else 0
 
-    def keep(self, image: TrialImage, result: TrialResult) -> None:
+    def record_result(self, image: TrialImage, result: TrialResult) -> None:
         """The second result for *image*."""
         self._database.connection.execute(
             "UPDATE trial_images SET status = ?, called = ?, score = ?, ms = ?, code = ? WHERE sequence = ?",
             (result.seen, result.called, result.score, result.ms, result.code, image.sequence),
         )
 
-    def read_twice(self, trial: PackTrial, finding: str) -> list[PairedReading]:
+    def list_paired_readings(self, trial: PackTrial, finding: str) -> list[PairedReading]:
         """Every image that the serving version gave a number for and the other has seen, with what doctors said of
         *finding* in its case."""
         rows = self._database.connection.execute(
@@ -281,7 +281,9 @@ class PackTrials:
             (trial.pack, trial.version),
         ).fetchall()
         cases = {row["case_reference"] for row in rows if row["serving_called"]}
-        truths = {case: self._truth(case, finding, case in cases) for case in {row["case_reference"] for row in rows}}
+        truths = {
+            case: self._find_truth(case, finding, case in cases) for case in {row["case_reference"] for row in rows}
+        }
         return [
             PairedReading(
                 case=row["case_reference"],
@@ -294,10 +296,10 @@ class PackTrials:
             for row in rows
         ]
 
-    def _truth(self, case: str, finding: str, called: bool) -> bool | None:
+    def _find_truth(self, case: str, finding: str, called: bool) -> bool | None:
         """What is known of *finding* in *case*, which the serving version has *called* or not: an outcome or a doctor's
         own reading, else the doctor's last verdict."""
-        confirmed = Confirmations(self._database).truth(case, finding)
+        confirmed = Confirmations(self._database).find_truth(case, finding)
         if confirmed is not None:
             return confirmed.truth is Truth.POSITIVE
         row = self._database.connection.execute(
@@ -307,7 +309,7 @@ class PackTrials:
         ).fetchone()
         return None if row is None else called is (row["verdict"] == "agree")
 
-    def _trial(self, row: sqlite3.Row) -> PackTrial:
+    def _parse_trial(self, row: sqlite3.Row) -> PackTrial:
         counts = self._database.connection.execute(
             "SELECT COALESCE(SUM(serving_status = 'read' AND status IN ('read', 'cannot-judge', 'failed')), 0)"
             " AS images, COALESCE(SUM(serving_called = called), 0) AS same,"

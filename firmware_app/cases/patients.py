@@ -49,7 +49,7 @@ class Patient:
         return (int(match[1]), match[2]) if match else None
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """*text* as one line of at most `LONGEST` characters, without control or direction characters."""
     return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
 
@@ -82,7 +82,7 @@ class Patients:
     def __init__(self, clinical: ClinicalDatabase, state: StateDir) -> None:
         self._clinical, self._display = clinical, state.display
 
-    def imaged(self, case: str) -> Patient:
+    def load_from_images(self, case: str) -> Patient:
         """The patient in the headers of *case*, each field from the first image that has it.
 
         An image gives none where nothing shows that it names the patient of those before it: a name never stands beside
@@ -93,7 +93,7 @@ class Patients:
         )
         patient, persons = Patient(), list[Person]()
         for row in rows:
-            said, person = _read(self._display / row["reference"])
+            said, person = _read_identity(self._display / row["reference"])
             if row["header"]:
                 header = parse_json(Header, row["header"])
                 said = replace(said, age=patient_data.age_text(header))
@@ -102,33 +102,35 @@ class Patients:
                 if persons and compare_with_known(person, persons) is not Relation.SAME:
                     continue
                 persons.append(person)
-            patient = _completed(patient, said)
+            patient = _fill_missing(patient, said)
             if all(getattr(patient, field.name) for field in fields(patient)):
                 break
         return patient
 
-    def known(self, case: str) -> DisplayedPatient:
+    def load_displayed(self, case: str) -> DisplayedPatient:
         """The patient as shown to people."""
-        imaged = self.imaged(case)
+        imaged = self.load_from_images(case)
         row = self._clinical.database.connection.execute(
             "SELECT * FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
         ).fetchone()
         if row is None:
             return DisplayedPatient(imaged)
-        entered = _of_row(row)
+        entered = _parse_row(row)
         return DisplayedPatient(
             replace(imaged, **entered), frozenset(entered), row["actor"], row["version"], row["registration"] or ""
         )
 
-    def history(self, case: str) -> list[PatientChange]:
+    def list_changes(self, case: str) -> list[PatientChange]:
         """Every change of the patient of *case*, the first one first."""
-        imaged = shown = self.imaged(case)
+        imaged = shown = self.load_from_images(case)
         changes = []
         for row in self._clinical.database.connection.execute(
             "SELECT * FROM identities WHERE case_reference = ? ORDER BY version", (case,)
         ):
-            before, shown = shown, replace(imaged, **_of_row(row))
-            values = tuple((name, getattr(before, name), getattr(shown, name)) for name in _changed(before, shown))
+            before, shown = shown, replace(imaged, **_parse_row(row))
+            values = tuple(
+                (name, getattr(before, name), getattr(shown, name)) for name in _list_changed_fields(before, shown)
+            )
             changes.append(PatientChange(row["actor"], clock.parse_stamp(row["at"]), row["registration"] or "", values))
         return changes
 
@@ -137,8 +139,8 @@ class Patients:
 
         Raises `CaseUnknown`.  Entering the known values changes nothing.
         """
-        self._clinical.case(case)
-        before = self.known(case)
+        self._clinical.load_case(case)
+        before = self.load_displayed(case)
         if patient == before.patient:
             return 0
         return self._write(
@@ -150,26 +152,26 @@ class Patients:
 
         Returns how many images are read again because of the age.  Raises `CaseUnknown`.
         """
-        self._clinical.case(case)
-        before, accession = self.known(case), entry.accession if entry is not None else ""
+        self._clinical.load_case(case)
+        before, accession = self.load_displayed(case), entry.accession if entry is not None else ""
         if before.registration == accession:
             return 0
-        patient = apply_registration(self.imaged(case), entry)
+        patient = apply_registration(self.load_from_images(case), entry)
         action = "patient.tied" if entry is not None else "patient.untied"
         return self._write(case, before, patient, registration=accession, actor=actor, action=action)
 
     def _write(
         self, case: str, known: DisplayedPatient, patient: Patient, *, registration: str, actor: str, action: str
     ) -> int:
-        imaged, before = self.imaged(case), known.patient
-        changed = _changed(before, patient)
+        imaged, before = self.load_from_images(case), known.patient
+        changed = _list_changed_fields(before, patient)
         with self._clinical.database.transaction() as connection:
             insert(
                 connection,
                 "identities",
                 case_reference=case,
                 version=known.version + 1,
-                **{field.name: _entered(patient, imaged, field.name) for field in fields(Patient)},
+                **{field.name: _choose_stored_value(patient, imaged, field.name) for field in fields(Patient)},
                 actor=actor,
                 at=clock.stamp_text("seconds"),
                 registration=registration or None,
@@ -192,15 +194,15 @@ def apply_registration(imaged: Patient, entry: WorklistEntry | None) -> Patient:
     return Patient(entry.name, entry.patient_id, entry.age or imaged.age, entry.sex or imaged.sex)
 
 
-def _of_row(row: sqlite3.Row) -> dict[str, str]:
+def _parse_row(row: sqlite3.Row) -> dict[str, str]:
     return {field.name: row[field.name] for field in fields(Patient) if row[field.name] is not None}
 
 
-def _changed(before: Patient, after: Patient) -> list[str]:
+def _list_changed_fields(before: Patient, after: Patient) -> list[str]:
     return [field.name for field in fields(Patient) if getattr(before, field.name) != getattr(after, field.name)]
 
 
-def _entered(patient: Patient, imaged: Patient, name: str) -> str | None:
+def _choose_stored_value(patient: Patient, imaged: Patient, name: str) -> str | None:
     """The value to store; None where the image has the same.  An emptied age or sex is the image's again."""
     value: str = getattr(patient, name)
     if value == getattr(imaged, name) or (not value and name in ("age", "sex")):
@@ -208,17 +210,17 @@ def _entered(patient: Patient, imaged: Patient, name: str) -> str | None:
     return value
 
 
-def _completed(patient: Patient, more: Patient) -> Patient:
+def _fill_missing(patient: Patient, more: Patient) -> Patient:
     return Patient(*(getattr(patient, field.name) or getattr(more, field.name) for field in fields(Patient)))
 
 
-def _read(folder: Path) -> tuple[Patient, Person]:
+def _read_identity(folder: Path) -> tuple[Patient, Person]:
     """The identity of one image, also to tell patients apart; empty where it is not known."""
     texts = patient_data.read_identity(folder)
     sex = texts.get("sex", "").upper()
     patient = Patient(
-        clean(texts.get("name", "")),
-        clean(texts.get("patient_id", "")),
+        clean_text(texts.get("name", "")),
+        clean_text(texts.get("patient_id", "")),
         patient_data.clean_age(texts.get("age", "")),
         sex if sex in SEXES else "",
     )

@@ -70,9 +70,9 @@ def spell_name(name: str) -> str:
         return name.upper() if name.isascii() else ""
     family, given = split_name(name)
     if not given:
-        return " ".join(_pinyin(part) for part in re.split(f"[{_DOTS}]", name)).strip() if _has_pinyin(name) else ""
-    said = _COMPOUND.get(family) or _SURNAMES.get(family) or _pinyin(family)
-    return f"{said} {_pinyin(given)}" if _has_pinyin(family + given) else ""
+        return " ".join(_to_pinyin(part) for part in re.split(f"[{_DOTS}]", name)).strip() if _has_pinyin(name) else ""
+    said = _COMPOUND.get(family) or _SURNAMES.get(family) or _to_pinyin(family)
+    return f"{said} {_to_pinyin(given)}" if _has_pinyin(family + given) else ""
 
 
 def format_person_name(name: str, spelled: str) -> str:
@@ -90,7 +90,7 @@ def format_person_name(name: str, spelled: str) -> str:
 def list_syllables(name: str) -> tuple[frozenset[str], ...]:
     """How each character, or each word of Latin letters, of *name* may sound, in lower case and without tones."""
     parts = re.findall(r"[a-z']+|[^\W\d_a-z]", unicodedata.normalize("NFKC", name).lower())
-    return tuple(_sounds(part) for part in parts)
+    return tuple(_list_sounds(part) for part in parts)
 
 
 def matches_sounds(typed: str, sounds: tuple[frozenset[str], ...]) -> bool:
@@ -118,7 +118,7 @@ def _is_spelling(typed: str, sounds: tuple[frozenset[str], ...]) -> bool:
     return False
 
 
-def _sounds(part: str) -> frozenset[str]:
+def _list_sounds(part: str) -> frozenset[str]:
     if part.isascii():
         return frozenset({part.replace("'", "") or "'"})
     os.environ.setdefault("PYPINYIN_NO_PHRASES", "true")
@@ -135,12 +135,12 @@ def _sounds(part: str) -> frozenset[str]:
 def _has_pinyin(name: str) -> bool:
     """Whether the pinyin of each character is known."""
     return all(
-        character in _DOTS or character in _SURNAMES or (_pinyin(character).isascii() and character.isalpha())
+        character in _DOTS or character in _SURNAMES or (_to_pinyin(character).isascii() and character.isalpha())
         for character in name
     )
 
 
-def _pinyin(text: str) -> str:
+def _to_pinyin(text: str) -> str:
     os.environ.setdefault("PYPINYIN_NO_PHRASES", "true")
     from pypinyin import lazy_pinyin  # takes 13 MB: only where somebody is registered
 

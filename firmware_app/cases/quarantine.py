@@ -65,9 +65,9 @@ class Quarantine:
         self._database = database
 
     def __len__(self) -> int:
-        return sum(count.count for count in self.counts())
+        return sum(count.count for count in self.list_counts())
 
-    def entries(self, limit: int) -> list[QuarantinedObject]:
+    def list_entries(self, limit: int) -> list[QuarantinedObject]:
         """The newest *limit* entries, newest first."""
         rows = self._connection.execute(
             "SELECT * FROM (SELECT at, 'door' AS place, code, details, case_reference FROM arrivals"
@@ -88,7 +88,7 @@ class Quarantine:
             for row in rows
         ]
 
-    def counts(self) -> list[RefusalCount]:
+    def list_counts(self) -> list[RefusalCount]:
         """Every code that ever occurred, the most frequent first."""
         rows = self._connection.execute(
             "SELECT code, SUM(count) AS count, MAX(latest) AS latest FROM ("

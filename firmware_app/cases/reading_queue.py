@@ -73,21 +73,21 @@ class ReadingQueue(Casebook):
                 " RETURNING reference, case_reference, file, header, claims, failures",
                 {"case": case},
             ).fetchone()
-            instance = self._instance(row) if row is not None else None
+            instance = self._build_instance(row) if row is not None else None
         return Claim(instance, row["claims"], row["failures"]) if instance is not None else None
 
-    def read_already(self, reference: str) -> Instance | None:
+    def find_read_instance(self, reference: str) -> Instance | None:
         """An instance that has its reading, as its reader saw it; None where its file is no longer kept."""
         row = self.database.connection.execute(
             "SELECT reference, case_reference, file, header FROM instances WHERE reference = ? AND state = 'done'",
             (reference,),
         ).fetchone()
-        return self._instance(row) if row is not None else None
+        return self._build_instance(row) if row is not None else None
 
-    def _instance(self, row: sqlite3.Row) -> Instance:
+    def _build_instance(self, row: sqlite3.Row) -> Instance:
         """An instance with what people have entered of it."""
-        age = _entered_age(self.database, row["case_reference"])
-        entered = _entered(self.database, row["reference"], age, row["header"] is None)
+        age = _find_entered_age(self.database, row["case_reference"])
+        entered = _find_entered_facts(self.database, row["reference"], age, row["header"] is None)
         header = parse_json(Header, row["header"]) if row["header"] else None
         if header is not None and age is not None:
             header = replace(header, patient_age=age, birth_date=None)  # the birth date may contradict the entered age
@@ -112,10 +112,10 @@ class ReadingQueue(Casebook):
         instance stays waiting.
         """
         with self.database.transaction() as connection:
-            age = _entered_age(self.database, instance.case)
+            age = _find_entered_age(self.database, instance.case)
             if instance.header is not None and age is not None and instance.header.patient_age != age:
                 return
-            if instance.entered != _entered(self.database, instance.reference, age, instance.header is None):
+            if instance.entered != _find_entered_facts(self.database, instance.reference, age, instance.header is None):
                 return
             row = {"key": instance.reference, "case_reference": instance.case, "body": dump_json(reading), "at": _now()}
             written = insert(connection, "readings", "INSERT OR IGNORE", **row).rowcount
@@ -170,9 +170,9 @@ class ReadingQueue(Casebook):
                 values,
             ).fetchall()
             for row in rows:
-                notify.alive()  # after a rescue these are all the cases of the box
-                case = self.case(row[0])
-                background = self.background(case)
+                notify.ping_watchdog()  # after a rescue these are all the cases of the box
+                case = self.load_case(row[0])
+                background = self.list_background(case)
                 if advise is not None:
                     case = replace(case, follow_up=advise(case, background))
                 follow_up.record_conclusion(connection, case, background)
@@ -211,13 +211,13 @@ class ReadingQueue(Casebook):
             )
         return count
 
-    def unread(self) -> int:
+    def count_unread(self) -> int:
         """How many images wait to be read; cheap enough to be called often."""
         row = self.database.connection.execute("SELECT COUNT(*) FROM instances WHERE state = 'waiting'").fetchone()
         return int(row[0])
 
 
-def _entered_age(database: Database, case: str) -> str | None:
+def _find_entered_age(database: Database, case: str) -> str | None:
     """The patient's age (DICOM AS) as entered by a person; None when the image's own age applies."""
     row = database.connection.execute(
         "SELECT age FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
@@ -225,7 +225,7 @@ def _entered_age(database: Database, case: str) -> str | None:
     return row[0] if row else None
 
 
-def _entered(database: Database, instance: str, age: str | None, is_picture: bool) -> EnteredFacts | None:
+def _find_entered_facts(database: Database, instance: str, age: str | None, is_picture: bool) -> EnteredFacts | None:
     """What a person has said of the image; of a picture with the entered *age*.  None for nothing."""
     row = database.connection.execute(
         "SELECT modality, body_part, view, population FROM entered WHERE instance = ? ORDER BY version DESC LIMIT 1",

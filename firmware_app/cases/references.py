@@ -38,55 +38,55 @@ class References:
         self._path = folder / KEY_FILE
         self._key: bytes | None = None
 
-    def case(self, header: Header | None, sha256: str) -> str:
+    def derive_case(self, header: Header | None, sha256: str) -> str:
         """The reference of the study, or of the image alone if it has no study."""
         if header is not None and header.study_instance_uid is not None:
-            return self._named("c", "study", header.study_instance_uid)
-        return self._named("c", *_image(header, sha256))
+            return self._derive_reference("c", "study", header.study_instance_uid)
+        return self._derive_reference("c", *_identify_image(header, sha256))
 
-    def case_of_another(self, study: str, person: str) -> str:
+    def derive_other_case(self, study: str, person: str) -> str:
         """The reference of a case of another patient in a *study* that has a case; *person*:
         `dicom.patient_data.key`."""
-        return self._named("c", "study of", f"{study}\0{person}")
+        return self._derive_reference("c", "study of", f"{study}\0{person}")
 
-    def instance(self, header: Header | None, sha256: str) -> str:
+    def derive_instance(self, header: Header | None, sha256: str) -> str:
         """The reference of the SOP instance; for a picture, made from its bytes."""
-        return self._named("i", *_image(header, sha256))
+        return self._derive_reference("i", *_identify_image(header, sha256))
 
-    def subkey(self, purpose: str) -> bytes:
+    def derive_subkey(self, purpose: str) -> bytes:
         """A secret derived for *purpose*: stable as long as the references are, and revealing nothing about them."""
-        return hmac.new(self._secret(), f"subkey\0{purpose}".encode(), hashlib.sha256).digest()
+        return hmac.new(self._require_key(), f"subkey\0{purpose}".encode(), hashlib.sha256).digest()
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Load the secret: from the database, whose copy has a checksum, else from the file."""
         if self._key is None:
-            self._key = _kept_in(connection)
+            self._key = _read_stored_key(connection)
 
     def establish(self, connection: sqlite3.Connection, may_draw: bool) -> None:
         """Make both copies equal, inside the caller's transaction; the file is durable first.
 
         Raises `REFERENCES_LOST` where neither is whole, unless it *may_draw* a new one.
         """
-        key = _kept_in(connection) or self._read()
+        key = _read_stored_key(connection) or self._read()
         if key is None:
             if not may_draw:
                 raise REFERENCES_LOST(path=str(self._path))
             key = secrets.token_bytes(_KEY_BYTES)
         if self._read() != key:
             self._write(key)
-        if _kept_in(connection) != key:
-            connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?, ?)", (_NAME, _stored_form(key)))
+        if _read_stored_key(connection) != key:
+            connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?, ?)", (_NAME, _encode_key(key)))
         self._key = key
 
-    def _secret(self) -> bytes:
+    def _require_key(self) -> bytes:
         if self._key is None:
             self._key = self._read()
         if self._key is None:
             raise REFERENCES_LOST(path=str(self._path))
         return self._key
 
-    def _named(self, prefix: str, kind: str, identity: str) -> str:
-        digest = hmac.new(self._secret(), f"{prefix}\0{kind}\0{identity}".encode(), hashlib.sha256).hexdigest()
+    def _derive_reference(self, prefix: str, kind: str, identity: str) -> str:
+        digest = hmac.new(self._require_key(), f"{prefix}\0{kind}\0{identity}".encode(), hashlib.sha256).hexdigest()
         return f"{prefix}-{digest[:_DIGITS]}"
 
     def _read(self) -> bytes | None:
@@ -122,19 +122,19 @@ def has_key_file(folder: Path) -> bool:
     return References(folder)._read() is not None
 
 
-def _image(header: Header | None, sha256: str) -> tuple[str, str]:
+def _identify_image(header: Header | None, sha256: str) -> tuple[str, str]:
     return ("instance", header.sop_instance_uid) if header is not None else ("picture", sha256)
 
 
-def _stored_form(key: bytes) -> str:
+def _encode_key(key: bytes) -> str:
     return f"lantern-references:{key.hex()}:{hashlib.sha256(key).hexdigest()[:16]}"
 
 
-def _kept_in(connection: sqlite3.Connection) -> bytes | None:
+def _read_stored_key(connection: sqlite3.Connection) -> bytes | None:
     """The database's copy; None where it is missing or its checksum is wrong."""
     row = connection.execute("SELECT value FROM secrets WHERE name = ?", (_NAME,)).fetchone()
     try:
         key = bytes.fromhex(row[0].split(":")[1]) if row else b""
     except (IndexError, ValueError):
         return None
-    return key if row and row[0] == _stored_form(key) else None
+    return key if row and row[0] == _encode_key(key) else None

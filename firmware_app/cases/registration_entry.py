@@ -35,7 +35,7 @@ from firmware_app.core.records import is_uid
 from firmware_app.dicom import patient_data
 from firmware_app.dicom import patient_data as ages
 from firmware_app.dicom.patient_data import OLDEST_YEARS
-from firmware_app.dicom.worklist import EXAMINATIONS, MODALITY_NAMES, WorklistEntry, kind_of_modality
+from firmware_app.dicom.worklist import EXAMINATIONS, MODALITY_NAMES, WorklistEntry, find_kind
 
 _SHAPE: Final = re.compile(r"[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9X]")
 _CHECK: Final = "10X98765432"
@@ -227,7 +227,7 @@ def parse_worklist_entry(
         birth_date=f"{born:%Y%m%d}" if born else "",
         age=format_age(born, today) if born else ages.clean_age(said.get(AGE, "")),
         sex=said.get(SEX, "") if said.get(SEX, "") in SEXES else "",
-        examination=_ANY[kind_of_modality(modality)],
+        examination=_ANY[find_kind(modality)],
         scheduled=scheduled + re.sub(r"\D", "", step.get(START_TIME, ""))[:6].ljust(6, "0"),
         procedure_id=said.get(PROCEDURE_ID, "")[:16],
         step_id=step.get(STEP_ID, "")[:16],

@@ -15,12 +15,12 @@ from datetime import date, timedelta
 from typing import Final
 
 from firmware_app.cases import audit, study_cases
-from firmware_app.cases.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
+from firmware_app.cases.errors import PatientIdTaken, RegistrationImaged, RegistrationUnknown
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Header, Reason
 from firmware_app.core.rows import StoredTime, dump_reason, insert, parse_reason, parse_row
-from firmware_app.dicom.patient_data import LARGEST_DIFFERENCE_YEARS, Person, completed_years
+from firmware_app.dicom.patient_data import LARGEST_DIFFERENCE_YEARS, Person, parse_age_years
 from firmware_app.dicom.worklist import EXAMINATIONS, WorklistEntry
 
 ACTOR: Final = "box"
@@ -60,14 +60,14 @@ class Registrations:
         with self._database.transaction() as connection:
             known = connection.execute("SELECT 1 FROM registrations WHERE accession = ?", (new.accession,)).fetchone()
             if known is None:
-                if not same_person and _is_of_another(connection, new):
-                    raise NumberOfAnother
+                if not same_person and _is_other_patient(connection, new):
+                    raise PatientIdTaken
                 insert(connection, "registrations", **asdict(new), actor=actor, at=clock.stamp_text("seconds"))
                 _forget_old(connection)
                 audit.append(connection, actor, "registration.added", "", {"registration": new.accession})
-        return self.entry(new.accession)
+        return self.require_entry(new.accession)
 
-    def learn(self, origin: str, entries: Sequence[WorklistEntry], since: date) -> int:
+    def import_entries(self, origin: str, entries: Sequence[WorklistEntry], since: date) -> int:
         """Make *entries* those of the hospital's worklist *origin*, scheduled on or after *since*; returns how many are
         new.
 
@@ -102,7 +102,7 @@ class Registrations:
                 audit.append(connection, ACTOR, "registration.learned", "", {"patients": new})
         return new
 
-    def asked(self, origin: str, patients: int | None, reason: Reason | None) -> None:
+    def record_query(self, origin: str, patients: int | None, reason: Reason | None) -> None:
         """Keep what came of asking the hospital's worklist: how many patients it told, or why none; or, as `LEFT_OUT`,
         how many of its entries were left out, by the reason."""
         with self._database.transaction() as connection:
@@ -113,7 +113,7 @@ class Registrations:
                 (origin, patients or 0, dump_reason(reason), clock.stamp_text("seconds"), patients),
             )
 
-    def told(self, origin: str) -> tuple[int, Reason | None] | None:
+    def find_last_query(self, origin: str) -> tuple[int, Reason | None] | None:
         """What came of asking *origin* last: patients, and why it did not answer or that some were left out; None where
         it was not asked yet."""
         row = self._database.connection.execute("SELECT * FROM worklists_asked WHERE origin = ?", (origin,)).fetchone()
@@ -122,33 +122,33 @@ class Registrations:
     def cancel(self, accession: str, actor: str) -> None:
         """Take an entry off the worklist; raises `RegistrationUnknown` or `RegistrationImaged`."""
         with self._database.transaction() as connection:
-            entry = self.entry(accession)
+            entry = self.require_entry(accession)
             if entry.case is not None:
                 raise RegistrationImaged(accession=accession)
             if not entry.cancelled:
                 connection.execute("UPDATE registrations SET cancelled = 1 WHERE accession = ?", (accession,))
                 audit.append(connection, actor, "registration.cancelled", "", {"registration": accession})
 
-    def entry(self, accession: str) -> Registration:
+    def require_entry(self, accession: str) -> Registration:
         """The entry with this accession number; raises `RegistrationUnknown`."""
-        found = self._entries("r.accession = ?", (accession,), 1)
+        found = self._list_entries("r.accession = ?", (accession,), 1)
         if not found:
             raise RegistrationUnknown(accession=accession[:16])
         return found[0]
 
-    def latest(self, limit: int) -> list[Registration]:
+    def list_latest(self, limit: int) -> list[Registration]:
         """At most *limit* entries, the newest first, the cancelled ones too."""
-        return self._entries("1 = 1", (), limit)
+        return self._list_entries("1 = 1", (), limit)
 
-    def without_images(self, limit: int) -> list[Registration]:
+    def list_without_images(self, limit: int) -> list[Registration]:
         """At most *limit* entries that are neither cancelled nor tied to a case, the newest first."""
-        return self._entries(f"r.cancelled = 0 AND {_CASE} IS NULL", (), limit)
+        return self._list_entries(f"r.cancelled = 0 AND {_CASE} IS NULL", (), limit)
 
-    def of_study(self, study_uid: str) -> Registration | None:
+    def find_by_study(self, study_uid: str) -> Registration | None:
         """The entry whose Study Instance UID this is."""
-        return next(iter(self._entries("r.study_uid = ?", (study_uid,), 1)), None)
+        return next(iter(self._list_entries("r.study_uid = ?", (study_uid,), 1)), None)
 
-    def waiting(self, kinds: Collection[str], since: date, limit: int) -> list[WorklistEntry]:
+    def list_waiting(self, kinds: Collection[str], since: date, limit: int) -> list[WorklistEntry]:
         """Entries for machines of these *kinds* that are still to be imaged, scheduled on or after *since*.
 
         The earliest first; one is left out as soon as its images have come and are read.
@@ -163,7 +163,7 @@ class Registrations:
         )
         return [parse_row(WorklistEntry, row) for row in rows]
 
-    def _entries(self, condition: str, values: tuple[object, ...], limit: int) -> list[Registration]:
+    def _list_entries(self, condition: str, values: tuple[object, ...], limit: int) -> list[Registration]:
         rows = self._database.connection.execute(
             f"SELECT r.*, {_CASE} AS tied FROM registrations r WHERE {condition} ORDER BY sequence DESC LIMIT ?",
             (*values, limit),
@@ -188,7 +188,7 @@ def tie_arrival(
         " AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.case_reference = :case) LIMIT 1",
         {"study": header.study_instance_uid, "patient": patient_id, "accession": accession, "case": case},
     ).fetchone()
-    years = completed_years(header)
+    years = parse_age_years(header)
     if row is None or _contradicts(row, years, identity.get("sex", "")):
         return
     if not study_cases.matches_registered_person(
@@ -223,7 +223,7 @@ def _contradicts(row: sqlite3.Row, years: int | None, sex: str) -> bool:
     return is_older or bool({sex, row["sex"]} == {"M", "F"})
 
 
-def _is_of_another(connection: sqlite3.Connection, new: WorklistEntry) -> bool:
+def _is_other_patient(connection: sqlite3.Connection, new: WorklistEntry) -> bool:
     """Whether the latest registration under the patient's number says something else of the patient."""
     row = connection.execute(
         "SELECT name, birth_date, sex FROM registrations WHERE patient_id = ? AND cancelled = 0"

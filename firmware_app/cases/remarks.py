@@ -78,7 +78,7 @@ class Drawing:
         drawing = parse_json(cls, text)
         return replace(drawing, points=tuple((round(x, 1), round(y, 1)) for x, y in drawing.points))
 
-    def audited(self) -> dict[str, Detail]:
+    def describe_for_audit(self) -> dict[str, Detail]:
         """What the audit keeps of it: its box, and a digest of all of it."""
         return {
             "image": self.instance,
@@ -144,7 +144,7 @@ class Remarks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_case(self, case: str) -> tuple[Remark, ...]:
+    def list_for_case(self, case: str) -> tuple[Remark, ...]:
         """Every word on *case*, the first one first."""
         rows = self._database.connection.execute(
             f"SELECT r.*, r.revision < {SHOWN} AS earlier FROM remarks r JOIN cases c ON c.reference = r.case_reference"
@@ -166,10 +166,10 @@ class Remarks:
             for one in filter(None, (instance, drawing.instance if drawing else "")):
                 require_image(connection, case, one)
             insert_remark(connection, case, kind, text, actor, instance=instance, drawing=drawing)
-            details: dict[str, Detail] = {"kind": kind.value, **(drawing.audited() if drawing else {})}
+            details: dict[str, Detail] = {"kind": kind.value, **(drawing.describe_for_audit() if drawing else {})}
             audit.append(connection, actor, "case.remarked", case, details)
 
-    def own(self, actor: str) -> tuple[DoctorFigures, ...]:
+    def count_own_verdicts(self, actor: str) -> tuple[DoctorFigures, ...]:
         """The last verdicts of *actor* on each finding of each case that is still here, counted."""
         rows = self._database.connection.execute(
             "SELECT finding, positive, text, COUNT(*) AS count FROM remarks WHERE sequence IN (SELECT MAX(sequence)"
@@ -179,7 +179,7 @@ class Remarks:
         )
         return tuple(parse_row(DoctorFigures, row, verdict=row["text"]) for row in rows)
 
-    def missed(self, limit: int = 50) -> tuple[tuple[str, Remark], ...]:
+    def list_missed(self, limit: int = 50) -> tuple[tuple[str, Remark], ...]:
         """(case, what the box missed there) as doctors said it, the newest first."""
         rows = self._database.connection.execute(
             "SELECT r.*, 0 AS earlier FROM remarks r WHERE kind = 'missed' ORDER BY sequence DESC LIMIT ?", (limit,)
@@ -191,11 +191,16 @@ def select_current(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     """Those that nobody has replaced: of the verdicts the last of each doctor on a finding of the case or of an image,
     unless it took the one before back; and everything that is no verdict."""
     everything = tuple(remarks)
-    last = {(one.actor, one.finding, one.instance): one for one in everything if one.kind is RemarkKind.VERDICT}
+    last = {
+        (remark.actor, remark.finding, remark.instance): remark
+        for remark in everything
+        if remark.kind is RemarkKind.VERDICT
+    }
     return tuple(
-        one
-        for one in everything
-        if one.kind is not RemarkKind.VERDICT or (one.text and last[one.actor, one.finding, one.instance] is one)
+        remark
+        for remark in everything
+        if remark.kind is not RemarkKind.VERDICT
+        or (remark.text and last[remark.actor, remark.finding, remark.instance] is remark)
     )
 
 
@@ -259,7 +264,7 @@ class ImageDescriptions:
     def __init__(self, clinical: ClinicalDatabase) -> None:
         self._clinical = clinical
 
-    def of_case(self, case: str) -> dict[str, ImageDescription]:
+    def list_for_case(self, case: str) -> dict[str, ImageDescription]:
         """Instance -> what was said of it last; without those that were taken back."""
         rows = self._clinical.database.connection.execute(
             "SELECT * FROM entered WHERE case_reference = ? ORDER BY version", (case,)
@@ -272,10 +277,10 @@ class ImageDescriptions:
 
         Raises `CaseUnknown`.  Instances of another case, and words that hold already, change nothing.
         """
-        self._clinical.case(case)
-        known = {image.reference for image in self._clinical.images(case)}
+        self._clinical.load_case(case)
+        known = {image.reference for image in self._clinical.list_images(case)}
         with self._clinical.database.transaction() as connection:
-            held = {instance: entry.said for instance, entry in self.of_case(case).items()}
+            held = {instance: entry.said for instance, entry in self.list_for_case(case).items()}
             before = {
                 instance: held.get(instance, EnteredFacts())
                 for instance in dict.fromkeys(instances)

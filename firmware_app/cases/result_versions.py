@@ -58,7 +58,7 @@ def find_current_version(
         if row is not None and (
             row["state"] == state or (signed_state is not None and row["signed_state"] == signed_state)
         ):
-            return _version(row)
+            return _parse_version(row)
         number = 1 if row is None else row["version"] + 1
         is_drawn = row is not None and row["drawn"] == drawn and row["drawn_at"] is not None
         insert(
@@ -67,7 +67,7 @@ def find_current_version(
             case_reference=case,
             version=number,
             state=state,
-            made_at=_text(clock.stamp()),
+            made_at=_format_time(clock.stamp()),
             signed_state=signed_state,
             maker=json.dumps(dict(maker)),
             drawn=drawn,
@@ -76,7 +76,7 @@ def find_current_version(
     return find_current_version(database, case, state, signed_state=signed_state, drawn=drawn, maker=maker)
 
 
-def _version(row: sqlite3.Row) -> ResultVersion:
+def _parse_version(row: sqlite3.Row) -> ResultVersion:
     """*row*; one of an older Lantern has no pictures but its own."""
     made, maker = clock.parse_stamp(row["made_at"]), json.loads(row["maker"] or "{}")
     if row["drawn_at"] is None:
@@ -84,7 +84,7 @@ def _version(row: sqlite3.Row) -> ResultVersion:
     return ResultVersion(row["version"], made, maker, row["drawn_version"], clock.parse_stamp(row["drawn_at"]))
 
 
-def _text(stamp: Stamp) -> str:
+def _format_time(stamp: Stamp) -> str:
     """In the zone that the machine is in now: a later one must not change what a version says."""
     return stamp.at.astimezone().isoformat(timespec="seconds") + ("" if stamp.trusted else "?")
 
@@ -121,7 +121,7 @@ class SignedReport:
                 return data
         return None
 
-    def keep(self, data: bytes) -> None:
+    def store(self, data: bytes) -> None:
         """Write it durably; a disk that takes no more only means that it is made again next time."""
         folder = self.path.parent
         try:

@@ -56,11 +56,11 @@ def find_case(connection: sqlite3.Connection, header: Header | None, person: Per
     cases = list_cases_of_study(connection, header.study_instance_uid) if header is not None else []
     if not cases or header is None:
         return None
-    said = {case: _persons(connection, case) for case in cases}
+    said = {case: _list_persons(connection, case) for case in cases}
     exact = [case for case, persons in said.items() if person in persons]
     if exact and not person.is_unknown:
         return exact[0]
-    entered = [case for case in cases if _has_entered(connection, case, person)]
+    entered = [case for case in cases if _has_entered_number(connection, case, person)]
     if len(entered) == 1:
         return entered[0]
     relations = {case: compare_with_known(person, persons) for case, persons in said.items()}
@@ -70,7 +70,7 @@ def find_case(connection: sqlite3.Connection, header: Header | None, person: Per
     possible = same or [case for case in cases if relations[case] is Relation.OPEN]
     if len(cases) == 1:
         return next(iter(possible), None)
-    return _with_series(connection, possible, header.series_instance_uid)
+    return _find_with_series(connection, possible, header.series_instance_uid)
 
 
 def identify_new_case(
@@ -80,14 +80,14 @@ def identify_new_case(
     study = header.study_instance_uid if header is not None else None
     others = list_cases_of_study(connection, study)
     if header is None or study is None or not others:
-        return references.case(header, sha256), study, None
+        return references.derive_case(header, sha256), study, None
     if len(others) == 1:  # its results say from now on that there is another patient
         connection.execute(
             "INSERT INTO results_due (case_reference) SELECT reference FROM cases WHERE reference = ? AND revision > 0"
             " ON CONFLICT (case_reference) DO UPDATE SET changes = changes + 1",
             others,
         )
-    return references.case_of_another(study, person.key()), None, study
+    return references.derive_other_case(study, person.key()), None, study
 
 
 def record_person(connection: sqlite3.Connection, case: str, header: Header | None, person: Person) -> None:
@@ -106,13 +106,13 @@ def matches_registered_person(
     return found in (Relation.SAME, Relation.OPEN)
 
 
-def _persons(connection: sqlite3.Connection, case: str) -> Sequence[Person]:
+def _list_persons(connection: sqlite3.Connection, case: str) -> Sequence[Person]:
     """What the objects of *case* say of the patient."""
     query = "SELECT number, issuer, name, birth_date FROM case_persons WHERE case_reference = ?"
     return [Person(*row) for row in connection.execute(query, (case,))]
 
 
-def _has_entered(connection: sqlite3.Connection, case: str, person: Person) -> bool:
+def _has_entered_number(connection: sqlite3.Connection, case: str, person: Person) -> bool:
     """Whether people have given *case* the number that an object states."""
     row = connection.execute(
         "SELECT patient_id FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
@@ -120,7 +120,7 @@ def _has_entered(connection: sqlite3.Connection, case: str, person: Person) -> b
     return row is not None and have_same_number(person, Person(row[0] or ""))
 
 
-def _with_series(connection: sqlite3.Connection, cases: Sequence[str], series: str | None) -> str | None:
+def _find_with_series(connection: sqlite3.Connection, cases: Sequence[str], series: str | None) -> str | None:
     """The only one of *cases* that has images of *series*."""
     held = "SELECT 1 FROM instances WHERE case_reference = ? AND series_uid = ? LIMIT 1"
     found = [case for case in cases if connection.execute(held, (case, series)).fetchone() is not None]

@@ -47,12 +47,12 @@ class Suspensions:
 
     def is_suspended(self, place: ModelSite) -> bool:
         """Whether *place* is suspended.  Cheap: the reader asks before each film."""
-        row = _latest(self._database.connection, place)
+        row = _find_latest(self._database.connection, place)
         return row is not None and row["event"] == "suspended"
 
-    def suspension(self, place: ModelSite) -> Suspension | None:
+    def find_suspension(self, place: ModelSite) -> Suspension | None:
         """Why *place* is suspended; ``None`` where it is not."""
-        row = _latest(self._database.connection, place)
+        row = _find_latest(self._database.connection, place)
         if row is None or row["event"] != "suspended":
             return None
         return parse_row(Suspension, row, **json.loads(row["details"]))
@@ -63,7 +63,7 @@ class Suspensions:
         Raises `NotSuspended`.
         """
         with self._database.transaction() as connection:
-            row = _latest(connection, place)
+            row = _find_latest(connection, place)
             if row is None or row["event"] != "suspended":
                 raise NotSuspended(pack=place.pack)
             _write(connection, place, "resumed", {}, actor)
@@ -72,7 +72,7 @@ class Suspensions:
 
 def find_test_start(connection: sqlite3.Connection, place: ModelSite) -> int | None:
     """The row of `scored` after which films are tested; ``None`` while *place* is suspended."""
-    row = _latest(connection, place)
+    row = _find_latest(connection, place)
     if row is None:
         return 0
     return None if row["event"] == "suspended" else int(row["newest"])
@@ -102,7 +102,7 @@ def suspend_if_unfit(
     return unfit
 
 
-def _latest(connection: sqlite3.Connection, place: ModelSite) -> sqlite3.Row | None:
+def _find_latest(connection: sqlite3.Connection, place: ModelSite) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(
         "SELECT * FROM standings WHERE pack = ? AND version = ? AND machine = ? ORDER BY sequence DESC LIMIT 1",
         (place.pack, place.version, place.machine),

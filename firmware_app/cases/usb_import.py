@@ -66,9 +66,9 @@ def explain_incompleteness(connection: sqlite3.Connection, case: str) -> Reason 
     """Why *case* may be incomplete; None when it is not."""
     row = connection.execute("SELECT count FROM listed_more WHERE case_reference = ?", (case,)).fetchone()
     if row is not None:
-        return Reason.of(CASE_LISTED_MORE(count=row[0]))
+        return Reason.from_error(CASE_LISTED_MORE(count=row[0]))
     (misses_images,) = connection.execute(f"SELECT {INCOMPLETE.format(case='?1')}", (case,)).fetchone()
-    return Reason.of(CASE_INCOMPLETE()) if misses_images else None
+    return Reason.from_error(CASE_INCOMPLETE()) if misses_images else None
 
 
 class UsbImports:
@@ -88,7 +88,7 @@ class UsbImports:
             connection.execute("CREATE TEMP TABLE IF NOT EXISTS met (reference TEXT PRIMARY KEY)")
             connection.execute("DELETE FROM met")
             connection.executemany("INSERT OR IGNORE INTO met VALUES (?)", ((one,) for one in met))
-            before = _marked(connection)
+            before = _list_incomplete(connection)
             connection.execute(
                 "INSERT OR IGNORE INTO whole SELECT id FROM associations a WHERE source = ? AND NOT EXISTS (SELECT 1"
                 " FROM instances i WHERE i.association = a.id AND i.reference NOT IN (SELECT reference FROM met))",
@@ -105,11 +105,11 @@ class UsbImports:
             )
             connection.executemany(
                 "UPDATE cases SET fresh = 1, touched = ? WHERE reference = ? AND revision > 0",
-                ((time.monotonic(), case) for case in before ^ _marked(connection)),
+                ((time.monotonic(), case) for case in before ^ _list_incomplete(connection)),
             )
             connection.execute("DELETE FROM met")
 
-    def cases_of(self, met: Iterable[str]) -> dict[str, bool]:
+    def list_cases(self, met: Iterable[str]) -> dict[str, bool]:
         """The cases of the instances *met*, and whether each is incomplete."""
         cases: dict[str, bool] = {}
         for reference in met:
@@ -123,7 +123,7 @@ class UsbImports:
         return cases
 
 
-def _marked(connection: sqlite3.Connection) -> set[str]:
+def _list_incomplete(connection: sqlite3.Connection) -> set[str]:
     """The incomplete cases among those of the instances in the table `met`."""
     rows = connection.execute(
         "SELECT DISTINCT case_reference FROM instances WHERE reference IN (SELECT reference FROM met)"
@@ -169,7 +169,7 @@ _SENTENCES: Final = {
 }
 
 
-def sentences(refused: Mapping[str, int], language: str) -> list[str]:
+def explain_refusals(refused: Mapping[str, int], language: str) -> list[str]:
     """*refused* counts files by the code of the refusal; the most frequent reason comes first."""
     counts = Counter[str]()
     for code, count in refused.items():

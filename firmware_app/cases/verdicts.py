@@ -83,22 +83,22 @@ class DoubleReading:
     settled: str = ""
 
     @property
-    def blind(self) -> bool:
+    def is_blind(self) -> bool:
         """Whether nobody may see another's words yet."""
         return len(self.spoken) < 2
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether no doctor's word is wanted any more."""
-        return not self.blind and (not self.differ or bool(self.settled))
+        return not self.is_blind and (not self.differ or bool(self.settled))
 
-    def binds(self, actor: str) -> bool:
+    def locks(self, actor: str) -> bool:
         """Whether the words of *actor* stand and can no longer be changed."""
-        return not self.blind and (actor in self.spoken or actor == self.settled)
+        return not self.is_blind and (actor in self.spoken or actor == self.settled)
 
-    def wants(self, actor: str) -> bool:
+    def needs(self, actor: str) -> bool:
         """Whether the case still needs a word of *actor*."""
-        return not self.complete and actor not in self.spoken
+        return not self.is_complete and actor not in self.spoken
 
 
 def compare_readers(verdicts: Iterable[DoctorVerdict], findings: Collection[str]) -> DoubleReading:
@@ -132,7 +132,7 @@ class Verdicts:
     def _connection(self) -> sqlite3.Connection:
         return self._clinical.database.connection
 
-    def verdicts(self, case: str) -> tuple[DoctorVerdict, ...]:
+    def list_verdicts(self, case: str) -> tuple[DoctorVerdict, ...]:
         """The latest verdict of every doctor on each finding of *case*, in the order in which they were given."""
         rows = self._connection.execute(
             f"SELECT v.*, v.revision < {SHOWN} AS earlier"
@@ -141,35 +141,43 @@ class Verdicts:
         )
         return tuple(parse_row(DoctorVerdict, row) for row in rows)
 
-    def unjudged(self, case: str) -> tuple[Finding, ...]:
+    def list_unjudged(self, case: str) -> tuple[Finding, ...]:
         """The current findings of *case* without any doctor's verdict; raises `CaseUnknown`."""
-        said = {word.finding for word in self.verdicts(case) if not word.earlier}
-        return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
+        said = {word.finding for word in self.list_verdicts(case) if not word.earlier}
+        return tuple(finding for finding in self._clinical.load_case(case).findings if finding.code not in said)
 
-    def readers(self, case: str) -> DoubleReading | None:
+    def load_double_reading(self, case: str) -> DoubleReading | None:
         """How far the two readers of *case* are; None where one is enough.  Raises `CaseUnknown`."""
-        return self._readers(self._clinical.case(case).findings, self.verdicts(case)) if self._two_readers else None
+        return (
+            self._compare_readers(self._clinical.load_case(case).findings, self.list_verdicts(case))
+            if self._two_readers
+            else None
+        )
 
-    def _readers(self, findings: tuple[Finding, ...], verdicts: tuple[DoctorVerdict, ...]) -> DoubleReading | None:
+    def _compare_readers(
+        self, findings: tuple[Finding, ...], verdicts: tuple[DoctorVerdict, ...]
+    ) -> DoubleReading | None:
         if not self._two_readers or not findings:
             return None
         return compare_readers(verdicts, [finding.code for finding in findings])
 
-    def wanted_of(self, case: str, actor: str) -> tuple[Finding, ...]:
+    def list_outstanding(self, case: str, actor: str) -> tuple[Finding, ...]:
         """The findings of *case* on which *actor* has to say a word before "Done"; raises `CaseUnknown`."""
-        readers = self.readers(case)
+        readers = self.load_double_reading(case)
         if readers is None:
-            return self.unjudged(case)
-        if not readers.wants(actor):
+            return self.list_unjudged(case)
+        if not readers.needs(actor):
             return ()
-        said = {verdict.finding for verdict in self.verdicts(case) if verdict.actor == actor and not verdict.earlier}
+        said = {
+            verdict.finding for verdict in self.list_verdicts(case) if verdict.actor == actor and not verdict.earlier
+        }
         return tuple(
             finding
-            for finding in self._clinical.case(case).findings
-            if finding.code not in said and (readers.blind or finding.code in readers.differ)
+            for finding in self._clinical.load_case(case).findings
+            if finding.code not in said and (readers.is_blind or finding.code in readers.differ)
         )
 
-    def done(self, case: str) -> CaseCompletion | None:
+    def find_completion(self, case: str) -> CaseCompletion | None:
         """Who marked the current state of *case* as done; None when nobody did."""
         row = self._connection.execute(
             "SELECT r.actor, r.at FROM cases c JOIN reviews r ON r.case_reference = c.reference"
@@ -179,9 +187,9 @@ class Verdicts:
         return parse_row(CaseCompletion, row) if row else None
 
     def is_done(self, case: str) -> bool:
-        return self.done(case) is not None
+        return self.find_completion(case) is not None
 
-    def seen(self, case: str) -> str:
+    def compute_state_token(self, case: str) -> str:
         """A token of the current state of *case*: revision, number of images, and how many of them wait.
 
         Raises `CaseUnknown`.
@@ -193,15 +201,15 @@ class Verdicts:
             raise CaseUnknown(case=case[:40])
         return ".".join(map(str, row))
 
-    def _hold(self, case: str, seen: str | None) -> None:
+    def _require_unchanged(self, case: str, seen: str | None) -> None:
         """Raise `CaseChanged` if *case* differs from the token *seen*; None skips the check."""
-        if seen is not None and seen != self.seen(case):
+        if seen is not None and seen != self.compute_state_token(case):
             raise CaseChanged
 
-    def _require_free(self, case: str, actor: str) -> None:
+    def _require_unlocked(self, case: str, actor: str) -> None:
         """Raise `VerdictsLocked` where the words of *actor* on *case* can no longer be changed."""
-        readers = self.readers(case)
-        if readers is not None and readers.binds(actor):
+        readers = self.load_double_reading(case)
+        if readers is not None and readers.locks(actor):
             raise VerdictsLocked
 
     # --- on the case ---------------------------------------------------------------------------------------------
@@ -214,7 +222,7 @@ class Verdicts:
         Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, and `ValueError`.
         """
         with self._clinical.database.transaction() as connection:
-            self._hold(case, seen)
+            self._require_unchanged(case, seen)
             self._judge(connection, case, finding, verdict=verdict, actor=actor, drawing=drawing)
 
     def _judge(
@@ -227,10 +235,10 @@ class Verdicts:
         actor: str,
         drawing: Drawing | None = None,
     ) -> None:
-        positive = self._box_says(case, finding)
+        positive = self._find_box_result(case, finding)
         if verdict not in VERDICTS or positive is None:
             raise ValueError(verdict)
-        self._require_free(case, actor)
+        self._require_unlocked(case, actor)
         connection.execute(
             "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
             f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
@@ -241,30 +249,34 @@ class Verdicts:
         remarks.insert_remark(
             connection, case, RemarkKind.VERDICT, verdict, actor, finding=finding, positive=positive, drawing=drawing
         )
-        drawn = drawing.audited() if drawing is not None else {}
+        drawn = drawing.describe_for_audit() if drawing is not None else {}
         audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict, **drawn})
         self._confirm(connection, case, finding, verdict, actor)
 
-    def _box_says(self, case: str, finding: str) -> bool | None:
+    def _find_box_result(self, case: str, finding: str) -> bool | None:
         """Whether *finding* is positive in *case* now; None where the case has no such finding."""
-        return next((known.positive for known in self._clinical.case(case).findings if known.code == finding), None)
+        return next(
+            (known.positive for known in self._clinical.load_case(case).findings if known.code == finding), None
+        )
 
     def _confirm(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
         """Where the truth of *finding* is asked for, keep *verdict* as a reading after the result."""
         confirmations = Confirmations(self._clinical.database)
-        if finding not in confirmations.asked(case):
+        if finding not in confirmations.find_requests(case):
             return
         truth = Truth.UNSURE
         if verdict in ("agree", "disagree"):
-            truth = Truth.POSITIVE if self._box_says(case, finding) is (verdict == "agree") else Truth.NEGATIVE
+            truth = Truth.POSITIVE if self._find_box_result(case, finding) is (verdict == "agree") else Truth.NEGATIVE
         said = [
-            word.truth for word in confirmations.of_case(case) if (word.finding, word.source) == (finding, Source.AFTER)
+            word.truth
+            for word in confirmations.list_for_case(case)
+            if (word.finding, word.source) == (finding, Source.AFTER)
         ]
         if (said or [Truth.UNSURE])[-1] is truth:
             return
-        before = confirmations.counts(connection, {(case, finding)})
+        before = confirmations.count_confirmed(connection, {(case, finding)})
         confirmations.write(connection, case, finding, truth=truth, source=Source.AFTER, actor=actor)
-        confirmations.test(connection, before)
+        confirmations.suspend_unfit(connection, before)
 
     def withdraw(self, case: str, finding: str, actor: str) -> None:
         """Remove a doctor's verdict on *finding*; does nothing if there is none.
@@ -272,19 +284,19 @@ class Verdicts:
         A case that then lacks a verdict is no longer done.  Raises `VerdictsLocked`.
         """
         with self._clinical.database.transaction() as connection:
-            self._require_free(case, actor)
+            self._require_unlocked(case, actor)
             gone = connection.execute(
                 "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
             )
             if not gone.rowcount:
                 return
-            positive = self._box_says(case, finding)
+            positive = self._find_box_result(case, finding)
             remarks.insert_remark(connection, case, RemarkKind.VERDICT, "", actor, finding=finding, positive=positive)
             audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
-            left = [word.verdict for word in self.verdicts(case) if word.finding == finding and not word.earlier]
+            left = [word.verdict for word in self.list_verdicts(case) if word.finding == finding and not word.earlier]
             if positive is not None:
                 self._confirm(connection, case, finding, (left or ["none"])[-1], actor)
-            if self.unjudged(case):
+            if self.list_unjudged(case):
                 _reopen(connection, case, actor)
 
     def finish(
@@ -299,13 +311,13 @@ class Verdicts:
         with self._clinical.database.transaction() as connection:
             if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {WAITING}", (case,)).fetchone():
                 raise NotReadYet
-            self._hold(case, seen)
+            self._require_unchanged(case, seen)
             for finding, word in words.items():
                 self._judge(connection, case, finding, verdict=word, actor=actor)
-            if self.wanted_of(case, actor):
+            if self.list_outstanding(case, actor):
                 raise VerdictMissing
-            readers = self.readers(case)
-            if readers is not None and not readers.complete:
+            readers = self.load_double_reading(case)
+            if readers is not None and not readers.is_complete:
                 audit.append(connection, actor, "case.read", case)
                 return
             row = connection.execute(
@@ -319,7 +331,7 @@ class Verdicts:
     def reopen(self, case: str, actor: str, whose: str, at: str) -> bool:
         """Remove the mark that *whose* set on *case* at the time *at*; False if it is no longer there."""
         with self._clinical.database.transaction() as connection:
-            done = self.done(case)
+            done = self.find_completion(case)
             if done is None or (done.actor, done.at.text()) != (whose, at):
                 return False
             _reopen(connection, case, actor)
@@ -343,18 +355,18 @@ class Verdicts:
         `ValueError` for a finding that the image was not read for, or for a drawing on another image.
         """
         with self._clinical.database.transaction() as connection:
-            self._hold(case, seen)
-            readings = [reading for reading in self._clinical.case(case).readings if instance in reading.instances]
+            self._require_unchanged(case, seen)
+            readings = [reading for reading in self._clinical.load_case(case).readings if instance in reading.instances]
             findings = {known.code: known.positive for reading in reversed(readings) for known in reading.findings}
             if finding not in findings or verdict not in (*IMAGE_VERDICTS, ""):
                 raise ValueError(verdict)
-            self._require_free(case, actor)
+            self._require_unlocked(case, actor)
             together = {instance, *(other for reading in readings for other in reading.instances)}
             if drawing is not None and drawing.instance not in together:
                 raise ValueError("the drawing lies on another image")
             spoken = {
                 (word.actor, word.finding, word.instance)
-                for word in remarks.select_current(Remarks(self._clinical.database).of_case(case))
+                for word in remarks.select_current(Remarks(self._clinical.database).list_for_case(case))
             }
             if not verdict and (actor, finding, instance) not in spoken:
                 return
@@ -371,7 +383,7 @@ class Verdicts:
             )
             details: dict[str, Detail] = {"finding": finding, "image": instance}
             if verdict:
-                details |= {"verdict": verdict, **(drawing.audited() if drawing is not None else {})}
+                details |= {"verdict": verdict, **(drawing.describe_for_audit() if drawing is not None else {})}
             audit.append(connection, actor, "image.judged" if verdict else "image.withdrawn", case, details)
 
 

@@ -141,14 +141,14 @@ class WorklistImporter(WorkerThread):
             while not self._stop.is_set():
                 if time.monotonic() - self._asked >= self._config.worklist.hospital.every_seconds:
                     self._asked = time.monotonic()
-                    self.turn()
+                    self.poll()
                 self._stop.wait(_LOOK_S)
         except sqlite3.Error as error:  # the main thread ends the process, which says why when it starts again
             log.error("the registered patients cannot be written: %s", getattr(error, "sqlite_errorname", "error"))
         finally:
             self._database.close_thread()
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Ask once, and keep what was answered; while it does not answer, what it said last stays."""
         today = clock.now().astimezone().date()
         since = today - timedelta(days=self._config.worklist.days - 1)
@@ -156,10 +156,10 @@ class WorklistImporter(WorkerThread):
             found, left_out = query_patients(self._peer, since, today)
         except (WorklistUnanswered, WorklistRefused) as error:
             log.warning("%s", error)
-            self._registrations.asked(self._peer.title, None, Reason.of(error))
+            self._registrations.record_query(self._peer.title, None, Reason.from_error(error))
             return
-        self._registrations.learn(self._peer.title, found, since)
-        self._registrations.asked(self._peer.title, len(found), _explain_omissions(left_out))
+        self._registrations.import_entries(self._peer.title, found, since)
+        self._registrations.record_query(self._peer.title, len(found), _explain_omissions(left_out))
 
 
 def _explain_omissions(left_out: Counter[OmissionReason]) -> Reason | None:

@@ -101,12 +101,15 @@ def _show(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
     shown = overview.all()
     for here in shown:
-        found = overview.figures(here, cautious=options.cautious)
+        found = overview.compute_figures(here, cautious=options.cautious)
         if options.json:
             from firmware_app.monitoring.operating_points import format_figures
 
-            needs = [{name: getattr(one, name) for name in ImagesNeeded.__slots__} for one in overview.needed(found)]
-            print_json(_object(here) | {"figures": format_figures(found), "needed": needs})
+            needs = [
+                {name: getattr(images_needed, name) for name in ImagesNeeded.__slots__}
+                for images_needed in overview.list_images_needed(found)
+            ]
+            print_json(_performance_to_json(here) | {"figures": format_figures(found), "needed": needs})
             continue
         language = printable_language(config.box.language)
         print(f"{here.place.pack} {here.place.version}  {here.label(language)}  {here.place.machine}  {here.machine}")
@@ -118,7 +121,7 @@ def _show(options: argparse.Namespace) -> int:
             said = N_("Threshold set from {n} films of this machine, without confirmed results; the model's own: {own}")
             print("  " + translate(said, language).format(n=here.unlabelled.films, own=f"{here.own:.4f}"))
         for name in ("auc", "sensitivity", "specificity", "ppv", "npv", "prevalence"):
-            print(f"  {name:<13}{_written(getattr(found, name))}")
+            print(f"  {name:<13}{_format_estimate(getattr(found, name))}")
         if here.proposal is not None:
             agreed = ", ".join(f"{role} {account}" for role, account in here.proposal.agreed.items())
             print(f"  proposed: threshold {here.proposal.threshold:.4f}, agreed by {agreed}: {here.proposal.digest}")
@@ -141,17 +144,20 @@ def _import(options: argparse.Namespace) -> int:
         raise OutcomesUnreadable(path=str(options.file), detail=error.strerror or "") from None
     table = OutcomeImport(clinical, StateDir(config.state.dir))
     checked = table.check(data, options.file.name)
-    for one in checked.errors:
-        text = one.reason.text(
+    for line_error in checked.errors:
+        text = line_error.reason.text(
             config.box.language if options.json else printable_language(config.box.language, sys.stderr)
         )
         if options.json:
-            print_json({"line": one.line, "error": {"code": one.reason.code, "text": text}})
+            print_json({"line": line_error.line, "error": {"code": line_error.reason.code, "text": text}})
         else:
-            print(f"{options.file.name}:{one.line}: {text}", file=sys.stderr)
-    taken = table.take(checked, person.shown, complete=options.complete)
+            print(f"{options.file.name}:{line_error.line}: {text}", file=sys.stderr)
+    taken = table.store(checked, person.shown, complete=options.complete)
     if options.json:
-        suspended = [{"pack": one.pack, "version": one.version, "machine": one.machine} for one in taken.suspended]
+        suspended = [
+            {"pack": model_site.pack, "version": model_site.version, "machine": model_site.machine}
+            for model_site in taken.suspended
+        ]
         print_json({"added": taken.added, "known": taken.known, "suspended": suspended})
     else:
         _say(config, N_("Outcomes added: {added}; known already: {known}."), added=taken.added, known=taken.known)
@@ -170,11 +176,11 @@ def _propose(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
     person, here = (
         user.find_account(options.account, config),
-        overview.here(options.pack, options.machine, options.finding),
+        overview.find_site(options.pack, options.machine, options.finding),
     )
     threshold, told = options.threshold, {}
     if threshold is None:
-        suggestion = overview.suggestion(here, options.miss_costs, options.prevalence)
+        suggestion = overview.suggest(here, options.miss_costs, options.prevalence)
         threshold = suggestion.threshold
         told = {name: round(getattr(suggestion, name), 4) for name in suggestion.__slots__}
     proposal = overview.propose(
@@ -205,7 +211,7 @@ def _confirm(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
     person, here = (
         user.find_account(options.account, config),
-        overview.here(options.pack, options.machine, options.finding),
+        overview.find_site(options.pack, options.machine, options.finding),
     )
     point = overview.agree(here, options.content, person.shown, person.role)
     if options.json:
@@ -221,10 +227,10 @@ def _confirm(options: argparse.Namespace) -> int:
 def _undo(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
     person = user.find_account(options.account, config)
-    overview.undo(overview.here(options.pack, options.machine, options.finding), person.shown)
-    here = overview.here(options.pack, options.machine, options.finding)
+    overview.undo(overview.find_site(options.pack, options.machine, options.finding), person.shown)
+    here = overview.find_site(options.pack, options.machine, options.finding)
     if options.json:
-        print_json(_object(here))
+        print_json(_performance_to_json(here))
     else:
         _say(
             config,
@@ -253,7 +259,7 @@ def _open(options: argparse.Namespace) -> tuple[Config, ClinicalDatabase, Perfor
     return config, clinical, PerformanceOverview(clinical, config)
 
 
-def _object(here: LocalPerformance) -> dict[str, Any]:
+def _performance_to_json(here: LocalPerformance) -> dict[str, Any]:
     proposal, suspension, unlabelled = here.proposal, here.suspension, here.unlabelled
     return {
         "pack": here.place.pack,
@@ -290,7 +296,7 @@ def _object(here: LocalPerformance) -> dict[str, Any]:
     }
 
 
-def _written(estimate: Estimate | None) -> str:
+def _format_estimate(estimate: Estimate | None) -> str:
     return "-" if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 

@@ -98,8 +98,8 @@ def _list(options: argparse.Namespace) -> int:
 
     config = read_config(options)
     with open_clinical(config) as clinical:
-        unassigned = clinical.unassigned_files()
-        cases = [*clinical.cases(), *([unassigned] if unassigned else [])]
+        unassigned = clinical.find_unassigned_files()
+        cases = [*clinical.load_cases(), *([unassigned] if unassigned else [])]
     if options.json:
         for case in cases:
             print_case(case, config, as_json=True)
@@ -115,7 +115,7 @@ def _list(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     config = read_config(options)
     with open_clinical(config) as clinical:
-        print_case(clinical.case(options.case), config, as_json=options.json)
+        print_case(clinical.load_case(options.case), config, as_json=options.json)
     return DONE
 
 
@@ -126,7 +126,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.pdf is not None:
         return case_export.export_report(options, config)
     with open_clinical(config) as clinical:
-        case = clinical.case(options.case, options.revision)
+        case = clinical.load_case(options.case, options.revision)
     language = choose_language(options, config)
     text = [*case_text.describe_case(case, language), translate(NOT_DIAGNOSTIC, language)]
     if options.json:
@@ -143,11 +143,11 @@ def _send(options: argparse.Namespace) -> int:
     from firmware_app.results import due_cases, remote_status
 
     config = read_config(options)
-    if not (config.pacs.sends or config.dicomweb.gives):
+    if not (config.pacs.sends_results or config.dicomweb.serves_results):
         raise PACS_NONE()
     language = choose_language(options, config)
     with open_clinical(config, writes=not options.state) as clinical:
-        clinical.case(options.case)
+        clinical.load_case(options.case)
         if not options.state:
             due_cases.request_sending(clinical.database, options.case, CONSOLE)
         for delivery in remote_status.describe_archive_delivery(config, clinical.database, options.case):
@@ -168,17 +168,17 @@ def _earlier(options: argparse.Namespace) -> int:
     from firmware_app.results import remote_status
 
     config = read_config(options)
-    if not config.pacs.searched:
+    if not config.pacs.searchable_archives:
         raise EARLIER_NONE()
     if options.fetch is not None and options.account is None:
         raise ACCOUNT_UNKNOWN()
     asks = options.search or options.fetch is not None
     with open_clinical(config, writes=asks) as clinical:
-        clinical.case(options.case)
+        clinical.load_case(options.case)
         studies = EarlierStudies(clinical.database)
         if options.search:
             find_search_subject(clinical, StateDir(config.state.dir), options.case)
-            studies.ask(options.case, CONSOLE)
+            studies.request_search(options.case, CONSOLE)
         if options.fetch is not None:
             studies.confirm(options.case, options.fetch, user.find_account(options.account, config).shown)
         if asks:
@@ -193,8 +193,8 @@ def _earlier(options: argparse.Namespace) -> int:
         number = f"{study.sequence}  {said.date}  {said.modalities}"
         print(f"{number}  {said.description}  {said.images or '?'}  {said.name}")
         print(f"  {found.state(study, language)}{f' {study.here}' if study.here else ''}")
-    if not options.json and (standing := found.standing(language)):
-        print(standing)
+    if not options.json and (status := found.standing(language)):
+        print(status)
     return DONE
 
 
@@ -204,8 +204,8 @@ def _await_answer(studies: EarlierStudies, case: str) -> None:
 
     deadline = time.monotonic() + _WAIT_S
     while time.monotonic() < deadline:
-        search = studies.search(case)
-        waits = any(study.state is FetchState.WANTED for study in studies.of_case(case))
+        search = studies.find_search(case)
+        waits = any(study.state is FetchState.WANTED for study in studies.list_for_case(case))
         if not waits and (search is None or not search.asked):
             return
         time.sleep(_LOOK_S)

@@ -37,7 +37,7 @@ def _show(options: argparse.Namespace) -> int:
     from firmware_app.core import clock as clock_module
     from firmware_app.core.state_dir import StateDir
 
-    config = _config(options)
+    config = _load_config(options)
     clock_module.start_clock(StateDir(config.state.dir), "console", writes=False)
     _tell(options, config)
     return _DONE
@@ -48,14 +48,14 @@ def _set(options: argparse.Namespace) -> int:
     from firmware_app.core import clock as clock_module
     from firmware_app.core.state_dir import StateDir
 
-    config = _config(options)
+    config = _load_config(options)
     state = StateDir(config.state.dir)
     state.prepare()
     clock_module.start_clock(state, "console")
     moment = datetime.now(UTC) if options.time is None else parse_time(options.time)
     before = clock.stamp()
     confirm_time(moment, back=options.back)
-    _audited(config, before)
+    _audit_change(config, before)
     _tell(options, config)
     return _DONE
 
@@ -79,23 +79,23 @@ def confirm_time(moment: datetime, *, back: bool = False) -> None:
     from firmware_app.core.clock import SLACK_S, ImplausibleTime, TimeSource
     from firmware_app.core.clock_memory import EARLIEST, LATEST
 
-    certain = clock.current_clock().memory().certain()
+    certain = clock.current_clock().memory().find_earliest()
     if EARLIEST <= moment.timestamp() < certain - SLACK_S and not back:
-        raise TIME_GOES_BACK(given=_minute(moment), certain=_minute(datetime.fromtimestamp(certain, UTC)))
+        raise TIME_GOES_BACK(given=_format_minute(moment), certain=_format_minute(datetime.fromtimestamp(certain, UTC)))
     try:
         clock.current_clock().learn(moment.timestamp(), TimeSource.PERSON)
     except ImplausibleTime:
         bounds = [f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d}" for one in (EARLIEST, LATEST)]
-        raise TIME_OUT_OF_RANGE(given=_minute(moment), earliest=bounds[0], latest=bounds[1]) from None
+        raise TIME_OUT_OF_RANGE(given=_format_minute(moment), earliest=bounds[0], latest=bounds[1]) from None
 
 
-def _minute(moment: datetime) -> str:
+def _format_minute(moment: datetime) -> str:
     from firmware_app.core.clock import Stamp
 
     return Stamp(moment, trusted=True).minute
 
 
-def _audited(config: Config, before: object) -> None:
+def _audit_change(config: Config, before: object) -> None:
     from firmware_app.cases.audit import CONSOLE, Audit
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.core.clock import Stamp
@@ -115,12 +115,10 @@ def _tell(options: argparse.Namespace, config: Config) -> None:
     if options.json:
         print(json.dumps(system_clock.status()))
     else:
-        print(
-            system_clock.clock_sentence(clock.current_clock().standing()).text(printable_language(config.box.language))
-        )
+        print(system_clock.describe_clock(clock.current_clock().status()).text(printable_language(config.box.language)))
 
 
-def _config(options: argparse.Namespace) -> Config:
+def _load_config(options: argparse.Namespace) -> Config:
     from firmware_app.core.settings import load_config
 
     return load_config(options.config)

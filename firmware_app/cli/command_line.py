@@ -122,7 +122,7 @@ def _serve(options: argparse.Namespace) -> int:
 
         config = read_config(options)
     if options.only == "viewer":
-        supervisor.become_viewer(options.config)
+        supervisor.exec_viewer(options.config)
     if options.only:
         return supervisor.run_process(options.only, config)
 
@@ -142,7 +142,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _tell_first_code(config: Config) -> None:
     """While there is no account, show the one-time code on the console; never in a log."""
-    code = user.open_accounts(config).first_claim()
+    code = user.open_accounts(config).create_first_claim()
     if code:
         where = f"http://<this box>:{config.viewer.port}/claim"
         print(f"Open {where} and make the first account with the code {code}", flush=True)
@@ -156,8 +156,13 @@ def _config_check(options: argparse.Namespace) -> int:
     findings = config_check.check_config(config, source)
     if options.json:
         told = [
-            {"code": one.code, "key": one.key, "place": one.place, "text": one.text(config.box.language)}
-            for one in findings
+            {
+                "code": config_finding.code,
+                "key": config_finding.key,
+                "place": config_finding.place,
+                "text": config_finding.text(config.box.language),
+            }
+            for config_finding in findings
         ]
         print_json({"valid": not findings, "findings": told})
         return FAILED if findings else DONE
@@ -187,7 +192,7 @@ def _audit_verify(options: argparse.Namespace) -> int:
     with open_clinical(config) as clinical:
         audit = Audit(clinical.database)
         whole, sentence = audit.verify(options.expect)
-        head = audit.head()
+        head = audit.read_head()
     if options.json:
         print_json(
             {

@@ -75,7 +75,7 @@ def _reset(options: argparse.Namespace) -> int:
         raise RESET_NEEDS_ROOT()
     config = load_config(options.config)
     state = StateDir(config.state.dir)
-    say = _sayer(config, options.json)
+    say = _make_printer(config, options.json)
     path = options.config or DEFAULT_PATH
     plan = factory_reset.make_plan(config, path, state)
     if factory_reset.is_begun(state):
@@ -87,7 +87,7 @@ def _reset(options: argparse.Namespace) -> int:
         _stop(config, state)
     outcome = factory_reset.reset(config, path, state)
     if options.json:
-        told = {**asdict(outcome), "kept": [{"code": one.code, **one.details} for one in outcome.kept]}
+        told = {**asdict(outcome), "kept": [{"code": reason.code, **reason.details} for reason in outcome.kept]}
         print(json.dumps(told, ensure_ascii=False))
     else:
         _tell(outcome, config, say)
@@ -128,7 +128,7 @@ def _stop(config: Config, state: StateDir) -> None:
         raise AlreadyRunning(state=str(state.root)) from None
     if any(
         run_status.is_running(state, name)
-        for name in {*run_status.expected_processes(config), *run_status.ALL_PROCESSES, "supervisor"}
+        for name in {*run_status.list_expected_processes(config), *run_status.ALL_PROCESSES, "supervisor"}
     ):
         raise AlreadyRunning(state=str(state.root))
 
@@ -151,7 +151,7 @@ def _tell(outcome: ResetOutcome, config: Config, say: _Say) -> None:
         say(_HOSPITAL, box=outcome.plan.box)
 
 
-def _sayer(config: Config, quiet: bool) -> _Say:
+def _make_printer(config: Config, quiet: bool) -> _Say:
     language = printable_language(config.box.language)
 
     def say(message: str, **values: str) -> None:

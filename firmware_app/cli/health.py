@@ -38,7 +38,7 @@ def _status(options: argparse.Namespace) -> int:
     from firmware_app.core import clock
     from firmware_app.core.state_dir import StateDir
 
-    config = _config(options)
+    config = _load_config(options)
     clock.start_clock(StateDir(config.state.dir), "console", writes=False)
     status = doctor.collect_status(config)
     if options.json:
@@ -54,9 +54,9 @@ def _print_card(options: argparse.Namespace) -> None:
     from firmware_app.appliance import tls_front
     from firmware_app.core.state_dir import StateDir
 
-    config = _config(options)
+    config = _load_config(options)
     without = translate(N_("The page has no certificate here."), printable_language(config.box.language, sys.stderr))
-    print(tls_front.page_card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
+    print(tls_front.format_page_card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def _selftest(options: argparse.Namespace) -> int:
     from firmware_app.core import clock, console
     from firmware_app.core.state_dir import StateDir
 
-    config = _config(options)
+    config = _load_config(options)
     clock.start_clock(StateDir(config.state.dir), "care")
     with console.show_progress("tested") as advance:
         checks = selftest.run_selftest(config, advance)
@@ -111,7 +111,7 @@ def _to_object(check: Check, config: Config) -> dict[str, object]:
     }
 
 
-def _config(options: argparse.Namespace) -> Config:
+def _load_config(options: argparse.Namespace) -> Config:
     from firmware_app.core.settings import load_config
 
     return load_config(options.config)

@@ -62,30 +62,30 @@ class LivePage:
                 heat = (self._folder.path / f"{strongest.code}.png").read_bytes()
         self._folder.publish(LiveFrame(said, bytes(one.jpeg), heat))
 
-    def keep_what_is_wished(self, watching: LiveSession) -> None:
+    def keep_requested_frames(self, watching: LiveSession) -> None:
         """Take the frames that doctors want through the door; each wish is answered on the page."""
-        for wish in self._folder.take_requests():
+        for request in self._folder.take_requests():
             try:
-                answer: dict[str, Any] = {"case": self._keep(wish, watching)}
+                answer: dict[str, Any] = {"case": self._keep(request, watching)}
             except FrameRefused as refused:
                 answer = {"reason": {"code": refused.reason.code, "details": dict(refused.reason.details)}}
             except (LanternError, OSError, ChildLost) as error:
                 given = error if isinstance(error, LanternError) else NOTHING_KEPT(detail=str(error)[:80])
-                answer = {"reason": {"code": given.code, "details": dict(Reason.of(given).details)}}
-            self._kept = [*self._kept, {"sequence": wish.sequence, **answer}][-_REMEMBERED:]
+                answer = {"reason": {"code": given.code, "details": dict(Reason.from_error(given).details)}}
+            self._kept = [*self._kept, {"sequence": request.sequence, **answer}][-_REMEMBERED:]
 
-    def _keep(self, wish: FrameRequest, watching: LiveSession) -> str:
-        path = self._folder.path / f"kept-{wish.sequence}.dcm"
+    def _keep(self, request: FrameRequest, watching: LiveSession) -> str:
+        path = self._folder.path / f"kept-{request.sequence}.dcm"
         # PS3.5 B.2.  A study of its own: nobody says when the next patient begins, and a study is one patient's.
         study = f"2.25.{secrets.randbits(122) | 1 << 121}"
         try:
-            watching.keep(wish.sequence, path, next(iter(self._manifest.route.body_parts), ""), study)
+            watching.keep(request.sequence, path, next(iter(self._manifest.route.body_parts), ""), study)
             association = self._clinical.open_association(_SOURCE)
-            admitted = self._door.accept_file(path, f"{_SOURCE}:{wish.sequence}", association)
+            admitted = self._door.accept_file(path, f"{_SOURCE}:{request.sequence}", association)
             self._clinical.close_association(association)
         finally:
             path.unlink(missing_ok=True)
-        self._audit.record(wish.actor, _KEPT, admitted.case, sequence=wish.sequence)
+        self._audit.record(request.actor, _KEPT, admitted.case, sequence=request.sequence)
         return admitted.case
 
 
@@ -98,7 +98,7 @@ class FrameRate:
     def __init__(self) -> None:
         self._moments: deque[float] = deque()
 
-    def of(self, now: float) -> float:
+    def update(self, now: float) -> float:
         """Count one at *now* (monotonic seconds); 0 while there is only one."""
         self._moments.append(now)
         while now - self._moments[0] > _WINDOW_S:
@@ -111,17 +111,17 @@ def format_line(one: LiveReading | SessionEvent, rate: float, language: str) -> 
     """One line of ``lantern watch --json``, with sentences in *language*."""
     counts = asdict(one.counts)
     if isinstance(one, SessionEvent):
-        return {"event": one.event, **counts, "reason": _sentence(one.reason, language)}
+        return {"event": one.event, **counts, "reason": _render_reason(one.reason, language)}
     return {
         "event": "frame",
         "sequence": one.sequence,
         **counts,
         "frames_per_second": round(rate, 1),
         "delay_ms": round(one.delay_ms, 1),
-        "reason": _sentence(one.reason, language),
+        "reason": _render_reason(one.reason, language),
         "findings": [case_json.finding_to_json(finding, language) for finding in one.findings],
         "lesions": [case_json.lesion_to_json(lesion) for lesion in one.lesions],
-        "hints": [_sentence(hint, language) for hint in one.hints],
+        "hints": [_render_reason(hint, language) for hint in one.hints],
         "pack": None if one.pack is None else asdict(one.pack),
     }
 
@@ -130,7 +130,7 @@ def format_page(one: LiveReading | SessionEvent, rate: float) -> dict[str, Any]:
     """The same for the viewer, which says it in the language of whoever looks: codes in place of sentences."""
     counts = {**asdict(one.counts), "frames_per_second": round(rate, 1)}
     if isinstance(one, SessionEvent):
-        return {"event": one.event, **counts, "reason": _coded(one.reason)}
+        return {"event": one.event, **counts, "reason": _reason_to_json(one.reason)}
     return {
         "event": "frame",
         "sequence": one.sequence,
@@ -138,7 +138,7 @@ def format_page(one: LiveReading | SessionEvent, rate: float) -> dict[str, Any]:
         "columns": one.columns,
         **counts,
         "delay_ms": round(one.delay_ms, 1),
-        "reason": _coded(one.reason),
+        "reason": _reason_to_json(one.reason),
         "findings": [
             {
                 "label": dict(finding.label),
@@ -152,16 +152,16 @@ def format_page(one: LiveReading | SessionEvent, rate: float) -> dict[str, Any]:
             {"box": list(lesion.box), "outline": [list(point) for point in lesion.outline], "score": lesion.score}
             for lesion in one.lesions
         ],
-        "hints": [_coded(hint) for hint in one.hints],
+        "hints": [_reason_to_json(hint) for hint in one.hints],
         "pack": None if one.pack is None else asdict(one.pack),
     }
 
 
-def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:
+def _render_reason(reason: Reason | None, language: str) -> dict[str, str] | None:
     return None if reason is None else {"code": reason.code, "text": reason.text(language)}
 
 
-def _coded(reason: Reason | None) -> dict[str, Any] | None:
+def _reason_to_json(reason: Reason | None) -> dict[str, Any] | None:
     return None if reason is None else {"code": reason.code, "details": dict(reason.details)}
 
 
@@ -205,9 +205,9 @@ class ArrivingImages:
         self._mark: object = None
         self._came = self._dropped = 0
 
-    def newest(self) -> ObjectArrival | None:
+    def poll_newest(self) -> ObjectArrival | None:
         """The newest that has come since the last call; None, after `POLL_S`, where none has."""
-        now = self._database.change_mark()
+        now = self._database.read_change_mark()
         fresh = casebook.list_new_images(self._database, self._seen, self._modality) if now != self._mark else []
         self._mark = now
         if not fresh:

@@ -70,15 +70,15 @@ def read_paths(
     files = list(find_input_files(paths))
     tell = on_progress or (lambda _done, _total: None)
     tell(0, len(files))
-    digests = [output_folder.digest_file(one.path) if one.reason is None else "" for one in files] if folder else []
-    kept = folder.kept(digests, [one.path for one in files]) if folder else KeptResults()
-    homeless: Case | None = None
-    with stop_on_signals() as ignore_signals, _private_state(config) as state, ExitStack() as tidying:
+    digests = [output_folder.digest_file(file.path) if file.reason is None else "" for file in files] if folder else []
+    kept = folder.match_kept(digests, [file.path for file in files]) if folder else KeptResults()
+    unassigned: Case | None = None
+    with stop_on_signals() as ignore_signals, _open_private_state(config) as state, ExitStack() as tidying:
         clinical = ClinicalDatabase(state.clinical_db, keeps_every_line=True)
         tidying.callback(clinical.database.close)
         clinical.create()
         if folder is not None:
-            tidying.push(lambda kind, _error, _trace: _finish(folder, homeless, kind))
+            tidying.push(lambda kind, _error, _trace: _finish(folder, unassigned, kind))
         known = kept.files()
         # Its children start while the door works.
         reader = Reader(config, state, clinical, pack) if len(known) < len(files) or not known else None
@@ -86,12 +86,12 @@ def read_paths(
             tidying.callback(reader.close)
         tidying.callback(ignore_signals)
         door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
-        refused = _take_in(files, [one for one in range(len(files)) if one not in known], door, config)
+        refused = _admit_files(files, [one for one in range(len(files)) if one not in known], door, config)
         if known:
-            studies = {clinical.case(reference).study_instance_uid for reference in clinical.references()}
-            refused |= _take_in(files, kept.reopen({study for study in studies if study}), door, config)
+            studies = {clinical.load_case(reference).study_instance_uid for reference in clinical.list_references()}
+            refused |= _admit_files(files, kept.reopen({study for study in studies if study}), door, config)
         if on_skipped is not None and folder is not None:
-            on_skipped(SkippedFiles(len(kept.files()), folder.outdated(digests)))
+            on_skipped(SkippedFiles(len(kept.files()), folder.count_outdated(digests)))
         for note in kept.notes:
             assert folder is not None
             folder.keep(note)
@@ -100,40 +100,40 @@ def read_paths(
             tell(len(files), len(files))
             return
         reader.warm()
-        _enter(background, clinical, reader.facts())
+        _record_background(background, clinical, reader.list_facts())
         loose: dict[int, FileRecord] = {}  # objects without an image, of studies without any
-        for reference in clinical.references():
+        for reference in clinical.list_references():
             while reader.step(reference):
-                tell(len(files) - clinical.counts().waiting, len(files))
+                tell(len(files) - clinical.count_queue().waiting, len(files))
             clinical.close_revisions(0.0, advise=reader.advise)
-            read = clinical.case(reference)
+            read = clinical.load_case(reference)
             if read.priority is None:
                 loose |= {int(record.path): record for record in read.files}
                 continue
-            case = _named(read, files, refused)
+            case = _restore_file_names(read, files, refused)
             if folder is not None:
                 folder.write(case, [digests[int(record.path)] for record in read.files], state)
             yield case
-            _forget_pictures(case, state)
+            _remove_rendered_frames(case, state)
         tell(len(files), len(files))
         if refused or loose:
-            homeless = _unassigned_files(files, refused, loose)
-            yield homeless
+            unassigned = _make_unassigned_case(files, refused, loose)
+            yield unassigned
 
 
-def _finish(folder: OutputFolder, homeless: Case | None, kind: type[BaseException] | None) -> None:
+def _finish(folder: OutputFolder, unassigned: Case | None, kind: type[BaseException] | None) -> None:
     """The tables over all cases, also after Ctrl-C; not where the folder cannot be written."""
     if kind is None or not issubclass(kind, OutputUnusable):
-        folder.finish(homeless)
+        folder.finish(unassigned)
 
 
 # --- the private state ----------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _private_state(config: Config) -> Iterator[StateDir]:
+def _open_private_state(config: Config) -> Iterator[StateDir]:
     """A state in the folder for temporary files; raises `TEMPORARY_UNUSABLE` and `TemporaryFull` with its path."""
-    place = _temporary_folder()
+    place = _find_temporary_folder()
     try:
         made = tempfile.TemporaryDirectory(prefix="lantern-read-", dir=place, ignore_cleanup_errors=True)
     except OSError as error:
@@ -148,10 +148,10 @@ def _private_state(config: Config) -> Iterator[StateDir]:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode not in _NO_ROOM:
                 raise
-            raise _temporary_full(place, config.retention.high_water_free_mb) from None
+            raise _make_temporary_full(place, config.retention.high_water_free_mb) from None
 
 
-def _temporary_folder() -> str:
+def _find_temporary_folder() -> str:
     """Where temporary files go.  A TMPDIR that cannot be used is an error; Python would silently use another folder."""
     named = os.environ.get("TMPDIR")
     if named and tempfile.tempdir is None:
@@ -162,19 +162,19 @@ def _temporary_folder() -> str:
         raise TEMPORARY_UNUSABLE(folder="/tmp", detail=error.strerror or str(error)) from None
 
 
-def _temporary_full(place: str, kept_mb: int) -> TemporaryFull:
+def _make_temporary_full(place: str, kept_mb: int) -> TemporaryFull:
     return TemporaryFull(folder=place, free_mb=free_bytes(Path(place)) // 1_000_000, kept_mb=kept_mb)
 
 
-def _enter(background: Mapping[str, bool], clinical: ClinicalDatabase, facts: Sequence[str]) -> None:
+def _record_background(background: Mapping[str, bool], clinical: ClinicalDatabase, facts: Sequence[str]) -> None:
     """Note of every case what is known of its patient; a fact that no rule asks for is more likely a slip."""
     if unknown := [fact for fact in background if fact not in facts]:
         raise BACKGROUND_UNKNOWN(fact=unknown[0][:40], facts=", ".join(facts) or "-")
-    for reference in clinical.references() if background else ():
+    for reference in clinical.list_references() if background else ():
         follow_up.enter_facts(clinical.database, reference, background, _SOURCE)
 
 
-def _take_in(
+def _admit_files(
     files: Sequence[InputFile], numbers: Sequence[int], door: ImageIntake, config: Config
 ) -> dict[int, Reason]:
     """Put these files through the door as one sender, each under its number; returns the refusals by number.
@@ -192,11 +192,11 @@ def _take_in(
         try:
             door.accept_file(one.path, str(number), association)
         except SpaceShort as error:
-            refused[number] = Reason.of(TemporaryFull(folder=place, free_mb=error.free_mb, kept_mb=kept_mb))
+            refused[number] = Reason.from_error(TemporaryFull(folder=place, free_mb=error.free_mb, kept_mb=kept_mb))
         except NotKept as error:
-            refused[number] = Reason.of(TEMPORARY_UNUSABLE(folder=place, detail=error.detail))
+            refused[number] = Reason.from_error(TEMPORARY_UNUSABLE(folder=place, detail=error.detail))
         except IntakeError as error:
-            refused[number] = Reason.of(error)
+            refused[number] = Reason.from_error(error)
     door.clinical.close_association(association)
     return refused
 
@@ -204,17 +204,17 @@ def _take_in(
 # --- what became of them --------------------------------------------------------------------------------------------
 
 
-def _named(case: Case, files: Sequence[InputFile], refused: dict[int, Reason]) -> Case:
+def _restore_file_names(case: Case, files: Sequence[InputFile], refused: dict[int, Reason]) -> Case:
     """*case* with file names in place of numbers; entries of *refused* that belong to it are moved into it."""
     records = []
     for record in case.files:
         number = int(record.path)
         refused.pop(number, None)
-        records.append(_record(files[number].path, record))
+        records.append(_rename_record(files[number].path, record))
     return replace(case, files=tuple(records))
 
 
-def _unassigned_files(
+def _make_unassigned_case(
     files: Sequence[InputFile], refused: Mapping[int, Reason], loose: Mapping[int, FileRecord]
 ) -> Case:
     """A case without a reference, of refused files that belong to no case and the *loose* objects without an image.
@@ -223,7 +223,7 @@ def _unassigned_files(
     records_of = {
         number: FileRecord("", None, FileStatus.REFUSED, reason) for number, reason in refused.items()
     } | dict(loose)
-    records = tuple(_record(files[number].path, record) for number, record in sorted(records_of.items()))
+    records = tuple(_rename_record(files[number].path, record) for number, record in sorted(records_of.items()))
     return Case(
         reference=None,
         study_instance_uid=None,
@@ -237,11 +237,11 @@ def _unassigned_files(
     )
 
 
-def _record(path: Path, record: FileRecord) -> FileRecord:
+def _rename_record(path: Path, record: FileRecord) -> FileRecord:
     return replace(record, path=to_storable_text(str(path)), path_bytes=percent_encode(str(path)))
 
 
-def _forget_pictures(case: Case, state: StateDir) -> None:
+def _remove_rendered_frames(case: Case, state: StateDir) -> None:
     """Remove the rendered frames: they take more room than the images and are not needed again."""
     for reading in case.readings:
         for instance in reading.instances:

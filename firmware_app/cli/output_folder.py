@@ -53,16 +53,16 @@ class OutputFolder:
 
     def __init__(self, path: Path, key: str, language: str) -> None:
         self._path, self._key, self._language = path, key, language
-        with self._errors():
+        with self._convert_errors():
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()
         self._notes = {note.reference: note for note in load_notes(path)}
 
-    def kept(self, digests: Sequence[str], paths: Sequence[Path]) -> KeptResults:
+    def match_kept(self, digests: Sequence[str], paths: Sequence[Path]) -> KeptResults:
         """What of the given files need not be read."""
         return match_notes(list(self._notes.values()), self._key, digests, paths)
 
-    def outdated(self, digests: Sequence[str]) -> int:
+    def count_outdated(self, digests: Sequence[str]) -> int:
         """How many of the given files were read with other settings, models or another version of Lantern."""
         old = {digest for note in self._notes.values() if note.key != self._key for digest in note.content}
         new = {digest for note in self._notes.values() if note.key == self._key for digest in note.content}
@@ -70,12 +70,12 @@ class OutputFolder:
 
     def keep(self, note: CaseNote) -> None:
         """Take a case over as it is; only the names of its files and the language may be others than before."""
-        with self._errors():
+        with self._convert_errors():
             path = self._path / note.reference / "case.json"
-            text = self._object(note.case)
+            text = self._format_line(note.case)
             if path.read_text("utf-8") != text:
-                _write_last(path, text)
-                self._note(note)
+                _write_durably(path, text)
+                self._write_note(note)
         self._notes[note.reference] = note
 
     def write(self, case: Case, digests: Sequence[str], state: StateDir) -> None:
@@ -84,41 +84,45 @@ class OutputFolder:
         ``case.json`` is written last: where it exists, the folder is complete and on the disk.  Cases that it replaces,
         since all their files are in it, are removed then.
         """
-        with self._errors():
+        with self._convert_errors():
             folder = self._path / str(case.reference)
             folder.mkdir(parents=True, exist_ok=True)
             picture = _write_pictures(case, state, folder)
-            _write_last(folder / "case.json", self._object(case))
+            _write_durably(folder / "case.json", self._format_line(case))
             note = make_note(case, digests, self._key, picture)
-            self._note(note)
-            for old in [one for one in self._notes.values() if one.content and one.content <= note.content]:
+            self._write_note(note)
+            for old in [
+                case_note
+                for case_note in self._notes.values()
+                if case_note.content and case_note.content <= note.content
+            ]:
                 self._remove(old)
         self._notes[note.reference] = note
 
-    def finish(self, homeless: Case | None) -> None:
+    def finish(self, unassigned: Case | None) -> None:
         """Write the lines, the table and the page over all cases of the folder; *homeless* come last in them."""
         cases = [note.case for note in self._notes.values()]
-        every = [*cases, *([homeless] if homeless is not None else [])]
-        sheet = overview.render_contact_sheet(every, self._pictures_of, self._language)
-        with self._errors():
+        every = [*cases, *([unassigned] if unassigned is not None else [])]
+        sheet = overview.render_overview(every, self._link_pictures, self._language)
+        with self._convert_errors():
             lines = (json.dumps(case_json.case_to_json(case, self._language), ensure_ascii=False) for case in every)
-            _write_last(self._path / LINES, "".join(f"{line}\n" for line in lines))
-            _write_last(self._path / TABLE, overview.format_csv(every, self._language), "utf-8-sig")
-            _write_last(self._path / SHEET, sheet)
+            _write_durably(self._path / LINES, "".join(f"{line}\n" for line in lines))
+            _write_durably(self._path / TABLE, overview.format_csv(every, self._language), "utf-8-sig")
+            _write_durably(self._path / SHEET, sheet)
 
-    def _pictures_of(self, case: Case) -> overview.PictureLinks | None:
+    def _link_pictures(self, case: Case) -> overview.PictureLinks | None:
         note = self._notes[str(case.reference)]
         if not note.picture:
             return None
         return overview.PictureLinks(f"{note.reference}/{THUMBNAIL}", f"{note.reference}/{quote(note.picture)}")
 
-    def _object(self, case: Case) -> str:
+    def _format_line(self, case: Case) -> str:
         return json.dumps(case_json.case_to_json(case, self._language), ensure_ascii=False, indent=2) + "\n"
 
-    def _note(self, note: CaseNote) -> None:
+    def _write_note(self, note: CaseNote) -> None:
         folder = self._path / NOTES_FOLDER
         folder.mkdir(exist_ok=True)
-        _write_last(folder / f"{note.reference}.json", format_note(note))
+        _write_durably(folder / f"{note.reference}.json", format_note(note))
 
     def _remove(self, note: CaseNote) -> None:
         """The case with its note; the note goes first, so that it never speaks of half a folder."""
@@ -128,7 +132,7 @@ class OutputFolder:
         shutil.rmtree(self._path / note.reference)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -141,18 +145,18 @@ def _write_pictures(case: Case, state: StateDir, folder: Path) -> str:
         for instance in reading.instances:
             shown = state.display / instance
             for frame in sorted(int(path.stem.removeprefix("frame-")) for path in shown.glob("frame-*.json")):
-                lesions = [one for one in reading.lesions if (one.instance, one.frame) == (instance, frame)]
+                lesions = [lesion for lesion in reading.lesions if (lesion.instance, lesion.frame) == (instance, frame)]
                 _save(key_images.load_marked_frame(shown, frame, lesions), folder / f"{instance}-frame-{frame:03d}.png")
             strongest = reading.frames.strongest if reading.frames else {}
             for finding in reading.findings:
                 code = finding.code
                 _write_overlay(shown, code, strongest.get(code, 0), folder / f"{instance}-{code}.png")
-    for one in key_images.select_key_images(case, lambda instance: state.display / instance, 1):
-        name = one.heat if one.heat is not None and not one.lesions else f"frame-{one.frame:03d}"
-        small = Image.fromarray(key_images.render_marked(one, state.display / one.instance)).convert("RGB")
+    for image in key_images.select_key_images(case, lambda instance: state.display / instance, 1):
+        name = image.heat if image.heat is not None and not image.lesions else f"frame-{image.frame:03d}"
+        small = Image.fromarray(key_images.render_marked(image, state.display / image.instance)).convert("RGB")
         small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)
         _save_image(small, folder / THUMBNAIL, "JPEG", quality=85)
-        return f"{one.instance}-{name}.png"
+        return f"{image.instance}-{name}.png"
     return ""
 
 
@@ -173,7 +177,7 @@ def _save_image(image: Image.Image, path: Path, kind: str, **more: int) -> None:
         os.fsync(file.fileno())
 
 
-def _write_last(path: Path, text: str, encoding: str = "utf-8") -> None:
+def _write_durably(path: Path, text: str, encoding: str = "utf-8") -> None:
     """Write *path* completely or not at all, also when the disk is full or the power fails; everything saved before it
     is on the disk by then.  Its mode follows the person's umask, like that of the pictures."""
     part = path.with_name(f".{path.name}.part")
@@ -238,7 +242,7 @@ class KeptResults:
 
 def digest_settings(config: Config, pack: str | None, background: Mapping[str, bool]) -> str:
     """A digest of all that decides what is said of an image beside the image itself."""
-    store = PackStore.of(config)
+    store = PackStore.from_config(config)
     packs = {
         one.name: hashlib.sha256((one.folder / MANIFEST_FILE).read_bytes()).hexdigest() for one in store.survey().packs
     }
@@ -280,7 +284,7 @@ def load_notes(folder: Path) -> list[CaseNote]:
     notes = []
     for path in sorted((folder / NOTES_FOLDER).glob("*.json")):
         try:
-            note = _form().validate_json(path.read_bytes())
+            note = _note_adapter().validate_json(path.read_bytes())
         except (OSError, ValidationError):
             continue
         whole = path.stem == note.reference and len(note.digests) == len(note.case.files)
@@ -297,7 +301,7 @@ def make_note(case: Case, digests: Sequence[str], key_: str, picture: str) -> Ca
 
 def format_note(one: CaseNote) -> str:
     """The note as a file holds it."""
-    return _form().dump_json(one).decode()
+    return _note_adapter().dump_json(one).decode()
 
 
 def match_notes(notes: Sequence[CaseNote], key_: str, digests: Sequence[str], paths: Sequence[Path]) -> KeptResults:
@@ -306,17 +310,17 @@ def match_notes(notes: Sequence[CaseNote], key_: str, digests: Sequence[str], pa
     for number, one in enumerate(digests):
         if one:
             numbers.setdefault(one, []).append(number)
-    found = [one for one in notes if one.final and one.key == key_ and one.content & numbers.keys()]
-    return KeptResults([_renamed(one, numbers, paths) for one in found], numbers)
+    found = [note for note in notes if note.final and note.key == key_ and note.content & numbers.keys()]
+    return KeptResults([_rename_files(case_note, numbers, paths) for case_note in found], numbers)
 
 
-def _renamed(one: CaseNote, numbers: Mapping[str, Sequence[int]], paths: Sequence[Path]) -> CaseNote:
+def _rename_files(one: CaseNote, numbers: Mapping[str, Sequence[int]], paths: Sequence[Path]) -> CaseNote:
     """*one* with an entry for every given file of its content; a file that is not given keeps its entry."""
     records: list[FileRecord] = []
     digests: list[str] = []
     for content in dict.fromkeys(one.digests):
         old = [record for record, other in zip(one.case.files, one.digests, strict=True) if other == content]
-        here = [_name(paths[number]) for number in numbers.get(content, ())]
+        here = [_encode_name(paths[number]) for number in numbers.get(content, ())]
         gone = [record for record in old if (record.path, record.path_bytes) not in here]
         by_name = {(record.path, record.path_bytes): record for record in old}
         if here:
@@ -331,10 +335,10 @@ def _renamed(one: CaseNote, numbers: Mapping[str, Sequence[int]], paths: Sequenc
     return replace(one, case=replace(one.case, files=tuple(records)), digests=tuple(digests))
 
 
-def _name(path: Path) -> tuple[str, str | None]:
+def _encode_name(path: Path) -> tuple[str, str | None]:
     return to_storable_text(str(path)), percent_encode(str(path))
 
 
 @cache
-def _form() -> TypeAdapter[CaseNote]:
+def _note_adapter() -> TypeAdapter[CaseNote]:
     return TypeAdapter(CaseNote)

@@ -81,17 +81,21 @@ def _list(options: argparse.Namespace) -> int:
     shelf = store.survey()
     shared = routing.find_overlaps(shelf.packs, config, store)
     language = config.box.language if options.json else printable_language(config.box.language)
-    trials = _trials(config)
+    trials = _load_trials(config)
     for pack in shelf.packs:
-        entry = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
+        entry = {
+            **_describe_pack(pack),
+            "title": pack.manifest.title.text(language),
+            "from": _describe_origin(pack, store),
+        }
         entry["weights_licence"] = pack.manifest.weights_licence
-        entry |= _order(pack.name, shared) | _on_trial(pack.name, store, trials)
+        entry |= _describe_precedence(pack.name, shared) | _describe_trial(pack.name, store, trials)
         if options.json:
             print_json(entry)
         else:
             under = format_licence(pack.manifest.weights_licence)
             print("{name:<24}{version:<10}{from:<11}{under:<15}{title}".format(**entry, under=under))
-            _tell_trial(pack.name, store, trials, config)
+            _print_trial(pack.name, store, trials, config)
     for overlap in shared if not options.json else ():
         print(overlap.reason.text(printable_language(config.box.language)))
     for error in shelf.broken:
@@ -107,10 +111,10 @@ def _show(options: argparse.Namespace) -> int:
     manifest, language = pack.manifest, printable_language(config.box.language)
     if options.json:
         described = manifest.model_dump(mode="json", by_alias=True)
-        print_json({**described, "from": _origin(pack, store), "folder": str(pack.folder)})
+        print_json({**described, "from": _describe_origin(pack, store), "folder": str(pack.folder)})
         return DONE
     title = manifest.title.text(language)
-    print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
+    print(f"{pack.name} {manifest.version}   {title}   ({_describe_origin(pack, store)}, {pack.folder})")
     _print_licence(pack, indent="  ")
     for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
         print(f"  {text.text(language)}")
@@ -139,7 +143,7 @@ def _verify(options: argparse.Namespace) -> int:
             wrong.append(error)
         else:
             if options.json:
-                print_json({**_identity(pack), "whole": True, "code": None, "text": None})
+                print_json({**_describe_pack(pack), "whole": True, "code": None, "text": None})
             else:
                 print(f"{pack.name:<24}{pack.manifest.version:<10}whole")
     for unusable in wrong:
@@ -158,19 +162,30 @@ def _install(options: argparse.Namespace) -> int:
     from firmware_app.reading import routing
 
     config, store = _open(options, writing=True)
-    trial, was = config.packs.trial_images > 0, store.trialled(options.pack)
-    wish = installer.InstallRequest(options.pack, options.repository, options.version, options.root, trial)
+    trial, was = config.packs.trial_images > 0, store.find_trial_version(options.pack)
+    request = installer.InstallRequest(options.pack, options.repository, options.version, options.root, trial)
     with console.show_progress("fetched bytes", enabled=not options.json) as advance:
-        change = installer.install_pack(store, wish, advance, _judge(config, store))
+        change = installer.install_pack(store, request, advance, _make_checks(config, store))
     publisher = fingerprint((store.publisher / ROOT_FILE).read_bytes())
     if not change.age_judged:
         print("The box's clock is not confirmed, so the age of this repository was not checked.", file=sys.stderr)
     if change.before != change.pack.manifest.version:
-        _audited(config, "pack.installed", change)
+        _audit_change(config, "pack.installed", change)
     elif change.on_trial not in (None, was):
         _record(config, "pack.installed", pack=options.pack, version=str(change.on_trial), before=change.before)
-    shared = [one for one in routing.find_overlaps(store.survey().packs, config, store) if options.pack in one.names]
-    _tell(options, store, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
+    shared = [
+        pack_overlap
+        for pack_overlap in routing.find_overlaps(store.survey().packs, config, store)
+        if options.pack in pack_overlap.names
+    ]
+    _print_change(
+        options,
+        store,
+        change,
+        publisher=publisher,
+        age_judged=change.age_judged,
+        **_describe_precedence(options.pack, shared),
+    )
     for overlap in shared if not options.json else ():
         print(overlap.reason.text(printable_language(config.box.language)))
     if options.root and not options.json:
@@ -178,9 +193,9 @@ def _install(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
+def _make_checks(config: Config, store: PackStore) -> Callable[[Pack], None]:
     """The checks before a pack is used: its precedence is settled, and its golden cases give the right results here."""
-    right_here = _golden_check(config)
+    right_here = _make_golden_check(config)
 
     def judge(pack: Pack) -> None:
         _refuse_unordered(pack, config, store)
@@ -196,21 +211,21 @@ def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
 
     packs = store.survey().packs
     shared = routing.find_overlaps(packs, config, store)
-    known = {frozenset(one.names) for one in shared}
+    known = {frozenset(pack_overlap.names) for pack_overlap in shared}
     others = [other for other in packs if other.name != pack.name]
-    for one in routing.find_overlaps([*others, pack], config, store):
-        if pack.name in one.names and not one.is_chosen and frozenset(one.names) not in known:
-            raise PACK_OVERLAPS(pack=pack.name, other=next(name for name in one.names if name != pack.name))
+    for overlap in routing.find_overlaps([*others, pack], config, store):
+        if pack.name in overlap.names and not overlap.is_chosen and frozenset(overlap.names) not in known:
+            raise PACK_OVERLAPS(pack=pack.name, other=next(name for name in overlap.names if name != pack.name))
 
 
-def _golden_check(config: Config) -> Callable[[Pack], None]:
+def _make_golden_check(config: Config) -> Callable[[Pack], None]:
     """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
     from firmware_app.cli.errors import PACK_NOT_RIGHT_HERE
     from firmware_app.reading import variant_trial
 
     def judge(pack: Pack) -> None:
-        results = variant_trial.prove_pack(pack, config) or []
-        if not results or not results[-1].right:
+        results = variant_trial.check_pack(pack, config) or []
+        if not results or not results[-1].is_right:
             detail = variant_trial.describe_failures(results)
             raise PACK_NOT_RIGHT_HERE(pack=pack.name, version=pack.manifest.version, detail=detail)
 
@@ -222,8 +237,8 @@ def _rollback(options: argparse.Namespace) -> int:
 
     config, store = _open(options, writing=True)
     change = installer.roll_back(store, options.pack)
-    _audited(config, "pack.rolled_back", change)
-    _tell(options, store, change)
+    _audit_change(config, "pack.rolled_back", change)
+    _print_change(options, store, change)
     return DONE
 
 
@@ -234,7 +249,7 @@ def _commit(options: argparse.Namespace) -> int:
     change = installer.commit_trial(store, options.pack)
     _end_trial(config, change.pack.name, change.pack.manifest.version, "committed")
     if options.json:
-        _tell(options, store, change)
+        _print_change(options, store, change)
     else:
         print(f"{change.pack.name} {change.pack.manifest.version} is in use instead of {change.before}.")
         _print_licence(change.pack)
@@ -250,7 +265,7 @@ def _drop(options: argparse.Namespace) -> int:
     _end_trial(config, options.pack, version, "dropped")
     serving = store.find(options.pack)
     if options.json:
-        print_json({**_identity(serving), "dropped": version})
+        print_json({**_describe_pack(serving), "dropped": version})
     else:
         print(f"The trial of {options.pack} {version} is over; {serving.manifest.version} stays in use.")
     return DONE
@@ -274,12 +289,12 @@ def _remove(options: argparse.Namespace) -> int:
 # --- printing -----------------------------------------------------------------------------------------------------
 
 
-def _tell(options: argparse.Namespace, store: PackStore, change: PackChange, **more: object) -> None:
-    came = _changed_pack(change, store)
+def _print_change(options: argparse.Namespace, store: PackStore, change: PackChange, **more: object) -> None:
+    came = _load_changed_pack(change, store)
     if options.json:
         on_trial = {"on_trial": change.on_trial} if change.on_trial else {}
         licence = {"weights_licence": came.manifest.weights_licence}
-        print_json({**_identity(change.pack), "before": change.before, **licence, **on_trial, **more})
+        print_json({**_describe_pack(change.pack), "before": change.before, **licence, **on_trial, **more})
     elif change.on_trial:
         print(f"{change.pack.name} {change.on_trial} is on trial beside {change.before}, which goes on reading.")
         _print_licence(came)
@@ -295,7 +310,7 @@ def _tell(options: argparse.Namespace, store: PackStore, change: PackChange, **m
         print("A running reader starts anew with it by itself.")
 
 
-def _changed_pack(change: PackChange, store: PackStore) -> Pack:
+def _load_changed_pack(change: PackChange, store: PackStore) -> Pack:
     """The version that the change brought: in use, or on trial."""
     from firmware_app.packs.pack_folder import Pack
 
@@ -310,40 +325,40 @@ def _print_licence(pack: Pack, indent: str = "") -> None:
     print(indent + describe_licence(pack.manifest.weights_licence))
 
 
-def _on_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:
+def _describe_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:
     """The version on trial with its figures so far, and why the last one was left; nothing where there is neither."""
-    version, last = store.trialled(name), trials.get(name)
+    version, last = store.find_trial_version(name), trials.get(name)
     if version is not None:
-        known = last if last is not None and last.version == version and last.runs else None
+        known = last if last is not None and last.version == version and last.is_running else None
         counts = (known.images, known.same, known.failed) if known is not None else (0, 0, 0)
         return {"on_trial": {"version": version, **dict(zip(("images", "same", "failed"), counts, strict=True))}}
-    if last is not None and last.tells is not None:
-        return {"left": {"version": last.version, "code": last.tells.code}}
+    if last is not None and last.notice is not None:
+        return {"left": {"version": last.version, "code": last.notice.code}}
     return {}
 
 
-def _tell_trial(name: str, store: PackStore, trials: dict[str, PackTrial], config: Config) -> None:
-    about = _on_trial(name, store, trials)
+def _print_trial(name: str, store: PackStore, trials: dict[str, PackTrial], config: Config) -> None:
+    about = _describe_trial(name, store, trials)
     if "on_trial" in about:
         told = "  on trial: {version}, {images} images of {most} so far, the same answer for {same}, failed on {failed}"
         print(told.format(**about["on_trial"], most=config.packs.trial_images))  # type: ignore[arg-type]
-    elif "left" in about and (why := trials[name].tells) is not None:
+    elif "left" in about and (why := trials[name].notice) is not None:
         print(f"  {why.code}: {why.text(printable_language(config.box.language))}")
 
 
-def _order(name: str, shared: Sequence[PackOverlap]) -> dict[str, object]:
+def _describe_precedence(name: str, shared: Sequence[PackOverlap]) -> dict[str, object]:
     """Which packs come before *name* for images that fit both, and which come after it."""
     return {
-        "yields_to": [one.asked for one in shared if one.passed_over == name],
-        "goes_before": [one.passed_over for one in shared if one.asked == name],
+        "yields_to": [pack_overlap.asked for pack_overlap in shared if pack_overlap.passed_over == name],
+        "goes_before": [pack_overlap.passed_over for pack_overlap in shared if pack_overlap.asked == name],
     }
 
 
-def _identity(pack: Pack) -> dict[str, object]:
+def _describe_pack(pack: Pack) -> dict[str, object]:
     return {"name": pack.name, "version": pack.manifest.version}
 
 
-def _origin(pack: Pack, store: PackStore) -> str:
+def _describe_origin(pack: Pack, store: PackStore) -> str:
     return "installed" if store.is_installed(pack) else "shipped"
 
 
@@ -358,15 +373,15 @@ def _open(options: argparse.Namespace, *, writing: bool = False) -> tuple[Config
     config = load_config(options.config)
     if writing:
         StateDir(config.state.dir).prepare()
-    return config, PackStore.of(config)
+    return config, PackStore.from_config(config)
 
 
-def _audited(config: Config, action: str, change: PackChange) -> None:
+def _audit_change(config: Config, action: str, change: PackChange) -> None:
     version = change.pack.manifest.version
     _record(config, action, pack=change.pack.name, version=version, before=change.before or "")
 
 
-def _trials(config: Config) -> dict[str, PackTrial]:
+def _load_trials(config: Config) -> dict[str, PackTrial]:
     """The last trial of each pack; none where the database cannot be asked."""
     import sqlite3
 

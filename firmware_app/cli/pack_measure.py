@@ -45,7 +45,7 @@ def _measure(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     state = StateDir(config.state.dir)
     state.prepare()
-    store, results = PackStore.of(config), TrialResults(state.trials)
+    store, results = PackStore.from_config(config), TrialResults(state.trials)
     packs = [store.find(options.pack)] if options.pack else list(store.survey().packs)
     if not options.json:
         print(_HEADING)
@@ -53,12 +53,12 @@ def _measure(options: argparse.Namespace) -> int:
     for pack in packs:
         pack.verify()
         language = config.box.language if options.json else printable_language(config.box.language)
-        chosen = _table(pack, config, results, options, language)
+        chosen = _print_table(pack, config, results, options, language)
         all_chosen = all_chosen and chosen is not None
     return _DONE if all_chosen else _NONE_RIGHT
 
 
-def _table(
+def _print_table(
     pack: Pack, config: Config, results: TrialResults, options: argparse.Namespace, language: str
 ) -> ExecutionVariant | None:
     """Measure what is not yet known about *pack* and print it; returns the way that is used."""
@@ -68,10 +68,10 @@ def _table(
 
     settings, possible = config.reader, execution_variants.list_variants(pack, config.reader)
     with console.show_progress(f"{pack.name}: tried") as tried:
-        results_of = _results(
+        results_of = _collect_results(
             pack, possible, config.runtime_settings, results=results, again=options.again, tried=tried
         )
-    kept_to = results.in_use(pack, config.runtime_settings)
+    kept_to = results.read_choice(pack, config.runtime_settings)
     best = next(iter(execution_variants.rank_variants(possible, results_of, settings, kept_to)), None)
     for way, result in sorted(results_of.items(), key=lambda pair: pair[1].milliseconds or float("inf")):
         if options.json:
@@ -81,11 +81,11 @@ def _table(
                 flush=True,
             )
         else:
-            print(_row(pack.name, way, result, way == best, language), flush=True)
+            print(_format_row(pack.name, way, result, way == best, language), flush=True)
     return best
 
 
-def _results(
+def _collect_results(
     pack: Pack,
     possible: list[ExecutionVariant],
     settings: RuntimeSettings,
@@ -95,7 +95,7 @@ def _results(
 ) -> dict[ExecutionVariant, TrialResult]:
     from firmware_app.reading import variant_trial
 
-    known = {} if again else results.known(pack, possible, settings)
+    known = {} if again else results.read_results(pack, possible, settings)
     results_of: dict[ExecutionVariant, TrialResult] = {}
     for done, way in enumerate(possible):
         tried(done, len(possible))
@@ -108,7 +108,7 @@ def _results(
     return results_of
 
 
-def _row(pack: str, way: ExecutionVariant, result: TrialResult, chosen: bool, language: str) -> str:
+def _format_row(pack: str, way: ExecutionVariant, result: TrialResult, chosen: bool, language: str) -> str:
     taken = "-" if result.milliseconds is None else f"{result.milliseconds:.2f}"
     right = translate(N_("right, used") if chosen else N_("right"), language)
     said = right if result.reason is None else result.reason.text(language)

@@ -87,25 +87,25 @@ def _provision(options: argparse.Namespace) -> int:
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
 
-    config = load_config(_source(options))
+    config = load_config(_find_source(options))
     clock.start_clock(StateDir(config.state.dir), "console")
-    places = IdentityPaths.of(config, options.write or options.config, options.keys)
+    places = IdentityPaths.from_config(config, options.write or options.config, options.keys)
     try:
-        return _step(options)(options, config, places)
+        return _select_step(options)(options, config, places)
     except EOFError:  # Ctrl-D at a question; all of them are asked before anything is written
         print(f"\n{translate(_LEFT, printable_language(config.box.language, sys.stderr))}", file=sys.stderr)
         return _FAILED
 
 
-def _source(options: argparse.Namespace) -> Path | None:
+def _find_source(options: argparse.Namespace) -> Path | None:
     """The present configuration file: its settings are kept in the one that is written."""
     written: Path | None = options.write if options.write and options.write.exists() else None
     return options.config or written
 
 
-def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, IdentityPaths], int]:
+def _select_step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, IdentityPaths], int]:
     if options.file is not None:
-        return _by_file
+        return _provision_by_file
     if options.hospital is not None:
         return _keys
     if options.enrolment is not None:
@@ -114,13 +114,13 @@ def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, 
         return _ask_over_uplink
     if options.label is not None:
         return _label
-    return _by_dialogue
+    return _provision_by_dialogue
 
 
 # --- a talk, a file ---------------------------------------------------------------------------------------------------
 
 
-def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
+def _provision_by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from dataclasses import replace
 
     from firmware_app.appliance import box_identity, first_start, network_name, provisioning_dialogue
@@ -129,29 +129,29 @@ def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPa
     if options.json or not sys.stdin.isatty():
         raise CONSOLE_NEEDED()
     _require_writable(places.config, places.keys)
-    kept = first_start.load_file_settings(_source(options), config)
+    kept = first_start.load_file_settings(_find_source(options), config)
     own = first_start.read_box_id(kept, places)
     default = replace(
-        Answers.present(kept, network_name.hardware_name(), own or options.id), language=config.box.language
+        Answers.from_config(kept, network_name.read_hardware_name(), own or options.id), language=config.box.language
     )
     known = box_identity.load_hospital(places.keys)
     agreed = provisioning_dialogue.ask_answers(input, print, default, known, fixed=own is not None)
     if agreed is None:
         return _FAILED
     # The dialogue has asked whether the box changes its hospital.
-    given = first_start.apply_answers(agreed.answers, agreed.hospital, kept, places, _chip(options), another=True)
-    _tell(options, given, places, first_start.offer_first_code(places, agreed.code), agreed.answers.language)
+    given = first_start.apply_answers(agreed.answers, agreed.hospital, kept, places, _find_chip(options), another=True)
+    _print_result(options, given, places, first_start.offer_first_code(places, agreed.code), agreed.answers.language)
     return _DONE
 
 
-def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
+def _provision_by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from firmware_app.appliance import first_start, provisioning_file, uplink_enrolment
     from firmware_app.appliance.provisioning_file import HospitalProof
 
     _require_writable(places.config, places.keys)
     proof, kept = (
         HospitalProof(options.code, options.fingerprint),
-        first_start.load_file_settings(_source(options), config),
+        first_start.load_file_settings(_find_source(options), config),
     )
     box = options.id or first_start.read_box_id(kept, places)
     known = provisioning_file.load_known_hospital(places)
@@ -161,33 +161,33 @@ def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths)
     except (ProvisioningUndecided, TrustNeeded):
         if proof.code is not None or not sys.stdin.isatty():
             raise
-        proof = HospitalProof(_label_code(config.box.language))
+        proof = HospitalProof(_ask_label_code(config.box.language))
         offer = provisioning_file.find_file(options.file, box, proof, known)
-    given = provisioning_file.take_file(offer, kept, places, proof, _chip(options))
+    given = provisioning_file.apply_file(offer, kept, places, proof, _find_chip(options))
     code = first_start.offer_first_code(places, proof.code) if given.changed or proof.code else None
-    language = _spoken(config, offer.content.language)
+    language = _choose_language(config, offer.content.language)
     asks = False
     if proof.code and given.hospital is not None and options.keys is None:
         asks = uplink_enrolment.request_enrolment(places.state, proof.code, given.hospital.host, given.hospital.port)
     if options.json:
         _print_given(given, places, code, language)
     else:
-        _tell(options, given, places, code, language)
+        _print_result(options, given, places, code, language)
         if asks:
-            _sayer(language)(_ASKS)
+            _make_printer(language)(_ASKS)
     return _DONE
 
 
-def _spoken(config: Config, of_the_file: str) -> str:
+def _choose_language(config: Config, of_the_file: str) -> str:
     """The language that the file gives the box, unless the person at the console asks for another."""
     return config.box.language if "LANTERN_BOX__LANGUAGE" in os.environ else of_the_file
 
 
-def _label_code(language: str) -> str:
+def _ask_label_code(language: str) -> str:
     return getpass.getpass(f"{translate(_LABEL_CODE, printable_language(language))}: ")
 
 
-def _chip(options: argparse.Namespace) -> Tpm | None:
+def _find_chip(options: argparse.Namespace) -> Tpm | None:
     from firmware_app.core import key_files
 
     return None if options.no_tpm else key_files.find_tpm()
@@ -201,7 +201,7 @@ def _require_writable(*wanted_places: Path) -> None:
             raise ANSWERS_UNWRITABLE(path=str(wanted), detail=os.strerror(13))
 
 
-def _sayer(language: str) -> Callable[..., None]:
+def _make_printer(language: str) -> Callable[..., None]:
     spoken = printable_language(language)
 
     def say(message: str, **values: str) -> None:
@@ -210,12 +210,12 @@ def _sayer(language: str) -> Callable[..., None]:
     return say
 
 
-def _tell(
+def _print_result(
     options: argparse.Namespace, given: ProvisioningResult, places: IdentityPaths, code: str | None, language: str
 ) -> None:
     from firmware_app.appliance import network_name
 
-    say = _sayer(language)
+    say = _make_printer(language)
     bundle = str(places.keys / "box.json")
     _show_bundle(given.made, bundle, language)
     say(_IS_NOW, box=given.made.box, config=str(places.config))
@@ -225,11 +225,11 @@ def _tell(
     if given.hospital is not None and not given.config.uplink.enabled:
         say(_COMPARE)
         say(_BRING, bundle=bundle, command=_ENROL)
-        say(_THEN, command=_completing(options, places))
+        say(_THEN, command=_format_completion_command(options, places))
     if given.sealed:
         say(_SEALED)
     if code is not None:
-        say(_FIRST, address=network_name.page_address(given.config), code=code)
+        say(_FIRST, address=network_name.make_page_address(given.config), code=code)
     for reason in given.undone:
         print(reason.text(printable_language(language, sys.stderr)), file=sys.stderr)
 
@@ -248,7 +248,7 @@ def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
     print(f"{box_identity.format_text(made)}\n")
 
 
-def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
+def _format_completion_command(options: argparse.Namespace, places: IdentityPaths) -> str:
     """The command to run when the hospital has answered."""
     keys = ["--keys", str(options.keys.absolute())] if options.keys else []
     return shlex.join(["lantern", "provision", "--enrolment", "FILE", *keys, "--write", str(places.config.absolute())])
@@ -257,7 +257,7 @@ def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
 def _print_given(given: ProvisioningResult, places: IdentityPaths, code: str | None, language: str) -> None:
     _print_json(
         {
-            **_bundle_facts(given.made, places),
+            **_describe_bundle(given.made, places),
             "hospital": given.hospital.fingerprint if given.hospital else None,
             "config": str(places.config),
             "code": code,
@@ -268,7 +268,7 @@ def _print_given(given: ProvisioningResult, places: IdentityPaths, code: str | N
     )
 
 
-def _bundle_facts(made: BoxBundle, places: IdentityPaths) -> dict[str, object]:
+def _describe_bundle(made: BoxBundle, places: IdentityPaths) -> dict[str, object]:
     return {"box": made.box, "bundle": str(places.keys / "box.json"), "fingerprint": made.fingerprint}
 
 
@@ -280,19 +280,19 @@ def _keys(options: argparse.Namespace, config: Config, places: IdentityPaths) ->
 
     _require_writable(places.keys)
     made, hospital = box_identity.begin_identity(
-        places.keys, options.id or config.box.id, options.hospital, _chip(options)
+        places.keys, options.id or config.box.id, options.hospital, _find_chip(options)
     )
     if options.json:
-        _print_json({**_bundle_facts(made, places), "hospital": hospital.fingerprint})
+        _print_json({**_describe_bundle(made, places), "hospital": hospital.fingerprint})
         return _DONE
-    say, written = _sayer(config.box.language), str(places.keys / "box.json")
+    say, written = _make_printer(config.box.language), str(places.keys / "box.json")
     _show_bundle(made, written, config.box.language)
     say(_KEYS_ARE, box=made.box)
     say(_OWN, fingerprint=made.fingerprint)
     say(_THEIRS, fingerprint=hospital.fingerprint)
     say(_COMPARE)
     say(_BRING, bundle=written, command=_ENROL)
-    say(_THEN, command=_completing(options, places))
+    say(_THEN, command=_format_completion_command(options, places))
     return _DONE
 
 
@@ -303,7 +303,7 @@ def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths
     from firmware_app.core.state_dir import sync_directory, write_atomically
 
     _require_writable(places.keys, *([options.write] if options.write else []))
-    kept = first_start.load_file_settings(_source(options), config)
+    kept = first_start.load_file_settings(_find_source(options), config)
     box = box_identity.complete_identity(places.keys, options.enrolment)
     settings = box_identity.make_settings(places.keys)
     if options.write:
@@ -315,7 +315,7 @@ def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths
     if options.json:
         _print_json({"box": box, "settings": settings})
         return _DONE
-    say = _sayer(config.box.language)
+    say = _make_printer(config.box.language)
     say(_ENROLLED, box=box)
     if options.write:
         say(_WRITTEN, config=str(options.write), command=_RESTART)
@@ -336,12 +336,12 @@ def _ask_over_uplink(options: argparse.Namespace, config: Config, places: Identi
     if options.code is None and not sys.stdin.isatty():
         raise CONSOLE_NEEDED()
     asks = uplink_enrolment.request_enrolment(
-        places.state, options.code or _label_code(config.box.language), host, port
+        places.state, options.code or _ask_label_code(config.box.language), host, port
     )
     if options.json:
         _print_json({"asks": asks, "broker": f"{host}:{port}"})
     else:
-        _sayer(config.box.language)(_ASKS if asks else _HAS_CERTIFICATE)
+        _make_printer(config.box.language)(_ASKS if asks else _HAS_CERTIFICATE)
     return _DONE
 
 
@@ -351,8 +351,8 @@ def _label(options: argparse.Namespace, config: Config, places: IdentityPaths) -
     box = first_start.read_box_id(config, places)
     if box is None:
         raise NOT_PROVISIONED(folder=str(places.keys))
-    address = f"https://{network_name.mdns_host(box)}.local/"
-    fingerprint = certificate_authority.authority_fingerprint(places.state)
+    address = f"https://{network_name.make_mdns_host(box)}.local/"
+    fingerprint = certificate_authority.read_authority_fingerprint(places.state)
     drawn = box_label.make_label(box, config.box.name, address, fingerprint, config.box.language)
     try:
         options.label.write_text(drawn, "utf-8")

@@ -61,7 +61,7 @@ def add_to(commands: Commands) -> None:
     )
     read.epilog = f"{read.epilog}\n{_MORE}"
     read.formatter_class = argparse.RawDescriptionHelpFormatter
-    read.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
+    read.add_argument("paths", nargs="+", type=_parse_path, metavar="PATH", help="files or folders")
     read.add_argument(
         "--out",
         type=Path,
@@ -79,7 +79,7 @@ def add_to(commands: Commands) -> None:
     read.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 
 
-def _path(text: str) -> Path:
+def _parse_path(text: str) -> Path:
     """A path; an empty one is refused, because it is a script's unset variable and not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("a path is empty")
@@ -105,7 +105,7 @@ def _read(options: argparse.Namespace) -> int:
 
     def tell_skipped(skipped: offline_reading.SkippedFiles) -> None:
         line.clear()
-        for sentence in _skipped(skipped, aside):
+        for sentence in _format_skipped(skipped, aside):
             print(sentence, file=sys.stderr)
 
     with console.show_progress("read", enabled=not options.quiet) as line:
@@ -115,7 +115,7 @@ def _read(options: argparse.Namespace) -> int:
             pack=options.pack,
             out=options.out,
             on_progress=tell,
-            background=_background(options.background),
+            background=_parse_background(options.background),
             on_skipped=tell_skipped,
         )
         try:
@@ -128,7 +128,7 @@ def _read(options: argparse.Namespace) -> int:
                     unnamed |= any(file.reason and file.reason.code == MODALITY_UNKNOWN.code for file in case.files)
         except KeyboardInterrupt:
             line.clear()
-            print(_stopped(printed, total, aside), file=sys.stderr)
+            print(_format_stopped(printed, total, aside), file=sys.stderr)
             return INTERRUPTED
     if left := count_skipped(options.paths):
         print(f"{left} × {NOT_A_REGULAR_FILE().text(aside)}", file=sys.stderr)
@@ -144,7 +144,7 @@ def _read(options: argparse.Namespace) -> int:
     return DONE if clean and total else UNJUDGED
 
 
-def _background(given: str | None) -> Mapping[str, bool]:
+def _parse_background(given: str | None) -> Mapping[str, bool]:
     """The facts of ``--background``: JSON itself, or the path of a file with it; raises `BACKGROUND_INVALID`."""
     from firmware_app.cli.errors import BACKGROUND_INVALID
 
@@ -161,7 +161,7 @@ def _background(given: str | None) -> Mapping[str, bool]:
     return said
 
 
-def _skipped(skipped: SkippedFiles, language: str) -> Iterator[str]:
+def _format_skipped(skipped: SkippedFiles, language: str) -> Iterator[str]:
     if skipped.files:
         sentence = N_("Not read again: {count} files that an earlier run with this --out has read.")
         yield translate(sentence, language).format(count=skipped.files)
@@ -170,7 +170,7 @@ def _skipped(skipped: SkippedFiles, language: str) -> Iterator[str]:
         yield translate(sentence, language).format(count=skipped.outdated)
 
 
-def _stopped(printed: int, total: int, language: str) -> str:
+def _format_stopped(printed: int, total: int, language: str) -> str:
     if not total:
         return translate(N_("Stopped before any file was read."), language)
     sentence = translate(N_("Stopped: {left} of {total} files were not read. What was printed is final."), language)

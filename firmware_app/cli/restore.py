@@ -32,7 +32,11 @@ def add_to(commands: Commands) -> None:
     )
     below = backup.add_subparsers(required=True, metavar="COMMAND")
     code = add_command(
-        below, "code", _code, "make the recovery code, which is shown only this once", "lantern backup code"
+        below,
+        "code",
+        _print_recovery_code,
+        "make the recovery code, which is shown only this once",
+        "lantern backup code",
     )
     code.add_argument("--new", action="store_true", help="another one, for backups from now on")
     restore = add_command(
@@ -52,11 +56,11 @@ def add_to(commands: Commands) -> None:
     )
 
 
-def _code(options: argparse.Namespace) -> int:
+def _print_recovery_code(options: argparse.Namespace) -> int:
     from firmware_app.appliance import locked_backup
     from firmware_app.core.state_dir import StateDir
 
-    config = _config(options)
+    config = _load_config(options)
     state = StateDir(config.state.dir)
     state.prepare()
     code = locked_backup.make_recovery_code(state, new=options.new)
@@ -76,8 +80,10 @@ def _restore(options: argparse.Namespace) -> int:
     from firmware_app.core.settings import DEFAULT_PATH
     from firmware_app.core.state_dir import StateDir
 
-    config = _config(options)
-    if any(run_status.is_running(StateDir(config.state.dir), name) for name in run_status.expected_processes(config)):
+    config = _load_config(options)
+    if any(
+        run_status.is_running(StateDir(config.state.dir), name) for name in run_status.list_expected_processes(config)
+    ):
         raise AlreadyRunning(state=str(config.state.dir))
     settings_at = None if options.keep_settings else options.config or DEFAULT_PATH
     locked_restore.require_restorable(StateDir(config.state.dir), options.folder)
@@ -161,7 +167,7 @@ def _say(config: Config, sentence: str, **details: str) -> None:
     print(translate(sentence, printable_language(config.box.language)).format(**details))
 
 
-def _config(options: argparse.Namespace) -> Config:
+def _load_config(options: argparse.Namespace) -> Config:
     from firmware_app.core.settings import load_config
 
     return load_config(options.config)

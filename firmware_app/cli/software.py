@@ -120,11 +120,11 @@ def _check(options: argparse.Namespace) -> int:
     from firmware_app.appliance import software_channel, software_record
 
     config, state, machine = _open(options)
-    wish = _wish(config, options)
+    request = _make_request(config, options)
     answer = software_channel.check_repository(
-        state, machine, config.box.id, software_record.list_abandoned_versions(state), wish
+        state, machine, config.box.id, software_record.list_abandoned_versions(state), request
     )
-    _tell(options, config, answer, installed=False)
+    _print_offer(options, config, answer, installed=False)
     return _DONE
 
 
@@ -132,7 +132,7 @@ def _install(options: argparse.Namespace) -> int:
     from firmware_app.appliance import software_bundle, software_channel, software_record, software_service
 
     config, state, machine = _open(options)
-    wish = _wish(config, options)
+    request = _make_request(config, options)
     if not machine.kind:
         raise SOFTWARE_NOT_HERE()
     with software_channel.lock_installation(state):
@@ -141,28 +141,28 @@ def _install(options: argparse.Namespace) -> int:
             machine,
             config.box.id,
             left=software_record.list_abandoned_versions(state),
-            wish=wish,
+            request=request,
             on_progress=_show,
         )
-        if answer.path is not None and machine.packaged:
+        if answer.path is not None and machine.is_packaged:
             done = subprocess.run(["apt-get", "install", "--yes", str(answer.path)], check=False, stdout=sys.stderr)
             if done.returncode:
                 return _FAILED  # apt has said why
         elif answer.path is not None:
             found = software_bundle.read_bundle(answer.path)
             software_bundle.judge_bundle(
-                found, machine, software_record.list_abandoned_versions(state), again=wish.again
+                found, machine, software_record.list_abandoned_versions(state), again=request.again
             )
             software_service.install_file(state, found, software_service.CHANNEL, answer.offer.file)
     if answer.refusal is not None and not isinstance(answer.refusal, SoftwareCurrent):
         raise answer.refusal
-    _tell(options, config, answer, installed=answer.path is not None)
-    if answer.path is not None and machine.flashed:
+    _print_offer(options, config, answer, installed=answer.path is not None)
+    if answer.path is not None and machine.is_flashed:
         print("Start the box anew when nobody is waiting for a reading: systemctl reboot", file=sys.stderr)
     return _DONE
 
 
-def _tell(options: argparse.Namespace, config: Config, answer: UpdateOffer, *, installed: bool) -> None:
+def _print_offer(options: argparse.Namespace, config: Config, answer: UpdateOffer, *, installed: bool) -> None:
     offer, refusal = answer.offer, answer.refusal
     if options.json:
         print_json(
@@ -195,7 +195,7 @@ def _show(done: int, total: int) -> None:
         print(f"\rfetching {total / 1e6:.0f} MB" + (": done\n" if done == total else " …"), end="", file=sys.stderr)
 
 
-def _wish(config: Config, options: argparse.Namespace) -> UpdateRequest:
+def _make_request(config: Config, options: argparse.Namespace) -> UpdateRequest:
     from firmware_app.appliance import software_requests
     from firmware_app.appliance.software_channel import UpdateRequest
     from firmware_app.core.state_dir import StateDir

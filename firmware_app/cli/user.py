@@ -64,7 +64,7 @@ def add_to(commands: Commands) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     config = read_config(options)
-    users = open_accounts(config).users()
+    users = open_accounts(config).list_users()
     for user in users:
         state = "disabled" if user.disabled else "in use" if user.has_password else "waits for its code"
         if options.json:
@@ -78,12 +78,12 @@ def _list(options: argparse.Namespace) -> int:
 
 def _claim(options: argparse.Namespace) -> int:
     config = read_config(options)
-    code = open_accounts(config).first_claim()
+    code = open_accounts(config).create_first_claim()
     if code is None:
         say(config, N_("There is an account already. “lantern user add NAME” makes another."))
         return FAILED
-    _audited(config, "claim.issued")
-    _tell(options, config, code)
+    _audit(config, "claim.issued")
+    _print_code(options, config, code)
     return DONE
 
 
@@ -92,36 +92,36 @@ def _add(options: argparse.Namespace) -> int:
 
     config = read_config(options)
     code = open_accounts(config).add(options.name, Role(options.role))
-    _audited(config, "user.added", account=options.name, role=options.role)
-    _tell(options, config, code)
+    _audit(config, "user.added", account=options.name, role=options.role)
+    _print_code(options, config, code)
     return DONE
 
 
 def _passwd(options: argparse.Namespace) -> int:
     config = read_config(options)
-    code = open_accounts(config).renew(options.name)
-    _audited(config, "user.renewed", account=options.name)
-    _tell(options, config, code)
+    code = open_accounts(config).reset_password(options.name)
+    _audit(config, "user.renewed", account=options.name)
+    _print_code(options, config, code)
     return DONE
 
 
 def _disable(options: argparse.Namespace) -> int:
     config = read_config(options)
     open_accounts(config).disable(options.name)
-    _audited(config, "user.disabled", account=options.name)
+    _audit(config, "user.disabled", account=options.name)
     if not options.json:
         say(config, N_("The account is disabled and its sessions have ended."))
     return DONE
 
 
-def _tell(options: argparse.Namespace, config: Config, code: str) -> None:
+def _print_code(options: argparse.Namespace, config: Config, code: str) -> None:
     if options.json:
         print_json({"code": code})
     else:
         say(config, N_("{code}   (valid once, for 72 hours; open the viewer and choose “I have a code”)"), code=code)
 
 
-def _audited(config: Config, action: str, **details: str) -> None:
+def _audit(config: Config, action: str, **details: str) -> None:
     from firmware_app.cases.audit import CONSOLE, Audit
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.core.state_dir import StateDir

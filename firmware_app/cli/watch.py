@@ -74,7 +74,7 @@ def _watch(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that all is tidied
     config = read_config(options)
     source = live_examination.parse_source(options.source, loop=options.loop)
-    pack = _pack(options.pack, config)
+    pack = _find_pack(options.pack, config)
     state = StateDir(config.state.dir)
     has_box = state.clinical_db.is_file()
     report = _Report(config, as_json=options.json)
@@ -84,7 +84,7 @@ def _watch(options: argparse.Namespace) -> int:
             clinical = ClinicalDatabase(state.clinical_db)
             clinical.require()
             tidying.callback(clinical.database.close)
-            adopted = _local_thresholds(clinical, config, pack)
+            adopted = _make_local_thresholds(clinical, config, pack)
             try:
                 tidying.enter_context(run_status.hold_process_lock(state, live.WATCH_PROCESS))
             except AlreadyRunning:
@@ -93,21 +93,21 @@ def _watch(options: argparse.Namespace) -> int:
         folder = live.LiveFolder(state.run if has_box else None)
         tidying.callback(folder.remove)
         if clinical is not None:
-            page = _page(folder, state, clinical, config, pack)
+            page = _open_page(folder, state, clinical, config, pack)
             run_status.announce_process(state, live.WATCH_PROCESS, {"folder": str(folder.path), "source": source.kind})
             tidying.callback(run_status.withdraw_announcement, state, live.WATCH_PROCESS)
         watching = LiveSession(source, pack, config, folder.path, adopted or (lambda findings: findings))
         tidying.callback(watching.close)
         ends = time.monotonic() + options.seconds if options.seconds else None
         try:
-            for one in _every(watching, source, clinical, state, pack):
-                report.tell(one, page)
+            for reading in _stream_readings(watching, source, clinical, state, pack):
+                report.show(reading, page)
                 if page is not None:
-                    page.keep_what_is_wished(watching)
+                    page.keep_requested_frames(watching)
                 if ends is not None and time.monotonic() > ends:
                     break
         except FrameRefused as refused:
-            raise refused.error() from None
+            raise refused.to_error() from None
         except KeyboardInterrupt:
             report.finish()
             return INTERRUPTED
@@ -115,27 +115,27 @@ def _watch(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _every(
+def _stream_readings(
     watching: LiveSession, source: FrameSource, clinical: ClinicalDatabase | None, state: StateDir, pack: Pack
 ) -> Iterator[LiveReading | SessionEvent | None]:
     from firmware_app.cli.live_examination import ArrivingImages
     from firmware_app.core.errors import STORE_NOT_READY
 
     if source.kind != "dicom":
-        yield from watching.readings()
+        yield from watching.stream_readings()
         return
     if clinical is None:
         raise STORE_NOT_READY(database=state.clinical_db.name)
-    yield from watching.arrivals(ArrivingImages(clinical, state, pack.manifest.route.modalities[0]).newest)
+    yield from watching.stream_arrivals(ArrivingImages(clinical, state, pack.manifest.route.modalities[0]).poll_newest)
 
 
-def _pack(name: str | None, config: Config) -> Pack:
+def _find_pack(name: str | None, config: Config) -> Pack:
     """The pack of this name, or the only one that reads ultrasound pictures."""
     from firmware_app.cli.errors import PACK_OF_VOLUMES, PACK_UNCLEAR
     from firmware_app.packs.errors import PACK_UNKNOWN
     from firmware_app.packs.pack_store import PackStore
 
-    packs = PackStore.of(config).survey().packs
+    packs = PackStore.from_config(config).survey().packs
     if name is not None:
         found = [pack for pack in packs if pack.name == name]
         if not found:
@@ -149,7 +149,7 @@ def _pack(name: str | None, config: Config) -> Pack:
     return found[0]
 
 
-def _local_thresholds(
+def _make_local_thresholds(
     clinical: ClinicalDatabase, config: Config, pack: Pack
 ) -> Callable[[tuple[Finding, ...]], tuple[Finding, ...]]:
     """The clinic's own thresholds; raises `PACK_UNFIT_HERE` for a pack that is suspended."""
@@ -157,13 +157,13 @@ def _local_thresholds(
     from firmware_app.reading.local_calibration import LocalCalibration
 
     local = LocalCalibration(clinical, config)
-    chosen = local.chosen(pack.manifest, None)
+    chosen = local.find_local_model(pack.manifest, None)
     if local.is_suspended(chosen):
         raise PACK_UNFIT_HERE(pack=pack.name)
-    return lambda findings: local.adopted(chosen, findings)[0]
+    return lambda findings: local.apply_thresholds(chosen, findings)[0]
 
 
-def _page(folder: LiveFolder, state: StateDir, clinical: ClinicalDatabase, config: Config, pack: Pack) -> LivePage:
+def _open_page(folder: LiveFolder, state: StateDir, clinical: ClinicalDatabase, config: Config, pack: Pack) -> LivePage:
     from firmware_app.cli.live_examination import LivePage
 
     return LivePage(folder, state, clinical, config, pack.manifest)
@@ -192,7 +192,7 @@ class _Report:
         self._last: LiveReading | None = None
         self._hz = 0.0
 
-    def tell(self, one: LiveReading | SessionEvent | None, page: LivePage | None) -> None:
+    def show(self, one: LiveReading | SessionEvent | None, page: LivePage | None) -> None:
         """Print *one*: each with --json, else a line a second."""
         from firmware_app.cli import live_examination
         from firmware_app.reading.live_session import SessionEvent
@@ -201,7 +201,7 @@ class _Report:
             return
         now = time.monotonic()
         if not isinstance(one, SessionEvent):
-            self._hz, self._last = self._rate.of(now), one
+            self._hz, self._last = self._rate.update(now), one
             if len(self._delays) < _MOST_DELAYS:
                 self._delays.append(one.delay_ms)
         if page is not None:
@@ -216,7 +216,7 @@ class _Report:
                 print(one.reason.text(printable_language(self._config.box.language)), flush=True)
         elif now - self._said > _SAY_S:
             self._said = now
-            print(self._line(one), flush=True)
+            print(self._format_line(one), flush=True)
 
     def finish(self) -> None:
         """The figures over all frames, on stderr."""
@@ -236,7 +236,7 @@ class _Report:
         )
         print(said, file=sys.stderr)
 
-    def _line(self, one: LiveReading) -> str:
+    def _format_line(self, one: LiveReading) -> str:
         from firmware_app.results.case_text import format_finding
 
         language = printable_language(self._config.box.language)

@@ -62,7 +62,7 @@ def _list(options: argparse.Namespace) -> int:
 
     config = read_config(options)
     with open_clinical(config) as clinical:
-        entries = Registrations(clinical.database).latest(_MOST)
+        entries = Registrations(clinical.database).list_latest(_MOST)
     for entry in entries:
         _print(entry, config, as_json=options.json)
     if not entries and not options.json:
@@ -100,7 +100,7 @@ def _cancel(options: argparse.Namespace) -> int:
     with open_clinical(config) as clinical:
         registrations = Registrations(clinical.database)
         registrations.cancel(options.accession, user.find_account(options.account, config).shown)
-        entry = registrations.entry(options.accession)
+        entry = registrations.require_entry(options.accession)
     _print(entry, config, as_json=options.json)
     return DONE
 

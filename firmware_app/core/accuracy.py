@@ -23,7 +23,7 @@ Z95: Final = 1.959963984540054
 Interval = tuple[float, float]
 
 
-def wilson_interval(share: float, n: float, z: float = Z95) -> Interval:
+def compute_wilson_interval(share: float, n: float, z: float = Z95) -> Interval:
     """Wilson (1927) score interval of *share* of *n* films; *n* > 0 may be an effective number, and no whole one."""
     z2 = z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
@@ -49,7 +49,7 @@ class Rate:
     @property
     def interval(self) -> Interval | None:
         """Wilson (1927) score interval, 95 %."""
-        return wilson_interval(self.hits / self.n, self.n) if self.n else None
+        return compute_wilson_interval(self.hits / self.n, self.n) if self.n else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Auc:
         """95 %."""
         return _auc_bound(self, -1.0, Z95), _auc_bound(self, 1.0, Z95)
 
-    def at_most(self, z: float) -> float:
+    def compute_upper_bound(self, z: float) -> float:
         """The upper end of the one-sided interval of *z* standard deviations."""
         return _auc_bound(self, 1.0, z)
 
@@ -90,14 +90,14 @@ class Auc:
         return math.sqrt(max(area * (1.0 - area) * inflation * self.spread / (m * n), 0.0))
 
 
-def weighted_auc(films: Sequence[WeightedImage]) -> Auc | None:
+def compute_weighted_auc(images: Sequence[WeightedImage]) -> Auc | None:
     """The AUC (Mann-Whitney, ties count half) of *films*; ``None`` when a class is absent."""
-    with_it, without = (sum(film.weight for film in films if film.positive is kind) for kind in (True, False))
+    with_it, without = (sum(film.weight for film in images if film.positive is kind) for kind in (True, False))
     if not with_it or not without:
         return None
-    placed = _rank_images(films, with_it, without)
+    placed = _rank_images(images, with_it, without)
     value = sum(weight * place for positive, weight, place in placed if positive) / with_it
-    plain = Auc(value, _effective_number(films, True), _effective_number(films, False))
+    plain = Auc(value, _count_effective(images, True), _count_effective(images, False))
     delong = sum(
         (weight * (place - value) / (with_it if positive else without)) ** 2 for positive, weight, place in placed
     )
@@ -105,9 +105,9 @@ def weighted_auc(films: Sequence[WeightedImage]) -> Auc | None:
     return replace(plain, spread=max(1.0, delong / expected)) if expected > 0.0 else plain
 
 
-def _rank_images(films: Sequence[WeightedImage], with_it: float, without: float) -> list[tuple[bool, float, float]]:
+def _rank_images(images: Sequence[WeightedImage], with_it: float, without: float) -> list[tuple[bool, float, float]]:
     """(positive, weight, share of the other class that the film is on the right side of) for each film, ties half."""
-    ordered = sorted(films, key=lambda film: film.score)
+    ordered = sorted(images, key=lambda film: film.score)
     placed: list[tuple[bool, float, float]] = []
     positives = negatives = 0.0  # weight met so far
     for _, tied in groupby(ordered, key=lambda film: film.score):
@@ -119,8 +119,8 @@ def _rank_images(films: Sequence[WeightedImage], with_it: float, without: float)
     return placed
 
 
-def _effective_number(films: Sequence[WeightedImage], positive: bool) -> float:
-    weights = [film.weight for film in films if film.positive is positive]
+def _count_effective(images: Sequence[WeightedImage], positive: bool) -> float:
+    weights = [film.weight for film in images if film.positive is positive]
     return sum(weights) ** 2 / sum(weight * weight for weight in weights)
 
 

@@ -160,11 +160,11 @@ def check_certificate_dates(
 ) -> CertificateFault | None:
     """What is wrong with the dates of *certificate*, if anything is."""
     timepiece = going_by or clock.current_clock()
-    standing, ceiling = timepiece.standing(), timepiece.memory().ceiling()
-    now, starts, ends = standing.stamp.at, certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    ended = now > ends and standing.source is not TimeSource.HOSPITAL_ALONE  # else the hospital could not correct it
-    fault = CertificateFault(ended, standing.source not in _CONFIRMED, starts, ends, now)
-    early = now < starts and (standing.stamp.trusted or starts.timestamp() > ceiling)
+    status, ceiling = timepiece.status(), timepiece.memory().find_latest()
+    now, starts, ends = status.stamp.at, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    ended = now > ends and status.source is not TimeSource.HOSPITAL_ALONE  # else the hospital could not correct it
+    fault = CertificateFault(ended, status.source not in _CONFIRMED, starts, ends, now)
+    early = now < starts and (status.stamp.trusted or starts.timestamp() > ceiling)
     return fault if fault.ended or early else None
 
 

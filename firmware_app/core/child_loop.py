@@ -38,11 +38,11 @@ _REST_SECONDS: Final = 1.0
 """After so long without a job a child gives freed memory back; between two films of a series that would cost time."""
 
 
-def out_of_memory_answer() -> child_messages.ChildMessage:
+def make_out_of_memory_answer() -> child_messages.ChildMessage:
     """The answer to a job for which memory ran short: it is too large, or earlier jobs left too little.
 
     The child ends after this answer, so that a fresh one can be asked."""
-    return refusal_answer(MEMORY_SHORT(), spent=True)
+    return make_refusal_answer(MEMORY_SHORT(), spent=True)
 
 
 def is_memory_error(error: BaseException | None) -> bool:
@@ -56,18 +56,18 @@ def is_memory_error(error: BaseException | None) -> bool:
     return error is not None
 
 
-def refusal_answer(error: LanternError, **more: Any) -> child_messages.ChildMessage:
+def make_refusal_answer(error: LanternError, **more: Any) -> child_messages.ChildMessage:
     """An error as an answer: code and details, never a traceback."""
-    return child_messages.ChildMessage({"refusal": asdict(Reason.of(error)), **more})
+    return child_messages.ChildMessage({"refusal": asdict(Reason.from_error(error)), **more})
 
 
-def failure_answer(error: LanternError, peak: int) -> child_messages.ChildMessage:
+def make_failure_answer(error: LanternError, peak: int) -> child_messages.ChildMessage:
     """The answer to a job that ended with *error*; *peak* is the peak address space before it, in bytes.
 
     Some decoders, such as OpenJPEG, report broken data when an allocation fails.
     """
     short = isinstance(error, Undecodable) and process.came_near_memory_limit(peak)
-    return out_of_memory_answer() if short or is_memory_error(error) else refusal_answer(error)
+    return make_out_of_memory_answer() if short or is_memory_error(error) else make_refusal_answer(error)
 
 
 def serve_jobs(
@@ -79,13 +79,13 @@ def serve_jobs(
     """
     try:
         child_messages.send(channel, child_messages.ChildMessage({"ready": True}))
-        whole = process.available_bytes()
+        whole = process.read_available_bytes()
         while True:
             if not select.select([channel], [], [], _REST_SECONDS)[0]:
                 ctypes.CDLL(None).malloc_trim(0)  # malloc(3): free memory below the heap's top stays with the process
             job = child_messages.receive(channel)
             allow_cpu_seconds(cpu_seconds)
-            again = whole - process.available_bytes() > LOST_BYTES
+            again = whole - process.read_available_bytes() > LOST_BYTES
             for answer in work(job):
                 spent = {"again": again} if answer.header.get("spent") else {}
                 child_messages.send(channel, child_messages.ChildMessage({**answer.header, **spent}, answer.arrays))
@@ -120,7 +120,7 @@ def die_with_parent(parent: int) -> None:
 def confine(memory_mb: int, file_bytes: int = LARGEST_FILE_BYTES) -> None:
     """Limit address space to what is mapped now plus *memory_mb*, written files to *file_bytes*, core dumps to none."""
     _warm_up()
-    most = process.mapped_bytes() + memory_mb * 1024 * 1024
+    most = process.read_mapped_bytes() + memory_mb * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -126,5 +126,5 @@ def _wait(channel: socket.socket, deadline: float | None, *, writing: bool) -> N
     while (left := deadline - time.monotonic()) > 0:
         if poll.poll(1000 * min(left, _SLICE_S)):
             return
-        notify.alive()  # a wait with a deadline is no hang
+        notify.ping_watchdog()  # a wait with a deadline is no hang
     raise DeadlinePassed

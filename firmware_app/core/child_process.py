@@ -59,7 +59,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if silent else None,
-                env=child_environment(),
+                env=build_child_environment(),
                 process_group=0,  # Ctrl-C is for the parent to handle, also before the child ignores SIGINT
             )
         ours.setblocking(False)
@@ -87,16 +87,16 @@ class Child:
                 self._channel, child_messages.ChildMessage(header, arrays or {}), time.monotonic() + seconds
             )
         except (child_messages.ChannelClosed, child_messages.DeadlinePassed) as error:
-            raise self._lost(error) from None
+            raise self._make_lost_error(error) from None
 
     def receive(self, seconds: float) -> child_messages.ChildMessage:
         """The child's next answer.  Unless one comes within *seconds* the child is killed and `ChildLost` raised."""
         try:
             return child_messages.receive(self._channel, time.monotonic() + seconds)
         except (child_messages.ChannelClosed, child_messages.DeadlinePassed, child_messages.InvalidMessage) as error:
-            raise self._lost(error) from None
+            raise self._make_lost_error(error) from None
 
-    def has_spoken(self, seconds: float = 0.0) -> bool:
+    def has_answer(self, seconds: float = 0.0) -> bool:
         """Whether an answer has begun to arrive, or the child is gone; waits up to *seconds* for either."""
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
@@ -108,7 +108,7 @@ class Child:
         self._process.wait()
         self._channel.close()
 
-    def _lost(self, error: Exception) -> ChildLost:
+    def _make_lost_error(self, error: Exception) -> ChildLost:
         if isinstance(error, child_messages.DeadlinePassed):
             self.kill()
             return ChildLost(OUT_OF_TIME)
@@ -128,18 +128,18 @@ class Child:
                 self._process.returncode = os.waitstatus_to_exitcode(status)  # so that it is not waited for again
                 # ru_maxrss also counts this process's memory, which the child had between fork and exec: only a
                 # larger value is the child's own.
-                return self._process.returncode, usage.ru_maxrss >> 10 if usage.ru_maxrss > _most_held_kb() else 0
+                return self._process.returncode, usage.ru_maxrss >> 10 if usage.ru_maxrss > _read_peak_kb() else 0
             time.sleep(_LOOK_SECONDS)
         return self._process.returncode or 0, 0
 
 
-def _most_held_kb() -> int:
+def _read_peak_kb() -> int:
     """Peak resident memory of this process (proc(5), VmHWM)."""
     lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def child_environment() -> dict[str, str]:
+def build_child_environment() -> dict[str, str]:
     """This process's environment, with this program importable and malloc tuned for whole films.
 
     Neither numpy's BLAS nor malloc reserves address space per thread, and the heap uses huge pages where the kernel has
@@ -178,7 +178,7 @@ class ChildJobs:
 
         Raises `ChildLost`, or `TimeoutError` after killing a child that did not finish a job in time.
         """
-        while self._child.has_spoken(patience):
+        while self._child.has_answer(patience):
             answer = self._child.receive(_HAND_OVER_SECONDS)
             if self._ready:
                 self.answers.append(answer)

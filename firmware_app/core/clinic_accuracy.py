@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.core.accuracy import Auc, WeightedImage, weighted_auc, wilson_interval
+from firmware_app.core.accuracy import Auc, WeightedImage, compute_weighted_auc, compute_wilson_interval
 
 DRAWS: Final = 1000
 _TAIL: Final = 0.0125
@@ -114,15 +114,15 @@ class Cell:
         return self.positives / self.confirmed
 
     @property
-    def seen_by_eye(self) -> float:
+    def eye_only_share(self) -> float:
         """Of its confirmed films, those of which only a doctor's reading is known."""
         return self.by_eye / self.confirmed if self.confirmed else 1.0
 
 
-def group_cells(films: Sequence[ScoredImage], threshold: float) -> list[Cell]:
+def group_cells(images: Sequence[ScoredImage], threshold: float) -> list[Cell]:
     """The cells of *films*; one without any confirmed film is taken together with its other side, or left out."""
     found: dict[tuple[tuple[float, int], bool], Cell] = {}
-    for film in films:
+    for film in images:
         above = film.score >= threshold
         cell = found.setdefault((film.sample, above), Cell(above))
         cell.read += 1
@@ -134,15 +134,15 @@ def group_cells(films: Sequence[ScoredImage], threshold: float) -> list[Cell]:
 
 
 def estimate_figures(
-    films: Sequence[ScoredImage], threshold: float, wrong: float = 0.0, draws: int = DRAWS
+    images: Sequence[ScoredImage], threshold: float, wrong: float = 0.0, draws: int = DRAWS
 ) -> ClinicFigures:
     """The figures of *films* when a score of *threshold* or more is called positive.
 
     *wrong*: of a doctor's own readings at most this share is wrong (below 0.5); their intervals allow for that.
     """
-    known = [film for film in films if film.truth is not None]
-    kinds = group_cells(films, threshold)
-    told = _observed_shares(kinds)
+    known = [film for film in images if film.truth is not None]
+    kinds = group_cells(images, threshold)
+    told = _compute_observed_shares(kinds)
     drawn = _draw_posterior(kinds, wrong, draws) if known else []
 
     def estimate(of: Callable[[Sequence[float]], float | None]) -> Estimate | None:
@@ -151,13 +151,13 @@ def estimate_figures(
 
     return ClinicFigures(
         threshold=threshold,
-        read=len(films),
-        called=sum(film.score >= threshold for film in films),
+        read=len(images),
+        called=sum(film.score >= threshold for film in images),
         confirmed=len(known),
         positives=sum(film.truth is True for film in known),
         by_eye=sum(film.by_eye for film in known),
         prevalence=estimate(_prevalence),
-        auc=_auc(films, wrong),
+        auc=_auc(images, wrong),
         sensitivity=estimate(_sensitivity),
         specificity=estimate(_specificity),
         ppv=estimate(_ppv),
@@ -192,7 +192,7 @@ def _ratio(one: float, other: float) -> float | None:
     return one / (one + other) if one + other > 0.0 else None
 
 
-def _observed_shares(kinds: Sequence[Cell]) -> tuple[float, float, float, float] | None:
+def _compute_observed_shares(kinds: Sequence[Cell]) -> tuple[float, float, float, float] | None:
     """What the confirmed films say as they are; ``None`` where a side has been read and nothing of it is confirmed."""
     if not kinds or any(not cell.confirmed and cell.read for cell in kinds):
         kinds = _merge_cells(kinds)
@@ -232,7 +232,7 @@ def _draw_posterior(kinds: Sequence[Cell], wrong: float, draws: int) -> list[tup
         sums = [0.0, 0.0, 0.0, 0.0]
         for cell, size in zip(kinds, sizes, strict=True):
             share = rng.betavariate(cell.positives + 0.5, cell.negatives + 0.5)
-            share = correct_share(share, error * cell.seen_by_eye)
+            share = correct_share(share, error * cell.eye_only_share)
             sums[0 if cell.above else 1] += size / whole * share
             sums[2 if cell.above else 3] += size / whole * (1.0 - share)
         found.append((sums[0], sums[1], sums[2], sums[3]))
@@ -254,46 +254,46 @@ def _estimate(value: float, drawn: Sequence[float]) -> Estimate:
 # --- area under the curve -----------------------------------------------------------------------------------------
 
 
-def weight_confirmed(films: Sequence[ScoredImage]) -> list[WeightedImage]:
+def weight_confirmed(images: Sequence[ScoredImage]) -> list[WeightedImage]:
     """The confirmed of *films*, each standing for as many as were asked for with its probability."""
-    read, confirmed = Counter(film.sample for film in films), Counter[tuple[float, int]]()
-    confirmed.update(film.sample for film in films if film.truth is not None)
+    read, confirmed = Counter(film.sample for film in images), Counter[tuple[float, int]]()
+    confirmed.update(film.sample for film in images if film.truth is not None)
     return [
         WeightedImage(film.score, film.truth, read[film.sample] / confirmed[film.sample])
-        for film in films
+        for film in images
         if film.truth is not None
     ]
 
 
-def clinic_auc(films: Sequence[ScoredImage]) -> Auc | None:
+def compute_clinic_auc(images: Sequence[ScoredImage]) -> Auc | None:
     """The AUC at the clinic; ``None`` while a class is absent."""
-    return weighted_auc(weight_confirmed(films))
+    return compute_weighted_auc(weight_confirmed(images))
 
 
-def cautious_auc(films: Sequence[ScoredImage]) -> Auc | None:
+def compute_cautious_auc(images: Sequence[ScoredImage]) -> Auc | None:
     """The AUC for an interval: half a missed film is added to each sample of which only a part was asked for.
 
     Of 50 films of low score perhaps none shows the finding, and yet some of the 500 do for which these stand.
     """
-    known = weight_confirmed(films)
-    for sample in sorted({film.sample for film in films if film.asked < 1.0}):
-        scores = sorted(film.score for film in films if film.sample == sample)
-        confirmed = sum(film.sample == sample and film.truth is not None for film in films)
+    known = weight_confirmed(images)
+    for sample in sorted({film.sample for film in images if film.asked < 1.0}):
+        scores = sorted(film.score for film in images if film.sample == sample)
+        confirmed = sum(film.sample == sample and film.truth is not None for film in images)
         if confirmed:
             known.append(WeightedImage(scores[len(scores) // 2], True, 0.5 * len(scores) / confirmed))
-    return weighted_auc(known)
+    return compute_weighted_auc(known)
 
 
-def blur_factor(films: Sequence[ScoredImage], wrong: float) -> float:
+def compute_blur_factor(images: Sequence[ScoredImage], wrong: float) -> float:
     """The factor by which wrong readings bring an AUC nearer to 1/2 (Menon et al. 2015, corollary 3), at least 0.05.
 
     Each film that is known by a doctor's eye alone is wrong with probability *wrong*.
     """
-    stood = weight_confirmed(films)
+    stood = weight_confirmed(images)
     whole = sum(film.weight for film in stood)
     if not wrong or not whole:
         return 1.0
-    known = [film for film in films if film.truth is not None]
+    known = [film for film in images if film.truth is not None]
     error = wrong * sum(film.by_eye for film in known) / len(known)
     seen = sum(film.weight for film in stood if film.positive) / whole
     true = correct_share(seen, error)
@@ -303,12 +303,12 @@ def blur_factor(films: Sequence[ScoredImage], wrong: float) -> float:
     return max(0.05, 1.0 - false_positive - false_negative)
 
 
-def _auc(films: Sequence[ScoredImage], wrong: float) -> Estimate | None:
-    found, cautious = clinic_auc(films), cautious_auc(films)
+def _auc(images: Sequence[ScoredImage], wrong: float) -> Estimate | None:
+    found, cautious = compute_clinic_auc(images), compute_cautious_auc(images)
     if found is None or cautious is None:
         return None
     low, high = min(cautious.interval[0], found.interval[0]), found.interval[1]
-    factor = blur_factor(films, wrong)
+    factor = compute_blur_factor(images, wrong)
     ends = [low, high, 0.5 + (low - 0.5) / factor, 0.5 + (high - 0.5) / factor]
     return Estimate(found.value, max(0.0, min(ends)), min(1.0, max(ends)))
 
@@ -320,12 +320,12 @@ def _auc(films: Sequence[ScoredImage], wrong: float) -> Estimate | None:
 class ImagesNeeded:
     """How many confirmed films more make the interval of the sensitivity no wider than ± `half_width`.
 
-    `films` are films that must be confirmed to meet `positives` more with the finding; ``None`` while none was met.
+    `images` are films that must be confirmed to meet `positives` more with the finding; ``None`` while none was met.
     """
 
     half_width: float
     positives: int
-    films: int | None
+    images: int | None
 
 
 def count_images_needed(found: ClinicFigures, half_width: float) -> ImagesNeeded:
@@ -343,7 +343,7 @@ def count_images_needed(found: ClinicFigures, half_width: float) -> ImagesNeeded
 def count_positives_needed(half_width: float, share: float = 0.9) -> int:
     """How many confirmed positive films make the interval of a sensitivity of *share* as narrow as ± *half_width*."""
     for n in range(1, _MOST_FOR_WIDTH):
-        low, high = wilson_interval(share, n)
+        low, high = compute_wilson_interval(share, n)
         if (high - low) / 2.0 <= half_width:
             return n
     return _MOST_FOR_WIDTH

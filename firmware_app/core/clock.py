@@ -177,7 +177,7 @@ class Clock:
             memory, elapsed = self._now(), self.kernel.elapsed()
             return Stamp(_moment(memory.newest), memory.is_trusted(elapsed))
 
-    def standing(self) -> ClockStatus:
+    def status(self) -> ClockStatus:
         """How the clock is."""
         with self._lock:
             self._looked = float("-inf")
@@ -189,14 +189,14 @@ class Clock:
             condition = Condition.DISAGREES
         elif not trusted and wall < shown - SLACK_S:
             condition = Condition.BEHIND
-        elif not trusted and wall > memory.ceiling():
+        elif not trusted and wall > memory.find_latest():
             condition = Condition.AHEAD
         return ClockStatus(Stamp(_moment(shown), trusted), source, learned, _moment(wall), condition)
 
-    def lived(self) -> float:
+    def count_powered_on_s(self) -> float:
         """Powered-on seconds that nobody can set; a restart of the machine counts as an hour."""
         with self._lock:
-            return self._now().lived(self.kernel.elapsed())
+            return self._now().count_powered_on_s(self.kernel.elapsed())
 
     # --- what is learned -----------------------------------------------------------------------------------------
 
@@ -209,20 +209,20 @@ class Clock:
             self._now()
             elapsed, wall = self.kernel.elapsed(), self.kernel.wall()
             self._change(lambda memory: memory.learn(elapsed, moment, source, wall=wall, dated=dated))
-        return self.standing()
+        return self.status()
 
-    def passed(self, moment: float, *, dated: float = 0.0) -> None:
+    def record_passed(self, moment: float, *, dated: float = 0.0) -> None:
         """*moment* has passed, because the box has seen something with this date; its certificate is *dated*."""
         with self._lock:
             memory, elapsed = self._now(), self.kernel.elapsed()
             if memory.set_passed(elapsed, moment, dated=dated) != memory:
                 self._change(lambda memory: memory.set_passed(elapsed, moment, dated=dated))
 
-    def newest_was(self, moment: float) -> None:
+    def record_newest(self, moment: float) -> None:
         """The newest row of the box is of *moment*; it may be a little newer than what the memory had kept."""
         memory = self.memory()
-        if not memory.sure or memory.certain() < moment <= memory.newest + 2 * _KEEP_S:
-            self.passed(moment)
+        if not memory.sure or memory.find_earliest() < moment <= memory.newest + 2 * _KEEP_S:
+            self.record_passed(moment)
 
     def memory(self) -> ClockMemory:
         """All that is known about the time, for a command that must judge it."""
@@ -237,20 +237,20 @@ class Clock:
         if self._memory is None:
             self._change(lambda memory: memory)
         if elapsed - self._looked >= _LOOK_S:
-            self._look(elapsed)
+            self._refresh(elapsed)
         assert self._memory is not None
         self._memory, shown = self._memory.observe(elapsed, self.kernel.wall())
         if self._writes and shown - self._saved >= _KEEP_S:
             self._change(lambda memory: memory)
         return self._memory
 
-    def _look(self, elapsed: float) -> None:
+    def _refresh(self, elapsed: float) -> None:
         """See what other processes have learned, and network time."""
         self._looked = elapsed
         if self._kept is not None and (mark := self._kept.mark()) != self._mark:
             self._mark = mark
             stored = self._kept.read()
-            self._memory = self._join(stored)
+            self._memory = self._merge_stored(stored)
             if self._kept.copy is None:  # another process has stored it; a process with a copy writes it itself
                 self._saved = max(self._saved, stored.newest)
         assert self._memory is not None
@@ -266,7 +266,7 @@ class Clock:
                 if memory.learn(elapsed, wall, TimeSource.NETWORK) != memory:
                     self._change(lambda memory: memory.learn(elapsed, wall, TimeSource.NETWORK))
 
-    def _join(self, stored: ClockMemory) -> ClockMemory:
+    def _merge_stored(self, stored: ClockMemory) -> ClockMemory:
         """What is stored, in this boot, with what this process knows."""
         kernel = self.kernel
         entered = stored.enter_boot(kernel.boot(), kernel.elapsed(), kernel.wall(), kernel.battery())
@@ -275,20 +275,20 @@ class Clock:
     def _change(self, how: Callable[[ClockMemory], ClockMemory]) -> None:
         """Apply *how* to all that is known, here and on the disk."""
 
-        def changed(stored: ClockMemory) -> ClockMemory:
-            return how(self._join(stored)).observe(self.kernel.elapsed(), self.kernel.wall())[0]
+        def apply(stored: ClockMemory) -> ClockMemory:
+            return how(self._merge_stored(stored)).observe(self.kernel.elapsed(), self.kernel.wall())[0]
 
         if self._kept is None or not self._writes:
-            self._memory = changed(self._kept.read() if self._kept is not None else self._memory or ClockMemory())
+            self._memory = apply(self._kept.read() if self._kept is not None else self._memory or ClockMemory())
             return
         try:
-            self._memory = self._kept.change(changed)
+            self._memory = self._kept.change(apply)
             self._mark, self._complained = self._kept.mark(), False
         except OSError as error:
             if not self._complained:
                 log.warning("the memory of the time cannot be written (%s)", error.strerror)
             self._complained = True
-            self._memory = changed(self._memory or ClockMemory())
+            self._memory = apply(self._memory or ClockMemory())
         self._saved = self._memory.newest
 
 
@@ -326,7 +326,7 @@ def stamp_text(timespec: str = "milliseconds") -> str:
 
 def powered_on_seconds() -> float:
     """Powered-on seconds that nobody can set; a restart of the machine counts as an hour."""
-    return _Process.clock.lived()
+    return _Process.clock.count_powered_on_s()
 
 
 def uptime_seconds() -> float:
@@ -339,7 +339,7 @@ def boot_id() -> str:
     return _Process.clock.kernel.boot()
 
 
-def trusted_hour(taken: Stamp) -> str | None:
+def format_trusted_hour(taken: Stamp) -> str | None:
     """The hour of *taken* as ``2026-11-21T03`` in UTC; None when it was taken under a clock that was not trusted."""
     return taken.at.astimezone(UTC).strftime("%Y-%m-%dT%H") if taken.trusted else None
 

@@ -97,15 +97,15 @@ class ClockMemory(BaseModel):
         known = self.source_at(elapsed) is not TimeSource.NOBODY
         return max(self.newest, self.moment + elapsed - self.learned if known else self.base + elapsed)
 
-    def lived(self, elapsed: float) -> float:
+    def count_powered_on_s(self, elapsed: float) -> float:
         """A count of powered-on seconds that cannot be set and never goes back at a restart."""
         return self.born + elapsed
 
-    def certain(self) -> float:
+    def find_earliest(self) -> float:
         """A moment that has certainly passed, whatever the clocks say."""
         return max(EARLIEST, self.sure, self.signed)
 
-    def ceiling(self, dated: float = 0.0) -> float:
+    def find_latest(self, dated: float = 0.0) -> float:
         """The latest that the machine's own clock or one receipt is followed to; *dated* is the day on which the box's
         certificate begins, where it has one."""
         known = max(self.sure, dated)
@@ -136,7 +136,7 @@ class ClockMemory(BaseModel):
         kept = ran_on and self.agreed and self.is_trusted(self.last) and 0 <= wall - self.newest <= _BATTERY_S
         fresh = self._with(
             boot=boot,
-            base=max(self.newest, self.certain()),
+            base=max(self.newest, self.find_earliest()),
             last=elapsed,
             source=TimeSource.BATTERY if kept else TimeSource.NOBODY,
             learned=elapsed,
@@ -144,11 +144,13 @@ class ClockMemory(BaseModel):
             agreed=False,
         ).follow(elapsed, wall)
         # An unknown time lies between two boots: more than any log-in may be idle, so that none outlives a restart.
-        return fresh._with(born=self.lived(self.last) + _OFF_S if self.born else fresh.time(elapsed) - elapsed)
+        return fresh._with(
+            born=self.count_powered_on_s(self.last) + _OFF_S if self.born else fresh.time(elapsed) - elapsed
+        )
 
     def follow(self, elapsed: float, wall: float) -> Self:
         """While the time is not confirmed, the machine's clock may be the better guess, but only if it is later."""
-        if self.source_at(elapsed) is TimeSource.NOBODY and self.time(elapsed) < wall <= self.ceiling():
+        if self.source_at(elapsed) is TimeSource.NOBODY and self.time(elapsed) < wall <= self.find_latest():
             return self._with(base=wall - elapsed)
         return self
 
@@ -197,16 +199,16 @@ class ClockMemory(BaseModel):
             if not outvoted and not taken_back:
                 raise ImplausibleTime("contradicted")
         known = max(self.sure, dated)
-        if not dated - APART_S <= moment <= self.ceiling(dated):
+        if not dated - APART_S <= moment <= self.find_latest(dated):
             raise ImplausibleTime("bound")
         return (
             TimeSource.HOSPITAL if machine or (known and 0 <= moment - known <= _SINCE_S) else TimeSource.HOSPITAL_ALONE
         )
 
     def set_passed(self, elapsed: float, moment: float, *, dated: float = 0.0) -> Self:
-        """*moment* is known to have passed; followed up to `ceiling`, and only while the time is not confirmed."""
+        """*moment* is known to have passed; followed up to `find_latest`, and only while the time is not confirmed."""
         known = self.source_at(elapsed) is not TimeSource.NOBODY
-        if known or not self.time(elapsed) < moment <= self.ceiling(dated):
+        if known or not self.time(elapsed) < moment <= self.find_latest(dated):
             return self
         return self._with(base=max(self.base, moment - elapsed))
 

@@ -39,7 +39,7 @@ def check_config(config: Config, source: ConfigSource) -> list[ConfigFinding]:
     """Everything that a service would stumble over, in the order of the file's sections."""
 
     def at(*keys: str) -> dict[str, str]:
-        return {"key": ".".join(keys), "place": source.place(keys)}
+        return {"key": ".".join(keys), "place": source.locate(keys)}
 
     return [finding for part in _PARTS for finding in part(config, at)]
 
@@ -96,8 +96,8 @@ def _check_hosts(config: Config, at: _At) -> Iterator[ConfigFinding]:
             (("dicom", "commitment_to", title), place.rpartition(":")[0])
             for title, place in config.dicom.commitment_to.items()
         ),
-        (("fhir", "url"), _url_host(config.fhir.url)),
-        (("software", "repository"), _url_host(config.software.repository)),
+        (("fhir", "url"), _parse_url_host(config.fhir.url)),
+        (("software", "repository"), _parse_url_host(config.software.repository)),
     ]
     archives = [(("pacs",), config.pacs), *((("pacs", "more", name), one) for name, one in config.pacs.more.items())]
     for where, archive in archives:
@@ -111,7 +111,7 @@ def _check_hosts(config: Config, at: _At) -> Iterator[ConfigFinding]:
             yield CONFIG_NO_HOST(**at(*keys), host=host)
 
 
-def _url_host(url: str) -> str:
+def _parse_url_host(url: str) -> str:
     """The host of *url*; empty for none and for a folder, and the whole of what is no address."""
     if not url or url.startswith("/"):
         return ""
@@ -183,7 +183,9 @@ def _check_folders(config: Config, at: _At) -> Iterator[ConfigFinding]:
     for keys, path, is_made, is_written in named:
         if path is None:
             continue
-        nearest = next(one for one in (path, *path.parents) if os.path.lexists(one)) if path.is_absolute() else path
+        nearest = (
+            next(parent for parent in (path, *path.parents) if os.path.lexists(parent)) if path.is_absolute() else path
+        )
         if path.is_dir():
             if is_written and not os.access(path, os.W_OK | os.X_OK):
                 yield ConfigFolderForbidden(**at(*keys), path=str(path))

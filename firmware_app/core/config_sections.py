@@ -30,7 +30,7 @@ from firmware_app.core.runtimes import RuntimeSettings
 DEFAULT_PATH: Final = Path("/etc/lantern/lantern.toml")
 
 
-def _default_state() -> Path:
+def _find_default_state() -> Path:
     if os.geteuid() == 0 or DEFAULT_PATH.exists():  # an installed box: the same folder for all its users
         return Path("/var/lib/lantern")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern"
@@ -53,7 +53,7 @@ class StateSection(ConfigSection):
     """Where the box keeps what it was given."""
 
     dir: AbsolutePath = Field(
-        default_factory=_default_state, title="State directory", description="images and databases"
+        default_factory=_find_default_state, title="State directory", description="images and databases"
     )
 
 
@@ -130,12 +130,12 @@ class DicomwebSection(ConfigSection):
     results_mb: int = Field(4096, ge=16, title="Room for results", description="MB; the oldest cases go first")
 
     @property
-    def gives(self) -> bool:
+    def serves_results(self) -> bool:
         """Whether viewers may fetch results."""
         return self.enabled and self.results
 
     @model_validator(mode="after")
-    def _guarded(self) -> DicomwebSection:
+    def _require_client_ca(self) -> DicomwebSection:
         if self.enabled and self.client_ca is None:
             raise ValueError("enabled needs client_ca: without it anybody could connect")
         return self
@@ -273,7 +273,7 @@ class RetentionSection(ConfigSection):
     )
 
     @model_validator(mode="after")
-    def _in_order(self) -> RetentionSection:
+    def _require_order(self) -> RetentionSection:
         if 0 < self.days < self.keep_days:
             raise ValueError(f"days may not be less than keep_days, which is {self.keep_days}")
         return self

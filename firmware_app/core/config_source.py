@@ -37,7 +37,7 @@ class ConfigSource:
     """Key → the name of the variable that sets it."""
 
     @classmethod
-    def of(cls, path: Path, variables: Mapping[tuple[str, ...], str]) -> ConfigSource:
+    def from_file(cls, path: Path, variables: Mapping[tuple[str, ...], str]) -> ConfigSource:
         """Read *path*; a byte order mark, as Windows writes it, is no part of the text.
 
         Raises `CONFIG_MISSING`, `CONFIG_FORBIDDEN`, `CONFIG_IS_FOLDER`, `CONFIG_UNREADABLE` or `CONFIG_NOT_UTF8`.
@@ -58,7 +58,7 @@ class ConfigSource:
             line = data[: error.start].count(b"\n") + 1
             raise CONFIG_NOT_UTF8(path=str(path), line=line) from None
 
-    def tree(self) -> dict[str, Any]:
+    def parse(self) -> dict[str, Any]:
         """The file's tables.  Raises `CONFIG_NOT_TOML` or `CONFIG_TWICE`."""
         try:
             return tomllib.loads(self.text)
@@ -69,16 +69,16 @@ class ConfigSource:
                 raise CONFIG_TWICE(path=str(self.path), line=line) from None
             raise CONFIG_NOT_TOML(path=str(self.path), line=line, detail=_AT.sub("", str(error))) from None
 
-    def place(self, keys: Keys) -> str:
+    def locate(self, keys: Keys) -> str:
         """``FILE:LINE`` or ``LANTERN_SECTION__KEY`` of the value at *keys*, or of the table it would stand in."""
         for end in range(len(keys), 0, -1):
             if variable := self.variables.get(tuple(map(str, keys[:end]))):
                 return variable
-            if line := self._line(keys[:end]):
+            if line := self._find_line(keys[:end]):
                 return f"{self.path}:{line}"
         return str(self.path) if self.path else "-"
 
-    def _line(self, keys: Keys) -> int | None:
+    def _find_line(self, keys: Keys) -> int | None:
         """The first line of the shortest beginning of the file that is TOML and holds *keys*."""
         lines = self.text.splitlines()
         whole = 0  # lines that are TOML without *keys*

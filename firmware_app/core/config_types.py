@@ -25,41 +25,41 @@ ArchiveName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$
 FindingCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
-def _network(text: str) -> str:
+def _check_network(text: str) -> str:
     ip_network(text, strict=False)
     return text
 
 
-def _absolute(path: Path) -> Path:
+def _require_absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("give the whole path, from / on")
     return path
 
 
-def _runtime(name: str) -> str:
+def _check_runtime(name: str) -> str:
     if name not in runtimes.list_runtimes():
         raise ValueError(f"the runtimes that are installed are {', '.join(runtimes.list_runtimes())}")
     return name
 
 
-def _language(name: str) -> str:
+def _check_language(name: str) -> str:
     if name not in LANGUAGES:
         raise ValueError(f"the languages are {', '.join(LANGUAGES)}")
     return name
 
 
-def _host_and_port(text: str) -> str:
+def _check_host_and_port(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
         raise ValueError("give host:port, as in 192.168.1.20:104")
     return text
 
 
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-Language = Annotated[str, AfterValidator(_language)]
-HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
-Network = Annotated[str, AfterValidator(_network)]
-Runtime = Annotated[str, AfterValidator(_runtime)]
+AbsolutePath = Annotated[Path, AfterValidator(_require_absolute)]
+Language = Annotated[str, AfterValidator(_check_language)]
+HostAndPort = Annotated[str, AfterValidator(_check_host_and_port)]
+Network = Annotated[str, AfterValidator(_check_network)]
+Runtime = Annotated[str, AfterValidator(_check_runtime)]
 
 
 class ConfigSection(BaseModel):

@@ -64,10 +64,10 @@ def _replace_characters(error: UnicodeError) -> tuple[str, int]:
         raise error
     text = error.object[error.start : error.end].translate(_PLAIN)
     # A byte of a file's name that is no text (a lone surrogate) is shown by its number: no encoding has it.
-    return "".join(_to_ascii(one) for one in text), error.end
+    return "".join(_transliterate(one) for one in text), error.end
 
 
-def _to_ascii(one: str) -> str:
+def _transliterate(one: str) -> str:
     if "\ud800" <= one <= "\udfff":
         return one.encode("ascii", "backslashreplace").decode("ascii")
     return one if one <= "\x7f" else "?"

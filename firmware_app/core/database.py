@@ -35,35 +35,35 @@ class _Cursor(sqlite3.Cursor):
         try:
             return super().execute(*arguments)
         except sqlite3.DatabaseError as error:
-            self.connection.noticed(error)
+            self.connection.note_damage(error)
             raise
 
     def executemany(self, *arguments: Any) -> _Cursor:
         try:
             return super().executemany(*arguments)
         except sqlite3.DatabaseError as error:
-            self.connection.noticed(error)
+            self.connection.note_damage(error)
             raise
 
     def fetchone(self) -> Any:
         try:
             return super().fetchone()
         except sqlite3.DatabaseError as error:
-            self.connection.noticed(error)
+            self.connection.note_damage(error)
             raise
 
     def fetchall(self) -> list[Any]:
         try:
             return super().fetchall()
         except sqlite3.DatabaseError as error:
-            self.connection.noticed(error)
+            self.connection.note_damage(error)
             raise
 
     def __next__(self) -> Any:
         try:
             return super().__next__()
         except sqlite3.DatabaseError as error:
-            self.connection.noticed(error)
+            self.connection.note_damage(error)
             raise
 
 
@@ -86,7 +86,7 @@ class _Connection(sqlite3.Connection):
         with suppress(sqlite3.ProgrammingError):  # it could not be opened
             self.close()
 
-    def noticed(self, error: sqlite3.DatabaseError) -> None:
+    def note_damage(self, error: sqlite3.DatabaseError) -> None:
         if database_health.is_damage(error):
             database_health.write_damage_note(self.path)
 
@@ -123,7 +123,7 @@ class Database:
         self.connection.execute("PRAGMA foreign_keys=OFF")  # it has no effect within a transaction
         try:
             with self.transaction() as connection:
-                stored = self._usable(schema.version)
+                stored = self._require_usable(schema.version)
                 if 0 < stored < schema.first:
                     raise STORE_TOO_OLD(database=self.path.name, version=schema.first_written_by)
                 if stored < schema.version:
@@ -137,10 +137,10 @@ class Database:
         """Raise `STORE_NOT_READY` or `StoreTooNew` unless the file is there with schema *version*, or a later one that
         the code of *version* may use.
         """
-        if not self.path.exists() or self._usable(version) < version:
+        if not self.path.exists() or self._require_usable(version) < version:
             raise STORE_NOT_READY(database=self.path.name)
 
-    def _usable(self, known: int) -> int:
+    def _require_usable(self, known: int) -> int:
         """The file's schema; raises `StoreTooNew` when the code of schema *known* may not use it."""
         stored: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if stored > known and not may_use_schema(known, self.connection.execute("PRAGMA application_id").fetchone()[0]):
@@ -180,7 +180,7 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
-    def change_mark(self) -> int:
+    def read_change_mark(self) -> int:
         """A number that differs after any other connection committed (PRAGMA data_version, about 4 µs)."""
         mark: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
         return mark

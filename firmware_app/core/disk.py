@@ -48,7 +48,7 @@ def free_bytes(folder: Path) -> int:
 def classify_disk_error(folder: Path, error: OSError | sqlite3.Error) -> StoreError:
     """*error*, raised on the disk of *folder*, as a `DiskTrouble` if it shows one; else as `StateUnusable` or
     `STORE_UNREADABLE` with the system's message."""
-    problem = _known(folder, error)
+    problem = _classify_known_error(folder, error)
     if problem is not None:
         return problem
     if isinstance(error, OSError):
@@ -68,26 +68,26 @@ def find_disk_trouble(folder: Path, limit_mb: int, *, writes: bool = True) -> Di
         if free_mb < limit_mb:
             return DiskFull(path=str(folder), free_mb=free_mb)
         if writes:
-            _write(folder)
+            _try_write(folder)
         return None
     except OSError as error:
-        return _known(folder, error)
+        return _classify_known_error(folder, error)
 
 
-def _known(folder: Path, error: OSError | sqlite3.Error) -> DiskTrouble | None:
+def _classify_known_error(folder: Path, error: OSError | sqlite3.Error) -> DiskTrouble | None:
     with suppress(OSError):
         if isinstance(error, OSError):
-            return _by_number(folder, error.errno, error.strerror)
+            return _classify_errno(folder, error.errno, error.strerror)
         code = getattr(error, "sqlite_errorcode", 0)
         if code & 0xFF == sqlite3.SQLITE_FULL:
-            return _by_number(folder, errno.ENOSPC, None)
+            return _classify_errno(folder, errno.ENOSPC, None)
         if code & 0xFF in _ASK:
             problem = find_disk_trouble(folder, 1)
             return problem or (DISK_FAILING(path=str(folder), detail=str(error)) if code in _OF_THE_DISK else None)
     return None
 
 
-def _by_number(folder: Path, number: int | None, words: str | None) -> DiskTrouble | None:
+def _classify_errno(folder: Path, number: int | None, words: str | None) -> DiskTrouble | None:
     if number in _FULL:
         return DiskFull(path=str(folder), free_mb=free_bytes(folder) // 1_000_000)
     if number == errno.EROFS:
@@ -97,7 +97,7 @@ def _by_number(folder: Path, number: int | None, words: str | None) -> DiskTroub
     return None
 
 
-def _write(folder: Path) -> None:
+def _try_write(folder: Path) -> None:
     descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, bytes(_PROBE_BYTES))

@@ -68,20 +68,20 @@ class CardAccuracy:
 class BettingWealth:
     """The mixture of the bets of one measure."""
 
-    films: int = 0
+    images: int = 0
     _bets: float = 0.0
 
-    def take(self, ratio: float) -> None:
-        if self.films % BLOCK == 0:
-            j = self.films // BLOCK + 1
+    def update(self, ratio: float) -> None:
+        if self.images % BLOCK == 0:
+            j = self.images // BLOCK + 1
             self._bets += 1.0 / (j * (j + 1))
         self._bets *= ratio
-        self.films += 1
+        self.images += 1
 
     @property
     def value(self) -> float:
         """The bets that have begun, and the money of those that have not."""
-        begun = (self.films - 1) // BLOCK + 1 if self.films else 0
+        begun = (self.images - 1) // BLOCK + 1 if self.images else 0
         return self._bets + 1.0 / (begun + 1)
 
 
@@ -96,15 +96,16 @@ class FallTest:
     _weights: float = 4.0
     _squares: float = 4.0
 
-    def take(self, film: ConfirmedCall) -> None:
+    def update(self, film: ConfirmedCall) -> None:
         """Go on by one film."""
         wrong = WRONG if film.by_eye else 0.0
         share = self._share(film.positive, wrong)
         wealth = self.sensitivity if film.positive else self.specificity
         as_promised, fallen = (
-            _call_probability(film.positive, one, share, wrong, film.below) for one in self._hypotheses(film.positive)
+            _call_probability(film.positive, hypothesis, share, wrong, film.below)
+            for hypothesis in self._hypotheses(film.positive)
         )
-        wealth.take(fallen / as_promised if film.called else (1.0 - fallen) / (1.0 - as_promised))
+        wealth.update(fallen / as_promised if film.called else (1.0 - fallen) / (1.0 - as_promised))
         weight = 1.0 if film.called else 1.0 / film.below
         self._weights += weight
         self._positives += weight * film.positive
@@ -132,11 +133,11 @@ class FallTest:
         return is_promised, CardAccuracy(is_promised.sensitivity, max(_LEAST, is_promised.specificity - MARGIN))
 
 
-def find_alarm(promise: CardAccuracy, films: Iterable[ConfirmedCall]) -> tuple[Measure, int] | None:
+def find_alarm(promise: CardAccuracy, images: Iterable[ConfirmedCall]) -> tuple[Measure, int] | None:
     """The measure that has fallen and after how many of *films* that was seen first; None while nothing has."""
     test = FallTest(promise)
-    for number, film in enumerate(films, 1):
-        test.take(film)
+    for number, film in enumerate(images, 1):
+        test.update(film)
         if (measure := test.alarm) is not None:
             return measure, number
     return None
@@ -201,16 +202,19 @@ def compare_samples(
     *home*: (refused, of so many) of the pack's own test films, its reference; where it is given, the share refused now
     is held against it too.
     """
-    called = [[one.called for one in some if not one.refused] for some in (first, now)]
-    refused = [[one.refused for one in some] for some in (first, now)]
+    called = [[watched_image.called for watched_image in some if not watched_image.refused] for some in (first, now)]
+    refused = [[watched_image.refused for watched_image in some] for some in (first, now)]
     found = [compare_shares("refused", *refused)]
     if all(called):
         found.insert(0, compare_shares("called", *called))
     if home is not None:
         found.append(compare_shares("refused_at_home", [number < home[0] for number in range(home[1])], refused[1]))
     for measure in NUMBERS:
-        samples = [[n for one in some if (n := one.numbers.get(measure)) is not None] for some in (first, now)]
-        if all(len(one) >= FIRST_IMAGES // 2 for one in samples):
+        samples = [
+            [n for watched_image in some if (n := watched_image.numbers.get(measure)) is not None]
+            for some in (first, now)
+        ]
+        if all(len(sample) >= FIRST_IMAGES // 2 for sample in samples):
             found.append(compare_values(measure, *samples))
     return tuple(found)
 

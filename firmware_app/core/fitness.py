@@ -25,7 +25,7 @@ from statistics import NormalDist
 from typing import Final
 
 from firmware_app.core.accuracy import Z95
-from firmware_app.core.clinic_accuracy import ScoredImage, clinic_auc
+from firmware_app.core.clinic_accuracy import ScoredImage, compute_clinic_auc
 
 _STEPS: Final = 50
 _RIDGE: Final = 0.05
@@ -53,14 +53,14 @@ class Slope:
         return wins / whole if whole > 0.0 else 0.5
 
 
-def fit_slope(films: Sequence[ScoredImage], wrong: float = 0.0, slope: float | None = None) -> Slope | None:
+def fit_slope(images: Sequence[ScoredImage], wrong: float = 0.0, slope: float | None = None) -> Slope | None:
     """The regression of the confirmed of *films*; with *slope* only its intercept is free.
 
     Of the truths by a doctor's eye the share *wrong* is not right.  ``None`` while a class is absent.
     """
-    quantiles = _quantiles([film.score for film in films])
+    quantiles = _quantiles([film.score for film in images])
     known = [
-        (quantiles[film.score], film.truth, wrong if film.by_eye else 0.0) for film in films if film.truth is not None
+        (quantiles[film.score], film.truth, wrong if film.by_eye else 0.0) for film in images if film.truth is not None
     ]
     if len({truth for _, truth, _ in known}) < 2:
         return None
@@ -107,13 +107,13 @@ class AucBounds:
     high: float
 
 
-def estimate_auc_bounds(films: Sequence[ScoredImage], z: float, wrong: float = 0.0) -> AucBounds | None:
+def estimate_auc_bounds(images: Sequence[ScoredImage], z: float, wrong: float = 0.0) -> AucBounds | None:
     """The AUC of *films* with its bounds, the slope *z* standard errors away; ``None`` while a class is absent."""
-    best = fit_slope(films, wrong)
+    best = fit_slope(images, wrong)
     if best is None:
         return None
-    ends = [fit_slope(films, wrong, best.slope + side * z * best.error) for side in (-1.0, 1.0)]
-    low, high = (one.auc if one is not None else best.auc for one in ends)
+    ends = [fit_slope(images, wrong, best.slope + side * z * best.error) for side in (-1.0, 1.0)]
+    low, high = (end.auc if end is not None else best.auc for end in ends)
     return AucBounds(best.auc, low, high)
 
 
@@ -152,20 +152,20 @@ def count_looks(confirmed: int) -> int:
     return sum(look <= confirmed for look in LOOKS) + max(0, confirmed - LOOKS[-1]) // LATER
 
 
-def check_fitness(films: Sequence[ScoredImage], before: int) -> UnfitModel | None:
+def check_fitness(images: Sequence[ScoredImage], before: int) -> UnfitModel | None:
     """Why the model is unfit after the confirmed of *films*; ``None`` while it may go on.
 
     *before*: how many were confirmed when this was asked last.  The early rule looks at certain numbers of confirmed
     films only, each once; where several were passed together it looks once.
     """
-    confirmed = sum(film.truth is not None for film in films)
+    confirmed = sum(film.truth is not None for film in images)
     if count_looks(confirmed) > count_looks(before):
-        found = estimate_auc_bounds(films, EARLY_Z if before < LOOKS[-1] else LATE_Z, WRONG)
+        found = estimate_auc_bounds(images, EARLY_Z if before < LOOKS[-1] else LATE_Z, WRONG)
         if found is not None and found.high < FIT:
             return UnfitModel(FitnessRule.EARLY, found)
-    area = clinic_auc(films)
+    area = compute_clinic_auc(images)
     if area is not None and area.positives >= FLOOR_POSITIVES:
-        found = estimate_auc_bounds(films, Z95, FLOOR_WRONG)
+        found = estimate_auc_bounds(images, Z95, FLOOR_WRONG)
         if found is not None and found.low < FLOOR:
             return UnfitModel(FitnessRule.FLOOR, found)
     return None

@@ -33,9 +33,9 @@ class KeyFiles:
     @property
     def sealed(self) -> tuple[Path, Path]:
         """Where the two private keys lie when a security chip guards them (`sealing`)."""
-        return (self._sealed(self.identity), self._sealed(self.tls_key))
+        return (self._sealed_path(self.identity), self._sealed_path(self.tls_key))
 
-    def _sealed(self, key: Path) -> Path:
+    def _sealed_path(self, key: Path) -> Path:
         return key.with_name(key.name + SEALED_SUFFIX)
 
     @property

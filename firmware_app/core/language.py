@@ -78,17 +78,17 @@ def import_errors() -> None:
             importlib.import_module(f"{flat.name}.errors")
 
 
-def _languages() -> tuple[str, ...]:
+def _list_languages() -> tuple[str, ...]:
     translated = {file.parts[-3] for folder in _FOLDERS for file in folder.glob("*/LC_MESSAGES/lantern.mo")}
     return (*sorted(translated - {ENGLISH}), ENGLISH)
 
 
-LANGUAGES: Final = _languages()
+LANGUAGES: Final = _list_languages()
 """The languages of the box: one for each catalogue, and English, in which the sentences are written."""
 
 
 @cache
-def _catalogue(language: str) -> gettext.NullTranslations:
+def _load_catalogue(language: str) -> gettext.NullTranslations:
     for folder in _FOLDERS:
         if (folder / language).is_dir():
             return gettext.translation("lantern", folder, languages=[language])
@@ -109,17 +109,17 @@ def terminal_language() -> str:
     """The language of the terminal by the POSIX locale variables; English where the box does not have it."""
     chosen = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
     exact = [language for language in LANGUAGES if chosen.startswith(language)]
-    return next(iter([*exact, *(one for one in LANGUAGES if one[:2] == chosen[:2])]), ENGLISH)
+    return next(iter([*exact, *(language for language in LANGUAGES if language[:2] == chosen[:2])]), ENGLISH)
 
 
 def translate(message: str, language: str) -> str:
     """The catalogue's text for an English *message*, or the message itself where the catalogue has none."""
-    return _catalogue(language).gettext(message)
+    return _load_catalogue(language).gettext(message)
 
 
 def translate_plural(one: str, many: str, count: int, language: str) -> str:
     """The catalogue's text for *count* things, with ``{n}`` filled by it."""
-    return _catalogue(language).ngettext(one, many, count).format(n=count)
+    return _load_catalogue(language).ngettext(one, many, count).format(n=count)
 
 
 def render_sentence(code: str, details: Mapping[str, object], language: str) -> str:
@@ -148,8 +148,8 @@ def _select_form(code: str, message: str, details: Mapping[str, object], languag
     count, one = _PLURALS.get(code, ("", ""))
     number = details.get(count)
     if isinstance(number, int):
-        return _catalogue(language).ngettext(one, message, number)
-    return _catalogue(language).ngettext(one, message, 2) if one else translate(message, language)
+        return _load_catalogue(language).ngettext(one, message, number)
+    return _load_catalogue(language).ngettext(one, message, 2) if one else translate(message, language)
 
 
 def translate_term(placeholder: str, value: str, language: str) -> str:
@@ -158,7 +158,7 @@ def translate_term(placeholder: str, value: str, language: str) -> str:
     if words is None:
         return value
     separator = translate(N_(", "), language)
-    return separator.join(translate(words[one], language) if one in words else one for one in value.split("+"))
+    return separator.join(translate(words[part], language) if part in words else part for part in value.split("+"))
 
 
 class _Details(dict[str, object]):
@@ -205,10 +205,10 @@ def escape_controls(text: str) -> str:
 
     A file's name may contain any of them, and a terminal would obey it.
     """
-    return "".join(one if one.isprintable() or category(one) == "Zs" else _escaped(one) for one in text)
+    return "".join(one if one.isprintable() or category(one) == "Zs" else _escape_character(one) for one in text)
 
 
-def _escaped(character: str) -> str:
+def _escape_character(character: str) -> str:
     if character <= "\x7f":
         return repr(character)[1:-1]  # \r and \n rather than \x0d and \x0a
     return character.encode("ascii", "backslashreplace").decode("ascii")

@@ -134,12 +134,12 @@ class Lesion:
         return self.tags.get(SOURCE_TAG) == ACTIVATION_MAP
 
     @property
-    def middle(self) -> Point:
+    def centre(self) -> Point:
         """The middle of its box."""
         x0, y0, x1, y1 = self.box
         return (x0 + x1) / 2, (y0 + y1) / 2
 
-    def chance(self, finding: str) -> float:
+    def find_probability(self, finding: str) -> float:
         """The probability of *finding* here: the score for its own finding, 0 for one of which nothing is said."""
         return self.score if finding == self.finding else self.chances.get(finding, 0.0)
 

@@ -53,7 +53,7 @@ class LiveFrame:
         return _LENGTHS.pack(len(text), len(self.jpeg), len(self.heat)) + text + self.jpeg + self.heat
 
     @classmethod
-    def of_bytes(cls, data: bytes) -> LiveFrame:
+    def from_bytes(cls, data: bytes) -> LiveFrame:
         """The inverse of `to_bytes`; raises `ValueError`."""
         if len(data) < _LENGTHS.size:
             raise ValueError("it is too short")
@@ -114,7 +114,7 @@ def remove_stale_folder(folder: object) -> None:
 def read_live_frame(folder: Path) -> LiveFrame | None:
     """What was told last; None where nothing was, or the watching has ended."""
     try:
-        return LiveFrame.of_bytes(read_plain_file(folder / _NEWEST, _MOST_BYTES)[0])
+        return LiveFrame.from_bytes(read_plain_file(folder / _NEWEST, _MOST_BYTES)[0])
     except (OSError, ValueError):
         return None
 

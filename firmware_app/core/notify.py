@@ -1,9 +1,9 @@
 """Messages of a process to systemd (sd_notify(3)) or to the supervisor of `lantern serve`: ready, alive, status.
 
 Where neither listens, nothing is sent.  Only the main thread sends signs of life, so that a hang of the main loop is
-noticed: `alive` does nothing in another thread.  A loop may call it as often as it likes; systemd gets three signs per
-WatchdogSec, the supervisor one a second, through a pipe that the process inherits.  A process whose work is done by
-other threads registers a check of them (`depend_on`).
+noticed: `ping_watchdog` does nothing in another thread.  A loop may call it as often as it likes; systemd gets three
+signs per WatchdogSec, the supervisor one a second, through a pipe that the process inherits.  A process whose work is
+done by other threads registers a check of them (`depend_on`).
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class _Process:
     vital: ClassVar[list[Callable[[], bool]]] = []
 
 
-def _listener() -> Listener | None:
+def _find_listener() -> Listener | None:
     if not _Process.looked_up:
         _Process.looked_up = True
-        _Process.listener = _from_environment()
+        _Process.listener = _read_environment()
     return _Process.listener
 
 
-def _from_environment() -> Listener | None:
+def _read_environment() -> Listener | None:
     address, pipe = os.environ.pop(_ADDRESS, ""), os.environ.pop(PIPE, "")
     watchdog, whose = (os.environ.pop(name, "") for name in _WATCHDOG)
     if pipe:
@@ -77,15 +77,15 @@ def _from_environment() -> Listener | None:
 
 
 def ready(text: str = "") -> None:
-    """The process does its work from now on; systemd starts what waits for it.  *text* as for `say`."""
-    if listener := _listener():
+    """The process does its work from now on; systemd starts what waits for it.  *text* as for `set_status`."""
+    if listener := _find_listener():
         listener.send("READY=1" + (f"\nSTATUS={text}" if text else ""))
         listener.last_sign = time.monotonic()
 
 
-def alive() -> None:
+def ping_watchdog() -> None:
     """A sign of life from the main loop.  Cheap: it writes at most three times per WatchdogSec."""
-    listener = _listener()
+    listener = _find_listener()
     if listener is None or listener.pause_s is None or threading.current_thread() is not threading.main_thread():
         return
     now = time.monotonic()
@@ -99,7 +99,7 @@ def depend_on(works: Callable[[], bool]) -> None:
     _Process.vital.append(works)
 
 
-def say(text: str) -> None:
+def set_status(text: str) -> None:
     """What `systemctl status` shows of the process, in one line."""
-    if listener := _listener():
+    if listener := _find_listener():
         listener.send(f"STATUS={text}")

@@ -67,24 +67,24 @@ class ThresholdSuggestion:
     saving_high: float
 
 
-def threshold_curve(films: Sequence[ScoredImage], prevalence: float | None = None) -> tuple[CurvePoint, ...]:
+def threshold_curve(images: Sequence[ScoredImage], prevalence: float | None = None) -> tuple[CurvePoint, ...]:
     """Every threshold that tells confirmed films apart, the lowest first; empty while a class is absent.
 
     *prevalence* replaces that of the confirmed films.
     """
-    known = weight_confirmed(films)
+    known = weight_confirmed(images)
     return tuple(_curve_points(known, prevalence))
 
 
 def evaluate_threshold(
-    films: Sequence[ScoredImage], threshold: float, prevalence: float | None = None
+    images: Sequence[ScoredImage], threshold: float, prevalence: float | None = None
 ) -> CurvePoint | None:
     """What *threshold* means, as a point of `threshold_curve`; ``None`` while a class is absent."""
-    return _point_at(weight_confirmed(films), threshold, prevalence)
+    return _point_at(weight_confirmed(images), threshold, prevalence)
 
 
 def suggest_threshold(
-    films: Sequence[ScoredImage], miss_costs: float, prevalence: float | None, threshold: float
+    images: Sequence[ScoredImage], miss_costs: float, prevalence: float | None, threshold: float
 ) -> ThresholdSuggestion | None:
     """The threshold that costs least where a missed case is as bad as *miss_costs* needless referrals.
 
@@ -93,7 +93,7 @@ def suggest_threshold(
     """
     if miss_costs <= 0.0 or not (prevalence is None or 0.0 < prevalence < 1.0):
         raise ValueError("a cost is above 0, a prevalence between 0 and 1")
-    known = weight_confirmed(films)
+    known = weight_confirmed(images)
     if min(sum(film.positive is kind for film in known) for kind in (True, False)) < LEAST_CONFIRMED:
         return None
     best, now = _find_cheapest(known, miss_costs, prevalence), _point_at(known, threshold, prevalence)
@@ -119,21 +119,21 @@ def suggest_threshold(
     )
 
 
-def _find_cheapest(films: Sequence[WeightedImage], miss_costs: float, prevalence: float | None) -> CurvePoint:
-    return min(_curve_points(films, prevalence), key=lambda point: _cost(point, miss_costs))
+def _find_cheapest(images: Sequence[WeightedImage], miss_costs: float, prevalence: float | None) -> CurvePoint:
+    return min(_curve_points(images, prevalence), key=lambda point: _cost(point, miss_costs))
 
 
 def _cost(point: CurvePoint, miss_costs: float) -> float:
     return miss_costs * point.missed + point.needless
 
 
-def _curve_points(films: Sequence[WeightedImage], prevalence: float | None) -> Iterator[CurvePoint]:
+def _curve_points(images: Sequence[WeightedImage], prevalence: float | None) -> Iterator[CurvePoint]:
     """A point for each gap between two scores, and those below the lowest and above the highest."""
-    with_it, without = _classes(films)
+    with_it, without = _sum_class_weights(images)
     if not with_it or not without:
         return
     missed = spared = before = 0.0  # weight of the films below the threshold, and their highest score
-    for score, tied in groupby(sorted(films, key=lambda film: film.score), key=lambda film: film.score):
+    for score, tied in groupby(sorted(images, key=lambda film: film.score), key=lambda film: film.score):
         yield _point((before + score) / 2.0, missed, spared, (with_it, without), prevalence)
         for film in tied:
             missed, spared = missed + film.weight * film.positive, spared + film.weight * (not film.positive)
@@ -141,18 +141,18 @@ def _curve_points(films: Sequence[WeightedImage], prevalence: float | None) -> I
     yield _point((before + 1.0) / 2.0, missed, spared, (with_it, without), prevalence)
 
 
-def _point_at(films: Sequence[WeightedImage], threshold: float, prevalence: float | None) -> CurvePoint | None:
-    classes = _classes(films)
+def _point_at(images: Sequence[WeightedImage], threshold: float, prevalence: float | None) -> CurvePoint | None:
+    classes = _sum_class_weights(images)
     if not classes[0] or not classes[1]:
         return None
-    below = [film for film in films if film.score < threshold]
-    return _point(threshold, *_classes(below), classes, prevalence)
+    below = [film for film in images if film.score < threshold]
+    return _point(threshold, *_sum_class_weights(below), classes, prevalence)
 
 
-def _classes(films: Sequence[WeightedImage]) -> tuple[float, float]:
+def _sum_class_weights(images: Sequence[WeightedImage]) -> tuple[float, float]:
     """The weight of the films with the finding, and of those without."""
-    positive = sum(film.weight for film in films if film.positive)
-    return positive, sum(film.weight for film in films if not film.positive)
+    positive = sum(film.weight for film in images if film.positive)
+    return positive, sum(film.weight for film in images if not film.positive)
 
 
 def _point(
@@ -195,11 +195,11 @@ class LogOdds:
     spread: float
 
     @classmethod
-    def of(cls, probabilities: Sequence[float]) -> LogOdds:
+    def from_probabilities(cls, probabilities: Sequence[float]) -> LogOdds:
         """Those of films with these *probabilities*, at least one."""
-        values = [log_odds(one) for one in probabilities]
+        values = [log_odds(probability) for probability in probabilities]
         mean = math.fsum(values) / len(values)
-        return cls(mean, math.sqrt(math.fsum((one - mean) ** 2 for one in values) / len(values)))
+        return cls(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values)))
 
 
 def standardise_limit(limit: float, home: LogOdds, here: LogOdds) -> float:
@@ -219,9 +219,9 @@ def standardise_probability(limit: float, home: LogOdds, here: LogOdds) -> float
     return 1.0 / (1.0 + math.exp(-standardise_limit(log_odds(limit), home, here)))
 
 
-def usable_count(films: int) -> int:
+def usable_count(images: int) -> int:
     """How many of the first *films* of a machine its limits rest on: one of `COUNTS`, or 0."""
-    return max((one for one in COUNTS if one <= films), default=0)
+    return max((count for count in COUNTS if count <= images), default=0)
 
 
 def log_odds(probability: float) -> float:

@@ -109,12 +109,12 @@ class PacsSection(ArchiveSection):
         return {name: archive for name, archive in named.items() if archive.host}
 
     @property
-    def sends(self) -> bool:
+    def sends_results(self) -> bool:
         """Whether any archive gets results."""
         return any(archive.send for archive in self.archives.values())
 
     @property
-    def searched(self) -> dict[str, ArchiveSection]:
+    def searchable_archives(self) -> dict[str, ArchiveSection]:
         """The archives that may be searched for earlier studies."""
         return {name: archive for name, archive in self.archives.items() if archive.query}
 

@@ -33,18 +33,18 @@ NEAR_BYTES: Final = 136 * 1024 * 1024
 """A little more than OpenJPEG's largest allocation: four bytes for each pixel of the largest frame, 32 megapixels."""
 
 
-def mapped_bytes() -> int:
+def read_mapped_bytes() -> int:
     """Bytes of address space that this process has mapped."""
     return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def available_bytes() -> int:
+def read_available_bytes() -> int:
     """Bytes of address space that this process may still map."""
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return (sys.maxsize if most == resource.RLIM_INFINITY else most) - mapped_bytes()
+    return (sys.maxsize if most == resource.RLIM_INFINITY else most) - read_mapped_bytes()
 
 
-def peak_bytes() -> int:
+def read_peak_bytes() -> int:
     """The most bytes of address space that this process has had mapped (proc(5), VmPeak)."""
     lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmPeak:")), 0)
@@ -53,7 +53,7 @@ def peak_bytes() -> int:
 def came_near_memory_limit(before: int) -> bool:
     """Whether the peak has grown since it was *before*, and so near to the limit that an allocation may have failed."""
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    reached = peak_bytes()
+    reached = read_peak_bytes()
     return reached > before and most != resource.RLIM_INFINITY and most - reached < NEAR_BYTES
 
 

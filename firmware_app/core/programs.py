@@ -125,30 +125,30 @@ class SupervisedProcess:
         self.started = self._looked = time.monotonic()
         self._silent_s = 0.0
 
-    def ended(self) -> int | None:
+    def poll_exit(self) -> int | None:
         """The exit status when the process has ended; schedules its restart."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
-        self._has_spoken()
+        self._has_sign_of_life()
         now = time.monotonic()
         self.delay = _RESTART_FIRST_S if now - self.started > _STEADY_S else min(self.delay * 2, _RESTART_MOST_S)
         self.due = now + self.delay
         self._forget()
         return status
 
-    def hangs(self, now: float) -> bool:
+    def is_hung(self, now: float) -> bool:
         """Whether a running process has been silent for longer than its patience; True once per such period.
 
         *now* is the monotonic time in seconds.
         """
         since, self._looked = min(now - self._looked, _LOOK_MOST_S), now
-        self._silent_s = 0.0 if self._has_spoken() else self._silent_s + since
+        self._silent_s = 0.0 if self._has_sign_of_life() else self._silent_s + since
         if self._silent_s <= self.patience_s:
             return False
         self._silent_s = 0.0
         return True
 
-    def _has_spoken(self) -> bool:
+    def _has_sign_of_life(self) -> bool:
         try:
             signs = os.read(self._signs, 65536)
         except BlockingIOError:
@@ -157,7 +157,7 @@ class SupervisedProcess:
             self.begun = self.proven = True
         return bool(signs)
 
-    def has_gone(self, deadline: float) -> bool:
+    def wait_for_exit(self, deadline: float) -> bool:
         """Wait for its end until the monotonic *deadline*; False when it had to be killed."""
         if self.process is None:
             return True

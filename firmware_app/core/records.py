@@ -72,7 +72,7 @@ class Reason:
     details: Mapping[str, Detail] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, error: LanternError) -> Reason:
+    def from_error(cls, error: LanternError) -> Reason:
         return cls(error.code, error.details)
 
     def text(self, language: str) -> str:
@@ -270,7 +270,9 @@ class FramesRead:
             raise ValueError(f"frames {self.read} are not all among the clip's {self.of}")
         if not set(self.strongest.values()) <= set(self.read):
             raise ValueError("a finding is strongest in a frame that was not read")
-        if self.weights and (len(self.weights) != len(self.read) or not all(0.0 < one <= 1.0 for one in self.weights)):
+        if self.weights and (
+            len(self.weights) != len(self.read) or not all(0.0 < weight <= 1.0 for weight in self.weights)
+        ):
             raise ValueError(f"{self.weights} are not the weights of {len(self.read)} frames")
         if self.rate_hz is not None and not 0.0 < self.rate_hz < math.inf:
             raise ValueError(f"a clip cannot have {self.rate_hz} frames a second")
@@ -334,11 +336,11 @@ class FollowUp:
     def text(self, language: str) -> str:
         """One sentence with the rule's name and source; what is not in *language* is in English."""
 
-        def named(words: Mapping[str, str]) -> str:
+        def choose_text(words: Mapping[str, str]) -> str:
             return words.get(language) or words.get("en") or ""
 
-        facts = [named(words) for words in self.background.values()]
-        details = {"advice": named(self.advice), "rule": named(self.rule), "source": self.source}
+        facts = [choose_text(words) for words in self.background.values()]
+        details = {"advice": choose_text(self.advice), "rule": choose_text(self.rule), "source": self.source}
         separator = translate(N_(", "), language)
         return render_sentence(
             _RAISED if facts else _ADVISED, {**details, "background": separator.join(facts)}, language

@@ -33,10 +33,13 @@ _FILE_MODE: Final = 0o660
 _MOST_BYTES: Final = 1_000_000
 
 
-def expected_processes(config: Config) -> tuple[str, ...]:
+def list_expected_processes(config: Config) -> tuple[str, ...]:
     """The processes that ought to run."""
     sends = bool(
-        config.pacs.archives or config.dicom.commitment_to or config.dicomweb.gives or config.worklist.hospital.host
+        config.pacs.archives
+        or config.dicom.commitment_to
+        or config.dicomweb.serves_results
+        or config.worklist.hospital.host
     )
     asks = StateDir(config.state.dir).enrol_call.exists()  # to be enrolled
     more = (("uplink", config.uplink.enabled or asks), ("sender", sends))
@@ -79,7 +82,7 @@ def is_running(state: StateDir, name: str) -> bool:
 
 
 def _lock_path(state: StateDir, name: str) -> Path:
-    return state.run_of(name) / f"{name}.lock"
+    return state.run_folder(name) / f"{name}.lock"
 
 
 def record_failure(state: StateDir, name: str, error: LanternError) -> None:
@@ -90,7 +93,7 @@ def record_failure(state: StateDir, name: str, error: LanternError) -> None:
 
 def read_failure(state: StateDir, name: str) -> Reason | None:
     """Why the process *name*, which does not run, ended the last time; None where it ended in order."""
-    return reason_from_object(_read_object(state.run_of(name) / f"{name}.failed"))
+    return reason_from_object(_read_object(state.run_folder(name) / f"{name}.failed"))
 
 
 def announce_process(state: StateDir, name: str, facts: Facts) -> None:
@@ -102,24 +105,24 @@ def announce_process(state: StateDir, name: str, facts: Facts) -> None:
 
 def clear_failure(state: StateDir, name: str) -> None:
     with suppress(OSError):
-        (state.run_of(name) / f"{name}.failed").unlink(missing_ok=True)
+        (state.run_folder(name) / f"{name}.failed").unlink(missing_ok=True)
 
 
 def _write_status(state: StateDir, name: str, file: str, content: Mapping[str, object]) -> None:
-    write_atomically(state.run_of(name) / file, json.dumps(content).encode(), _FILE_MODE)
+    write_atomically(state.run_folder(name) / file, json.dumps(content).encode(), _FILE_MODE)
 
 
 def withdraw_announcement(state: StateDir, name: str) -> None:
     """Remove the announcement at an orderly end; on a read-only disk it stays, without effect."""
     with suppress(OSError):
-        (state.run_of(name) / f"{name}.json").unlink(missing_ok=True)
+        (state.run_folder(name) / f"{name}.json").unlink(missing_ok=True)
 
 
 def read_announcement(state: StateDir, name: str) -> dict[str, str | int | None] | None:
     """The announcement of the running process *name*; None when it does not run or is not ready yet."""
     if not is_running(state, name):
         return None
-    return _read_object(state.run_of(name) / f"{name}.json") or None
+    return _read_object(state.run_folder(name) / f"{name}.json") or None
 
 
 def write_check_result(state: StateDir, name: str, content: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ class RuntimeSettings:
     threads: int = 0
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def of(self, key: str) -> dict[str, Any]:
+    def select(self, key: str) -> dict[str, Any]:
         """The values for the runtime's ``Config``, as JSON holds them."""
         return {"threads": self.threads, **self.sections.get(key, {})}
 

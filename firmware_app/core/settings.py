@@ -66,8 +66,8 @@ def load_config_with_source(
     }
     source = ConfigSource(variables=variables)
     if path is not None or DEFAULT_PATH.exists():
-        source = ConfigSource.of(path or DEFAULT_PATH, variables)
-    tree = source.tree()
+        source = ConfigSource.from_file(path or DEFAULT_PATH, variables)
+    tree = source.parse()
     for keys, name in variables.items():
         branch: Any = tree
         for section in keys[:-1]:
@@ -89,7 +89,7 @@ def _check_runtime_section(runtime: str, section: dict[str, JsonValue], source: 
     keys = ("runtimes", runtime)
     if runtime not in runtimes.list_runtimes():
         raise CONFIG_UNKNOWN_KEY(
-            key=".".join(keys), place=source.place(keys), known=", ".join(runtimes.list_runtimes())
+            key=".".join(keys), place=source.locate(keys), known=", ".join(runtimes.list_runtimes())
         )
     settings = _find_model(keys)
     try:
@@ -144,7 +144,7 @@ def _explain(error: ValidationError, model: Any, source: ConfigSource, above: tu
     """The first thing that pydantic found wrong, with its key and where it was written."""
     first = error.errors()[0]
     keys = (*above, *first["loc"])
-    key, place = ".".join(map(str, keys)), source.place(keys)
+    key, place = ".".join(map(str, keys)), source.locate(keys)
     if first["type"] == "extra_forbidden":
         section = _find_nested_model(model, first["loc"][:-1])
         return CONFIG_UNKNOWN_KEY(key=key, place=place, known=", ".join(section.model_fields if section else ()))

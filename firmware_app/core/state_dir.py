@@ -156,7 +156,7 @@ class StateDir:
     def databases(self) -> tuple[Path, ...]:
         return (self.clinical_db, self.exchange_db, self.accounts_db)
 
-    def run_of(self, process: str) -> Path:
+    def run_folder(self, process: str) -> Path:
         """The folder for the status of *process*; the uplink has its own, because it may not enter `run`."""
         return self.exchange_db.parent if process == "uplink" else self.run
 

@@ -1,7 +1,7 @@
 """The version of this Lantern, with its commit as the local part of PEP 440: ``0.2.0+g97c220a1b``.
 
-A wheel has it in its metadata (pyproject.toml asks `of_the_source` while it is built), so an installed box never needs
-git.  A checkout asks git, once a process.  Without either it is the version alone.
+A wheel has it in its metadata (pyproject.toml asks `read_source_version` while it is built), so an installed box never
+needs git.  A checkout asks git, once a process.  Without either it is the version alone.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def version() -> str:
 
     for installed in metadata.distributions(name="lantern-box", path=[str(_TREE)]):
         return installed.version
-    return of_the_source()
+    return read_source_version()
 
 
-def of_the_source() -> str:
+def read_source_version() -> str:
     """The version of the tree that this file lies in; ``.dirty`` where files differ from the commit."""
     if not (_TREE / ".git").exists():
         return __version__

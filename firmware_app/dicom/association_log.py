@@ -111,7 +111,7 @@ class AssociationLog:
         self._admitted = {(entry.calling, entry.address): entry for entry in read_admitted(state)}
         self._timer: threading.Timer | None = None
 
-    def note(self, calling: str, called: str, address: str, why: str, names: tuple[str, ...] = ()) -> None:
+    def record_rejection(self, calling: str, called: str, address: str, why: str, names: tuple[str, ...] = ()) -> None:
         """Record that *calling* at *address*, which used the title *called* for this box, was rejected."""
         more = ", …" if len(names) > _MOST_NAMES else ""
         what = ", ".join(escape_controls(name[:_LONGEST_NAME]) for name in names[:_MOST_NAMES]) + more
@@ -126,11 +126,11 @@ class AssociationLog:
         with self._lock:
             before = self._entries.pop(new.key, None)
             if before is None and len(self._entries) >= MOST_CALLERS:
-                self._give_up_one()
+                self._drop_oldest()
             self._entries[new.key] = new if before is None else replace(new, count=before.count + 1)
             self._write_soon()
 
-    def admitted(self, calling: str, address: str, lacks_nothing: bool) -> None:
+    def record_admission(self, calling: str, address: str, lacks_nothing: bool) -> None:
         """Record that the caller was admitted, and remove its entries; those about services only when it
         *lacks_nothing*."""
         key = escape_controls(calling), plain_address(address)
@@ -157,18 +157,18 @@ class AssociationLog:
             waiting.cancel()
             self._write()
 
-    def _give_up_one(self) -> None:
+    def _drop_oldest(self) -> None:
         """Drop the oldest entry of the address with the most entries, so that one caller cannot push out the others."""
         crowd, _ = Counter(entry.address for entry in self._entries.values()).most_common(1)[0]
         del self._entries[next(key for key, entry in self._entries.items() if entry.address == crowd)]
 
     def _write_soon(self) -> None:
         if self._timer is None:
-            self._timer = threading.Timer(_WRITE_S, self._due)
+            self._timer = threading.Timer(_WRITE_S, self._on_timer)
             self._timer.daemon = True
             self._timer.start()
 
-    def _due(self) -> None:
+    def _on_timer(self) -> None:
         with self._lock:
             self._timer = None
         self._write()

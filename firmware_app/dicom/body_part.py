@@ -106,7 +106,7 @@ def find_body_part(header: Header) -> str | None:
     """The part that the image states, else the part in the words of the examination; several are joined by ``+``."""
     if contradicting_parts(header):
         return None
-    part = stated_body_part(header)
+    part = read_body_part(header)
     if part is not None or _is_coded(header):
         return part
     image = (header.series_description, *header.image_words)
@@ -114,7 +114,7 @@ def find_body_part(header: Header) -> str | None:
     return _join_parts(_parts_in_descriptions(image) or _parts_in_descriptions(study))
 
 
-def stated_body_part(header: Header) -> str | None:
+def read_body_part(header: Header) -> str | None:
     """The part in the image's own field and codes, not in its words."""
     said = _statements(header)
     parts: set[str] = set().union(*said)

@@ -108,7 +108,7 @@ def code_meanings(code: Code) -> tuple[str, ...]:
 
 def _side(code: Code) -> str:
     """L, R, B or U; empty for a code of anything else."""
-    said = (one.partition(" ")[0].upper() for one in (*code_meanings(code), code.meaning))
+    said = (meaning.partition(" ")[0].upper() for meaning in (*code_meanings(code), code.meaning))
     return next((_SIDES[one] for one in said if one in _SIDES), "")
 
 

@@ -96,12 +96,14 @@ def parse_commitment(data: bytes, *, explicit: bool) -> CommitmentAnswer:
 
 def build_request(transaction_uid: str, objects: Iterable[ObjectReference]) -> Any:
     """The `pydicom.Dataset` that asks for *objects*."""
-    return _data_set(transaction_uid, [(one, None) for one in objects], [])
+    return _data_set(transaction_uid, [(object_reference, None) for object_reference in objects], [])
 
 
 def build_answer(said: CommitmentAnswer) -> Any:
     """The `pydicom.Dataset` of an answer."""
-    return _data_set(said.transaction_uid, [(one, None) for one in said.kept], list(said.failed))
+    return _data_set(
+        said.transaction_uid, [(object_reference, None) for object_reference in said.kept], list(said.failed)
+    )
 
 
 def _data_set(

@@ -65,11 +65,11 @@ class CountingChannel(HTTPChannel):
         return sent
 
     @property
-    def waits(self) -> bool:
+    def is_client_awaited(self) -> bool:
         """Whether the client is awaited: to send the rest of its request, or to take its answer."""
         return not self.requests or self.total_outbufs_len > 0
 
-    def pace(self, now: float) -> float:
+    def bytes_per_second(self, now: float) -> float:
         """Bytes a second, over its whole time."""
         return self.moved / max(now - self.begun, GRACE_S)
 
@@ -93,19 +93,27 @@ class FairServer(UnixWSGIServer):
 
     def readable(self) -> bool:
         if len(self._open) >= self.adj.connection_limit:
-            self._free_a_place(time.monotonic())
+            self._evict_slowest(time.monotonic())
         return bool(super().readable())
 
-    def _free_a_place(self, now: float) -> None:
-        connections = [one for one in self._open.values() if isinstance(one, CountingChannel)]
-        if any(one.will_close for one in connections):
+    def _evict_slowest(self, now: float) -> None:
+        connections = [
+            counting_channel
+            for counting_channel in self._open.values()
+            if isinstance(counting_channel, CountingChannel)
+        ]
+        if any(connection.will_close for connection in connections):
             return
-        slow = [one for one in connections if one.waits and now - one.begun >= GRACE_S]
+        slow = [
+            connection
+            for connection in connections
+            if connection.is_client_awaited and now - connection.begun >= GRACE_S
+        ]
         if slow:
-            min(slow, key=lambda one: one.pace(now)).end()
-            self._tell()
+            min(slow, key=lambda one: one.bytes_per_second(now)).end()
+            self._log_eviction()
 
-    def _tell(self) -> None:
+    def _log_eviction(self) -> None:
         self._ended += 1
         if time.monotonic() - self._told_at >= _TOLD_S:
             log.warning("all places of DICOMweb were taken: the slowest clients lost theirs (so far: %d)", self._ended)
@@ -148,7 +156,7 @@ def create_app(door: ImageDoor, results: Callable[[Callable[[], str]], ResultPag
                 read_objects(cast(BinaryIO, request.stream), boundary, storing)
             except InvalidMultipart as error:
                 storing.cut()
-                if not any(one.error is None for one in storing.stored):
+                if not any(stored_object.error is None for stored_object in storing.stored):
                     return _plain(str(error), 400)
             if not storing.stored:
                 return _plain("The body holds no object.", 400)

@@ -175,9 +175,9 @@ class _Walker:
                 elif self.level is level and not self.stack:
                     return min(position, self.padding)
             except (Truncated, Malformed, NestedTooDeep) as error:
-                position = self._after_what_is_none(error)
+                position = self._skip_false_sequence(error)
 
-    def _after_what_is_none(self, error: IntakeError) -> int:
+    def _skip_false_sequence(self, error: IntakeError) -> int:
         """The end of the innermost value that only its tag made a sequence, and that is none; raises *error* where
         there is no such value."""
         levels = [*self.stack, self.level]
@@ -200,12 +200,12 @@ class _Walker:
         )
         while position != limit or not level.closed_by_limit:
             if top:
-                self._at_top(position)
+                self._end_top_element(position)
             if limit - position < 8:
                 if top and _is_zero(data, position, limit):
                     self.padding = position
                     return limit
-                raise self._short(limit, tag_name(_TRAILING_PADDING))
+                raise self._length_error(limit, tag_name(_TRAILING_PADDING))
             self._count()
             group, number, length = read_implicit(data, position)
             value = position + 8
@@ -220,53 +220,53 @@ class _Walker:
                 elif vr in LONG_VRS or (vr.isalpha() and vr.isupper()):
                     # PS3.5 7.1.2: a VR unknown to this version of the standard has the long form.
                     if limit - position < 12:
-                        raise self._short(limit, tag_name(tag))
+                        raise self._length_error(limit, tag_name(tag))
                     length = read_length(data, value)[0]
                     value += 4
                 else:
                     vr = b""  # an implicit element inside an explicit data set, as some devices write
             if length == _UNDEFINED:
-                position, fragments = self._undefined(tag, vr, value)
+                position, fragments = self._read_undefined_length(tag, vr, value)
                 if top:
-                    self._passed(Element(tag, value, position - value, fragments))
+                    self._record_element(Element(tag, value, position - value, fragments))
                 if self.level is not level:
                     return position
                 continue
             position = value + length
             if position > limit:
-                raise self._short(limit, tag_name(tag), position)
+                raise self._length_error(limit, tag_name(tag), position)
             if top:
                 if group == 0:
                     if _is_zero(data, self.begun, limit):
                         self.padding = self.begun
                         return limit
                     raise Malformed(where=tag_name(tag))  # group 0000 is for commands (PS3.7 E), never in data sets
-                self._passed(Element(tag, value, length))
+                self._record_element(Element(tag, value, length))
             elif kept is not None and tag in wanted:
                 kept[tag] = Element(tag, value, length)
             if length and (vr == b"SQ" or (vr in _OPAQUE and self._is_sequence(tag, value, vr))):
                 inner = IMPLICIT_LITTLE if vr == b"UN" else level.encoding  # PS3.5 6.2.2 note on VR UN
                 if explicit and not vr:
                     inner = Encoding(explicit=False, big_endian=level.encoding.big_endian)
-                self._open(_Level(True, position, True, inner, *self._followed(tag), by_tag=vr != b"SQ"))
+                self._open(_Level(True, position, True, inner, *self._find_sequence_path(tag), by_tag=vr != b"SQ"))
                 return value
         if self.stack:
             self.level = self.stack.pop()
         return position
 
-    def _at_top(self, position: int) -> None:
+    def _end_top_element(self, position: int) -> None:
         """The top-level element before *position* has been read to its end."""
         self.begun = position
         self.highest = max(self.highest, self.passed)
         self.complete = self.complete or self.passed in self.completing
 
-    def _passed(self, element: Element) -> None:
+    def _record_element(self, element: Element) -> None:
         """A top-level element lies here; what follows a complete data set says nothing new of what it has."""
         self.passed = element.tag
         if element.tag in self.wanted and not (self.complete and element.tag in self.walk.elements):
             self.walk.elements[element.tag] = element
 
-    def _followed(self, tag: int) -> tuple[tuple[int, ...] | None, Item | None]:
+    def _find_sequence_path(self, tag: int) -> tuple[tuple[int, ...] | None, Item | None]:
         """Path and item of a sequence that opens here; (None, None) where nobody asked for it."""
         is_asked = tag in self.sequences and not self.complete
         if self.level.path is None or not is_asked or len(self.walk.items) >= self.most_items:
@@ -275,13 +275,13 @@ class _Walker:
 
     def _is_sequence(self, tag: int, value: int, vr: bytes) -> bool:
         """Whether a value of defined length without the VR of a sequence is one that was asked for."""
-        if self._followed(tag)[0] is None:
+        if self._find_sequence_path(tag)[0] is None:
             return False
         order: Literal["big", "little"] = "big" if self.level.encoding.big_endian and vr != b"UN" else "little"
         first = self.data[value : value + 4]
         return int.from_bytes(first[:2], order) == _ITEM >> 16 and int.from_bytes(first[2:], order) == _ITEM & 0xFFFF
 
-    def _undefined(self, tag: int, vr: bytes, value: int) -> tuple[int, tuple[tuple[int, int], ...] | None]:
+    def _read_undefined_length(self, tag: int, vr: bytes, value: int) -> tuple[int, tuple[tuple[int, int], ...] | None]:
         """An element of undefined length: fragments (PS3.5 A.4), a sequence, or UN that holds an implicit one."""
         encoding = self.level.encoding
         if tag == PIXEL_DATA or vr in _FRAGMENTED_VRS:
@@ -292,7 +292,7 @@ class _Walker:
             inner = IMPLICIT_LITTLE  # PS3.5 6.2.2 note on VR UN: always Implicit VR Little Endian
         else:
             raise Malformed(where=tag_name(tag))
-        self._open(_Level(True, self.level.limit, False, inner, *self._followed(tag)))
+        self._open(_Level(True, self.level.limit, False, inner, *self._find_sequence_path(tag)))
         return value, None
 
     def _fragments(self, tag: int, position: int) -> tuple[int, tuple[tuple[int, int], ...]]:
@@ -302,7 +302,7 @@ class _Walker:
         spans: list[tuple[int, int]] = []
         while True:
             if limit - position < 8:
-                raise self._short(limit, tag_name(tag))
+                raise self._length_error(limit, tag_name(tag))
             self._count(_ITEM_ELEMENTS)
             group, number, length = read(self.data, position)
             position += 8
@@ -313,7 +313,7 @@ class _Walker:
             spans.append((position, length))
             position += length
             if position > limit:
-                raise self._short(limit, tag_name(tag), position)
+                raise self._length_error(limit, tag_name(tag), position)
 
     def _item(self, position: int) -> int:
         """The next item of the current sequence, or its end."""
@@ -322,7 +322,7 @@ class _Walker:
             self.level = self.stack.pop()
             return position
         if level.limit - position < 8:
-            raise self._short(level.limit, tag_name(_SEQUENCE_END))
+            raise self._length_error(level.limit, tag_name(_SEQUENCE_END))
         self._count(_ITEM_ELEMENTS)
         layout = BIG if level.encoding.big_endian else LITTLE
         group, number, length = layout.implicit.unpack_from(self.data, position)
@@ -334,16 +334,16 @@ class _Walker:
             return position
         if tag != _ITEM:
             raise Malformed(where=tag_name(tag))
-        kept = self._kept(level)
+        kept = self._add_item(level)
         path = kept.path if kept is not None else None
         is_open_ended = length == _UNDEFINED
         end = level.limit if is_open_ended else position + length
         if end > level.limit:
-            raise self._short(level.limit, tag_name(_ITEM), end)
+            raise self._length_error(level.limit, tag_name(_ITEM), end)
         self._open(_Level(False, end, not is_open_ended, level.encoding, path=path, item=kept))
         return position
 
-    def _kept(self, level: _Level) -> Item | None:
+    def _add_item(self, level: _Level) -> Item | None:
         """A new item of the sequence *level*, where it was asked for and there is room."""
         if level.path is None or len(self.walk.items) >= self.most_items:
             return None
@@ -370,7 +370,7 @@ class _Walker:
         if self.count > ELEMENT_LIMIT:
             raise Malformed(where=f"{ELEMENT_LIMIT} elements")
 
-    def _short(self, limit: int, where: str, needed: int | None = None) -> Truncated | Malformed:
+    def _length_error(self, limit: int, where: str, needed: int | None = None) -> Truncated | Malformed:
         """The error for bytes beyond the file (something is missing) or beyond a container (lengths contradict)."""
         if limit == self.end or (needed is not None and needed > self.end):
             return Truncated(where=where)

@@ -169,7 +169,7 @@ def _examine(data: Buffer) -> ExaminedObject:
         raise DirectoryRecord()
     declared = transfer_syntax.find_transfer_syntax(syntax_uid) if syntax_uid else None
     encoding = guess_encoding(data, data_set, Encoding(declared.explicit, declared.big_endian) if declared else None)
-    syntax = declared or _undeclared(encoding)
+    syntax = declared or _infer_transfer_syntax(encoding)
     parsed = walk_data_set(
         data,
         data_set,
@@ -228,7 +228,7 @@ def pixel_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _undeclared(encoding: Encoding) -> TransferSyntax:
+def _infer_transfer_syntax(encoding: Encoding) -> TransferSyntax:
     if encoding.big_endian:
         if not encoding.explicit:
             raise Malformed(where="(0002,0010)")

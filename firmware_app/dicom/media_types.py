@@ -75,5 +75,5 @@ def _parse_ranges(header: str) -> list[MediaType]:
 
 def _range_weight(ranges: Sequence[MediaType], offer: MediaType) -> float:
     """The weight of the range that describes *offer* most closely (RFC 9110 12.5.1)."""
-    closeness, weight = max((one.holds(offer), one.weight) for one in ranges)
+    closeness, weight = max((media_type.holds(offer), media_type.weight) for media_type in ranges)
     return weight if closeness else 0.0

@@ -112,7 +112,9 @@ class Acceptance:
     contexts: dict[int, AcceptedContext] = field(default_factory=dict)
     encoded: bytes = b""
 
-    def lacking(self, request: AssociationRequest, config: WorklistSection) -> tuple[str, tuple[str, ...]] | None:
+    def find_refused_services(
+        self, request: AssociationRequest, config: WorklistSection
+    ) -> tuple[str, tuple[str, ...]] | None:
         """Which kinds of image or services of *request* are refused: the reason and their names; None if it can send.
 
         A service that is refused beside accepted image classes (a query) does not count, but for the worklist where

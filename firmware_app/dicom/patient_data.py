@@ -139,7 +139,7 @@ def parse_age(header: Header) -> int | AgeUnknown:
     return said
 
 
-def completed_years(header: Header) -> int | None:
+def parse_age_years(header: Header) -> int | None:
     """The age in years, None where it is not known."""
     years = parse_age(header)
     return years if isinstance(years, int) else None
@@ -156,7 +156,7 @@ def age_text(header: Header) -> str:
     """The age as people see it, an AS such as ``012Y``: as the image states it, else by the dates; empty: unknown."""
     if isinstance(_years_from_age(header), int) and (text := clean_age(header.patient_age or "")):
         return text
-    years = completed_years(header)
+    years = parse_age_years(header)
     return "" if years is None else f"{years:03d}Y"
 
 
@@ -293,7 +293,7 @@ def compare_with_known(person: Person, known: Sequence[Person]) -> Relation:
     """How *person* goes together with all that objects of one patient have said by now."""
     found = {compare_persons(person, one) for one in known}
     strongest = (Relation.ANOTHER, Relation.SAME, Relation.UNLIKE)
-    return next((one for one in strongest if one in found), Relation.OPEN)
+    return next((relation for relation in strongest if relation in found), Relation.OPEN)
 
 
 def have_same_number(one: Person, other: Person) -> bool:
@@ -349,7 +349,7 @@ def _name_groups(name: str) -> dict[str, tuple[str, ...]]:
 
 def _is_one_name(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """Whether the components say the same; a middle name that only one of them has counts for nothing."""
-    if _letters(mine) == _letters(theirs) or _sorted(mine) == _sorted(theirs):
+    if _letters(mine) == _letters(theirs) or _sort_words(mine) == _sort_words(theirs):
         return True
     lacks_middle = not all(len(one) == _NAMED and _letters(one[2:]) for one in (mine, theirs))
     return lacks_middle and len(mine) > 1 < len(theirs) and _letters(mine[:2]) == _letters(theirs[:2])
@@ -359,5 +359,5 @@ def _letters(components: tuple[str, ...]) -> str:
     return "".join(letter for letter in "".join(components) if letter.isalnum())
 
 
-def _sorted(components: tuple[str, ...]) -> list[str]:
+def _sort_words(components: tuple[str, ...]) -> list[str]:
     return sorted(word for word in _WORDS.split("^".join(components)) if word)

@@ -23,7 +23,7 @@ class Peer:
         return self.settings.ae_title
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """What tells this archive from another that has its name in the configuration: host, port and AE title."""
         return f"{self.settings.host}:{self.settings.port} {self.title}"
 

@@ -280,7 +280,7 @@ def _has_pixels(data: Buffer, entries: _Entries, order: str) -> bool:
             continue
         named = True
         if not lengths and len(starts) == 1:  # TIFF 6.0 requires the lengths, but old writers leave them out
-            lengths = (_uncompressed_bytes(data, entries, order),)
+            lengths = (_count_page_bytes(data, entries, order),)
         if any(start > len(data) for start in starts):
             return False
         if any(start + length > len(data) for start, length in zip(starts, lengths, strict=False)):
@@ -288,7 +288,7 @@ def _has_pixels(data: Buffer, entries: _Entries, order: str) -> bool:
     return named
 
 
-def _uncompressed_bytes(data: Buffer, entries: _Entries, order: str) -> int:
+def _count_page_bytes(data: Buffer, entries: _Entries, order: str) -> int:
     """Bytes of one strip with the whole page; 1 where it is compressed, because only its start can be checked."""
     width, rows, bits, packed, samples = (
         (_values(data, entries, tag, order) or (1,))[0] for tag in (_WIDTH, _LENGTH, _BITS, _COMPRESSION, _SAMPLES)

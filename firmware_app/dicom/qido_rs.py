@@ -38,7 +38,7 @@ class Level(StrEnum):
     SERIES = "series"
     INSTANCE = "instances"
 
-    def of(self, one: OfferedResult) -> tuple[str, str]:
+    def make_key(self, one: OfferedResult) -> tuple[str, str]:
         """By what *one* counts at this level: its case, since a study may be of several patients, and its UID."""
         uids = {"studies": one.study_uid, "series": one.series_uid, "instances": one.sop_instance_uid}
         return one.case, uids[self]
@@ -146,22 +146,32 @@ def find_answers(
     *offered*: every object of the studies concerned.  *root*: the address of the service.
     """
     modalities: dict[str, list[str]] = {}  # by case: of what one patient has in a study
-    for one in offered:
-        known = modalities.setdefault(one.case, [])
-        known.extend(value for value in _texts(one.attributes, "00080060") if value not in known)
+    for offered_result in offered:
+        known = modalities.setdefault(offered_result.case, [])
+        known.extend(value for value in _texts(offered_result.attributes, "00080060") if value not in known)
     found: dict[tuple[str, str], OfferedResult] = {}
-    for one in offered:
-        if level.of(one) not in found and _fits(query, one, modalities[one.case]):
-            found[level.of(one)] = one
+    for offered_result in offered:
+        if level.make_key(offered_result) not in found and _matches(
+            query, offered_result, modalities[offered_result.case]
+        ):
+            found[level.make_key(offered_result)] = offered_result
     page = list(found.values())[query.offset : query.offset + query.limit]
     made = [
-        _build_answer(query, level, one, offered=offered, told=told, modalities=modalities[one.case], root=root)
-        for one in page
+        _build_answer(
+            query,
+            level,
+            offered_result,
+            offered=offered,
+            told=told,
+            modalities=modalities[offered_result.case],
+            root=root,
+        )
+        for offered_result in page
     ]
     return made, len(found) > query.offset + len(page)
 
 
-def _fits(query: Query, one: OfferedResult, modalities: Sequence[str]) -> bool:
+def _matches(query: Query, one: OfferedResult, modalities: Sequence[str]) -> bool:
     return all(
         any(fits(value) for value in (modalities if tag == _MODALITIES else _texts(one.attributes, tag)) or ("",))
         for tag, fits in query.keys.items()

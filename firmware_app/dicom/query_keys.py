@@ -68,10 +68,10 @@ def _text(wanted: str) -> Matcher:
 def _name(wanted: str) -> Matcher:
     """Each group asked for in the group of its place; a single one in any of them.  The case of letters is no matter
     (C.2.2.2.1), and components that are empty at the end may be left out (PS3.5 6.2.1)."""
-    asked = [_text(_bare(group)) if group.strip(" *^") else None for group in wanted.split("=")]
+    asked = [_text(_fold_group(group)) if group.strip(" *^") else None for group in wanted.split("=")]
 
     def fits(value: str) -> bool:
-        groups = [_bare(group) for group in value.split("=")]
+        groups = [_fold_group(group) for group in value.split("=")]
         if len(asked) == 1:
             return any(_in_group(asked[0], group) for group in groups)
         groups += [""] * (len(asked) - len(groups))
@@ -80,7 +80,7 @@ def _name(wanted: str) -> Matcher:
     return fits
 
 
-def _bare(group: str) -> str:
+def _fold_group(group: str) -> str:
     return group.strip().rstrip("^").casefold()
 
 

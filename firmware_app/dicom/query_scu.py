@@ -136,10 +136,10 @@ def fetch_study(
     asked = Dataset()
     asked.QueryRetrieveLevel = "STUDY"
     asked.StudyInstanceUID = study_uid
-    proposed = [*build_contexts([GET]), *(build_context(UID(one), list(syntaxes)) for one in classes)]
+    proposed = [*build_contexts([GET]), *(build_context(UID(class_), list(syntaxes)) for class_ in classes)]
     handlers = [(evt.EVT_C_STORE, on_store), (evt.EVT_DATA_RECV, on_data)]
     with _translate_errors(peer), open_association(peer, proposed, classes, handlers) as association:
-        if not any(str(one.abstract_syntax) == GET for one in association.accepted_contexts):
+        if not any(str(context.abstract_syntax) == GET for context in association.accepted_contexts):
             raise EARLIER_NO_GET(pacs=peer.title)
         failed = _failures(peer, association, asked)
     return FetchResult(taken[0], failed)

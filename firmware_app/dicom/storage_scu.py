@@ -83,7 +83,7 @@ class ArchiveAssociation:
 
     def __init__(self, peer: Peer, association: Association) -> None:
         self._peer, self._association = peer, association
-        self._agreed = {str(one.abstract_syntax) for one in association.accepted_contexts}
+        self._agreed = {str(context.abstract_syntax) for context in association.accepted_contexts}
         self.answered = threading.Event()
 
     @property
@@ -103,7 +103,7 @@ class ArchiveAssociation:
         """
         data_set = dcmread(path)
         if str(data_set.SOPClassUID) not in self._agreed:
-            raise self._kind_refused(data_set, kind)
+            raise self._make_kind_refusal(data_set, kind)
         try:
             status = response_status(self._association.send_c_store(data_set))
         except (RuntimeError, ValueError):  # the association is gone, or has no context for this transfer syntax
@@ -116,11 +116,11 @@ class ArchiveAssociation:
             case StorageStatus.FULL:
                 raise PacsFull(pacs=self._peer.title, status=f"{status:04X}H")
             case StorageStatus.KIND_REFUSED:
-                raise self._kind_refused(data_set, kind)
+                raise self._make_kind_refusal(data_set, kind)
             case StorageStatus.REFUSED:
                 raise PacsObjectRefused(pacs=self._peer.title, status=f"{status:04X}H")
 
-    def ask(self, transaction_uid: str, objects: Iterable[ObjectReference]) -> bool:
+    def request_commitment(self, transaction_uid: str, objects: Iterable[ObjectReference]) -> bool:
         """Ask for commitment (N-ACTION, PS3.4 J.3.2); whether the archive took the request."""
         try:
             status, _ = self._association.send_n_action(
@@ -133,7 +133,7 @@ class ArchiveAssociation:
             return False
         return response_status(status) == _SUCCESS
 
-    def tell(self, said: CommitmentAnswer) -> bool:
+    def report_commitment(self, said: CommitmentAnswer) -> bool:
         """Give the peer our own answer (N-EVENT-REPORT, PS3.4 J.3.3); whether it took it."""
         try:
             status, _ = self._association.send_n_event_report(
@@ -146,7 +146,7 @@ class ArchiveAssociation:
             return False
         return response_status(status) is not None
 
-    def _kind_refused(self, data_set: Dataset, kind: str) -> PacsKindRefused:
+    def _make_kind_refusal(self, data_set: Dataset, kind: str) -> PacsKindRefused:
         return PacsKindRefused(pacs=self._peer.title, sop_class=data_set.SOPClassUID.name, kind=kind)
 
 
@@ -177,8 +177,8 @@ def dial_archive(
         except (InvalidCommitment, AttributeError):
             return _PROCESSING_FAILURE, None
         taken = reported is not None and reported(said)
-        for one in holder:
-            one.answered.set()
+        for archive_association in holder:
+            archive_association.answered.set()
         return (_SUCCESS if taken else _PROCESSING_FAILURE), None
 
     roles = classes if as_scp else ()
@@ -204,7 +204,7 @@ def open_association(
     *as_scp*: the SOP classes of which this box is the provider (PS3.7 D.3.3.4).  Raises a `PacsError` when there is
     none.
     """
-    association = _associate(peer, proposed, as_scp, [(evt.EVT_CONN_OPEN, _hurry), *handlers], patience_s)
+    association = _associate(peer, proposed, as_scp, [(evt.EVT_CONN_OPEN, _disable_nagle), *handlers], patience_s)
     try:
         yield association
     finally:
@@ -241,12 +241,12 @@ def _associate(
     if association.rejected_contexts and not association.accepted_contexts:
         name = proposed[0].abstract_syntax.name if proposed[0].abstract_syntax else ""
         raise PacsKindRefused(pacs=peer.title, sop_class=name, kind="")
-    raise _silence(peer, tls, patience_s)
+    raise _explain_no_answer(peer, tls, patience_s)
 
 
 def build_contexts(classes: Collection[str]) -> list[PresentationContext]:
     """One context for each class and transfer syntax, so that the archive can accept each by itself."""
-    return [build_context(UID(one), syntax) for one in classes for syntax in SYNTAXES]
+    return [build_context(UID(class_), syntax) for class_ in classes for syntax in SYNTAXES]
 
 
 def _address(peer: Peer) -> str:
@@ -270,7 +270,7 @@ def _rejection(peer: Peer, association: Association) -> PacsError:
     return PacsRejected(pacs=peer.title, numbers="/".join(map(str, numbers)))
 
 
-def _silence(peer: Peer, tls: ssl.SSLContext | None, patience_s: float) -> PacsError:
+def _explain_no_answer(peer: Peer, tls: ssl.SSLContext | None, patience_s: float) -> PacsError:
     """Why there was no answer: pynetdicom does not say, so it is tried again by hand."""
     try:
         with socket.create_connection((peer.settings.host, peer.settings.port), patience_s) as tried:
@@ -289,7 +289,7 @@ def _unreachable(peer: Peer, error: OSError) -> PacsUnreachable:
     return PacsUnreachable(pacs=peer.title, host=peer.settings.host, port=peer.settings.port, detail=detail)
 
 
-def _hurry(event: evt.Event) -> None:
+def _disable_nagle(event: evt.Event) -> None:
     """Without Nagle's algorithm, which costs 40 ms an object; an archive that reads nothing ends the association."""
     association: Any = event.assoc
     connected = association.dul.socket.socket

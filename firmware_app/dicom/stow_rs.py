@@ -207,7 +207,7 @@ class StowRequest:
                 piece = piece[lacking:]
                 if len(self._head) < _HEAD_BYTES:
                     return
-                self._spool = self._opened()
+                self._spool = self._open_spool()
             self._spool.write(piece)
         except IntakeError as error:
             self._fail(error)
@@ -238,7 +238,7 @@ class StowRequest:
         if self._begun:
             self.stored.append(StoredObject("", "", self._error))
 
-    def _opened(self) -> Spool:
+    def _open_spool(self) -> Spool:
         """A spool that begins with a preamble of zeros, whatever stood in the object's own."""
         if bytes(self._head[PREAMBLE_BYTES:]) != MAGIC:
             raise NOT_AN_IMAGE()
@@ -259,7 +259,7 @@ class StowRequest:
 
 def http_status(stored: list[StoredObject]) -> int:
     """The HTTP status (PS3.18 Table 10.5.3-1)."""
-    errors = [one.error for one in stored]
+    errors = [stored_object.error for stored_object in stored]
     if errors and all(isinstance(error, SpaceShort | NotKept) for error in errors):
         return 503
     if all(errors):
@@ -269,11 +269,11 @@ def http_status(stored: list[StoredObject]) -> int:
 
 def build_answer(stored: list[StoredObject]) -> dict[str, Any]:
     """The Store Instances Response Module (PS3.18 I.2) as DICOM JSON (PS3.18 F)."""
-    kept = [_reference(one) for one in stored if one.error is None]
+    kept = [_reference(stored_object) for stored_object in stored if stored_object.error is None]
     failed = [
-        _reference(one) | {"00081197": {"vr": "US", "Value": [one.error.dimse_status]}}
-        for one in stored
-        if one.error is not None
+        _reference(stored_object) | {"00081197": {"vr": "US", "Value": [stored_object.error.dimse_status]}}
+        for stored_object in stored
+        if stored_object.error is not None
     ]
     return {tag: {"vr": "SQ", "Value": items} for tag, items in (("00081199", kept), ("00081198", failed)) if items}
 

@@ -77,7 +77,7 @@ def find_view(header: Header) -> str | AmbiguousView | None:
     The film's own fields and codes come first; the descriptions of its series, else of its study, may only contradict
     them.  A posture or a beam that makes another view of a frontal one decides.
     """
-    own = {view for view in (_view_position(header.view_position), *_coded_views(header)) if view is not None}
+    own = {view for view in (_view_position(header.view_position), *_read_view_codes(header)) if view is not None}
     frontal = own & set(_FRONTAL_CODES.values())
     if len(frontal - {FRONTAL}) > 1 or (frontal and own - frontal):
         return AmbiguousView.CONTRADICTED
@@ -86,7 +86,7 @@ def find_view(header: Header) -> str | AmbiguousView | None:
     posed = _view_by_posture(header)
     if posed is not None:
         return posed
-    if is_from_the_side(header.patient_orientation):
+    if is_lateral(header.patient_orientation):
         return LATERAL
     words = _view_in_descriptions((header.series_description, *header.image_words))
     if frontal:
@@ -96,7 +96,7 @@ def find_view(header: Header) -> str | AmbiguousView | None:
     return words if words is not None else _view_in_descriptions((header.study_description, *header.study_words))
 
 
-def _coded_views(header: Header) -> list[str]:
+def _read_view_codes(header: Header) -> list[str]:
     """The views that View Code and its modifiers name: what the codes mean, and what the header calls them."""
     for modifier in header.coded.view_modifiers:
         for meaning in (*coded_entries.code_meanings(modifier), modifier.meaning):
@@ -194,7 +194,7 @@ def image_axes(orientation: str | None) -> tuple[str, ...]:
     return tuple(axis.strip().upper()[:1] for axis in (orientation or "").split("\\"))
 
 
-def is_from_the_side(orientation: str | None) -> bool:
+def is_lateral(orientation: str | None) -> bool:
     """Whether rows or columns run from front to back, as they do on no frontal film."""
     return bool({"A", "P"} & set(image_axes(orientation)))
 

@@ -44,7 +44,7 @@ class FilePart:
     size: int | None = None
 
 
-def offered_types(kind: str, *, may_be_bare: bool) -> list[MediaType]:
+def list_media_types(kind: str, *, may_be_bare: bool) -> list[MediaType]:
     """How parts of *kind* are given: in a multipart/related, and a single one bare too."""
     syntax = {"transfer-syntax": _EXPLICIT}
     bare = [MediaType(kind, syntax)] if may_be_bare else []
@@ -54,10 +54,12 @@ def offered_types(kind: str, *, may_be_bare: bool) -> list[MediaType]:
 def load_metadata(root: Path, offered: Sequence[OfferedResult], service: str) -> list[dict[str, Any]]:
     """The metadata of *offered*, each long value as the address where it is fetched; raises `OSError`."""
     made = []
-    for one in offered:
-        told: dict[str, Any] = json.loads((root / one.file).with_suffix(".json").read_text("utf-8"))["metadata"]
-        for tag in one.bulk:
-            told[tag]["BulkDataURI"] = f"{resource_url(service, one)}/bulkdata/{tag}"
+    for offered_result in offered:
+        told: dict[str, Any] = json.loads((root / offered_result.file).with_suffix(".json").read_text("utf-8"))[
+            "metadata"
+        ]
+        for tag in offered_result.bulk:
+            told[tag]["BulkDataURI"] = f"{resource_url(service, offered_result)}/bulkdata/{tag}"
         made.append(told)
     return made
 
@@ -181,7 +183,9 @@ class ResultPages:
         try:
             query = qido_rs.parse_query(request.args.items(multi=True))
             offered = self._offered.find(study)  # the whole study: its counts are told too
-            wanted = [one for one in offered if series is None or one.series_uid == series]
+            wanted = [
+                offered_result for offered_result in offered if series is None or offered_result.series_uid == series
+            ]
             made, more = qido_rs.find_answers(query, level, wanted, told, self._service)
         except InvalidQuery as error:
             return _plain_response(str(error), 400)
@@ -195,7 +199,7 @@ class ResultPages:
         return answered
 
     def _metadata(self, study: str, series: str | None = None, sop: str | None = None) -> Response:
-        offered = self._found(study, series, sop)
+        offered = self._find_results(study, series, sop)
         kind = _choose_type(_JSON)
         if kind is None:
             return _plain_response("Only application/dicom+json is offered.", 406)
@@ -205,11 +209,15 @@ class ResultPages:
             abort(404)
 
     def _fetch(self, study: str, series: str | None = None, sop: str | None = None) -> Response:
-        offered = self._found(study, series, sop)
-        return self._send([FilePart(self._root / one.file) for one in offered], DICOM, may_be_bare=sop is not None)
+        offered = self._find_results(study, series, sop)
+        return self._send(
+            [FilePart(self._root / offered_result.file) for offered_result in offered],
+            DICOM,
+            may_be_bare=sop is not None,
+        )
 
     def _frames(self, study: str, series: str, sop: str, numbers: str) -> Response:
-        [one] = self._found(study, series, sop)
+        [one] = self._find_results(study, series, sop)
         if not all(number.isdecimal() and number.isascii() and len(number) < 10 for number in numbers.split(",")):
             return _plain_response("Frames are numbers, with commas between them.", 400)
         parts = find_frames(self._root, one, [int(number) for number in numbers.split(",")])
@@ -218,7 +226,7 @@ class ResultPages:
         return self._send(parts, OCTETS, may_be_bare=len(parts) == 1)
 
     def _bulk(self, study: str, series: str, sop: str, tag: str) -> Response:
-        [one] = self._found(study, series, sop)
+        [one] = self._find_results(study, series, sop)
         if tag not in one.bulk:
             abort(404)
         start, size, _ = one.bulk[tag]
@@ -231,12 +239,12 @@ class ResultPages:
         """The service's address as the client knows it: the front speaks TLS."""
         return f"https://{request.host}{request.path[: request.path.index('/', 1)]}"
 
-    def _found(self, study: str, series: str | None, sop: str | None) -> list[OfferedResult]:
+    def _find_results(self, study: str, series: str | None, sop: str | None) -> list[OfferedResult]:
         """What is offered under these UIDs, the fetching of it in the audit; 404 where there is nothing."""
         offered = self._offered.find(study, series, sop)
         if not offered:
             abort(404)
-        for case in {one.case for one in offered}:
+        for case in {offered_result.case for offered_result in offered}:
             self._record(case)
         return offered
 
@@ -250,7 +258,7 @@ class ResultPages:
         self._audited[key] = now
 
     def _send(self, parts: Sequence[FilePart], kind: str, *, may_be_bare: bool) -> Response:
-        form = _choose_type(offered_types(kind, may_be_bare=may_be_bare))
+        form = _choose_type(list_media_types(kind, may_be_bare=may_be_bare))
         if form is None:
             return _plain_response(
                 f'Only multipart/related; type="{kind}" is offered, in Explicit VR Little Endian.', 406

@@ -100,7 +100,7 @@ EXAMINATIONS: Final = {
 }
 
 
-def kind_of_modality(modality: str) -> str:
+def find_kind(modality: str) -> str:
     """The kind of a machine of this *modality*; empty for one that no examination is made with."""
     return next((kind for kind, modalities in EXAMINATION_KINDS.items() if modality in modalities), "")
 

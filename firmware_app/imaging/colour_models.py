@@ -132,7 +132,7 @@ def judge_model(
     return ColourVerdict(declared, COLOURS_UNSURE_HINT if unmarked and declared == "RGB" else None)
 
 
-def declared_model(photometric: str) -> ColourModel:
+def model_of_photometric(photometric: str) -> ColourModel:
     """The colour model of the decoded samples, by the header's *photometric* interpretation.
 
     YBR_RCT and YBR_ICT give RGB: every JPEG 2000 decoder undoes them, and they exist only in such streams.

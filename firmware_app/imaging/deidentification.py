@@ -83,7 +83,7 @@ def write_deidentified(
                 deidentified_pixels.describe_pixels(data, film, plan)
                 _record_deidentification(data, film, plan, looked=looked)
                 _write_file(file, data, film, plan)
-                proved = deidentified_pixels.exported_photometric(film, film.frames - 1)
+                proved = deidentified_pixels.choose_photometric(film, film.frames - 1)
                 if proved == plan.photometric:
                     break
                 plan = PixelPlan(proved, plan.inside)

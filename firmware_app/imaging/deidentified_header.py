@@ -129,7 +129,7 @@ def _keep_unlisted(element: DataElement, vr: str) -> DataElement | None:
     """The attribute, which the profile does not name, if it is a number, a look-up table or a known word; else None."""
     tag, values = element.tag, _as_list(element.value)
     if tag in load_known_words():
-        known = filter_known_words(tag, [str(one).strip() for one in values])
+        known = filter_known_words(tag, [str(value).strip() for value in values])
         return DataElement(tag, vr, _join_values(known)) if known or tag in EMPTIED_TAGS else None
     if tag in EMPTIED_TAGS:
         return DataElement(tag, vr, None)
@@ -192,20 +192,20 @@ def filter_known_words(tag: BaseTag, values: list[str]) -> list[str]:
     """
     allowed = load_known_words().get(tag, frozenset())
     if keyword_for_tag(tag) == "ImageType":
-        return [one if one in allowed or re.fullmatch(r"\d{1,4}", one) else "OTHER" for one in values]
-    known = [one for one in values if one in allowed]
+        return [value if value in allowed or re.fullmatch(r"\d{1,4}", value) else "OTHER" for value in values]
+    known = [value for value in values if value in allowed]
     return known if len(known) == len(values) or tag not in _POSITIONAL_TAGS else []
 
 
 def check_decimals(values: list[str]) -> list[str] | None:
     """*values* if all of them are numbers, else None."""
-    fits = all(one == "" or (len(one) <= _LONGEST_DECIMAL and _DECIMAL.fullmatch(one)) for one in values)
+    fits = all(value == "" or (len(value) <= _LONGEST_DECIMAL and _DECIMAL.fullmatch(value)) for value in values)
     return values if fits else None
 
 
 def are_finite_numbers(values: list[Any]) -> bool:
     """Whether these are numbers and nothing else."""
-    return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in values)
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
 
 def is_code(item: Dataset) -> bool:
@@ -264,11 +264,11 @@ def write_decimals(data: Dataset, tag: BaseTag, vr: str) -> list[str] | None:
     if (texts := check_decimals(header_values.read_texts(data, keyword))) is not None:
         return texts
     numbers = header_values.read_decimals(data, keyword).whole
-    if not numbers or not all(abs(one) < _LARGEST for one in numbers):
+    if not numbers or not all(abs(number) < _LARGEST for number in numbers):
         return None
     if vr == "IS":
-        return [str(int(one)) for one in numbers] if all(one.is_integer() for one in numbers) else None
-    return [format_number_as_ds(one) for one in numbers]
+        return [str(int(number)) for number in numbers] if all(number.is_integer() for number in numbers) else None
+    return [format_number_as_ds(number) for number in numbers]
 
 
 def drop_partial_grey_scale(header: Dataset, cleaned: Dataset) -> None:

@@ -63,10 +63,10 @@ def plan_pixels(film: DicomImage) -> PixelPlan:
     inside = None
     if is_ultrasound(film.source.header) and (inside := image_properties.find_sector(film)) is None:
         raise EXPORT_NO_SECTOR()
-    return PixelPlan(exported_photometric(film, 0), inside)
+    return PixelPlan(choose_photometric(film, 0), inside)
 
 
-def exported_photometric(film: DicomImage, index: int) -> str:
+def choose_photometric(film: DicomImage, index: int) -> str:
     """The photometric interpretation, judged from the frames up to *index*; colours come from `DicomFilm.samples`."""
     if film.source.samples == 1:
         return film.source.photometric
@@ -78,7 +78,7 @@ def _is_partial(source: PixelSource) -> bool:
     return source.native and source.photometric.startswith("YBR_PARTIAL")
 
 
-def exported_frames(film: DicomImage, plan: PixelPlan) -> Iterator[NDArray[np.generic]]:
+def blacken_frames(film: DicomImage, plan: PixelPlan) -> Iterator[NDArray[np.generic]]:
     """Every frame as it is written: (H, W) or (H, W, 3) words, black outside the sector."""
     outside = plan.inside.outside if plan.inside is not None else None
     black = _black_word(film, plan) if outside is not None else 0
@@ -91,7 +91,7 @@ def exported_frames(film: DicomImage, plan: PixelPlan) -> Iterator[NDArray[np.ge
 
 def preview_frame(film: DicomImage, plan: PixelPlan, index: int) -> NDArray[np.uint8]:
     """Frame *index* for display, (H, W, 3) of 0 to 255, as a viewer will show the export."""
-    shown = film.shown(index).pixels
+    shown = film.render_frame(index).pixels
     picture = shown if shown.ndim == 3 else _stretch(film.grey(index))[..., np.newaxis].repeat(3, axis=2)
     picture = np.array(picture, dtype=np.uint8)
     if plan.inside is not None:
@@ -219,7 +219,7 @@ def _write_streams(file: BinaryIO, film: DicomImage, plan: PixelPlan) -> bool:
     """Encapsulated (PS3.5 A.4): an offset table without entries, then each frame as one fragment."""
     file.write(b"\xe0\x7f\x10\x00OB\0\0" + _UNDEFINED + _ITEM + bytes(4))
     room = pixel_bytes(film.source)
-    for frame in exported_frames(film, plan):
+    for frame in blacken_frames(film, plan):
         stream = _encode_stream(frame)
         room -= _ITEM_BYTES + len(stream)
         if not stream or room < 0:
@@ -249,7 +249,7 @@ def _write_words(file: BinaryIO, film: DicomImage, plan: PixelPlan) -> None:
     file.write(b"\xe0\x7f" + element.to_bytes(2, "little") + pixel_element_vr(source).encode("ascii") + b"\0\0")
     file.write((size + size % 2).to_bytes(4, "little"))
     written = 0
-    frames = exported_frames(film, plan)
+    frames = blacken_frames(film, plan)
     for part in _pack_bits(frames) if source.allocated == 1 else (frame.tobytes() for frame in frames):
         written += file.write(part)
     if written != size:

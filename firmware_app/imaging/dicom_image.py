@@ -73,16 +73,16 @@ class DicomImage:
 
     @property
     def hints(self) -> tuple[str, ...]:
-        left = {stored_frames.FRAMES_LEFT_HINT} if self.reader.left else set()
+        left = {stored_frames.FRAMES_LEFT_HINT} if self.reader.undeclared_frames else set()
         colours = {verdict.hint for verdict in self._model.values() if verdict.hint}
-        return tuple(sorted(colours | left | self._noted | self._doubts(0)))
+        return tuple(sorted(colours | left | self._noted | self._find_number_hints(0)))
 
-    def _doubts(self, index: int) -> set[str]:
+    def _find_number_hints(self, index: int) -> set[str]:
         """Hints on the numbers in the header of frame *index*."""
         grey = self.source.samples == 1 and self.source.photometric != "PALETTE COLOR"
         return grey_transforms.find_number_hints(self.source.header, index, self.source.photometric, grey=grey)
 
-    def hidden(self, index: int) -> NDArray[np.bool_] | None:
+    def read_padding_mask(self, index: int) -> NDArray[np.bool_] | None:
         pixels = self._pixels(index)
         padding = None if self._colour(pixels) else grey_transforms.read_padding(self.source.header, self._layout)
         if padding is None:
@@ -99,7 +99,7 @@ class DicomImage:
             return luminance(self._rgb(pixels))
         scale, _ = self._scale(index)
         words, values = self._values(pixels)
-        return _darken_hidden(_map_values(words, scale.shown(values)), self.hidden(index))
+        return _darken_hidden(_map_values(words, scale.apply(values)), self.read_padding_mask(index))
 
     def aspect(self, index: int) -> float:
         """As `ImageFile.aspect`; an ultrasound picture's regions know it better than the rest of the header."""
@@ -108,17 +108,17 @@ class DicomImage:
         )
         return spacing.read_aspect(self.source.header, index) if stated is None else stated
 
-    def ends(self, index: int) -> tuple[float, float]:
-        """As `ImageFile.ends`; a window's black is 0 and its white 1."""
+    def read_grey_limits(self, index: int) -> tuple[float, float]:
+        """As `ImageFile.read_grey_limits`; a window's black is 0 and its white 1."""
         pixels = self._pixels(index)
         if self._colour(pixels):
             return 0.0, 2.0 ** (self.source.stored if self.source.samples == 3 else 16) - 1
         if self._scale(index)[0].voi is not None:
             return 0.0, 1.0
-        return _ends(self.grey(index), self.hidden(index))
+        return _find_grey_limits(self.grey(index), self.read_padding_mask(index))
 
-    def shown(self, index: int) -> DisplayFrame:
-        """As `ImageFile.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
+    def render_frame(self, index: int) -> DisplayFrame:
+        """As `ImageFile.render_frame`: greys after the modality transform and polarity, or 8-bit RGB."""
         pixels = self._pixels(index)
         layers, aspect = self._layers(pixels, index), self.aspect(index)
         size = spacing.read_spacing(self.source.header, index)
@@ -133,14 +133,14 @@ class DicomImage:
         if isinstance(scale.voi, LookUpTable):  # a curve is not a window: apply it, and show the result in full range
             values, scale = scale.voi.apply(values), replace(scale, voi=None, slope=1.0)
         limits = (float(values.min()), float(values.max())) if self.frames > 1 and words is not None else None
-        seen = _darken_hidden(_map_values(words, values), self.hidden(index), inverted=scale.inverted)
+        seen = _darken_hidden(_map_values(words, values), self.read_padding_mask(index), inverted=scale.inverted)
         frame, slope, origin = to_greys(seen, scale.step, scale.inverted, limits)
         made = _make_display_frame(frame, slope, origin, scale, choices)
         return replace(made, layers=layers, spacing=size, aspect=aspect, at_mm=at_mm, unit=unit)
 
-    def measured(self, index: int) -> NDArray[np.float32]:
+    def read_modality_values(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32 after the modality transform, before window and polarity; for a CT in Hounsfield units."""
-        scale = grey_transforms.read_modality_transform(self.source.header, index, self._layout.reach)
+        scale = grey_transforms.read_modality_transform(self.source.header, index, self._layout.value_range)
         words, values = self._values(self._pixels(index))
         return _map_values(words, scale.modality_values(values))
 
@@ -149,17 +149,21 @@ class DicomImage:
 
         A window that would leave a single grey of this frame is skipped; a frame of one grey is shown without any.
         """
-        scale = grey_transforms.read_grey_scale(self.source.header, index, self.source.photometric, self._layout.reach)
+        scale = grey_transforms.read_grey_scale(
+            self.source.header, index, self.source.photometric, self._layout.value_range
+        )
         if scale.voi is None:
             return scale, ()
-        seen, hidden = self.measured(index), self.hidden(index)
-        low, high = _ends(seen, hidden)
+        seen, hidden = self.read_modality_values(index), self.read_padding_mask(index)
+        low, high = _find_grey_limits(seen, hidden)
         offered: tuple[grey_transforms.OfferedWindow, ...] = ()
         if isinstance(scale.voi, Window):
             offered = grey_transforms.read_offered_windows(self.source.header, index)
         if low == high:
             return scale.without_voi(), offered
-        offered = tuple(one for one in offered if _contrast(one.window, low, high) >= _ONE_GREY)
+        offered = tuple(
+            offered_window for offered_window in offered if _contrast(offered_window.window, low, high) >= _ONE_GREY
+        )
         if offered:
             return replace(scale, voi=offered[0].window), offered
         if isinstance(scale.voi, LookUpTable) and _contrast(scale.voi, low, high) >= _ONE_GREY:
@@ -180,7 +184,7 @@ class DicomImage:
         if pixels.shape[:2] != (self.rows, self.columns):
             raise Undecodable(detail=f"it decodes to {pixels.shape[1]} × {pixels.shape[0]} pixels")
         if index and "PerFrameFunctionalGroupsSequence" in self.source.header:
-            self._noted.update(self._doubts(index))
+            self._noted.update(self._find_number_hints(index))
         self._last[index] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         return self._last[index]
 
@@ -190,7 +194,7 @@ class DicomImage:
         The model is judged again with each frame until one has proved it, so the last result is the best.
         """
         source = self.source
-        stream = self.reader.compressed(index)
+        stream = self.reader.read_codestream(index)
         if stream is None and not source.native:  # a video: its decoder gives RGB
             return self.reader.frame(index), "RGB"
         samples = self.reader.frame(index, stream)
@@ -199,7 +203,7 @@ class DicomImage:
         if source.stored < source.allocated:
             samples = colour_models.extract_values(samples, source.stored, source.high_bit)
         if "proved" not in self._model:
-            declared = colour_models.declared_model(source.photometric)
+            declared = colour_models.model_of_photometric(source.photometric)
             proof = colour_models.model_of_pixels(samples, source.stored)
             by_stream = colour_models.model_of_stream(stream) if stream is not None else None
             self._model["proved" if proof else "believed"] = colour_models.judge_model(
@@ -210,7 +214,9 @@ class DicomImage:
     @property
     def inverted(self) -> bool:
         """Whether the lowest value is shown as white, by polarity or by a negative rescale slope (of frame 0)."""
-        scale = grey_transforms.read_grey_scale(self.source.header, 0, self.source.photometric, self._layout.reach)
+        scale = grey_transforms.read_grey_scale(
+            self.source.header, 0, self.source.photometric, self._layout.value_range
+        )
         return scale.inverted != (scale.slope < 0)
 
     def rgb(self, index: int) -> NDArray[np.generic]:
@@ -305,12 +311,12 @@ def _darken_hidden(
 ) -> NDArray[np.float32]:
     """*frame* with its *hidden* pixels set to the darkest of the others (the greatest value when *inverted*)."""
     if hidden is not None:
-        low, high = _ends(frame, hidden)
+        low, high = _find_grey_limits(frame, hidden)
         frame[hidden] = high if inverted else low
     return frame
 
 
-def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple[float, float]:
+def _find_grey_limits(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple[float, float]:
     """The minimum and the maximum of *frame* where it is not *hidden*, computed without a copy of the film."""
     if hidden is None:
         return float(frame.min()), float(frame.max())
@@ -328,8 +334,13 @@ def _make_display_frame(
     if not isinstance(scale.voi, Window):
         return DisplayFrame(frame, slope, origin, inverted=scale.inverted)
     choices = tuple(
-        WindowChoice((one.window.centre - origin) / slope, one.window.width / abs(slope), one.window.function, one.name)
-        for one in offered
+        WindowChoice(
+            (offered_window.window.centre - origin) / slope,
+            offered_window.window.width / abs(slope),
+            offered_window.window.function,
+            offered_window.name,
+        )
+        for offered_window in offered
     )
     return DisplayFrame(
         pixels=frame,

@@ -79,7 +79,7 @@ class PixelSource:
         return (self.rows * self.columns * samples * self.allocated + 7) // 8
 
     @property
-    def left(self) -> int:
+    def undeclared_frames(self) -> int:
         """The number of whole native frames after those that the header announces; 0 if other bytes follow too."""
         size = self.decoded_bytes
         more = self.native and self.allocated > 1 and self.length > size * self.frames + 1

@@ -78,7 +78,7 @@ class StoredWords:
     signed: bool
 
     @property
-    def reach(self) -> tuple[int, int]:
+    def value_range(self) -> tuple[int, int]:
         """The least and the greatest value that can be stored."""
         return (-(2 ** (self.stored - 1)), 2 ** (self.stored - 1) - 1) if self.signed else (0, 2**self.stored - 1)
 
@@ -132,7 +132,7 @@ class GreyScale:
             return self.modality.apply(stored)
         return stored * self.slope + self.intercept
 
-    def shown(self, stored: Floats) -> Floats:
+    def apply(self, stored: Floats) -> Floats:
         """Stored values → greys with polarity applied: [0, 1] with a window or VOI LUT, else modality values."""
         greys = self.modality_values(stored)
         if isinstance(self.voi, Window):

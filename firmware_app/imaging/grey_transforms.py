@@ -93,7 +93,7 @@ def _padding_value(header: Dataset, keyword: str, words: StoredWords) -> int | N
     value &= 2**words.allocated - 1
     if words.signed:
         value -= (value >> (words.allocated - 1)) << words.allocated
-    low, high = words.reach
+    low, high = words.value_range
     return value if low <= value <= high else None
 
 
@@ -201,10 +201,10 @@ def _shift_to_reach(first: int, entries: int, reach: tuple[float, float] | None)
     if reach is None or other == first:
         return first
 
-    def meeting(begin: int) -> float:
+    def overlap(begin: int) -> float:
         return min(begin + entries - 1.0, reach[1]) - max(float(begin), reach[0])
 
-    return other if meeting(first) < 0 <= meeting(other) else first
+    return other if overlap(first) < 0 <= overlap(other) else first
 
 
 # The sentences are in `reading.hints`.
@@ -240,8 +240,8 @@ def find_number_hints(header: Dataset, frame: int, photometric: str, *, grey: bo
         *_read_numbers(header, frame, _OTHER_NUMBERS),
         *(_read_numbers(header, frame, _GREY_NUMBERS) if grey else ()),
     ]
-    found = {NUMBERS_MENDED_HINT} if any(one.mended for one in (*sizes, *others)) else set()
-    if any(one.unreadable for one in sizes):
+    found = {NUMBERS_MENDED_HINT} if any(size.mended for size in (*sizes, *others)) else set()
+    if any(size.unreadable for size in sizes):
         found.add(SIZES_UNREADABLE_HINT)
     if grey and read_grey_scale(header, frame, photometric).dropped:
         found.add(GREYS_UNREADABLE_HINT)

@@ -52,7 +52,7 @@ class Decimals:
     @property
     def whole(self) -> tuple[float, ...]:
         """All values; empty where one of them is not a number."""
-        found = tuple(one for one in self.values if one is not None)
+        found = tuple(value for value in self.values if value is not None)
         return found if len(found) == len(self.values) else ()
 
     @property
@@ -83,7 +83,7 @@ def read_pair(header: Dataset, keyword: str) -> tuple[float, float] | None:
 
 def read_texts(header: Dataset, keyword: str) -> list[str]:
     """The values of an element as written, without their padding.  Raises one of `HEADER_ERRORS`."""
-    return [str(getattr(one, "original_string", one)).strip(_PADDING) for one in _split_values(header, keyword)]
+    return [str(getattr(value, "original_string", value)).strip(_PADDING) for value in _split_values(header, keyword)]
 
 
 def _split_values(header: Dataset, keyword: str) -> list[str | float]:
@@ -109,7 +109,7 @@ def _split_text(value: Any) -> list[str | float]:
     value = value.decode("latin-1").split("\\") if isinstance(value, bytes) else value
     single = value is None or isinstance(value, (str, int, float))
     parts: Iterable[Any] = [value] if single else value
-    return [one if isinstance(one, (int, float)) else str(one or "").strip(_PADDING) for one in parts]
+    return [part if isinstance(part, (int, float)) else str(part or "").strip(_PADDING) for part in parts]
 
 
 def _parse_decimal(part: str | float, keyword: str) -> tuple[float | None, bool]:

@@ -40,20 +40,20 @@ class ImageFile(Protocol):
     def hints(self) -> tuple[str, ...]:
         """Codes of hints for a doctor on how the frames decoded so far were made."""
 
-    def hidden(self, index: int) -> NDArray[np.bool_] | None:
+    def read_padding_mask(self, index: int) -> NDArray[np.bool_] | None:
         """(H, W) bool, true where the header declares padding in frame *index*; None where it declares none."""
 
     def grey(self, index: int) -> NDArray[np.float32]:
         """Frame *index* for a model: (H, W) float32, bright is dense, any range, finite; padding is darkest."""
 
-    def ends(self, index: int) -> tuple[float, float]:
+    def read_grey_limits(self, index: int) -> tuple[float, float]:
         """The values of `grey` that are black and white in this file: of its bit depth, its window or, where it has
         neither, of the frame itself."""
 
     def aspect(self, index: int) -> float:
         """The height of a pixel of frame *index* over its width; `grey` has the pixels of the file all the same."""
 
-    def shown(self, index: int) -> DisplayFrame:
+    def render_frame(self, index: int) -> DisplayFrame:
         """Frame *index* for a person."""
 
 

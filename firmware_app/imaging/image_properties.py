@@ -45,8 +45,8 @@ def find_sector(film: ImageFile) -> Sector | None:
 
 def colour_share(film: ImageFile, index: int, area: Sector | None) -> float:
     """The share of the sector of frame *index* that is drawn in colour."""
-    pixels = film.shown(index).pixels
-    return ultrasound_sector.coloured_share(pixels, area) if pixels.ndim == 3 else 0.0
+    pixels = film.render_frame(index).pixels
+    return ultrasound_sector.measure_colour_share(pixels, area) if pixels.ndim == 3 else 0.0
 
 
 def find_written_marks(
@@ -56,7 +56,7 @@ def find_written_marks(
 
     *colours*: whether its pixels have any.
     """
-    found = ultrasound_marks.find_strokes(grey, film.shown(index).pixels if colours else None)
+    found = ultrasound_marks.find_strokes(grey, film.render_frame(index).pixels if colours else None)
     return found if area is None else found & area.mask
 
 
@@ -81,8 +81,16 @@ def pixel_scales(film: ImageFile, index: int) -> tuple[Scale, ...]:
         return ()
     if stated := header_regions(film):
         return tuple(
-            Scale(x0=one.x0, y0=one.y0, x1=one.x1, y1=one.y1, mm_down=one.mm_y, mm_across=one.mm_x, first=one.first)
-            for one in stated
+            Scale(
+                x0=region.x0,
+                y0=region.y0,
+                x1=region.x1,
+                y1=region.y1,
+                mm_down=region.mm_y,
+                mm_across=region.mm_x,
+                first=region.first,
+            )
+            for region in stated
         )
     mm = spacing.read_spacing(film.source.header, index).mm
     return () if mm is None else (Scale(0, 0, film.columns, film.rows, *mm),)
@@ -90,10 +98,10 @@ def pixel_scales(film: ImageFile, index: int) -> tuple[Scale, ...]:
 
 def make_display_frame(film: ImageFile, index: int) -> DisplayFrame:
     """Frame *index* for display, with its regions for measuring and its frame rate for playing the clip."""
-    return replace(film.shown(index), regions=header_regions(film), rate_hz=frame_rate(film))
+    return replace(film.render_frame(index), regions=header_regions(film), rate_hz=frame_rate(film))
 
 
-def coded_diagnoses(film: ImageFile) -> tuple[str, ...]:
+def find_diagnoses(film: ImageFile) -> tuple[str, ...]:
     """Each as ``SCHEME:CODE``, at most `MOST_DIAGNOSES`; none of a picture or a clip file."""
     return read_diagnoses(film.source.header) if isinstance(film, DicomImage) else ()
 

@@ -41,7 +41,7 @@ class Keyframes:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameLook:
+class FrameFeatures:
     """What is kept of one frame: its sharpness, contrast, share of echoes, and a thumbnail."""
 
     frame: int
@@ -67,10 +67,10 @@ def choose_keyframes(
     """
     watch = SectorDetector() if find and sector is None and frames > 1 else None
     if rule == "middle" or frames == 1:
-        _watch(watch, grey, spread_evenly(frames, MOST_WATCHED))
+        _feed_detector(watch, grey, spread_evenly(frames, MOST_WATCHED))
         return Keyframes((frames // 2,), _sector_of(watch, sector))
     if rule == "interval":
-        _watch(watch, grey, spread_evenly(frames, MOST_WATCHED))
+        _feed_detector(watch, grey, spread_evenly(frames, MOST_WATCHED))
         return Keyframes(spread_evenly(frames, budget), _sector_of(watch, sector))
     looked = spread_evenly(frames, MOST_LOOKED)
     watched = {looked[at] for at in spread_evenly(len(looked), MOST_WATCHED)}
@@ -79,7 +79,7 @@ def choose_keyframes(
     for index in looked:
         frame = grey(index)
         if watch is not None and index in watched:
-            watch.see(frame)
+            watch.add_frame(frame)
         pictures.append(shrink_frame(frame))
         shape = (frame.shape[0], frame.shape[1])
     sector = _sector_of(watch, sector)
@@ -90,7 +90,7 @@ def choose_keyframes(
     return Keyframes(choose_best(looks, budget), sector)
 
 
-def examine_frame(small: NDArray[np.float32], index: int) -> FrameLook:
+def examine_frame(small: NDArray[np.float32], index: int) -> FrameFeatures:
     """The look of frame *index*; *small* is a small picture of it, at least 3 × 3 pixels."""
     image = Image.fromarray(np.ascontiguousarray(small))
     thumbnail = np.asarray(image.resize((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BOX), dtype=np.float32)
@@ -98,7 +98,7 @@ def examine_frame(small: NDArray[np.float32], index: int) -> FrameLook:
     low, high = (float(limit) for limit in np.percentile(small, (1, 99)))
     # Measured on the thumbnail: blur fills the gaps between speckle grains, which must not count as echoes.
     fill = float((thumbnail > low + _ECHO * (high - low)).mean()) if high > low else 0.0
-    return FrameLook(index, float(edges.std()), float(small.std()), fill, thumbnail)
+    return FrameFeatures(index, float(edges.std()), float(small.std()), fill, thumbnail)
 
 
 def weigh_frames(pictures: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
@@ -112,15 +112,15 @@ def weigh_frames(pictures: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
     return tuple(max(LEAST_WEIGHT, float(one) / top) if top > 0.0 else 1.0 for one in quality)
 
 
-def choose_best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
+def choose_best(looks: list[FrameFeatures], budget: int) -> tuple[int, ...]:
     """The frames with the largest quality × novelty, chosen one by one; novelty is relative to those already chosen.
 
     Quality is the product of sharpness, contrast and fill, each as a share of the clip's best frames, so the result
     does not depend on the machine.  A frame without contrast is chosen only if there are no others.
     """
-    lively = [one for one in looks if one.contrast > 0] or looks[len(looks) // 2 :][:1]
+    lively = [look for look in looks if look.contrast > 0] or looks[len(looks) // 2 :][:1]
     quality = _quality(lively)
-    pictures = np.stack([_normalise(one.thumbnail) for one in lively])
+    pictures = np.stack([_normalise(frame_features.thumbnail) for frame_features in lively])
     taken = [int(quality.argmax())]
     novelty = 1.0 - pictures @ pictures[taken[0]]
     while len(taken) < min(budget, len(lively)):
@@ -133,13 +133,13 @@ def choose_best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
     return tuple(sorted(lively[at].frame for at in taken))
 
 
-def _quality(looks: Sequence[FrameLook]) -> NDArray[np.float64]:
+def _quality(looks: Sequence[FrameFeatures]) -> NDArray[np.float64]:
     """Sharpness × contrast × fill of each, each as a share of that of the best frames."""
-    measures = np.array([(one.sharpness, one.contrast, one.fill) for one in looks])
-    return np.asarray(np.prod([_share(column) for column in measures.T], axis=0))
+    measures = np.array([(look.sharpness, look.contrast, look.fill) for look in looks])
+    return np.asarray(np.prod([_normalise_by_best(column) for column in measures.T], axis=0))
 
 
-def _share(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalise_by_best(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each value as a share of the best frames' value, at most 1; all 1 where that is 0."""
     best_of = float(np.percentile(values, _BEST_PERCENT))
     return np.minimum(values / best_of, 1.0) if best_of > 0 else np.ones_like(values)
@@ -152,10 +152,10 @@ def _normalise(thumbnail: NDArray[np.float32]) -> NDArray[np.float64]:
     return values / max(float(np.linalg.norm(values)), 1e-9)
 
 
-def _watch(watch: SectorDetector | None, grey: Grey, indices: Sequence[int]) -> None:
+def _feed_detector(watch: SectorDetector | None, grey: Grey, indices: Sequence[int]) -> None:
     if watch is not None:
         for index in indices:
-            watch.see(grey(index))
+            watch.add_frame(grey(index))
 
 
 def _sector_of(watch: SectorDetector | None, sector: Sector | None) -> Sector | None:

@@ -49,16 +49,22 @@ class LiveFrame:
     hints: tuple[str, ...] = ()
 
     @classmethod
-    def of_pixels(cls, pixels: NDArray[np.uint8]) -> LiveFrame:
+    def from_pixels(cls, pixels: NDArray[np.uint8]) -> LiveFrame:
         """Of (H, W) or (H, W, 3) uint8."""
         greys = luminance(pixels) if pixels.ndim == 3 else pixels.astype(np.float32)
         return cls(greys, DisplayFrame(pixels), (0.0, 255.0))
 
     @classmethod
-    def of_film(cls, film: ImageFile, index: int) -> LiveFrame:
+    def from_image(cls, film: ImageFile, index: int) -> LiveFrame:
         """Frame *index* of an opened file; raises `ImagingError`."""
         greys = film.grey(index)
-        return cls(greys, film.shown(index), film.ends(index), film.hidden(index), hints=film.hints)
+        return cls(
+            greys,
+            film.render_frame(index),
+            film.read_grey_limits(index),
+            film.read_padding_mask(index),
+            hints=film.hints,
+        )
 
     @property
     def rows(self) -> int:
@@ -73,19 +79,19 @@ class LiveFrame:
         """One."""
         return 1
 
-    def hidden(self, _index: int) -> NDArray[np.bool_] | None:
+    def read_padding_mask(self, _index: int) -> NDArray[np.bool_] | None:
         return self.padding
 
     def grey(self, _index: int) -> NDArray[np.float32]:
         return self.greys
 
-    def ends(self, _index: int) -> tuple[float, float]:
+    def read_grey_limits(self, _index: int) -> tuple[float, float]:
         return self.black_and_white
 
     def aspect(self, _index: int) -> float:
         return self.display.aspect
 
-    def shown(self, _index: int) -> DisplayFrame:
+    def render_frame(self, _index: int) -> DisplayFrame:
         return self.display
 
 
@@ -102,7 +108,7 @@ class SectorTracker:
         self._shape: tuple[int, ...] = ()
         self._watch, self._watched, self._looked = ultrasound_sector.SectorDetector(), 0, 0.0
 
-    def of(self, grey: NDArray[np.float32], at: float) -> Sector | None:
+    def track(self, grey: NDArray[np.float32], at: float) -> Sector | None:
         """The sector of the frame *grey*, (H, W), that came *at* (monotonic seconds); None where none is found."""
         if self._stated is not None and self._stated.mask.shape == grey.shape:
             return self._stated
@@ -110,7 +116,7 @@ class SectorTracker:
             self._shape, self._found = grey.shape, ultrasound_sector.detect_sector(grey)
             self._watch, self._watched = ultrasound_sector.SectorDetector(), 0
         if at - self._looked >= _LOOK_S:
-            self._watch.see(grey)
+            self._watch.add_frame(grey)
             self._watched, self._looked = self._watched + 1, at
             if self._watched == keyframes.MOST_WATCHED:
                 self._found = self._watch.sector()
@@ -241,9 +247,9 @@ class FileSource(_ThreadedSource):
     def _frame(self, index: int) -> Callable[[], LiveFrame]:
         """The frame; of a clip in colour it is only decoded, and greys are made of those that are read."""
         if isinstance(self._film, clip.Clip) and self._film.is_colour:
-            pixels = self._film.shown(index).pixels.astype(np.uint8, copy=False)
-            return lambda: LiveFrame.of_pixels(pixels)
-        frame = LiveFrame.of_film(self._film, index)
+            pixels = self._film.render_frame(index).pixels.astype(np.uint8, copy=False)
+            return lambda: LiveFrame.from_pixels(pixels)
+        frame = LiveFrame.from_image(self._film, index)
         return lambda: frame
 
 
@@ -257,7 +263,7 @@ class PacketClock:
         self._offsets = [float("inf"), float("inf")]
         self._turned = float("-inf")
 
-    def came(self, stamp: float | None, now: float) -> float:
+    def estimate_arrival(self, stamp: float | None, now: float) -> float:
         """*stamp*: seconds in the source's own time, None where it has none; *now*: when it was decoded."""
         if stamp is None:
             return now
@@ -287,8 +293,8 @@ class StreamSource(_ThreadedSource):
                 if frame.width * frame.height > clip.LARGEST_FRAME_PX:
                     raise _too_large(frame.width, frame.height)
                 if not frame.is_corrupt:
-                    at, pixels = clock.came(frame.time, time.monotonic()), clip.upright_pixels(frame)
-                    self._put(at, lambda pixels=pixels: LiveFrame.of_pixels(pixels))  # type: ignore[misc]
+                    at, pixels = clock.estimate_arrival(frame.time, time.monotonic()), clip.upright_pixels(frame)
+                    self._put(at, lambda pixels=pixels: LiveFrame.from_pixels(pixels))  # type: ignore[misc]
             raise SOURCE_LOST(detail="it has ended")
         except clip.pyav_error() as error:
             raise SOURCE_LOST(detail=_describe_error(error)) from None

@@ -97,7 +97,7 @@ def prepare_frames(
     for index in chosen.frames:
         frame = film.grey(index)
         try:
-            hidden, aspect = film.hidden(index), film.aspect(index)
+            hidden, aspect = film.read_padding_mask(index), film.aspect(index)
             if spec.crop == "frame":
                 box = find_crop(frame, spec, hidden=hidden)
             seen = frame if box is None else crop(frame, box)
@@ -109,7 +109,7 @@ def prepare_frames(
             given, ends = read_model_frame(film, index, spec, frame)
             tensors.append(to_model_input(given, spec, chosen.sector, hidden=hidden, ends=ends, aspect=aspect))
             if is_ultrasound:
-                colours = film.shown(index).pixels.ndim == 3 if colours is None else colours
+                colours = film.render_frame(index).pixels.ndim == 3 if colours is None else colours
                 written = image_properties.find_written_marks(film, index, frame, chosen.sector, colours=colours)
                 inked = lay_out(written.astype(np.float32), spec, box, aspect=aspect) > 0
                 unmarked.append(ultrasound_marks.paint_over(tensors[-1], inked) if inked.any() else tensors[-1])

@@ -76,9 +76,11 @@ def read_model_frame(
     RGB where the model has three channels and the frame has colours. *grey* is ``film.grey(index)``, if the caller has
     it: decoding a large film twice needs more memory than a decode child has. Raises an ``ImagingError``.
     """
-    if spec.channels == 3 and (pixels := film.shown(index).pixels).ndim == 3:
+    if spec.channels == 3 and (pixels := film.render_frame(index).pixels).ndim == 3:
         return pixels.astype(np.float32), EIGHT_BITS
-    return film.grey(index) if grey is None else grey, film.ends(index) if spec.greys == "full" else EIGHT_BITS
+    return film.grey(index) if grey is None else grey, film.read_grey_limits(
+        index
+    ) if spec.greys == "full" else EIGHT_BITS
 
 
 def find_crop(

@@ -93,15 +93,15 @@ def outside_share(
 
     *strengths*: (h, w) in [0, 1] from `packs.tasks.activation_map`.  *unmarked*: the same without marks.
     """
-    drawn = _drawn_strength(strengths)
+    drawn = _resize_map(strengths)
     outside = np.zeros_like(drawn) if cells is None else cells / np.float32(255.0)
-    lost = np.zeros_like(drawn) if unmarked is None else np.maximum(drawn - _drawn_strength(unmarked), 0.0)
+    lost = np.zeros_like(drawn) if unmarked is None else np.maximum(drawn - _resize_map(unmarked), 0.0)
     evidence = float(drawn.sum(dtype=np.float64))
     beside = float((drawn * outside + lost * (1 - outside)).sum(dtype=np.float64))
     return min(beside / evidence, 1.0) if evidence > 0.0 else 0.0
 
 
-def _drawn_strength(strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+def _resize_map(strengths: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(strengths.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 

@@ -40,7 +40,7 @@ def read_palette(header: Dataset, signed: bool) -> Palette:
     tables, firsts = [], set()
     for colour in _COLOURS:
         entries, first, bits = _descriptor(header, f"{colour}PaletteColorLookupTableDescriptor")
-        firsts.add(_signed(first) if signed else first & 0xFFFF)
+        firsts.add(_to_signed(first) if signed else first & 0xFFFF)
         table = _table(header, colour, entries, bits)
         tables.append((table, bits))
     if len(firsts) != 1:
@@ -108,5 +108,5 @@ def _table_bytes(value: Any) -> bytes:
     return np.asarray(value, dtype=np.int64).reshape(-1).astype("<u2").tobytes()
 
 
-def _signed(word: int) -> int:
+def _to_signed(word: int) -> int:
     return ((word & 0xFFFF) ^ 0x8000) - 0x8000

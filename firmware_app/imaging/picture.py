@@ -75,7 +75,7 @@ class HeaderlessImage:
         """Whether its frames have three channels."""
         return self._current().ndim == 3
 
-    def hidden(self, index: int) -> None:
+    def read_padding_mask(self, index: int) -> None:
         """None: only a DICOM header names padding pixels."""
 
     def grey(self, index: int) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ class HeaderlessImage:
         """Square: what a picture file says of its density is about printing."""
         return SQUARE
 
-    def ends(self, index: int) -> tuple[float, float]:
+    def read_grey_limits(self, index: int) -> tuple[float, float]:
         """Of 8 or 16 bits, and the frame's own for others."""
         pixels = self._pixels(index)
         if pixels.dtype.kind == "f" or pixels.max(initial=0) > _SIXTEEN_BITS:
@@ -96,7 +96,7 @@ class HeaderlessImage:
             return float(grey.min()), float(grey.max())
         return 0.0, 255.0 if pixels.dtype == np.uint8 else _SIXTEEN_BITS
 
-    def shown(self, index: int) -> DisplayFrame:
+    def render_frame(self, index: int) -> DisplayFrame:
         pixels, aspect = self._pixels(index), self.aspect(index)
         if pixels.ndim == 3:
             return DisplayFrame(pixels.astype(np.uint8, copy=False), aspect=aspect)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# The viewer has a sentence for each (`web.words`).
+# The viewer has a sentence for each (`web.labels`).
 PATIENT: Final = "spacing.patient"
 CALIBRATED: Final = "spacing.calibrated"
 AT_DETECTOR: Final = "spacing.at_detector"
@@ -75,5 +75,5 @@ def find_scale(scales: Sequence[Scale], box: Sequence[float]) -> tuple[float, fl
 
 
 def _find_part(scales: Sequence[Scale], x: float, y: float) -> Scale | None:
-    holding = [one for one in scales if one.x0 <= x <= one.x1 and one.y0 <= y <= one.y1]
+    holding = [scale for scale in scales if scale.x0 <= x <= scale.x1 and scale.y0 <= y <= scale.y1]
     return min(holding, key=lambda one: (not one.first, (one.x1 - one.x0) * (one.y1 - one.y0)), default=None)

@@ -165,13 +165,13 @@ def measure_frame(frame: NDArray[np.float32], kind: QualityKind) -> dict[str, fl
     """The measures of *frame*, (H, W) greys of any range, that apply to its kind."""
     if not image_limits.QUALITY_LIMITS[kind]:
         return {}
-    look = ReducedFrame.at(frame)
+    look = ReducedFrame.from_frame(frame)
     return {name: MEASURES[name](look) for name in image_limits.QUALITY_LIMITS[kind]}
 
 
 def median_measures(numbers: Sequence[MeasureValues]) -> dict[str, float]:
     """The median of each measure over the frames of a clip: a single bad frame does not make a bad clip."""
-    return {name: float(np.median([one[name] for one in numbers])) for name in numbers[0]} if numbers else {}
+    return {name: float(np.median([number[name] for number in numbers])) for name in numbers[0]} if numbers else {}
 
 
 def check_measures(numbers: MeasureValues, kind: QualityKind) -> None:
@@ -197,13 +197,13 @@ def check_colours(film: ImageFile, index: int, kind: QualityKind, *, photographs
     """
     if _is_grey(film):
         return
-    pixels = film.shown(index).pixels
+    pixels = film.render_frame(index).pixels
     if pixels.ndim != 3:
         return
     rgb = pixels.astype(np.uint8, copy=False)
-    if quality_measures.coloured_share(rgb) >= image_limits.COLOURED_SHARE[kind]:
+    if quality_measures.measure_colour(rgb) >= image_limits.COLOURED_SHARE[kind]:
         raise IMAGE_OF_COLOUR()
-    if kind != "ultrasound" and not photographs and quality_measures.tinted_share(rgb) >= image_limits.TINTED_SHARE:
+    if kind != "ultrasound" and not photographs and quality_measures.measure_tint(rgb) >= image_limits.TINTED_SHARE:
         raise IMAGE_PHOTOGRAPHED()
 
 

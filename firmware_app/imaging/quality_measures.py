@@ -35,7 +35,7 @@ class ReducedFrame:
     levels: SmallGreys
 
     @classmethod
-    def at(cls, frame: NDArray[np.float32]) -> ReducedFrame:
+    def from_frame(cls, frame: NDArray[np.float32]) -> ReducedFrame:
         """*frame*: (H, W) float32 greys of any range, finite, bright is dense."""
         small = squash(frame, SIDE_PX, SIDE_PX)
         low, high = (float(limit) for limit in np.percentile(small, (_LOW_PERCENTILE, _HIGH_PERCENTILE)))
@@ -135,12 +135,12 @@ def measure_metal(look: ReducedFrame) -> float:
     return _share(central_part(np.asarray(above, dtype=np.float32)) > _STANDS_OUT)
 
 
-def tinted_share(rgb: NDArray[np.uint8]) -> float:
+def measure_tint(rgb: NDArray[np.uint8]) -> float:
     """The share of pixels whose channels differ by more than 8 of 255 levels: greys from a machine differ by none."""
     return _share(_channel_differences(rgb) > _TINTED)
 
 
-def coloured_share(rgb: NDArray[np.uint8]) -> float:
+def measure_colour(rgb: NDArray[np.uint8]) -> float:
     """The share of pixels whose channels differ by more than a fifth of the range."""
     return _share(_channel_differences(rgb) > pixel_operations.COLOURED_LEVELS)
 
@@ -193,7 +193,7 @@ def measure_turn(look: ReducedFrame, by: ChestTemplates | None = None) -> float:
     In log odds: 0 means equally likely; an upright film is below 0.
     """
     template = (by or load_shipped_templates()).upright
-    as_it_lies, *others = (float(one.reshape(-1) @ template) for one in quarter_turns(look.thumbnail))
+    as_it_lies, *others = (float(turn.reshape(-1) @ template) for turn in quarter_turns(look.thumbnail))
     return max(others) - as_it_lies
 
 
@@ -206,7 +206,7 @@ def measure_cut_off(look: ReducedFrame, by: ChestTemplates | None = None) -> flo
 
 def measure_unlikeness(look: ReducedFrame, by: ChestTemplates | None = None) -> float:
     """1 minus the correlation with the nearest average film, in any orientation and mirrored: 0 to 2."""
-    lying = [one for turn in quarter_turns(look.thumbnail) for one in (turn, turn[:, ::-1])]
+    lying = [array for turn in quarter_turns(look.thumbnail) for array in (turn, turn[:, ::-1])]
     return 1.0 - float(((by or load_shipped_templates()).means @ np.stack(lying).reshape(len(lying), -1).T).max())
 
 

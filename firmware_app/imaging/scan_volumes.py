@@ -62,7 +62,7 @@ class SliceStack:
     @property
     def unit(self) -> str:
         """ "HU" where the values of every slice are Hounsfield units."""
-        return "HU" if all(one.unit == "HU" for one in self.slices) else ""
+        return "HU" if all(slice_.unit == "HU" for slice_ in self.slices) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ def arrange_slices(slices: Iterable[Slice | ExcludedFrame], alike: SamePixels) -
     """Arrange the results of `slices.read_slices`; *alike* is called only for slices in the same position."""
     left_out: list[ExcludedFrame] = []
     whole: list[Slice] = []
-    for one in slices:
-        if isinstance(one, ExcludedFrame):
-            left_out.append(one)
+    for slice_ in slices:
+        if isinstance(slice_, ExcludedFrame):
+            left_out.append(slice_)
         else:
-            whole.append(one)
+            whole.append(slice_)
     groups = _drop_crossing_groups(_group_slices(whole), left_out)
     stacks: list[SliceStack] = []
     for group in groups:
@@ -102,7 +102,7 @@ def _add_stack(group: list[Slice], stacks: list[SliceStack], left_out: list[Excl
 
 
 def _leave_out(group: Iterable[Slice], error: SeriesUnfit, left_out: list[ExcludedFrame]) -> None:
-    left_out += [ExcludedFrame(one.path, one.frame, Reason.of(error)) for one in group]
+    left_out += [ExcludedFrame(one.path, one.frame, Reason.from_error(error)) for one in group]
 
 
 def _group_slices(whole: Iterable[Slice]) -> list[list[Slice]]:
@@ -254,7 +254,7 @@ def read_volume(stack: SliceStack) -> Volume:
     """
     first = stack.slices[0]
     shape = (len(stack.slices), first.rows, first.columns)
-    is_whole = all(one.whole for one in stack.slices)
+    is_whole = all(slice_.whole for slice_ in stack.slices)
     voxels: Voxels = np.empty(shape, _check_size(np.int16 if is_whole else np.float32, shape))
     with warnings.catch_warnings():  # the libraries' warnings quote header values
         warnings.simplefilter("ignore")
@@ -267,9 +267,9 @@ def read_volume(stack: SliceStack) -> Volume:
 
 def read_hounsfield_volume(stack: SliceStack) -> Volume:
     """As `read_volume`, for values in Hounsfield units; raises `NOT_HOUNSFIELD` too."""
-    for one in stack.slices:
-        if one.doubt:
-            raise NOT_HOUNSFIELD(detail=one.doubt)
+    for slice_ in stack.slices:
+        if slice_.doubt:
+            raise NOT_HOUNSFIELD(detail=slice_.doubt)
     return read_volume(stack)
 
 
@@ -277,7 +277,7 @@ def have_same_pixels(one: Slice, other: Slice) -> bool:
     """Whether two slices have the same values; False also where one cannot be decoded."""
     try:
         with dicom_image.open_dicom_image(one.path) as film, dicom_image.open_dicom_image(other.path) as beside:
-            return bool(np.array_equal(film.measured(one.frame), beside.measured(other.frame)))
+            return bool(np.array_equal(film.read_modality_values(one.frame), beside.read_modality_values(other.frame)))
     except ImagingError:
         return False
 
@@ -295,13 +295,13 @@ def _read_frames(stack: SliceStack) -> Iterator[NDArray[np.float32]]:
     opened: Path | None = None
     with ExitStack() as files:
         film: dicom_image.DicomImage
-        for one in stack.slices:
-            if one.path != opened:
+        for slice_ in stack.slices:
+            if slice_.path != opened:
                 files.close()
-                film = files.enter_context(dicom_image.open_dicom_image(one.path))
-                opened = one.path
-            frame = film.measured(one.frame)
-            hidden = film.hidden(one.frame)
+                film = files.enter_context(dicom_image.open_dicom_image(slice_.path))
+                opened = slice_.path
+            frame = film.read_modality_values(slice_.frame)
+            hidden = film.read_padding_mask(slice_.frame)
             if hidden is not None:
                 frame[hidden] = AIR_HU if stack.unit == "HU" else frame[~hidden].min()
             yield frame

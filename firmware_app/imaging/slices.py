@@ -101,9 +101,9 @@ def read_slices(path: Path) -> list[Slice | ExcludedFrame]:
                     try:
                         made.append(_slice(image, path, frame))
                     except SeriesUnfit as error:
-                        made.append(ExcludedFrame(path, frame, Reason.of(error)))
+                        made.append(ExcludedFrame(path, frame, Reason.from_error(error)))
         except ImagingError as error:
-            made.append(ExcludedFrame(path, 0, Reason.of(error)))
+            made.append(ExcludedFrame(path, 0, Reason.from_error(error)))
     return made
 
 
@@ -131,7 +131,7 @@ def _slice(image: PixelSource, path: Path, frame: int) -> Slice:
     size = spacing.read_spacing(header, frame).mm
     if size is None:
         raise NO_SLICE(detail="PixelSpacing")
-    reach = StoredWords(image.allocated, image.stored, image.high_bit, image.signed).reach
+    reach = StoredWords(image.allocated, image.stored, image.high_bit, image.signed).value_range
     scale = grey_transforms.read_modality_transform(header, frame, reach)
     if scale.dropped:  # its values are not those of the other slices
         raise NO_SLICE(detail="RescaleSlope")
@@ -200,7 +200,7 @@ def _find_doubt(header: Dataset, frame: int, *, is_table: bool) -> str:
 
 def _are_whole(scale: GreyScale, image: PixelSource) -> bool:
     numbers = (scale.slope, scale.intercept)
-    return image.keyword == "PixelData" and all(float(one).is_integer() for one in numbers)
+    return image.keyword == "PixelData" and all(float(number).is_integer() for number in numbers)
 
 
 def _read_group_text(header: Dataset, frame: int, group: str, keyword: str) -> str:
@@ -225,7 +225,7 @@ def _as_list(value: Any) -> list[Any]:
 def _read_coordinates(item: Dataset, keyword: str) -> tuple[float, ...]:
     """The numbers of an element; empty where one of them is none that a place or a direction has."""
     numbers = header_values.read_decimals(item, keyword).whole
-    return numbers if all(abs(one) < 1e6 for one in numbers) else ()
+    return numbers if all(abs(number) < 1e6 for number in numbers) else ()
 
 
 def _vector(values: NDArray[np.float64]) -> Vector:

@@ -50,14 +50,14 @@ def read_regions(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]
         regions = tuple(_region(item) for item in items)
     except (*HEADER_ERRORS, Undecodable):
         return ()
-    if any(one is None or not _is_inside(one, rows, columns) for one in regions):
+    if any(region is None or not _is_inside(region, rows, columns) for region in regions):
         return ()
-    return tuple(_cut_to_image(one, rows, columns) for one in regions if one is not None)
+    return tuple(_cut_to_image(region, rows, columns) for region in regions if region is not None)
 
 
 def common_aspect(regions: Sequence[Region]) -> float | None:
     """A pixel's height over its width in the pictures of tissue; None where they do not say it or differ in it."""
-    stated = [one.mm_y / one.mm_x for one in regions if one.plane and one.mm_x and one.mm_y]
+    stated = [region.mm_y / region.mm_x for region in regions if region.plane and region.mm_x and region.mm_y]
     alike = bool(stated) and max(stated) <= min(stated) * 1.01
     return pixel_aspect((stated[0], 1.0)) if alike else None
 

@@ -65,7 +65,7 @@ class Sector:
         """The sector's share of the whole picture."""
         return float(self.mask.mean())
 
-    def cut(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    def crop(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         """*frame* within `box`."""
         x0, y0, x1, y1 = self.box
         return frame[y0:y1, x0:x1]
@@ -94,10 +94,10 @@ class SectorDetector:
         self._texture = np.zeros((1, 1), np.int64)
         self._shape = (0, 0)
 
-    def see(self, frame: NDArray[np.float32]) -> None:
+    def add_frame(self, frame: NDArray[np.float32]) -> None:
         """Add a frame, (H, W) greys; all frames have one shape."""
         levels = pixel_operations.to_levels(frame)
-        small = _small(levels).astype(np.float64)
+        small = _downscale(levels).astype(np.float64)
         if self._count == 0:
             self._shape = (frame.shape[0], frame.shape[1])
             self._sum, self._squares = np.zeros_like(small), np.zeros_like(small)
@@ -124,7 +124,7 @@ class SectorDetector:
         return _grow_to_picture(moving, self._shape, "movement")
 
 
-def coloured_share(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None) -> float:
+def measure_colour_share(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None) -> float:
     """The share of the sector, or of the whole picture, that is drawn in colour; a large share means Doppler.
 
     A pixel is coloured where its channels differ by more than a fifth of the range; tinted greys and JPEG's chroma
@@ -141,15 +141,15 @@ def _foreground_mask(levels: NDArray[np.float32]) -> Mask:
     counts = np.bincount(np.rint(levels).astype(np.uint8).reshape(-1), minlength=256)
     ground = int(counts[:_DARKEST_LEVELS].argmax())
     if counts[ground] < _FLAT_SHARE * levels.size:
-        return np.ones(_small(levels).shape, np.bool_)
+        return np.ones(_downscale(levels).shape, np.bool_)
     beside, next_but_one = counts[ground + 1], counts[ground + 2]
     clean = beside < _CLEAN * counts[ground] or next_but_one < _CLEAN * beside
     differs = np.abs(levels - np.float32(ground)) > (_BY_HALF_A_LEVEL if clean else _BY_COMPRESSION)
-    small = _small(levels).astype(np.float64)
+    small = _downscale(levels).astype(np.float64)
     mean = box_mean(small, 2)
     even = box_mean(small * small, 2) - mean * mean < _FRAME_SPREAD**2
     bars = pixel_operations.open_mask(pixel_operations.dilate(even & (small > ground + _FRAME_BRIGHTER), 2), 2)
-    return np.asarray((_small(differs.astype(np.float32)) > 0.5) & ~bars, dtype=np.bool_)
+    return np.asarray((_downscale(differs.astype(np.float32)) > 0.5) & ~bars, dtype=np.bool_)
 
 
 def _largest_piece(mask: Mask, stroke: int = _STROKE_PX) -> Mask:
@@ -189,7 +189,7 @@ def _cut_probe_arc(hull: Mask, piece: Mask) -> Mask:
     return hull & (np.arange(hull.shape[0])[:, np.newaxis] >= limit)
 
 
-def _small(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _downscale(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Block means with a longer side of `SIDE_PX`; a smaller picture is returned unchanged."""
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     scale = SIDE_PX / max(image.size)

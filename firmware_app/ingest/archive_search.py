@@ -70,7 +70,7 @@ class ArchiveSearch:
     def __init__(self, config: Config, door: ImageIntake) -> None:
         self._config, self._door = config, door
         self._earlier = EarlierStudies(door.clinical.database)
-        self._peers = {one.name: one for one in list_archives(config) if one.settings.query}
+        self._peers = {archive.name: archive for archive in list_archives(config) if archive.settings.query}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="earlier", daemon=True)
 
@@ -83,36 +83,36 @@ class ArchiveSearch:
         self._stop.set()
         self._thread.join(_STOP_S)
 
-    def turn(self) -> None:
+    def run_pending(self) -> None:
         """Search and fetch all that is asked for now."""
-        for case in self._earlier.asked():
+        for case in self._earlier.list_requested():
             self._search(case)
-        for one in self._earlier.wanted():
+        for earlier_study in self._earlier.list_wanted():
             if not self._stop.is_set():
-                self._fetch(one)
+                self._fetch(earlier_study)
 
     def _run(self) -> None:
         seen = None
         try:
             while not self._stop.is_set():
-                mark = self._door.clinical.database.change_mark()
+                mark = self._door.clinical.database.read_change_mark()
                 if mark != seen:
                     seen = mark
-                    self._try()
+                    self._try_pending()
                 self._stop.wait(_LOOK_S)
         finally:
             self._door.clinical.database.close_thread()
 
-    def _try(self) -> None:
+    def _try_pending(self) -> None:
         try:
-            self.turn()
+            self.run_pending()
         except (sqlite3.Error, StoreError) as error:
             log.error("earlier studies wait: %s", getattr(error, "sqlite_errorname", "error"))
 
     # --- searching -------------------------------------------------------------------------------------------------
 
     def _search(self, case: str) -> None:
-        reason = None if self._peers else Reason.of(EARLIER_NONE())
+        reason = None if self._peers else Reason.from_error(EARLIER_NONE())
         for peer in self._peers.values():
             try:
                 wanted = find_search_subject(self._door.clinical, self._door.state, case)
@@ -120,35 +120,39 @@ class ArchiveSearch:
             except StoreError:
                 raise
             except LanternError as error:
-                reason = Reason.of(error)
+                reason = Reason.from_error(error)
                 log.warning("an archive was not searched: %s", error.code)
             else:
-                self._earlier.found(case, peer.name, self._described(peer, wanted, found))
-        self._earlier.answered(case, reason)
+                self._earlier.record_found(case, peer.name, self._describe_studies(peer, wanted, found))
+        self._earlier.record_search(case, reason)
 
-    def _described(self, peer: ArchivePeer, wanted: SearchSubject, found: list[FoundStudy]) -> list[StudyDescription]:
+    def _describe_studies(
+        self, peer: ArchivePeer, wanted: SearchSubject, found: list[FoundStudy]
+    ) -> list[StudyDescription]:
         """Those of *found* that are earlier than the case and not here, with what is doubtful of their patient."""
         assumed = peer.settings.issuer
-        ours = wanted.patient.or_issuer(assumed)
+        ours = wanted.patient.with_issuer(assumed)
         return [
-            StudyDescription(**asdict(one), doubts=find_doubts(ours, _key(one).or_issuer(assumed)))
-            for one in found
-            if one.study_uid not in wanted.study_uids
-            and not (wanted.study_date and one.date and one.date >= wanted.study_date)
-            and not self._earlier.holds(one.study_uid)
+            StudyDescription(
+                **asdict(found_study), doubts=find_doubts(ours, _build_key(found_study).with_issuer(assumed))
+            )
+            for found_study in found
+            if found_study.study_uid not in wanted.study_uids
+            and not (wanted.study_date and found_study.date and found_study.date >= wanted.study_date)
+            and not self._earlier.has_study(found_study.study_uid)
         ]
 
     # --- fetching --------------------------------------------------------------------------------------------------
 
     def _fetch(self, one: EarlierStudy) -> None:
         try:
-            reason = self._fetched(one)
+            reason = self._fetch_study(one)
         except EarlierError as error:
-            reason = Reason.of(error)
+            reason = Reason.from_error(error)
             log.warning("an earlier study was not fetched: %s", error.code)
-        self._earlier.fetched(one, self._earlier.kept(one.said.study_uid), reason)
+        self._earlier.record_fetch(one, self._earlier.count_objects(one.said.study_uid), reason)
 
-    def _fetched(self, one: EarlierStudy) -> Reason | None:
+    def _fetch_study(self, one: EarlierStudy) -> Reason | None:
         """Why the study is not here whole; None when it is."""
         peer = self._peers.get(one.archive)
         if peer is None:
@@ -157,7 +161,7 @@ class ArchiveSearch:
         record = self._door.clinical.open_association(source)
         expected = AnnouncedStudy(one.said)
 
-        def take(path: Path) -> int:
+        def accept(path: Path) -> int:
             try:
                 self._door.accept_file(path, source, association=record, announced=expected)
             except IntakeError as error:
@@ -171,15 +175,15 @@ class ArchiveSearch:
                 FETCHABLE,
                 syntaxes=tuple(transfer_syntax.ACCEPTED_SYNTAXES),
                 most_bytes=self._config.dicom.max_object_mb * _MB,
-                take=take,
+                take=accept,
             )
         finally:
             self._door.clinical.close_association(record)
-        kept = self._earlier.kept(one.said.study_uid)
+        kept = self._earlier.count_objects(one.said.study_uid)
         if done.failed or not kept:
             raise EARLIER_INCOMPLETE(pacs=peer.title, images=max(one.said.images, kept + done.failed), kept=kept)
         return None
 
 
-def _key(one: FoundStudy) -> PatientKey:
+def _build_key(one: FoundStudy) -> PatientKey:
     return PatientKey(one.issuer, one.number, one.birth_date, one.sex)

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from typing import Final
 
-from firmware_app.cases.errors import MachineError
+from firmware_app.cases.errors import DeviceError
 from firmware_app.cases.imaging_devices import Modalities, Modality
 from firmware_app.core.database import Database
 from firmware_app.core.language import N_, register
@@ -71,19 +71,19 @@ class ConnectionTests:
         self._stop.set()
         self._thread.join(_STOP_S)
 
-    def turn(self) -> None:
+    def run_pending(self) -> None:
         """Test all that is asked for now."""
-        for machine in self._machines.asked():
+        for machine in self._machines.list_requested():
             if self._stop.is_set():
                 return
             try:
                 send_echo(self._peer(machine))
-            except MachineError as error:
+            except DeviceError as error:
                 log.info("a machine does not answer a C-ECHO: %s", error.code)
-                self._machines.tested(machine.sequence, Reason.of(error), reached=False)
+                self._machines.record_test(machine.sequence, Reason.from_error(error), reached=False)
             else:
                 said = Reason(ANSWERS, {"title": machine.place.title})
-                self._machines.tested(machine.sequence, said, reached=True)
+                self._machines.record_test(machine.sequence, said, reached=True)
 
     def _peer(self, machine: Modality) -> Peer:
         place = machine.place
@@ -94,17 +94,17 @@ class ConnectionTests:
         seen = None
         try:
             while not self._stop.is_set():
-                mark = self._database.change_mark()
+                mark = self._database.read_change_mark()
                 if mark != seen:
                     seen = mark
-                    self._try()
+                    self._try_pending()
                 self._stop.wait(_LOOK_S)
         finally:
             self._database.close_thread()
 
-    def _try(self) -> None:
+    def _try_pending(self) -> None:
         try:
-            self.turn()
+            self.run_pending()
         except sqlite3.Error as error:
             log.error("tests of lines wait: %s", getattr(error, "sqlite_errorname", "error"))
 
@@ -135,7 +135,7 @@ def send_echo(peer: Peer) -> None:
         raise MACHINE_NO_DICOM(host=at.host, port=at.port) from None
 
 
-def _explain_no_connection(at: PeerSection) -> MachineError:
+def _explain_no_connection(at: PeerSection) -> DeviceError:
     """Why there is no connection, by trying once more: an archive's error has only the system's English for it."""
     try:
         with socket.create_connection((at.host, at.port), TIMEOUT_S / 2):

@@ -75,7 +75,7 @@ def digest_details(path: Path) -> str:
     syntax = transfer_syntax.find_transfer_syntax(examined.header.transfer_syntax_uid)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
         encoding = guess_encoding(data, examined.data_set, Encoding(syntax.explicit, syntax.big_endian))
-        return _Details(data, encoding).digest(examined.data_set, examined.end)
+        return _DetailsDigest(data, encoding).digest(examined.data_set, examined.end)
 
 
 def _digest_object(path: Path) -> _ObjectDigest:
@@ -85,7 +85,7 @@ def _digest_object(path: Path) -> _ObjectDigest:
     return _ObjectDigest(header, digest_details(path), pixel_digest(path) if header.has_pixels else None)
 
 
-class _Details:
+class _DetailsDigest:
     """One pass over a data set that `examine_file` found complete, by the same rules as its walk."""
 
     def __init__(self, data: Buffer, encoding: Encoding) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_app.cases.errors import MachineError, StickError
+from firmware_app.cases.errors import DeviceError, StickError
 from firmware_app.core.errors.base import Refusal
 from firmware_app.core.language import N_
 from firmware_app.dicom.errors import EarlierError
@@ -28,14 +28,14 @@ EARLIER_INCOMPLETE = Refusal(
 
 
 MACHINE_NAME_UNKNOWN = Refusal(
-    MachineError,
+    DeviceError,
     "modality.name_unknown",
     N_("Nobody in the clinic's network knows the name {host}. Enter the machine's IP address, or correct the name."),
 )
 
 
 MACHINE_ABSENT = Refusal(
-    MachineError,
+    DeviceError,
     "modality.absent",
     N_(
         "No answer from {host}: nothing in the network reacts at this address. Is the machine switched on and its "
@@ -45,7 +45,7 @@ MACHINE_ABSENT = Refusal(
 
 
 MACHINE_CLOSED = Refusal(
-    MachineError,
+    DeviceError,
     "modality.closed",
     N_(
         "There is a device at {host}, but nothing listens on port {port}. Compare the port with the one on the "
@@ -56,7 +56,7 @@ MACHINE_CLOSED = Refusal(
 
 
 MACHINE_UNDIALLED = Refusal(
-    MachineError,
+    DeviceError,
     "modality.undialled",
     N_(
         "The box may not call {host}: it calls only addresses of the clinic's own network. Enter the machine's address "
@@ -66,7 +66,7 @@ MACHINE_UNDIALLED = Refusal(
 
 
 MACHINE_NO_DICOM = Refusal(
-    MachineError,
+    DeviceError,
     "modality.no_dicom",
     N_(
         "Something takes the connection at {host}, port {port}, but does not answer as DICOM does. It may be another "
@@ -76,7 +76,7 @@ MACHINE_NO_DICOM = Refusal(
 
 
 MACHINE_CALLING_UNKNOWN = Refusal(
-    MachineError,
+    DeviceError,
     "modality.calling_unknown",
     N_(
         "The machine refused: it does not know the AE title {own}. Enter this box there: AE title {own}, its address, "
@@ -86,21 +86,21 @@ MACHINE_CALLING_UNKNOWN = Refusal(
 
 
 MACHINE_CALLED_UNKNOWN = Refusal(
-    MachineError,
+    DeviceError,
     "modality.called_unknown",
     N_("The machine refused: its AE title is not {title}. Look on the machine how it calls itself; capitals count."),
 )
 
 
 MACHINE_BUSY = Refusal(
-    MachineError,
+    DeviceError,
     "modality.busy",
     N_("The machine refused: it has no free connection at the moment. Test again in a minute."),
 )
 
 
 MACHINE_REJECTED = Refusal(
-    MachineError,
+    DeviceError,
     "modality.rejected",
     N_("The machine refused without a reason that the box can name ({numbers}). Ask its maker's service."),
 )
@@ -108,7 +108,7 @@ MACHINE_REJECTED = Refusal(
 
 
 MACHINE_NO_ECHO = Refusal(
-    MachineError,
+    DeviceError,
     "modality.no_echo",
     N_(
         "The machine takes the connection but offers no C-ECHO (Verification). The line itself works; send a test film."

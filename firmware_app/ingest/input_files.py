@@ -151,20 +151,20 @@ def find_input_files(paths: Sequence[Path]) -> Iterator[InputFile]:
             real = os.path.realpath(folder)
             for name in sorted(names):
                 file = Path(folder, name)
-                if stat.S_ISREG(_mode(file)) and _is_new(seen, real, name):
+                if stat.S_ISREG(_read_mode(file)) and _is_new(seen, real, name):
                     yield InputFile(file)
         for error in closed:
             file = Path(os.fsdecode(error.filename))
             if _is_new(seen, os.path.realpath(file), ""):
-                yield InputFile(file, Reason.of(FileUnreadable(detail=error.strerror or type(error).__name__)))
+                yield InputFile(file, Reason.from_error(FileUnreadable(detail=error.strerror or type(error).__name__)))
 
 
 def count_skipped(paths: Sequence[Path]) -> int:
     """How many links, pipes and devices `find_input_files` skips in the directories among *paths*."""
     skipped = 0
     for folder, below, names in (one for path in paths if _is_folder(path) for one in os.walk(path)):
-        skipped += sum(stat.S_ISLNK(_mode(Path(folder, name))) for name in below)
-        skipped += sum(not stat.S_ISREG(_mode(Path(folder, name))) for name in names)
+        skipped += sum(stat.S_ISLNK(_read_mode(Path(folder, name))) for name in below)
+        skipped += sum(not stat.S_ISREG(_read_mode(Path(folder, name))) for name in names)
     return skipped
 
 
@@ -175,7 +175,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _mode(path: Path) -> int:
+def _read_mode(path: Path) -> int:
     """The mode; that of a regular file when it cannot be read, because the door then reports what is wrong."""
     try:
         return path.lstat().st_mode

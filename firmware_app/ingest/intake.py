@@ -102,7 +102,7 @@ class ImageIntake:
         Raises a subclass of `IntakeError` when it is refused; the refusal is already in the journal then.
         """
         arrival_path = to_storable_text(arrival_path)
-        with self._refusals_recorded(arrival_path):
+        with self._record_refusals(arrival_path):
             return self._take_dicom(spool, arrival_path, association, announced)
 
     def accept_file(
@@ -120,7 +120,7 @@ class ImageIntake:
         `_unknown_file_error`.
         """
         arrival_path = to_storable_text(arrival_path or str(path))
-        with self._refusals_recorded(arrival_path):
+        with self._record_refusals(arrival_path):
             descriptor, size = open_regular_file(path)
             try:
                 if size > self._limit_bytes:
@@ -161,11 +161,11 @@ class ImageIntake:
     # --- the steps -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _refusals_recorded(self, arrival_path: str) -> Iterator[None]:
+    def _record_refusals(self, arrival_path: str) -> Iterator[None]:
         try:
             yield
         except (InstanceConflict, HeaderConflict):
-            raise  # already journalled in `_again`, with the instance that it conflicts with
+            raise  # already journalled in `_handle_duplicate`, with the instance that it conflicts with
         except IntakeError as error:
             self.refuse(arrival_path, error)
             raise
@@ -179,14 +179,14 @@ class ImageIntake:
                 announced.check(examined.header, examined.identity)
             if examined.trailing:
                 log.info("%s: an object came with %d bytes after its end", TRAILING_BYTES, examined.trailing)
-            admitted = self._keep(spool, ".dcm", examined, arrival_path, association)
+            admitted = self._store_object(spool, ".dcm", examined, arrival_path, association)
             if admitted.outcome is Outcome.ACCEPTED:
-                self._name(admitted.instance, examined.identity)
+                self._write_identity(admitted.instance, examined.identity)
             return admitted
         finally:
             spool.discard()
 
-    def _name(self, instance: str, values: Mapping[str, str]) -> None:
+    def _write_identity(self, instance: str, values: Mapping[str, str]) -> None:
         """Write the patient's identity for the viewer, so that it shows even while no reader is running.
 
         It need not be durable and a failure is ignored, because the decode child writes it again.
@@ -197,18 +197,18 @@ class ImageIntake:
     def _take_picture(self, spool: Spool, suffix: str, arrival_path: str, association: int | None) -> Admission:
         try:
             picture_formats.check_complete(spool.descriptor, suffix)
-            return self._keep(spool, suffix, None, arrival_path, association)
+            return self._store_object(spool, suffix, None, arrival_path, association)
         finally:
             spool.discard()
 
-    def _keep(
+    def _store_object(
         self, spool: Spool, suffix: str, examined: ExaminedObject | None, arrival_path: str, association: int | None
     ) -> Admission:
         sha256, header = spool.sha256, examined.header if examined is not None else None
         with self._database_errors():
             held = self.clinical.find(header.sop_instance_uid if header else None, sha256)
         if held is not None:
-            return self._again(spool, held, sha256, arrival_path)
+            return self._handle_duplicate(spool, held, sha256, arrival_path)
         file = f"images/{sha256[:2]}/{sha256}{suffix}"
         # Between the link and its row (or its removal) no other thread may rely on this name.
         with self._name_locks[int(sha256[:2], 16)]:
@@ -236,14 +236,14 @@ class ImageIntake:
             elif not (self.state.root / file).exists():
                 self._link(spool, file)  # a case with the same file was deleted between the link and the row
         if isinstance(admitted, StoredInstance):  # another association brought the same instance a moment earlier
-            return self._again(spool, admitted, sha256, arrival_path)
+            return self._handle_duplicate(spool, admitted, sha256, arrival_path)
         return Admission(Outcome.ACCEPTED, admitted.reference, admitted.case)
 
-    def _again(self, spool: Spool, held: StoredInstance, sha256: str, arrival_path: str) -> Admission:
+    def _handle_duplicate(self, spool: Spool, held: StoredInstance, sha256: str, arrival_path: str) -> Admission:
         """The instance is known already: the same image is a success; a correction or another image is set aside."""
         if held.sha256 == sha256:
             if not clinical_db.has_file(self.state.root / held.file, spool.size):
-                self._heal(spool, held)
+                self._restore_file(spool, held)
         elif (error := find_conflict(spool.path, self.state.root / held.file)) is not None:
             kept = f"set_aside/{sha256}.dcm"
             self._link(spool, kept)
@@ -253,14 +253,14 @@ class ImageIntake:
             self.clinical.record_duplicate(arrival_path, held)
         return Admission(Outcome.DUPLICATE, held.reference, held.case)
 
-    def _heal(self, spool: Spool, held: StoredInstance) -> None:
+    def _restore_file(self, spool: Spool, held: StoredInstance) -> None:
         """Replace a stored file that was lost or cut, and have its case read again.
 
         `reread` is called twice: the first call holds after a power cut that follows the replacement, the second undoes
         what a reader did in between.
         """
         with self._database_errors():
-            self.clinical.reread(held)
+            self.clinical.requeue(held)
         target = self.state.root / held.file
         spool.sync()
         with disk_errors(self.state.root):
@@ -268,7 +268,7 @@ class ImageIntake:
             spool.path.replace(target)  # over the damaged file, so that the name never disappears
             sync_directory(target.parent)
         with self._database_errors():
-            self.clinical.reread(held)
+            self.clinical.requeue(held)
 
     def _link(self, spool: Spool, file: str) -> bool:
         """Give the object its final name, durably; False when that name existed already.

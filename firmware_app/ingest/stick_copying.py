@@ -46,7 +46,7 @@ from firmware_app.ingest.input_files import close_quietly, open_regular_file, re
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_file_kinds import FileKind, ImageNaming
 from firmware_app.ingest.stick_files import StickFile
-from firmware_app.ingest.stick_handover import Word
+from firmware_app.ingest.stick_handover import MountMessage
 
 log = logging.getLogger("lantern.stick")
 
@@ -60,7 +60,7 @@ class StickCopier:
     """The copying of the stick at *root*.  `run` is called once."""
 
     def __init__(
-        self, root: Path, word: Word, door: ImageIntake, marks: CopiedMarks, tell: Tell, stop: threading.Event
+        self, root: Path, word: MountMessage, door: ImageIntake, marks: CopiedMarks, tell: Tell, stop: threading.Event
     ) -> None:
         """*word* is the mounter's description of the stick."""
         self._root, self._device, self._door, self._marks = root, word.device, door, marks
@@ -81,7 +81,7 @@ class StickCopier:
             if not isinstance(error, LanternError):
                 error = NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__))
             log.warning("a stick was not copied to its end: %s", error.code)
-            reason, stage = Reason.of(error), StickStage.UNFINISHED
+            reason, stage = Reason.from_error(error), StickStage.UNFINISHED
         finally:
             self._close()
         return replace(self.status, stage=stage, reason=reason)
@@ -94,51 +94,51 @@ class StickCopier:
         passed_by = listing.others + listing.hidden
         self.status = replace(self.status, stage=StickStage.COPYING, found=len(files.files), passed_by=passed_by)
         if listing.unread:
-            self._refused(FileUnreadable.code, listing.unread)
+            self._count_refusal(FileUnreadable.code, listing.unread)
         self._tell(self.status)
         rest: list[tuple[StickFile, FileKind, bool]] = []
         for number, one in enumerate(files.files):
-            self._go_on()
-            kind = self._look(one, (FileKind.DICOM, FileKind.ARCHIVE))
+            self._check_stop()
+            kind = self._examine_file(one, (FileKind.DICOM, FileKind.ARCHIVE))
             if kind is None:
                 self._advance()
             else:
                 self._images.add_other(one.parts, kind)
                 rest.append((one, kind, number < files.named))
         for one, kind, is_listed in rest:  # only now are all images known
-            self._go_on()
-            self._conclude(one, kind, is_listed)
+            self._check_stop()
+            self._handle_other_file(one, kind, is_listed)
             self._advance()
         if listing.overfull:
-            return Reason.of(STICK_OVERFULL(limit=stick_files.MOST_FILES, depth=stick_files.MOST_DEPTH))
+            return Reason.from_error(STICK_OVERFULL(limit=stick_files.MOST_FILES, depth=stick_files.MOST_DEPTH))
         if self.status.refused:  # which case a refused image belongs to is unknown
-            return Reason.of(STICK_NOT_ALL(count=self.status.refusals))
+            return Reason.from_error(STICK_NOT_ALL(count=self.status.refusals))
         usb_import.UsbImports(self._door.clinical.database).record_whole_stick(self.met, files.listed_more)
         if files.listed_more:
-            return Reason.of(STICK_LISTS_MORE(count=sum(files.listed_more.values())))
+            return Reason.from_error(STICK_LISTS_MORE(count=sum(files.listed_more.values())))
         if self.status.new + self.status.known:
             return None
         if self._images.unknown:
-            return Reason.of(STICK_NOTHING_KNOWN(count=self._images.unknown))
-        return Reason.of(STICK_EMPTY(count=self.status.passed_by))
+            return Reason.from_error(STICK_NOTHING_KNOWN(count=self._images.unknown))
+        return Reason.from_error(STICK_EMPTY(count=self.status.passed_by))
 
-    def _conclude(self, file: StickFile, kind: FileKind, is_listed: bool) -> None:
+    def _handle_other_file(self, file: StickFile, kind: FileKind, is_listed: bool) -> None:
         """Decide about a file that is not a DICOM object: accept it, count it as a lost image, or skip it.
 
         Next to DICOM objects, pictures are the buttons and logos of the viewer program on the disc.
         """
         if kind is FileKind.PICTURE and not self._images.count:
-            self._look(file, (FileKind.PICTURE,))
-        elif kind is FileKind.LIST or not (is_listed or self._images.misses(file.parts, kind)):
-            self._pass_by()
+            self._examine_file(file, (FileKind.PICTURE,))
+        elif kind is FileKind.LIST or not (is_listed or self._images.is_lost_image(file.parts, kind)):
+            self._skip_file()
         elif kind is FileKind.EMPTY:
-            self._look(file, (FileKind.EMPTY,))
+            self._examine_file(file, (FileKind.EMPTY,))
         else:
-            self._door.refuse(_arrival(file), error := FILE_GARBLED())
-            self._refused(error.code)
+            self._door.refuse(_format_arrival_path(file), error := FILE_GARBLED())
+            self._count_refusal(error.code)
 
-    def _look(self, file: StickFile, wanted: tuple[FileKind, ...]) -> FileKind | None:
-        """Accept the file if its kind is *wanted*, and return None; else its kind, for `_conclude`."""
+    def _examine_file(self, file: StickFile, wanted: tuple[FileKind, ...]) -> FileKind | None:
+        """Accept the file if its kind is *wanted*, and return None; else its kind, for `_handle_other_file`."""
         try:
             descriptor, size = open_regular_file(file.path)
             try:
@@ -151,47 +151,47 @@ class StickCopier:
                 close_quietly(descriptor)
             if kind is FileKind.DICOM:
                 self._images.add(file.parts)
-            self._take(file, mark)
+            self._import_file(file, mark)
         except FileUnreadable as error:
             if not stick_files.is_there(self._root, self._device):
                 raise STICK_PULLED() from None
-            self._refused(error.code)
+            self._count_refusal(error.code)
         except (SpaceShort, NotKept):
             raise
         except DirectoryRecord:
-            self._pass_by()
+            self._skip_file()
         except IntakeError as error:
-            self._refused(error.code)
+            self._count_refusal(error.code)
         return None
 
-    def _take(self, file: StickFile, mark: str) -> None:
-        known = self._marks.known(mark)
+    def _import_file(self, file: StickFile, mark: str) -> None:
+        known = self._marks.find_instance(mark)
         if known is not None:
             self.met.add(known)
             self._count(known=self.status.known + 1)
             return
         for tries_left in reversed(range(_TRIES)):
             try:
-                admission = self._door.accept_file(file.path, _arrival(file), self._opened())
+                admission = self._door.accept_file(file.path, _format_arrival_path(file), self._open_association())
                 break
             except NotKept:  # a gateway that starts empties ``incoming/``, with our half-received file in it
                 if not tries_left or self._stop.wait(_TRY_S):
                     raise
         self.met.add(admission.instance)
-        self._marks.keep(mark, admission.instance)
+        self._marks.add(mark, admission.instance)
         if admission.outcome is Outcome.ACCEPTED:
             self._count(new=self.status.new + 1)
         else:
             self._count(known=self.status.known + 1)
 
-    def _go_on(self) -> None:
+    def _check_stop(self) -> None:
         """Raise when the copying must end: on a stop signal, or because the database must be repaired."""
         if self._stop.is_set():
             raise STICK_STOPPED() if stick_files.is_there(self._root, self._device) else STICK_PULLED()
         if database_health.has_damage_note(self._door.clinical.database.path):
             raise STICK_STOPPED()
 
-    def _opened(self) -> int:
+    def _open_association(self) -> int:
         if self._association is None:
             self._association = self._door.clinical.open_association(usb_import.SOURCE)
         return self._association
@@ -209,17 +209,17 @@ class StickCopier:
             self._tell(self.status)
             self._told = time.monotonic()
 
-    def _pass_by(self) -> None:
+    def _skip_file(self) -> None:
         self._count(passed_by=self.status.passed_by + 1)
 
-    def _refused(self, code: str, count: int = 1) -> None:
+    def _count_refusal(self, code: str, count: int = 1) -> None:
         self._count(refused={**self.status.refused, code: self.status.refused.get(code, 0) + count})
 
     def _count(self, **changes: object) -> None:
         self.status = replace(self.status, **changes)  # type: ignore[arg-type]
 
 
-def _arrival(file: StickFile) -> str:
+def _format_arrival_path(file: StickFile) -> str:
     return "usb/" + to_storable_text("/".join(file.parts))
 
 
@@ -245,14 +245,14 @@ class CopiedMarks:
         """*holds* says whether the box still has an instance."""
         self._path, self._holds = path, holds
         self._known: dict[str, str] = {}
-        self._recall(most)
+        self._load(most)
 
-    def known(self, mark: str) -> str | None:
+    def find_instance(self, mark: str) -> str | None:
         """The instance of the file with this *mark*, if the box still has it."""
         instance = self._known.get(mark)
         return instance if instance is not None and self._holds(instance) else None
 
-    def keep(self, mark: str, instance: str) -> None:
+    def add(self, mark: str, instance: str) -> None:
         """Remember a file; called only after the door has returned."""
         self._known[mark] = instance
         try:
@@ -261,7 +261,7 @@ class CopiedMarks:
         except OSError as error:
             log.warning("what was copied is not remembered: %s", error.strerror)
 
-    def _recall(self, most: int) -> None:
+    def _load(self, most: int) -> None:
         """Read the newest *most* lines, and shorten a file that has grown beyond twice that."""
         try:
             with self._path.open(encoding="ascii", errors="replace") as handle:
@@ -271,9 +271,9 @@ class CopiedMarks:
             return
         self._known = {words[0]: words[1] for words in lines if len(words) == 2 and len(words[0]) == _MARK}
         if was > 2 * most * (_MARK + 24):
-            self._shorten()
+            self._compact()
 
-    def _shorten(self) -> None:
+    def _compact(self) -> None:
         fresh = self._path.with_suffix(".new")
         try:
             fresh.write_text("".join(f"{mark} {instance}\n" for mark, instance in self._known.items()), "ascii")

@@ -78,18 +78,18 @@ class ImageNaming:
 
     def add(self, parts: tuple[str, ...]) -> None:
         self.count += 1
-        self._forms.add(_form(parts[-1]))
+        self._forms.add(_mask_numbers(parts[-1]))
         self._folders.add(parts[:-1])
 
     def add_other(self, parts: tuple[str, ...], what: FileKind) -> None:
-        """Add a file of another kind, *what*; call `misses` only after all files were added."""
+        """Add a file of another kind, *what*; call `is_lost_image` only after all files were added."""
         if what is FileKind.LIST:
             self._list_folders.add(parts[:-1])
         elif what is FileKind.OTHER:
             self.unknown += 1
             self._file_ids[parts[:-1]] += _is_file_id(parts[-1])
 
-    def misses(self, parts: tuple[str, ...], what: FileKind) -> bool:
+    def is_lost_image(self, parts: tuple[str, ...], what: FileKind) -> bool:
         """Whether a file of kind *what*, neither a DICOM object nor a list, should be an image."""
         name, folders = parts[-1], parts[:-1]
         is_plain = not _suffix(name) or is_object_name(name)
@@ -98,8 +98,8 @@ class ImageNaming:
         if what is FileKind.EMPTY:  # often a marker file, or the label of the stick (fusefat)
             if is_picture_name(name):  # as for undamaged pictures, see `copying.Copying._conclude`
                 return not self.count
-            return is_object_name(name) or _form(name) in self._forms
-        if _suffix(name) in _DICOM_SUFFIXES or _form(name) in self._forms:
+            return is_object_name(name) or _mask_numbers(name) in self._forms
+        if _suffix(name) in _DICOM_SUFFIXES or _mask_numbers(name) in self._forms:
             return True
         return what is FileKind.OTHER and (
             (is_plain and folders in self._folders) or self._is_of_file_set(name, folders)
@@ -116,7 +116,7 @@ def _is_file_id(name: str) -> bool:
     return _FILE_ID.fullmatch(name) is not None or is_uid(name)
 
 
-def _form(name: str) -> str:
+def _mask_numbers(name: str) -> str:
     """A name with its numbers replaced by 0: devices number the files of a study."""
     return _NUMBER.sub("0", name.casefold())
 

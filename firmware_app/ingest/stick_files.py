@@ -53,11 +53,11 @@ class SearchResult:
 def search_stick(root: Path, most: int = MOST_FILES) -> SearchResult:
     """Search everything below *root*.  Raises `STICK_PULLED` when the stick was pulled."""
     listing = SearchResult([])
-    for one in _list_below(root, (), listing):
+    for stick_file in _list_below(root, (), listing):
         if len(listing.files) >= most:
             listing.overfull = True
             break
-        listing.files.append(one)
+        listing.files.append(stick_file)
     return listing
 
 
@@ -140,16 +140,18 @@ def order_files(files: Sequence[StickFile]) -> CopyOrder:
     """*files* with those first that a DICOMDIR among them lists, study by study."""
     first: dict[tuple[str, ...], StickFile] = {}
     missing: dict[str, int] = {}
-    by_name = {_comparable_path(one.parts): one for one in files}
-    lists = [one for one in files if one.parts[-1].casefold().split(".")[0] == DICOMDIR_NAME][:MOST_LISTS]
-    for one in lists:
-        for listed in _read_dicomdir(one.path):
-            file = by_name.get(_comparable_path((*one.parts[:-1], *listed.parts)))
+    by_name = {_comparable_path(stick_file.parts): stick_file for stick_file in files}
+    lists = [stick_file for stick_file in files if stick_file.parts[-1].casefold().split(".")[0] == DICOMDIR_NAME][
+        :MOST_LISTS
+    ]
+    for stick_file in lists:
+        for listed in _read_dicomdir(stick_file.path):
+            file = by_name.get(_comparable_path((*stick_file.parts[:-1], *listed.parts)))
             if file is not None:
                 first.setdefault(file.parts, file)
             elif listed.study:
                 missing[listed.study] = missing.get(listed.study, 0) + 1
-    rest = [one for one in files if one.parts not in first]
+    rest = [stick_file for stick_file in files if stick_file.parts not in first]
     return CopyOrder([*first.values(), *rest], len(first), missing, len(lists))
 
 

@@ -33,7 +33,7 @@ _LIMIT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class MountMessage:
     """The mounter's message: the file system or a refusal; with neither there is nothing to do."""
 
     kind: str = ""
@@ -45,7 +45,7 @@ class Word:
 class ReceivedStick:
     """The message, and a descriptor of the stick's root folder where there is one."""
 
-    word: Word
+    word: MountMessage
     root: int | None
 
     @property
@@ -64,7 +64,7 @@ class ReceivedStick:
             raise STICK_UNSAFE(missing=", ".join(missing))
 
 
-def socket_folder(root: Path, name: str) -> Path:
+def find_socket_folder(root: Path, name: str) -> Path:
     """The folder with the mounter's socket for the device *name* (as in sdb1); raises `StickNotMounted`."""
     if _NAME.fullmatch(name) is None:
         raise StickNotMounted(detail="name")
@@ -72,7 +72,11 @@ def socket_folder(root: Path, name: str) -> Path:
 
 
 def offer_stick(
-    folder: Path, word: Word, place: Path | None, stop: threading.Event, ready: Callable[[], None] = lambda: None
+    folder: Path,
+    word: MountMessage,
+    place: Path | None,
+    stop: threading.Event,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Listen on the socket in *folder* until *stop*; send *word* and the open folder *place* to the importer."""
     allowed = {os.geteuid(), _importer_user()}
@@ -141,10 +145,10 @@ def _importer_user() -> int | None:
         return None
 
 
-def _parse_message(message: bytes) -> Word:
+def _parse_message(message: bytes) -> MountMessage:
     try:
         fields = json.loads(message)
         refusal = Reason(str(fields["refusal"][0]), dict(fields["refusal"][1])) if fields["refusal"] else None
-        return Word(str(fields["kind"]), str(fields["device"]), refusal)
+        return MountMessage(str(fields["kind"]), str(fields["device"]), refusal)
     except (ValueError, TypeError, KeyError, IndexError):
         raise StickNotMounted(detail=SOCKET) from None

@@ -70,7 +70,7 @@ def list_mounts(table: str | None = None) -> list[Mount]:
 def find_mount(place: Path, table: str | None = None) -> Mount | None:
     """The visible mount at *place*; None where nothing is mounted."""
     name = str(place)
-    return next((one for one in reversed(list_mounts(table)) if one.place == name), None)
+    return next((mount for mount in reversed(list_mounts(table)) if mount.place == name), None)
 
 
 def require_safe_mount(place: Path, table: str | None = None) -> Mount:
@@ -112,8 +112,8 @@ def probe_file_system(device: Path) -> FileSystem:
     A device with the signatures of two file systems, which may be a trap, counts as having none.  A disc that is both
     UDF and ISO 9660, as DVD recorders write it, is opened as ISO 9660.
     """
-    answer = _blkid(device)
-    if answer == "udf" and _blkid(device, "--match-types", "iso9660") == "iso9660":
+    answer = _probe_type(device)
+    if answer == "udf" and _probe_type(device, "--match-types", "iso9660") == "iso9660":
         return FileSystem.ISO9660
     try:
         return FileSystem(answer)
@@ -122,7 +122,7 @@ def probe_file_system(device: Path) -> FileSystem:
         raise STICK_FOREIGN(kind=plain[:20] or "?") from None
 
 
-def _blkid(device: Path, *options: str) -> str:
+def _probe_type(device: Path, *options: str) -> str:
     """The TYPE found by low-level probing, without blkid's cache."""
     command = [_BLKID, "--probe", *options, "--match-tag", "TYPE", "--output", "value", str(device)]
     try:
@@ -204,7 +204,7 @@ DRIVERS: Final[dict[FileSystem, Driver]] = {
 
 def list_missing_drivers() -> list[Driver]:
     """The file systems that this machine cannot open; raises `PermissionError` where modules may not be listed."""
-    modules = _modules()
+    modules = _read_module_aliases()
     return [
         driver
         for driver in DRIVERS.values()
@@ -222,7 +222,7 @@ def has_daemon(driver: Driver) -> bool:
     return _FUSE.exists() and shutil.which(driver.daemon[0], path=TOOL_ENVIRONMENT["PATH"]) is not None
 
 
-def _modules() -> str:
+def _read_module_aliases() -> str:
     """The kernel's module aliases; that of a file system is ``fs-NAME``."""
     try:
         return (_MODULES / os.uname().release / "modules.alias").read_text("utf-8")
@@ -279,7 +279,7 @@ def make_writable(device: Path) -> None:
         _set_read_only(device, False)
 
 
-def device_number(device: Path) -> str:
+def read_device_number(device: Path) -> str:
     """``major:minor`` of *device*; under that name it is in /sys/dev/block as long as it is connected."""
     device_number = device.stat().st_rdev
     return f"{os.major(device_number)}:{os.minor(device_number)}"
@@ -287,8 +287,8 @@ def device_number(device: Path) -> str:
 
 def _require_free(device: Path, ours: Path) -> None:
     """Raise `StickInUse` when any part of the disk is mounted outside *ours*: the box may run from a USB disk."""
-    mine = {one.device for one in list_mounts() if ours not in Path(one.place).parents}
-    folder = Path("/sys/dev/block", device_number(device)).resolve()
+    mine = {mount.device for mount in list_mounts() if ours not in Path(mount.place).parents}
+    folder = Path("/sys/dev/block", read_device_number(device)).resolve()
     disk = folder.parent if (folder / "partition").exists() else folder
     parts = [disk / "dev", *disk.glob(f"{disk.name}*/dev")]
     if mine.intersection(part.read_text("ascii").strip() for part in parts if part.exists()):
@@ -328,8 +328,8 @@ def _mount(device: Path, place: Path, kind: FileSystem) -> None:
 
 def _daemon_command(arguments: Sequence[str], device: Path, place: Path) -> list[str]:
     """fuseiso needs its own option first and FUSE's options last; the other daemons take any order."""
-    own = [one for one in arguments if one == "-n"]
-    return [*own, str(device), str(place), *(one for one in arguments if one not in own)]
+    own = [argument for argument in arguments if argument == "-n"]
+    return [*own, str(device), str(place), *(argument for argument in arguments if argument not in own)]
 
 
 def _run(command: list[str]) -> None:

@@ -48,7 +48,7 @@ def format_receipt(status: StickStatus, box: str, cases: Mapping[str, bool], lan
     lines.append("")
     if status.stage is not StickStage.REFUSED:
         lines += [translate(_LINES[name], language).format(value=count) for name, count in counts.items()]
-    lines += [f"  {sentence}" for sentence in usb_import.sentences(status.refused, language)]
+    lines += [f"  {sentence}" for sentence in usb_import.explain_refusals(status.refused, language)]
     lines += ["", status.reason.text(language) if status.reason else translate(_WHOLE, language)]
     if cases:
         lines += ["", translate(_CASES, language)]

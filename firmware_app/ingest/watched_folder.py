@@ -36,7 +36,7 @@ class WatchedFolder:
         self._door = door
         self._poll_seconds = poll_seconds
         self._memory = door.state.run / "folder_taken.json"
-        self._taken = self._recall()
+        self._taken = self._load_taken()
         self._seen: dict[str, _Mark] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watched-folder", daemon=True)
@@ -50,27 +50,27 @@ class WatchedFolder:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.look()
+            self.poll()
             self._stop.wait(self._poll_seconds)
         self._door.clinical.database.close_thread()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Poll once: take the files that are ready, remember those that still change."""
-        marks = dict(_files(self._folder))
+        marks = dict(_list_files(self._folder))
         settled = [
             path for path, mark in marks.items() if self._seen.get(path) == mark and self._taken.get(path) != mark
         ]
         self._seen = marks
         if settled:
-            self._take(settled, marks)
+            self._import_files(settled, marks)
         gone = self._taken.keys() - marks.keys()
         if gone and self._folder.is_dir():  # nothing is forgotten while the folder is unmounted
             for path in gone:
                 del self._taken[path]
         if settled or gone:
-            self._remember()
+            self._save_taken()
 
-    def _take(self, settled: list[str], marks: dict[str, _Mark]) -> None:
+    def _import_files(self, settled: list[str], marks: dict[str, _Mark]) -> None:
         clinical = self._door.clinical
         try:
             self._door.check_space()
@@ -98,14 +98,14 @@ class WatchedFolder:
         except (sqlite3.Error, StoreError) as error:
             log.error("watched folder: %s", getattr(error, "sqlite_errorname", "error"))
 
-    def _recall(self) -> dict[str, _Mark]:
+    def _load_taken(self) -> dict[str, _Mark]:
         try:
             kept = json.loads(self._memory.read_text("utf-8"))
             return {str(path): (int(size), int(time)) for path, (size, time) in kept.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def _remember(self) -> None:
+    def _save_taken(self) -> None:
         fresh = self._memory.with_suffix(".new")
         try:
             fresh.write_text(json.dumps(self._taken), "utf-8")
@@ -114,7 +114,7 @@ class WatchedFolder:
             log.warning("watched folder: what was taken is not remembered: %s", error.strerror)
 
 
-def _files(folder: Path, depth: int = 0) -> Iterator[tuple[str, _Mark]]:
+def _list_files(folder: Path, depth: int = 0) -> Iterator[tuple[str, _Mark]]:
     """Every file below *folder* with its mark, without hidden ones.
 
     Links, pipes and devices are included and not followed: the door refuses each of them.
@@ -126,7 +126,7 @@ def _files(folder: Path, depth: int = 0) -> Iterator[tuple[str, _Mark]]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if depth < _DEPTH:
-                        yield from _files(Path(entry.path), depth + 1)
+                        yield from _list_files(Path(entry.path), depth + 1)
                 else:
                     status = entry.stat(follow_symlinks=False)
                     yield entry.path, (status.st_size, status.st_mtime_ns)

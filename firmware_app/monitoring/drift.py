@@ -40,7 +40,7 @@ class Drift:
     @property
     def alarms(self) -> tuple[Shift, ...]:
         """The measures that have changed."""
-        return tuple(one for one in self.shifts if one.alarms)
+        return tuple(shift for shift in self.shifts if shift.alarms)
 
 
 def measure_drift(connection: sqlite3.Connection, home: ReferenceLookup = lambda _place: None) -> tuple[Drift, ...]:
@@ -51,12 +51,17 @@ def measure_drift(connection: sqlite3.Connection, home: ReferenceLookup = lambda
     ).fetchall()
     places = [(ModelSite(row["pack"], row["version"], row["machine"]), row["seen"], row["refused"]) for row in rows]
     return tuple(
-        Drift(place, seen, refused, _shifts(connection, place, seen, home(place)) if seen >= 2 * FIRST_IMAGES else ())
+        Drift(
+            place,
+            seen,
+            refused,
+            _compare_images(connection, place, seen, home(place)) if seen >= 2 * FIRST_IMAGES else (),
+        )
         for place, seen, refused in places
     )
 
 
-def _shifts(
+def _compare_images(
     connection: sqlite3.Connection, place: ModelSite, seen: int, home: tuple[int, int] | None
 ) -> tuple[Shift, ...]:
     first = _load_images(connection, place, "ASC", min(MOST_FIRST_IMAGES, seen - FIRST_IMAGES))
@@ -81,19 +86,19 @@ _CHANGES: Final = f"SELECT MAX(sequence) / {_EVERY} FROM watched"
 
 def measure_clinic_drift(clinical: ClinicalDatabase, config: Config) -> tuple[Drift, ...]:
     """Every pack on every machine, the latest used first."""
-    packs = PackStore.of(config).survey().packs
-    manifests = {(one.name, one.manifest.version): one.manifest for one in packs}
+    packs = PackStore.from_config(config).survey().packs
+    manifests = {(pack.name, pack.manifest.version): pack.manifest for pack in packs}
 
-    def home(place: ModelSite) -> tuple[int, int] | None:
+    def find_home_refusals(place: ModelSite) -> tuple[int, int] | None:
         manifest = manifests.get((place.pack, place.version))
         return find_test_refusals(manifest) if manifest is not None else None
 
-    return measure_drift(clinical.database.connection, home)
+    return measure_drift(clinical.database.connection, find_home_refusals)
 
 
 def find_test_refusals(manifest: Manifest) -> tuple[int, int] | None:
     """(refused, of so many) of the pack's own test films; None where it was not measured."""
-    rows = [one for one in manifest.measured if one.passed is not None and one.n]
+    rows = [measurement for measurement in manifest.measured if measurement.passed is not None and measurement.n]
     return next(((round((1.0 - row.passed) * row.n), row.n) for row in rows if row.passed is not None), None)
 
 
@@ -105,23 +110,23 @@ class DriftReport:
         self._mark: object = None
         self._watched: tuple[SiteDrift, ...] = ()
 
-    def places(self) -> tuple[SiteDrift, ...]:
+    def list_sites(self) -> tuple[SiteDrift, ...]:
         """At most `MOST_SITE_DRIFTS`, the latest used first; those whose names have not the permitted form are left
         out."""
         mark = self._clinical.database.connection.execute(_CHANGES).fetchone()[0]
         if mark != self._mark:
             told = (
-                _build_watched_place(one)
-                for one in measure_clinic_drift(self._clinical, self._config)[:MOST_SITE_DRIFTS]
+                _build_site_drift(drift)
+                for drift in measure_clinic_drift(self._clinical, self._config)[:MOST_SITE_DRIFTS]
             )
-            self._watched, self._mark = tuple(one for one in told if one is not None), mark
+            self._watched, self._mark = tuple(site_drift for site_drift in told if site_drift is not None), mark
         return self._watched
 
 
-def _build_watched_place(one: Drift) -> SiteDrift | None:
+def _build_site_drift(one: Drift) -> SiteDrift | None:
     place = one.place
     named = {"pack": place.pack, "version": place.version, "machine": place.machine}
-    if not SiteDrift.takes(**named):
+    if not SiteDrift.accepts(**named):
         return None
     return SiteDrift(**named, seen=one.seen, measures=tuple(map(_build_measure, one.shifts)))
 
@@ -129,8 +134,8 @@ def _build_watched_place(one: Drift) -> SiteDrift | None:
 def _build_measure(one: Shift) -> MeasureDrift:
     return MeasureDrift(
         one.measure,
-        MeasureDrift.scaled(one.first),
-        MeasureDrift.scaled(one.now),
+        MeasureDrift.scale(one.first),
+        MeasureDrift.scale(one.now),
         min(9999, round(100 * one.psi)),
         MeasureTrend.CHANGED if one.alarms else MeasureTrend.STEADY,
     )

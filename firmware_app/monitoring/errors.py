@@ -22,7 +22,7 @@ class OutcomesUnreadable(CalibrationError):
     detail: str
 
 
-class PlaceUnknown(CalibrationError):
+class ModelSiteUnknown(CalibrationError):
     code = "calibration.place"
     sentence = N_(
         "No film of this machine was read by the model “{pack}”. “lantern calibration show” lists models and machines."
@@ -30,7 +30,7 @@ class PlaceUnknown(CalibrationError):
     pack: str
 
 
-class PointUnfounded(CalibrationError):
+class TooFewConfirmed(CalibrationError):
     """`least`: how many confirmed films of either kind a suggestion needs."""
 
     code = "calibration.unfounded"
@@ -41,7 +41,7 @@ class PointUnfounded(CalibrationError):
     least: int
 
 
-class PointOutdated(CalibrationError):
+class ProposalOutdated(CalibrationError):
     code = "calibration.outdated"
     sentence = N_("This proposal is not the latest one any more, so it cannot be confirmed. Look at the latest one.")
 
@@ -53,13 +53,13 @@ POINT_ROLE_MISSING = Refusal(
 )
 
 
-class PointSamePerson(CalibrationError):
+class SamePersonAgreed(CalibrationError):
     code = "calibration.same_person"
     sentence = N_("“{account}” has agreed to this threshold already; the second agreement must be another person's.")
     account: str
 
 
-class NoPoint(CalibrationError):
+class NoOperatingPoint(CalibrationError):
     code = "calibration.no_point"
     sentence = N_("The model “{pack}” works with its own threshold on this machine, so there is nothing to undo.")
     pack: str

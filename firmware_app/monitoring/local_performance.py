@@ -1,7 +1,7 @@
 """A pack on a device with all that is known of it there, what people may decide about it, and the hospital's report.
 
-Thresholds are at the pack's own prevalence, as in a pack's manifest; `LocalPerformance.as_shown` gives the number that
-the case's page shows beside a probability.
+Thresholds are at the pack's own prevalence, as in a pack's manifest; `LocalPerformance.to_displayed` gives the number
+that the case's page shows beside a probability.
 
 The hospital gets the figures of the packs used last, counted again as they change.
 """
@@ -29,7 +29,7 @@ from firmware_app.core.clinic_accuracy import (
 from firmware_app.core.operating_point import CurvePoint, ThresholdSuggestion, standardise_probability
 from firmware_app.core.records import LocalState
 from firmware_app.core.settings import Config
-from firmware_app.monitoring.errors import PlaceUnknown, PointUnfounded
+from firmware_app.monitoring.errors import ModelSiteUnknown, TooFewConfirmed
 from firmware_app.monitoring.operating_points import OperatingPoint, OperatingPoints, Proposal, format_figures
 from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.manifest import Manifest
@@ -70,7 +70,7 @@ class LocalPerformance:
     sources: Mapping[Source, int]
     prevalence: float | None  # that the configuration states for the finding
 
-    def as_shown(self, threshold: float) -> float:
+    def to_displayed(self, threshold: float) -> float:
         """*threshold* as the case's page shows it, at the clinic's own prevalence where that is configured."""
         if self.manifest is None or self.prevalence is None:
             return threshold
@@ -81,7 +81,7 @@ class LocalPerformance:
             else threshold
         )
 
-    def at_home(self, shown: float) -> float:
+    def to_pack_prevalence(self, shown: float) -> float:
         """The threshold that the case's page shows as *shown*, at the pack's own prevalence."""
         if self.manifest is None or self.prevalence is None:
             return shown
@@ -91,7 +91,7 @@ class LocalPerformance:
     def label(self, language: str) -> str:
         """The finding's name; its code where the pack is gone."""
         specs = self.manifest.findings if self.manifest is not None else ()
-        return next((one.label.text(language) for one in specs if one.code == self.finding), self.finding)
+        return next((spec.label.text(language) for spec in specs if spec.code == self.finding), self.finding)
 
 
 class PerformanceOverview:
@@ -108,42 +108,48 @@ class PerformanceOverview:
     def all(self) -> tuple[LocalPerformance, ...]:
         """Every finding of every pack on every machine that it has read films of, the latest used first."""
         manifests = self._manifests()
-        return tuple(self._here(place, finding, manifests) for place, finding in self._confirmations.places())
+        return tuple(
+            self._assess_site(place, finding, manifests) for place, finding in self._confirmations.list_sites()
+        )
 
-    def here(self, pack: str, machine: str, finding: str | None = None, version: str | None = None) -> LocalPerformance:
+    def find_site(
+        self, pack: str, machine: str, finding: str | None = None, version: str | None = None
+    ) -> LocalPerformance:
         """One of `all`: the latest version, and the first finding, where these are not named.
 
         Raises `PlaceUnknown`.
         """
         manifests = self._manifests()
-        for place, code in self._confirmations.places():
+        for place, code in self._confirmations.list_sites():
             fits = (place.pack, place.machine) == (pack, machine)
             if fits and finding in (None, code) and version in (None, place.version):
-                return self._here(place, code, manifests)
-        raise PlaceUnknown(pack=pack)
+                return self._assess_site(place, code, manifests)
+        raise ModelSiteUnknown(pack=pack)
 
-    def figures(self, here: LocalPerformance, *, cautious: bool = False) -> ClinicFigures:
+    def compute_figures(self, here: LocalPerformance, *, cautious: bool = False) -> ClinicFigures:
         """The figures at the threshold in force; *cautious*: own readings may be wrong, up to `MOST_WRONG` of them."""
-        films = self._confirmations.films(here.place, here.finding).films
+        films = self._confirmations.load_images(here.place, here.finding).films
         return estimate_figures(films, here.threshold, MOST_WRONG if cautious else 0.0)
 
-    def needed(self, found: ClinicFigures) -> tuple[ImagesNeeded, ...]:
+    def list_images_needed(self, found: ClinicFigures) -> tuple[ImagesNeeded, ...]:
         """How many films more make the interval of the sensitivity as narrow as each of `WIDTHS`."""
         return tuple(count_images_needed(found, width) for width in WIDTHS)
 
-    def curve(self, here: LocalPerformance, prevalence: float | None = None) -> tuple[CurvePoint, ...]:
+    def compute_curve(self, here: LocalPerformance, prevalence: float | None = None) -> tuple[CurvePoint, ...]:
         """Missed cases and referrals per 1000 films at every threshold; empty while a class is absent."""
-        return operating_point.threshold_curve(self._confirmations.films(here.place, here.finding).films, prevalence)
+        return operating_point.threshold_curve(
+            self._confirmations.load_images(here.place, here.finding).films, prevalence
+        )
 
-    def at(
+    def evaluate_thresholds(
         self, here: LocalPerformance, thresholds: Sequence[float], prevalence: float | None = None
     ) -> tuple[CurvePoint, ...]:
-        """The points of `curve` at these *thresholds*; empty while a class is absent."""
-        films = self._confirmations.films(here.place, here.finding).films
-        points = (operating_point.evaluate_threshold(films, one, prevalence) for one in thresholds)
-        return tuple(one for one in points if one is not None)
+        """The points of `compute_curve` at these *thresholds*; empty while a class is absent."""
+        films = self._confirmations.load_images(here.place, here.finding).films
+        points = (operating_point.evaluate_threshold(films, threshold, prevalence) for threshold in thresholds)
+        return tuple(point for point in points if point is not None)
 
-    def suggestion(
+    def suggest(
         self, here: LocalPerformance, miss_costs: float, prevalence: float | None = None
     ) -> ThresholdSuggestion:
         """The threshold that costs least where a miss is as bad as *miss_costs* needless referrals.
@@ -151,10 +157,10 @@ class PerformanceOverview:
         *prevalence*: ``None`` for that of the clinic's confirmed films.  Raises `PointUnfounded` with too few of them,
         and `ValueError` for a cost that is not positive or a prevalence outside (0, 1).
         """
-        films = self._confirmations.films(here.place, here.finding).films
+        films = self._confirmations.load_images(here.place, here.finding).films
         found = operating_point.suggest_threshold(films, miss_costs, prevalence, here.threshold)
         if found is None:
-            raise PointUnfounded(least=operating_point.LEAST_CONFIRMED)
+            raise TooFewConfirmed(least=operating_point.LEAST_CONFIRMED)
         return found
 
     # --- what people decide ---------------------------------------------------------------------------------------
@@ -174,8 +180,8 @@ class PerformanceOverview:
         threshold outside (0, 1).
         """
         if here.manifest is None:
-            raise PlaceUnknown(pack=here.place.pack)
-        films = self._confirmations.films(here.place, here.finding).films
+            raise ModelSiteUnknown(pack=here.place.pack)
+        films = self._confirmations.load_images(here.place, here.finding).films
         rests_on = format_figures(estimate_figures(films, threshold)) | {
             "miss_costs": miss_costs,
             "assumed_prevalence": prevalence,
@@ -202,23 +208,25 @@ class PerformanceOverview:
             return
         if here.unlabelled is None or here.altered:
             self._points.undo(here.place, here.finding, actor)
-        spec = _spec(here.manifest, here.finding)
+        spec = _find_spec(here.manifest, here.finding)
         if spec is not None and spec.usual_scores is not None:
             model_scores.undo_device_scores(self._database, here.place, here.finding, actor)
 
     # --- details --------------------------------------------------------------------------------------------------
 
     def _manifests(self) -> dict[tuple[str, str], Manifest]:
-        packs = PackStore.of(self._config).survey().packs
+        packs = PackStore.from_config(self._config).survey().packs
         return {(pack.name, pack.manifest.version): pack.manifest for pack in packs}
 
-    def _here(self, place: ModelSite, finding: str, manifests: Mapping[tuple[str, str], Manifest]) -> LocalPerformance:
+    def _assess_site(
+        self, place: ModelSite, finding: str, manifests: Mapping[tuple[str, str], Manifest]
+    ) -> LocalPerformance:
         manifest = manifests.get((place.pack, place.version))
-        spec = _spec(manifest, finding)
+        spec = _find_spec(manifest, finding)
         own = spec.threshold if spec is not None else None
-        point = self._points.in_force(place, finding, manifest.files if manifest is not None else None)
-        suspension = self._standings.suspension(place)
-        known = self._confirmations.films(place, finding)
+        point = self._points.find_in_force(place, finding, manifest.files if manifest is not None else None)
+        suspension = self._standings.find_suspension(place)
+        known = self._confirmations.load_images(place, finding)
         threshold, unlabelled = own if own is not None else 0.5, None
         if point is not None:
             threshold = point.threshold
@@ -237,7 +245,7 @@ class PerformanceOverview:
             own=own,
             point=point,
             altered=self._points.is_altered(place, finding),
-            proposal=self._points.proposal(place, finding),
+            proposal=self._points.find_proposal(place, finding),
             suspension=suspension,
             unlabelled=unlabelled,
             read=len(known.films),
@@ -247,8 +255,12 @@ class PerformanceOverview:
         )
 
 
-def _spec(manifest: Manifest | None, finding: str) -> FindingPart | None:
-    return next((one for one in manifest.findings if one.code == finding), None) if manifest is not None else None
+def _find_spec(manifest: Manifest | None, finding: str) -> FindingPart | None:
+    return (
+        next((finding_part for finding_part in manifest.findings if finding_part.code == finding), None)
+        if manifest is not None
+        else None
+    )
 
 
 _CHANGES = (
@@ -267,21 +279,21 @@ class PerformanceReport:
         self._mark: tuple[object, ...] | None = None
         self._figures: tuple[SiteFigures, ...] = ()
 
-    def figures(self) -> tuple[SiteFigures, ...]:
+    def list_figures(self) -> tuple[SiteFigures, ...]:
         """At most `MOST_SITE_FIGURES`, the latest used first."""
         mark = tuple(self._clinical.database.connection.execute(_CHANGES).fetchone())
         if mark != self._mark:
             overview = PerformanceOverview(self._clinical, self._config)
             told = (_build_figures(here, overview) for here in overview.all()[:MOST_SITE_FIGURES])
-            self._figures, self._mark = tuple(one for one in told if one is not None), mark
+            self._figures, self._mark = tuple(site_figures for site_figures in told if site_figures is not None), mark
         return self._figures
 
 
 def _build_figures(here: LocalPerformance, overview: PerformanceOverview) -> SiteFigures | None:
     """The figures of *here*; ``None`` for a pack whose name has not the permitted form."""
-    place, found = here.place, overview.figures(here)
+    place, found = here.place, overview.compute_figures(here)
     named = {"pack": place.pack, "version": place.version, "machine": place.machine, "finding": here.finding}
-    if not SiteFigures.takes(**named):
+    if not SiteFigures.accepts(**named):
         return None
     return SiteFigures(
         **named,
@@ -290,13 +302,13 @@ def _build_figures(here: LocalPerformance, overview: PerformanceOverview) -> Sit
         read=found.read,
         confirmed=found.confirmed,
         positives=found.positives,
-        auc=_hundredths(found.auc),
-        sensitivity=_hundredths(found.sensitivity),
-        specificity=_hundredths(found.specificity),
+        auc=_to_hundredths(found.auc),
+        sensitivity=_to_hundredths(found.sensitivity),
+        specificity=_to_hundredths(found.specificity),
     )
 
 
-def _hundredths(estimate: Estimate | None) -> Hundredths:
+def _to_hundredths(estimate: Estimate | None) -> Hundredths:
     if estimate is None:
         return ()
     return tuple(round(100 * one) for one in (estimate.value, estimate.low, estimate.high))

@@ -27,7 +27,7 @@ from firmware_app.core.clinic_accuracy import ClinicFigures, Estimate
 from firmware_app.core.database import Database
 from firmware_app.core.records import Detail
 from firmware_app.core.state_dir import make_directory, read_plain_file, sync_directory, write_atomically
-from firmware_app.monitoring.errors import POINT_ROLE_MISSING, NoPoint, PointOutdated, PointSamePerson
+from firmware_app.monitoring.errors import POINT_ROLE_MISSING, NoOperatingPoint, ProposalOutdated, SamePersonAgreed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -91,8 +91,8 @@ class OperatingPoints:
         """
         if not 0.0 < threshold < 1.0:
             raise ValueError(f"a threshold of {threshold} does not lie between 0 and 1")
-        _require(role, actor)
-        content = _canonical(
+        _require_role(role, actor)
+        content = _encode_canonical(
             {
                 "schema": SCHEMA,
                 "pack": place.pack,
@@ -107,17 +107,17 @@ class OperatingPoints:
         )
         digest = hashlib.sha256(content).hexdigest()
         with self._database.transaction() as connection:
-            _agree(connection, digest, content, actor, role)
+            _record_agreement(connection, digest, content, actor, role)
             audit.append(
                 connection, actor, "calibration.proposed", details=_audit_details(place, finding, threshold, digest)
             )
-        found = self.proposal(place, finding)
+        found = self.find_proposal(place, finding)
         assert found is not None
         return found
 
-    def proposal(self, place: ModelSite, finding: str) -> Proposal | None:
+    def find_proposal(self, place: ModelSite, finding: str) -> Proposal | None:
         """The latest proposal that is not in force; ``None`` without one."""
-        digest = self._latest(place, finding)
+        digest = self._find_latest(place, finding)
         if digest is None:
             return None
         rows = self._database.connection.execute(
@@ -143,16 +143,16 @@ class OperatingPoints:
 
         Raises `PointOutdated` where it is not the latest proposal, `PointSamePerson`, and `POINT_ROLE_MISSING`.
         """
-        _require(role, actor)
+        _require_role(role, actor)
         with self._database.transaction() as connection:
-            proposal = self.proposal(place, finding)
+            proposal = self.find_proposal(place, finding)
             if proposal is None or proposal.digest != digest:
-                raise PointOutdated
+                raise ProposalOutdated
             if actor in proposal.agreed.values():
-                raise PointSamePerson(account=actor)
+                raise SamePersonAgreed(account=actor)
             row = connection.execute("SELECT content FROM agreements WHERE digest = ?", (digest,)).fetchone()
             content = str(row[0]).encode()
-            _agree(connection, digest, content, actor, role)
+            _record_agreement(connection, digest, content, actor, role)
             named = _audit_details(place, finding, proposal.threshold, digest)
             audit.append(connection, actor, "calibration.agreed", details=named)
         agreed = {**proposal.agreed, role.value: actor}
@@ -162,20 +162,22 @@ class OperatingPoints:
         self._put_in_force(place, finding, {**json.loads(content), "agreed": agreed, "at": clock.stamp_text()})
         with self._database.transaction() as connection:
             audit.append(connection, actor, "calibration.in_force", details=named)
-        return self.in_force(place, finding)
+        return self.find_in_force(place, finding)
 
     def undo(self, place: ModelSite, finding: str, actor: str) -> None:
         """Back to the pack's own threshold, from the next film on; raises `NoPoint` where that is in force."""
         path = self._path(place, finding)
         with self._database.transaction() as connection:
             if not path.is_file():
-                raise NoPoint(pack=place.pack)
+                raise NoOperatingPoint(pack=place.pack)
             self._set_aside(path)
             audit.append(connection, actor, "calibration.undone", details=_audit_details(place, finding))
 
     # --- in force ------------------------------------------------------------------------------------------------
 
-    def in_force(self, place: ModelSite, finding: str, files: Mapping[str, str] | None = None) -> OperatingPoint | None:
+    def find_in_force(
+        self, place: ModelSite, finding: str, files: Mapping[str, str] | None = None
+    ) -> OperatingPoint | None:
         """The operating point of *finding*; ``None`` without one whose signature verifies and whose fields match.
 
         *files*: as `propose` has it; a point for other files is none.  ``None``: they are not compared.
@@ -189,7 +191,7 @@ class OperatingPoints:
                 return None
             if files is not None and content["files"] != dict(files):
                 return None
-            if not self._verifies(bytes.fromhex(signed["signature"]), _canonical(content)):
+            if not self._is_valid_signature(bytes.fromhex(signed["signature"]), _encode_canonical(content)):
                 return None
             threshold, at = float(content["threshold"]), clock.parse_stamp(content["at"])
             return OperatingPoint(
@@ -205,14 +207,14 @@ class OperatingPoints:
 
     def is_altered(self, place: ModelSite, finding: str) -> bool:
         """Whether a file is there and is not used: altered, or signed with a key that was lost."""
-        return self._path(place, finding).is_file() and self.in_force(place, finding) is None
+        return self._path(place, finding).is_file() and self.find_in_force(place, finding) is None
 
     def _put_in_force(self, place: ModelSite, finding: str, content: Mapping[str, Any]) -> None:
         make_directory(self._folder)
         path = self._path(place, finding)
         if path.is_file():
             self._set_aside(path)
-        signature = self._key().sign(_canonical(content))
+        signature = self._load_or_create_key().sign(_encode_canonical(content))
         data = json.dumps({"content": content, "signature": signature.hex()}, indent=1, ensure_ascii=False)
         write_atomically(path, data.encode(), _MODE)
         sync_directory(self._folder)
@@ -227,7 +229,7 @@ class OperatingPoints:
     def _path(self, place: ModelSite, finding: str) -> Path:
         return self._folder / f"{place.pack}.{place.version}.{place.machine}.{finding}.json"
 
-    def _latest(self, place: ModelSite, finding: str) -> str | None:
+    def _find_latest(self, place: ModelSite, finding: str) -> str | None:
         row = self._database.connection.execute(
             "SELECT digest FROM agreements WHERE json_extract(content, '$.pack') = ?"
             " AND json_extract(content, '$.version') = ? AND json_extract(content, '$.machine') = ?"
@@ -238,7 +240,7 @@ class OperatingPoints:
 
     # --- the key -------------------------------------------------------------------------------------------------
 
-    def _key(self) -> Ed25519PrivateKey:
+    def _load_or_create_key(self) -> Ed25519PrivateKey:
         """The box's key for operating points, made at first use."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -248,16 +250,16 @@ class OperatingPoints:
             sync_directory(self._folder)
         return Ed25519PrivateKey.from_private_bytes(read_plain_file(path, 64)[0])
 
-    def _verifies(self, signature: bytes, data: bytes) -> bool:
+    def _is_valid_signature(self, signature: bytes, data: bytes) -> bool:
         from cryptography.exceptions import InvalidSignature
 
         try:
-            self._key_there().public_key().verify(signature, data)
+            self._load_key().public_key().verify(signature, data)
         except InvalidSignature:
             return False
         return True
 
-    def _key_there(self) -> Ed25519PrivateKey:
+    def _load_key(self) -> Ed25519PrivateKey:
         """The key, which is never made here: one made now would verify nothing."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -277,7 +279,7 @@ def _is_estimate(value: object) -> bool:
     return isinstance(value, Estimate)
 
 
-def _agree(connection: sqlite3.Connection, digest: str, content: bytes, actor: str, role: Role) -> None:
+def _record_agreement(connection: sqlite3.Connection, digest: str, content: bytes, actor: str, role: Role) -> None:
     connection.execute(
         "INSERT INTO agreements (digest, content, agreed, role, actor, at)"
         " SELECT ?1, ?2, COUNT(*) + 1, ?3, ?4, ?5 FROM agreements WHERE digest = ?1",
@@ -285,7 +287,7 @@ def _agree(connection: sqlite3.Connection, digest: str, content: bytes, actor: s
     )
 
 
-def _require(role: Role, actor: str) -> None:
+def _require_role(role: Role, actor: str) -> None:
     if role not in _ROLES:
         raise POINT_ROLE_MISSING(account=actor)
 
@@ -304,5 +306,5 @@ def _audit_details(
     return named
 
 
-def _canonical(content: Mapping[str, Any]) -> bytes:
+def _encode_canonical(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

@@ -118,11 +118,11 @@ class OutcomeImport:
 
     def check(self, data: bytes, name: str = "") -> CheckedOutcomes:
         """Look at every line of the file *data*; writes nothing.  Raises `OutcomesUnreadable`, naming it *name*."""
-        index = _Index.of(self._clinical.database.connection, self._state)
+        index = _Index.from_database(self._clinical.database.connection, self._state)
         found: dict[tuple[str, str, Source], Outcome] = {}
         errors = []
-        for line, row in _rows(data, name):
-            outcome = index.outcome(line, row)
+        for line, row in _read_rows(data, name):
+            outcome = index.parse_outcome(line, row)
             if isinstance(outcome, Reason):
                 errors.append(LineError(line, outcome))
                 continue
@@ -131,7 +131,7 @@ class OutcomeImport:
                 errors.append(LineError(line, Reason(CONTRADICTED, {"other": before.line})))
         return CheckedOutcomes(tuple(found.values()), tuple(errors))
 
-    def take(self, checked: CheckedOutcomes, actor: str, *, complete: bool = False) -> ImportedOutcomes:
+    def store(self, checked: CheckedOutcomes, actor: str, *, complete: bool = False) -> ImportedOutcomes:
         """Store every outcome of *checked*, all in one transaction, and test the packs afterwards.
 
         *complete*: the file has the outcomes of all films of its time, not of chosen ones.  Raises `OUTCOMES_UNUSABLE`
@@ -141,13 +141,15 @@ class OutcomeImport:
             raise OUTCOMES_UNUSABLE(lines=len(checked.errors))
         says, new = self._confirmations, []
         with self._clinical.database.transaction() as connection:
-            for one in checked.outcomes:
+            for outcome in checked.outcomes:
                 last = [
-                    word for word in says.of_case(one.case) if (word.finding, word.source) == (one.finding, one.source)
+                    word
+                    for word in says.list_for_case(outcome.case)
+                    if (word.finding, word.source) == (outcome.finding, outcome.source)
                 ]
-                if not (last and last[-1].truth is one.truth):
-                    new.append(one)
-            before = says.counts(connection, {(one.case, one.finding) for one in new})
+                if not (last and last[-1].truth is outcome.truth):
+                    new.append(outcome)
+            before = says.count_confirmed(connection, {(one.case, one.finding) for one in new})
             for one in new:
                 says.write(
                     connection,
@@ -158,20 +160,20 @@ class OutcomeImport:
                     actor=actor,
                     complete=complete,
                 )
-            suspended = says.test(connection, before)
+            suspended = says.suspend_unfit(connection, before)
         return ImportedOutcomes(len(new), len(checked.outcomes) - len(new), suspended)
 
 
-def _rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _read_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     """(line, column -> value) of every line that is not empty, under our own names of the columns."""
     if len(data) > MOST_BYTES:
         raise OutcomesUnreadable(path=name, detail=f"it has more than {MOST_BYTES // 1_000_000} MB")
-    text = _decoded(data, name)
+    text = _decode_text(data, name)
     first = text.partition("\n")[0]
     delimiter = max("\t;,", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        heads = [_column(head) for head in next(reader, [])]
+        heads = [_match_column(head) for head in next(reader, [])]
         if "outcome" not in heads:
             raise OutcomesUnreadable(path=name, detail="no column is called “outcome” or “结果”")
         if not {"case", "accession"} & set(heads) and not {"patient", "date"} <= set(heads):
@@ -185,7 +187,7 @@ def _rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise OutcomesUnreadable(path=name, detail=str(error)) from None
 
 
-def _decoded(data: bytes, name: str) -> str:
+def _decode_text(data: bytes, name: str) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encodings: tuple[str, ...] = ("utf-16",)
     else:
@@ -198,7 +200,7 @@ def _decoded(data: bytes, name: str) -> str:
     raise OutcomesUnreadable(path=name, detail="its characters are neither UTF-8 nor GB18030")
 
 
-def _column(head: str) -> str:
+def _match_column(head: str) -> str:
     word = head.strip().casefold().replace(" ", "_")
     return next((name for name, heads in _COLUMNS.items() if word in heads), "")
 
@@ -212,34 +214,34 @@ class _Index:
     visits: Mapping[tuple[str, str], frozenset[str]]
 
     @classmethod
-    def of(cls, connection: sqlite3.Connection, state: StateDir) -> _Index:
+    def from_database(cls, connection: sqlite3.Connection, state: StateDir) -> _Index:
         """All cases; patients' ids come from the images' own files, and from what a person has entered."""
         findings: dict[str, tuple[str, ...]] = {}
         for row in connection.execute("SELECT DISTINCT case_reference, finding FROM scored ORDER BY finding"):
             findings[row[0]] = (*findings.get(row[0], ()), row[1])
         entered: dict[str, set[str]] = {}
         for row in connection.execute("SELECT case_reference, patient_id FROM identities WHERE patient_id IS NOT NULL"):
-            entered.setdefault(row[0], set()).add(_plain(row[1]))
+            entered.setdefault(row[0], set()).add(_clean_id(row[1]))
         accessions: dict[str, set[str]] = {}
         visits: dict[tuple[str, str], set[str]] = {}
         rows = connection.execute(
             "SELECT reference, case_reference, json_extract(header, '$.study_date') AS date FROM instances"
         )
         for row in rows:
-            case, said = row["case_reference"], _identity(state.display / row["reference"])
-            if accession := _plain(said.get("accession", "")):
+            case, said = row["case_reference"], _read_identity(state.display / row["reference"])
+            if accession := _clean_id(said.get("accession", "")):
                 accessions.setdefault(accession, set()).add(case)
-            for patient in {_plain(said.get("patient_id", "")), *entered.get(case, ())} - {""}:
-                visits.setdefault((patient, _digits(row["date"] or "")), set()).add(case)
+            for patient in {_clean_id(said.get("patient_id", "")), *entered.get(case, ())} - {""}:
+                visits.setdefault((patient, _keep_digits(row["date"] or "")), set()).add(case)
         return cls(
             findings,
             {key: frozenset(cases) for key, cases in accessions.items()},
             {key: frozenset(cases) for key, cases in visits.items()},
         )
 
-    def outcome(self, line: int, row: Mapping[str, str]) -> Outcome | Reason:
+    def parse_outcome(self, line: int, row: Mapping[str, str]) -> Outcome | Reason:
         """The outcome that a line gives, or why it gives none."""
-        case = self._case(row)
+        case = self._find_case(row)
         if isinstance(case, Reason):
             return case
         known = self.findings.get(case, ())
@@ -257,13 +259,13 @@ class _Index:
             return Reason(NO_SOURCE)
         return Outcome(line, case, finding or known[0], truth, source or Source.CSV)
 
-    def _case(self, row: Mapping[str, str]) -> str | Reason:
+    def _find_case(self, row: Mapping[str, str]) -> str | Reason:
         if case := row.get("case", ""):
             return case if case in self.findings else Reason(NO_SUCH_CASE)
-        if accession := _plain(row.get("accession", "")):
+        if accession := _clean_id(row.get("accession", "")):
             fitting = self.accessions.get(accession, frozenset())
-        elif (patient := _plain(row.get("patient", ""))) and row.get("date"):
-            date = _day(row["date"])
+        elif (patient := _clean_id(row.get("patient", ""))) and row.get("date"):
+            date = _parse_date(row["date"])
             if date is None:
                 return Reason(NO_DATE)
             fitting = self.visits.get((patient, date), frozenset())
@@ -278,23 +280,23 @@ def _match_word(words: Mapping[_Word, tuple[str, ...]], text: str) -> _Word | No
     return next((word for word, names in words.items() if text.strip().casefold() in names), None)
 
 
-def _day(text: str) -> str | None:
+def _parse_date(text: str) -> str | None:
     """``20260131`` of a date as people write it; ``None`` for anything else."""
     match = _DATE.fullmatch(text.strip())
     return f"{match[1]}{int(match[2]):02d}{int(match[3]):02d}" if match else None
 
 
-def _digits(date: str) -> str:
+def _keep_digits(date: str) -> str:
     """A DA value, also with the dots of ACR-NEMA, as digits alone."""
     return re.sub(r"\D", "", date)
 
 
-def _plain(text: str) -> str:
+def _clean_id(text: str) -> str:
     """An id without what a spreadsheet adds: spaces, or the ``.0`` of a number."""
     return re.sub(r"\.0$", "", text.strip()).casefold()
 
 
-def _identity(folder: Path) -> Mapping[str, str]:
+def _read_identity(folder: Path) -> Mapping[str, str]:
     try:
         content = json.loads((folder / patient_data.IDENTITY_FILE).read_text("utf-8"))
     except (OSError, ValueError):

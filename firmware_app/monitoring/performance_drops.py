@@ -75,12 +75,16 @@ class PerformanceDrops:
             for row in rows
         ]
 
-    def open(self, packs: Iterable[tuple[str, str]]) -> list[PerformanceDrop]:
+    def list_open(self, packs: Iterable[tuple[str, str]]) -> list[PerformanceDrop]:
         """Of *packs*, each a name and the version that serves, those that have fallen and that nobody has noted."""
         wanted = set(packs)
-        return [one for one in self.all() if not one.noted and (one.pack, one.version) in wanted]
+        return [
+            performance_drop
+            for performance_drop in self.all()
+            if not performance_drop.noted and (performance_drop.pack, performance_drop.version) in wanted
+        ]
 
-    def found(self, pack: str, version: str, measure: Measure, films: int) -> None:
+    def record_drop(self, pack: str, version: str, measure: Measure, films: int) -> None:
         """The test has found it; with its entry in the audit, once."""
         with self._database.transaction() as connection:
             written = connection.execute(
@@ -91,7 +95,7 @@ class PerformanceDrops:
                 said: dict[str, Detail] = {"pack": pack, "version": version, "measure": measure, "films": films}
                 audit.append(connection, BOX, "pack.fell", "", said)
 
-    def note(self, pack: str, actor: str) -> None:
+    def acknowledge(self, pack: str, actor: str) -> None:
         """A person has seen it."""
         with self._database.transaction() as connection:
             noted = connection.execute(
@@ -100,7 +104,9 @@ class PerformanceDrops:
             if noted:
                 audit.append(connection, actor, "pack.fall_noted", "", {"pack": pack})
 
-    def films(self, pack: str, version: str, finding: str, threshold: float, below: float) -> list[ConfirmedCall]:
+    def load_confirmed_calls(
+        self, pack: str, version: str, finding: str, threshold: float, below: float
+    ) -> list[ConfirmedCall]:
         """The films of a version whose truth was asked for and is known, on all machines, in the order in which the
         first word on each came.
 
@@ -139,37 +145,39 @@ class PerformanceDropTest:
         self._clinical, self._config, self._falls = clinical, config, PerformanceDrops(clinical.database)
         self._mark: object = None
 
-    def look(self) -> None:
+    def run_if_changed(self) -> None:
         """Test again where a film was confirmed since the last look."""
         mark = self._clinical.database.connection.execute(_CHANGES).fetchone()[0]
         if mark != self._mark:
-            self._test()
+            self._test_packs()
             self._mark = mark
 
-    def codes(self, packs: Iterable[tuple[str, str]]) -> list[str]:
+    def list_codes(self, packs: Iterable[tuple[str, str]]) -> list[str]:
         """Codes of those of *packs* (name and version) that have fallen and that nobody has noted."""
-        return [one.reason.code for one in self._falls.open(packs)]
+        return [performance_drop.reason.code for performance_drop in self._falls.list_open(packs)]
 
-    def _test(self) -> None:
-        known = {(one.pack, one.version) for one in self._falls.all()}
+    def _test_packs(self) -> None:
+        known = {(performance_drop.pack, performance_drop.version) for performance_drop in self._falls.all()}
         below = SamplingShares(self._config.calibration.before, self._config.calibration.low).below
-        for pack in PackStore.of(self._config).survey().packs:
-            manifest, promise = pack.manifest, find_promise(pack.manifest)
+        for pack in PackStore.from_config(self._config).survey().packs:
+            manifest, promise = pack.manifest, find_card_accuracy(pack.manifest)
             if promise is None or (manifest.name, manifest.version) in known:
                 continue
             first = manifest.findings[0]
-            films = self._falls.films(manifest.name, manifest.version, first.code, first.threshold, below)
+            films = self._falls.load_confirmed_calls(
+                manifest.name, manifest.version, first.code, first.threshold, below
+            )
             if (found := find_alarm(promise, films)) is not None:
-                self._falls.found(manifest.name, manifest.version, *found)
+                self._falls.record_drop(manifest.name, manifest.version, *found)
 
 
-def find_promise(manifest: Manifest) -> CardAccuracy | None:
+def find_card_accuracy(manifest: Manifest) -> CardAccuracy | None:
     """The least that a pack's card says of its first finding, over its files: lower 95 % bounds on its own test part,
     of the films that get a number where that was measured; None where a card says nothing."""
-    rows = [one for one in manifest.measured if one.split == "test"]
+    rows = [measurement for measurement in manifest.measured if measurement.split == "test"]
     pairs = [
-        (one.sensitivity_passed_ci or one.sensitivity_ci, one.specificity_passed_ci or one.specificity_ci)
-        for one in rows
+        (row.sensitivity_passed_ci or row.sensitivity_ci, row.specificity_passed_ci or row.specificity_ci)
+        for row in rows
     ]
     lower = [(one[0], other[0]) for one, other in pairs if one is not None and other is not None]
     return CardAccuracy(min(one for one, _ in lower), min(other for _, other in lower)) if lower else None

@@ -88,7 +88,7 @@ def rank_variants(
             _milliseconds(results.get(way)),
         )
 
-    return sorted((way for way in ways if way not in results or results[way].right), key=merit)
+    return sorted((way for way in ways if way not in results or results[way].is_right), key=merit)
 
 
 def find_contender(
@@ -122,8 +122,8 @@ def _has(pack: Pack, runtime: str, precision: str) -> bool:
     """Whether there is a file for it.  One of another runtime's does not stand in for one that the gates refused."""
     if not pack.has(runtime, precision):
         return False
-    refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
-    return (runtime, precision) not in refused or pack.described(runtime, precision).runtime == runtime
+    refused = {(refused_artefact.runtime, refused_artefact.precision) for refused_artefact in pack.manifest.refused}
+    return (runtime, precision) not in refused or pack.find_artefact(runtime, precision).runtime == runtime
 
 
 log = logging.getLogger("lantern.reader")
@@ -146,7 +146,7 @@ class TrialResult:
     tries: int = 1
 
     @property
-    def right(self) -> bool:
+    def is_right(self) -> bool:
         return self.reason is None
 
 
@@ -180,7 +180,7 @@ class TrialResults:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def known(
+    def read_results(
         self, pack: Pack, ways: list[ExecutionVariant], settings: RuntimeSettings
     ) -> dict[ExecutionVariant, TrialResult]:
         """The results of *ways* with these *settings*, as far as they still hold."""
@@ -194,18 +194,18 @@ class TrialResults:
         name = result_key(pack, way, settings)
         kept = {other: one for other, one in self._read().items() if other != name}
         kept[name] = _KeptResult(
-            pack.name, pack.described(way.runtime, way.precision).sha256, describe_processor()[0], result
+            pack.name, pack.find_artefact(way.runtime, way.precision).sha256, describe_processor()[0], result
         )
         self._put(kept, self._choices())
 
-    def in_use(self, pack: Pack, settings: RuntimeSettings) -> ExecutionVariant | None:
+    def read_choice(self, pack: Pack, settings: RuntimeSettings) -> ExecutionVariant | None:
         """The way in which this version of *pack* was last run on this processor with as many threads."""
         one = self._choices().get(_pack_version(pack))
         if one is None or (one.processor, one.threads) != (describe_processor(), settings.threads):
             return None
         return ExecutionVariant(one.runtime, one.precision)
 
-    def use(self, pack: Pack, way: ExecutionVariant, settings: RuntimeSettings) -> None:
+    def save_choice(self, pack: Pack, way: ExecutionVariant, settings: RuntimeSettings) -> None:
         """Save *way* as the one in use; a failure is logged, as with `keep`."""
         chosen = {name: one for name, one in self._choices().items() if name != _pack_version(pack)}
         chosen[_pack_version(pack)] = _InUse(way.runtime, way.precision, describe_processor(), settings.threads)
@@ -223,7 +223,7 @@ class TrialResults:
         except OSError as error:
             log.warning("the results of trying the runtimes could not be saved: %s", error.strerror)
 
-    def mark(self) -> int:
+    def read_mtime_ns(self) -> int:
         """A number that changes whenever the file is written."""
         try:
             return self._path.stat().st_mtime_ns
@@ -250,11 +250,11 @@ def _pack_version(pack: Pack) -> str:
 
 def result_key(pack: Pack, way: ExecutionVariant, settings: RuntimeSettings) -> str:
     """The name of a trial: the SHA-256 of everything that its result can depend on."""
-    file = pack.described(way.runtime, way.precision)
+    file = pack.find_artefact(way.runtime, way.precision)
     asked_of = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})
-    own = settings.of(way.runtime)
+    own = settings.select(way.runtime)
     asked: dict[str, Any] = {
-        "files": file.promised,
+        "files": file.digests,
         "tolerance": file.golden_tolerance,
         "told": asked_of,
         "way": str(way),
@@ -300,7 +300,7 @@ def result_as_json(result: TrialResult, language: str, chosen: bool) -> Mapping[
         "version": result.version,
         "milliseconds": None if result.milliseconds is None else round(result.milliseconds, 3),
         "cases": result.cases,
-        "right": result.right,
+        "right": result.is_right,
         "chosen": chosen,
         "reason": None if reason is None else {"code": reason.code, "text": reason.text(language)},
     }

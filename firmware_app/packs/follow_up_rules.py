@@ -24,7 +24,7 @@ class NumberRange(ManifestPart):
     at_least: float | None = None
     below: float | None = None
 
-    def holds(self, number: float | None) -> bool:
+    def contains(self, number: float | None) -> bool:
         """Whether *number* is known and inside."""
         if number is None:
             return False
@@ -72,7 +72,7 @@ class RuleRow(ManifestPart):
     background: _Codes = ()
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _check_condition(self) -> Self:
         if self.finding is None and (self.score is not None or self.long_axis_mm is not None or self.features):
             raise ValueError(f"the row {self.code} is about a lesion, and names no finding")
         if not (self.finding or self.positive or self.nothing):
@@ -89,14 +89,14 @@ class FollowUpRules(ManifestPart):
     background: tuple[BackgroundFact, ...] = ()
 
     @model_validator(mode="after")
-    def _known_facts(self) -> Self:
+    def _check_facts(self) -> Self:
         for name, codes in (
             ("rows", [row.code for row in self.rows]),
-            ("facts", [one.code for one in self.background]),
+            ("facts", [background_fact.code for background_fact in self.background]),
         ):
             if len(set(codes)) != len(codes):
                 raise ValueError(f"two {name} of follow_up share one code")
-        facts = {one.code for one in self.background}
+        facts = {background_fact.code for background_fact in self.background}
         for row in self.rows:
             if missing := set(row.background) - facts:
                 raise ValueError(f"the row {row.code} asks for {min(missing)}, which background does not have")
@@ -106,6 +106,6 @@ class FollowUpRules(ManifestPart):
         """The codes of findings that its rows name."""
         return {code for row in self.rows for code in (row.finding, *row.positive) if code}
 
-    def stated(self, diagnoses: tuple[str, ...]) -> tuple[str, ...]:
+    def find_facts(self, diagnoses: tuple[str, ...]) -> tuple[str, ...]:
         """The codes of the facts that coded *diagnoses* state."""
         return tuple(fact.code for fact in self.background if set(fact.diagnoses) & set(diagnoses))

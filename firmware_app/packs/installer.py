@@ -86,7 +86,7 @@ def install_pack(store: PackStore, wish: InstallRequest, on_progress: Progress, 
             before = used.manifest.version if used is not None else None
             serving = used if used is not None and _is_whole(used, store) else None
             if serving is not None and before == offer.version:
-                return PackChange(serving, before, repository.age_judged, store.trialled(wish.pack))
+                return PackChange(serving, before, repository.age_judged, store.find_trial_version(wish.pack))
             if serving is not None and wish.trial and _is_on_trial(store, offer):
                 return PackChange(serving, before, repository.age_judged, offer.version)
             staged = _fetch_to_staging(repository, offer, staging, on_progress)
@@ -108,7 +108,7 @@ def commit_trial(store: PackStore, name: str) -> PackChange:
     Raises :class:`~firmware_app.core.errors.PackNotOnTrial`, or the error for which it is not whole.
     """
     with _lock_packs(store, name) as staging, _report_full_disk(store, name):
-        version, used = store.trialled(name), _in_use(store, name)
+        version, used = store.find_trial_version(name), _in_use(store, name)
         before = used.manifest.version if used is not None else None
         if version is None or (before is not None and parse_version(version) < parse_version(before)):
             raise PackNotOnTrial(pack=name)
@@ -127,7 +127,7 @@ def drop_trial(store: PackStore, name: str) -> str:
     :class:`~firmware_app.core.errors.PackNotOnTrial`.
     """
     with _lock_packs(store, name), _report_full_disk(store, name):
-        version = store.trialled(name) if re.fullmatch(NAME_PATTERN, name) else None
+        version = store.find_trial_version(name) if re.fullmatch(NAME_PATTERN, name) else None
         if version is None:
             raise PackNotOnTrial(pack=name)
         _end_trial(store, name)
@@ -141,7 +141,7 @@ def roll_back(store: PackStore, name: str) -> PackChange:
     `PACK_NO_PREVIOUS`.
     """
     with _lock_packs(store, name) as staging, _report_full_disk(store, name):
-        linked, used = store.linked(name), _in_use(store, name)
+        linked, used = store.find_linked_version(name), _in_use(store, name)
         if linked is None or (used is not None and parse_version(used.manifest.version) > parse_version(linked)):
             raise PACK_NO_PREVIOUS(pack=name, current=store.find(name).manifest.version)
         lower = [pack for pack in store.versions(name) if parse_version(pack.manifest.version) < parse_version(linked)]
@@ -174,7 +174,7 @@ def remove_pack(store: PackStore, name: str) -> PackRemoval:
     shipped one is there.
     """
     with _lock_packs(store, name), _report_full_disk(store, name):
-        version = store.linked(name) if re.fullmatch(NAME_PATTERN, name) else None
+        version = store.find_linked_version(name) if re.fullmatch(NAME_PATTERN, name) else None
         if version is None:
             raise PACK_SHIPPED(pack=name) if store.is_shipped(name) else PACK_UNKNOWN(pack=name)
         store.link_of(name).unlink()
@@ -246,7 +246,7 @@ def _end_trial(store: PackStore, name: str) -> None:
 
 
 def _is_on_trial(store: PackStore, offer: PackOffer) -> bool:
-    if store.trialled(offer.name) != offer.version:
+    if store.find_trial_version(offer.name) != offer.version:
         return False
     try:
         verify_pack(Pack.load(store.folder_of(offer.name, offer.version).resolve()), store)
@@ -258,7 +258,11 @@ def _is_on_trial(store: PackStore, offer: PackOffer) -> bool:
 def _version_below(store: PackStore, pack: Pack) -> str | None:
     """The version to which a roll-back from *pack* goes."""
     key = parse_version(pack.manifest.version)
-    lower = [one.manifest.version for one in store.versions(pack.name) if parse_version(one.manifest.version) < key]
+    lower = [
+        version.manifest.version
+        for version in store.versions(pack.name)
+        if parse_version(version.manifest.version) < key
+    ]
     return lower[-1] if lower else None
 
 
@@ -270,7 +274,7 @@ def _forget_others(store: PackStore, name: str, kept: set[str | None]) -> None:
 
 def _forget_removed(store: PackStore) -> None:
     for folder in (store.installed / KEPT_FOLDER).glob("*/*"):
-        if store.linked(folder.name) is None and store.trialled(folder.name) is None:
+        if store.find_linked_version(folder.name) is None and store.find_trial_version(folder.name) is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -70,12 +70,12 @@ class AbstentionRange(ManifestPart):
     wrong_ci: Interval | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.low > self.high:
             raise ValueError(f"the limits {self.low} and {self.high} are not ordered")
         return self
 
-    def unsure(self, probability: float) -> bool:
+    def is_unsure(self, probability: float) -> bool:
         """Whether a film of this probability gets no number."""
         return self.low <= probability <= self.high
 
@@ -114,9 +114,9 @@ class Artefact(ManifestPart):
     golden_tolerance: Probability | None = None
 
     @property
-    def promised(self) -> tuple[tuple[str, str], ...]:
+    def digests(self) -> tuple[tuple[str, str], ...]:
         """(path, SHA-256) of every file it consists of."""
-        return ((self.path, self.sha256), *((one.path, one.sha256) for one in self.files))
+        return ((self.path, self.sha256), *((file.path, file.sha256) for file in self.files))
 
 
 class DistanceLimit(ManifestPart):
@@ -144,10 +144,10 @@ class TypicalityFile(ManifestPart):
     unseen: float | None = Field(None, ge=1.0)
     limits: tuple[DistanceLimit, ...] = Field(min_length=1)
 
-    def limit_of(self, artefact: Artefact) -> float | None:
+    def find_limit(self, artefact: Artefact) -> float | None:
         """The limit for an artefact's features; ``None`` where none was set."""
         kind = (artefact.runtime, artefact.precision)
-        return next((one.limit for one in self.limits if (one.runtime, one.precision) == kind), None)
+        return next((limit.limit for limit in self.limits if (limit.runtime, limit.precision) == kind), None)
 
 
 class _Named(BaseModel):
@@ -159,7 +159,7 @@ class _Named(BaseModel):
 class Manifest(ManifestPart):
     """A whole manifest; :meth:`load` is how one is read.
 
-    ``output`` and ``findings`` belong to the task: a real manifest is of the class that :meth:`of_task` makes.
+    ``output`` and ``findings`` belong to the task: a real manifest is of the class that :meth:`for_task` makes.
     """
 
     schema_id: Literal["lantern.pack/1"] = Field(alias="schema")
@@ -212,7 +212,7 @@ class Manifest(ManifestPart):
             raise ValueError("least_px is a least size of films, and the model reads volumes")
         if self.abstain is not None and len(self.findings) > 1:
             raise ValueError("abstain says when the one finding is unsure, and there are several")
-        if len(self.findings) > 1 and any(one.usual_scores is not None for one in self.findings):
+        if len(self.findings) > 1 and any(finding.usual_scores is not None for finding in self.findings):
             raise ValueError("usual_scores are those of the one finding, and there are several")
         codes = [finding.code for finding in self.findings]
         if len(set(codes)) != len(codes):
@@ -224,7 +224,7 @@ class Manifest(ManifestPart):
             raise ValueError("two artefacts are for the same runtime and precision")
         for golden in self.golden:
             for expected in golden.expected.values():
-                self.answering.expectation(self.section, expected)
+                self.task_module.expectation(self.section, expected)
             if set(golden.expected) - set(golden.tolerance):
                 raise ValueError("a golden case expects a precision that has no tolerance")
         return self
@@ -232,10 +232,10 @@ class Manifest(ManifestPart):
     @property
     def files(self) -> dict[str, str]:
         """Path -> SHA-256 of every model file."""
-        return dict(sorted(promised for artefact in self.artefacts for promised in artefact.promised))
+        return dict(sorted(promised for artefact in self.artefacts for promised in artefact.digests))
 
     @property
-    def answering(self) -> Task:
+    def task_module(self) -> Task:
         """The module of its task."""
         return registry.get_task(self.task)
 
@@ -244,18 +244,18 @@ class Manifest(ManifestPart):
         """What it says to its task."""
         return Section(self.output, self.findings, self.frames)
 
-    def promise(self, golden: GoldenCase, artefact: Artefact) -> tuple[Any, float] | None:
+    def find_expectation(self, golden: GoldenCase, artefact: Artefact) -> tuple[Any, float] | None:
         """(expected answer, tolerance) that ``artefact`` must meet for a golden case; ``None`` if unsaid."""
         measured = artefact.golden_tolerance is not None
         expected = golden.expected.get("fp32" if measured else artefact.precision)
         if expected is None:
             return None
         tolerance = artefact.golden_tolerance if measured else golden.tolerance[artefact.precision]
-        return self.answering.expectation(self.section, expected), tolerance or 0.0
+        return self.task_module.expectation(self.section, expected), tolerance or 0.0
 
     @staticmethod
     @cache
-    def of_task(key: str) -> "type[Manifest]":
+    def for_task(key: str) -> "type[Manifest]":
         """The manifests of packs for one task; raises :class:`LookupError` for a task that is not installed."""
         task = registry.get_task(key)
         return create_model(
@@ -276,7 +276,7 @@ class Manifest(ManifestPart):
         try:
             data = path.read_bytes()
             task = _read_task(data)
-            manifest = (Manifest if task is None else cls.of_task(task)).model_validate_json(data)
+            manifest = (Manifest if task is None else cls.for_task(task)).model_validate_json(data)
         except LookupError as error:
             raise PackTaskUnread(pack=folder.name, task=str(task)) from error
         except OSError as error:

@@ -71,5 +71,5 @@ class RepositoryIndex(_IndexPart):
 
     def find(self, name: str, version: str | None = None) -> PackOffer | None:
         """The pack's newest version, or the one that is asked for; ``None`` where it is not offered."""
-        fitting = [one for one in self.packs if one.name == name and version in (None, one.version)]
+        fitting = [pack for pack in self.packs if pack.name == name and version in (None, pack.version)]
         return max(fitting, key=lambda one: parse_version(one.version), default=None)

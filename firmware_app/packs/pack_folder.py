@@ -52,7 +52,7 @@ class Pack:
         Raises :class:`~firmware_app.core.errors.PackArtefactMissing` or
         `PACK_DIGEST_MISMATCH` for the first that is absent or different.
         """
-        promised = [file for artefact in self.manifest.artefacts for file in artefact.promised]
+        promised = [file for artefact in self.manifest.artefacts for file in artefact.digests]
         promised += [(golden.path, golden.sha256) for golden in self.manifest.golden if golden.path and golden.sha256]
         if (typical := self.manifest.typicality) is not None:
             promised.append((typical.path, typical.sha256))
@@ -64,7 +64,7 @@ class Pack:
 
     def require_hardware(self) -> None:
         """Raise `PACK_WRONG_HARDWARE` on a machine that the pack is not made for."""
-        lacks = self.manifest.hardware.lacks()
+        lacks = self.manifest.hardware.find_missing()
         if lacks:
             raise PACK_WRONG_HARDWARE(pack=self.name, version=self.manifest.version, detail=lacks)
 
@@ -73,8 +73,8 @@ class Pack:
 
         Raises :class:`~firmware_app.core.errors.PackArtefactMissing`.
         """
-        chosen = self.described(runtime, precision)
-        for path, _ in chosen.promised:
+        chosen = self.find_artefact(runtime, precision)
+        for path, _ in chosen.digests:
             if not (self.folder / path).is_file():
                 raise PackArtefactMissing(pack=self.name, file=path)
         return self.folder / chosen.path
@@ -82,12 +82,12 @@ class Pack:
     def has(self, runtime: str, precision: str) -> bool:
         """Whether there is a file that ``runtime`` reads at this precision."""
         try:
-            self.described(runtime, precision)
+            self.find_artefact(runtime, precision)
         except PackArtefactMissing:
             return False
         return True
 
-    def described(self, runtime: str, precision: str) -> Artefact:
+    def find_artefact(self, runtime: str, precision: str) -> Artefact:
         """The manifest's entry for that file; raises :class:`~firmware_app.core.errors.PackArtefactMissing`.
 
         The runtime's own file comes before one that was made for another runtime of this box and that it also reads,
@@ -122,7 +122,7 @@ def scan_packs(folder: Path) -> PackListing:
             try:
                 pack = Pack.load(path)
                 manifest = pack.manifest
-                if manifest.input.depth is not None and not manifest.answering.volumes:
+                if manifest.input.depth is not None and not manifest.task_module.volumes:
                     raise PackTaskUnread(pack=pack.name, task=manifest.task)
                 pack.require_hardware()
                 packs.append(pack)

@@ -31,7 +31,7 @@ class PackStore:
     shipped: Path
 
     @classmethod
-    def of(cls, config: Config) -> Self:
+    def from_config(cls, config: Config) -> Self:
         """The folders in a box's configuration."""
         return cls(config.state.dir / PACKS_FOLDER, config.packs.dir or shipped_packs_dir())
 
@@ -59,7 +59,7 @@ class PackStore:
                 broken.append(error)
                 continue
             other = usable.get(pack.name)
-            if other is None or _age(pack) >= _age(other):
+            if other is None or _version_key(pack) >= _version_key(other):
                 usable[pack.name] = pack
         return PackListing(tuple(usable[name] for name in sorted(usable)), tuple(broken))
 
@@ -75,13 +75,13 @@ class PackStore:
     def versions(self, name: str) -> list[Pack]:
         """Every version of ``name`` on this box, the shipped one included, the oldest first."""
         shipped = [pack for pack in scan_packs(self.shipped).packs if pack.name == name]
-        return sorted([*shipped, *self._kept(name)], key=_age)
+        return sorted([*shipped, *self._load_kept_versions(name)], key=_version_key)
 
-    def before(self, pack: Pack) -> str | None:
+    def find_previous_version(self, pack: Pack) -> str | None:
         """The next lower version on the box, to which a roll-back goes, where the one in use was installed."""
-        if not self.is_installed(pack) or self.linked(pack.name) != pack.manifest.version:
+        if not self.is_installed(pack) or self.find_linked_version(pack.name) != pack.manifest.version:
             return None
-        versions = [one.manifest.version for one in self.versions(pack.name)]
+        versions = [version.manifest.version for version in self.versions(pack.name)]
         at = versions.index(pack.manifest.version) if pack.manifest.version in versions else 0
         return versions[at - 1] if at else None
 
@@ -101,7 +101,7 @@ class PackStore:
         """The link to the installed version in use."""
         return self.installed / name
 
-    def linked(self, name: str) -> str | None:
+    def find_linked_version(self, name: str) -> str | None:
         """The version that the link names, whether or not it can be loaded; ``None`` without a link."""
         link = self.link_of(name)
         return link.readlink().parent.name if link.is_symlink() else None
@@ -110,7 +110,7 @@ class PackStore:
         """The link to the version on trial."""
         return self.installed / TRIAL_FOLDER / name
 
-    def trialled(self, name: str) -> str | None:
+    def find_trial_version(self, name: str) -> str | None:
         """The version that is on trial, whether or not it can be loaded; ``None`` without one."""
         link = self.trial_link_of(name)
         return link.readlink().parent.name if link.is_symlink() else None
@@ -128,7 +128,7 @@ class PackStore:
             return []
         return sorted(path for path in self.installed.iterdir() if path.is_symlink() and path.name[0] != ".")
 
-    def _kept(self, name: str) -> Iterator[Pack]:
+    def _load_kept_versions(self, name: str) -> Iterator[Pack]:
         for folder in (self.installed / KEPT_FOLDER).glob(f"*/{name}"):
             try:
                 yield Pack.load(folder.resolve())
@@ -136,5 +136,5 @@ class PackStore:
                 continue  # damaged: nothing to go back to
 
 
-def _age(pack: Pack) -> tuple[int, ...]:
+def _version_key(pack: Pack) -> tuple[int, ...]:
     return parse_version(pack.manifest.version)

@@ -69,8 +69,10 @@ def adjust_to_clinic(
     """*findings* with probability and threshold at the clinic's prevalence where it is known; decisions stay."""
     given = pack_prevalence(manifest)
     return tuple(
-        _move_finding(one, given, prevalence[one.code]) if one.code in prevalence and 0.0 < given < 1.0 else one
-        for one in findings
+        _move_finding(finding, given, prevalence[finding.code])
+        if finding.code in prevalence and 0.0 < given < 1.0
+        else finding
+        for finding in findings
     )
 
 
@@ -93,7 +95,7 @@ def find_predictive_values(
     *measured* is the row of the runtime and precision that read the film.
     """
     share = prevalence.get(code)
-    if share is None or measured is None or [one.code for one in manifest.findings] != [code]:
+    if share is None or measured is None or [finding.code for finding in manifest.findings] != [code]:
         return None
     sensitivity, specificity = measured.sensitivity, measured.specificity
     if sensitivity is None or specificity is None or not 0.0 < share < 1.0:

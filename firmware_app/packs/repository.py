@@ -39,7 +39,7 @@ class PackRepository:
         """The newest version of a pack, or that one; raises `PACK_NOT_OFFERED`."""
         entry = self.index.find(name, version)
         if entry is None:
-            offered = ", ".join(f"{one.name} {one.version}" for one in self.index.packs) or "–"
+            offered = ", ".join(f"{pack.name} {pack.version}" for pack in self.index.packs) or "–"
             raise PACK_NOT_OFFERED(repository=self.place, pack=f"{name} {version or ''}".rstrip(), offered=offered)
         return entry
 
@@ -51,7 +51,7 @@ class PackRepository:
         """
         done = 0
         for file in offer.files:
-            self._signed.bring(offer.target(file), folder / file.path)
+            self._signed.fetch(offer.target(file), folder / file.path)
             done += file.bytes
             on_progress(done, offer.bytes)
 

@@ -25,12 +25,12 @@ class AgeRange(ManifestPart):
     min: int | None = Field(None, ge=0, le=150)
     max: int | None = Field(None, ge=0, le=150)
 
-    def holds(self, years: int) -> bool:
+    def contains(self, years: int) -> bool:
         """Whether a person of this age, in completed years, is inside."""
         return (self.min is None or years >= self.min) and (self.max is None or years <= self.max)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"ages {self.min} to {self.max} are not in order")
         return self
@@ -83,7 +83,7 @@ class QualityPolicy(ManifestPart):
 
     @model_validator(mode="after")
     def _signs_differ(self) -> Self:
-        signs = [one.sign for one in self.confounders]
+        signs = [confounder.sign for confounder in self.confounders]
         if len(set(signs)) != len(signs):
             raise ValueError("two confounders have the same sign")
         if "metal" in signs and self.kind != "chest_film":
@@ -106,7 +106,7 @@ class Hardware(ManifestPart):
     architectures: Mapping[Architecture, tuple[CpuFeature, ...]] = {}
     runtimes: tuple[RuntimeName, ...] = ()
 
-    def lacks(self) -> str:
+    def find_missing(self) -> str:
         """What this machine lacks, in English for an engineer; empty where it lacks nothing."""
         here, known = platform.machine(), {str(name): wanted for name, wanted in self.architectures.items()}
         if known and here not in known:

@@ -84,10 +84,10 @@ class SignedFolder(Generic[IndexModel]):
     ) -> None:
         self.place, self.age_judged, self.failures = place, age_judged, failures
         self._updater, self._carrier = updater, carrier
-        with self._named():
+        with self._translate_errors():
             updater.refresh()
         path = carrier.scratch / INDEX_FILE
-        self.bring(INDEX_FILE, path)
+        self.fetch(INDEX_FILE, path)
         try:
             self.index = kind.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -96,17 +96,17 @@ class SignedFolder(Generic[IndexModel]):
                 raise failures.other_kind(repository=place) from error
             raise failures.unusable(repository=place, detail=f"{INDEX_FILE}: {first['msg']}") from error
 
-    def bring(self, target: str, path: Path) -> None:
+    def fetch(self, target: str, path: Path) -> None:
         """Bring a target into the file *path*, with the digest and length that were signed.
 
         Raises one of the repository's failures, and ``OSError`` when this box cannot write.
         """
-        with self._named():
+        with self._translate_errors():
             info = self._updater.get_targetinfo(target)
         if info is None:
             raise self.failures.unusable(repository=self.place, detail=f"{target} is named but not signed")
         try:
-            with self._named(target):
+            with self._translate_errors(target):
                 self._updater.download_target(info, str(path))
         except _FileAltered as error:
             cut = self._carrier.received < info.length
@@ -115,7 +115,7 @@ class SignedFolder(Generic[IndexModel]):
             ) from error
 
     @contextmanager
-    def _named(self, target: str = "") -> Iterator[None]:
+    def _translate_errors(self, target: str = "") -> Iterator[None]:
         """Turn TUF's errors into this repository's failures."""
         name, failures = self._carrier.name, self.failures
         try:
@@ -161,12 +161,12 @@ def open_signed_folder(
     known = (trust / ROOT_FILE).read_bytes() if (trust / ROOT_FILE).is_file() else None
     if known is None and given is None:
         raise failures.unknown(repository=place)
-    if known is not None and given is not None and given not in _trusted_roots(trust):
+    if known is not None and given is not None and given not in _read_trusted_roots(trust):
         raise failures.other_publisher(path=str(root), trust=str(trust))
     bootstrap = known or given or b""
     folder = trust if known is not None else scratch / "publisher"
     folder.mkdir(exist_ok=True)
-    standing = clock.current_clock().standing()
+    standing = clock.current_clock().status()
     judged = standing.condition not in (Condition.BEHIND, Condition.AHEAD)
     carrier, address = FileFetcher(scratch), _address(place)
     try:
@@ -183,7 +183,7 @@ def open_signed_folder(
         raise failures.root(path=str(path), detail=_first_line(error)) from error
     # Expiry is judged by the box's time, not by the system clock; TUF has no public way to set it.  While that time is
     # not to be trusted, only metadata is too old that expired before a moment that has certainly passed.
-    certain = datetime.fromtimestamp(clock.current_clock().memory().certain(), UTC)
+    certain = datetime.fromtimestamp(clock.current_clock().memory().find_earliest(), UTC)
     updater._trusted_set.reference_time = standing.stamp.at if judged else certain
     try:
         repository = SignedFolder(
@@ -211,7 +211,7 @@ def _read_given_root(root: Path | None, failures: RepositoryErrors) -> bytes | N
         raise failures.root(path=str(root), detail=error.strerror or "it cannot be read") from error
 
 
-def _trusted_roots(trust: Path) -> list[bytes]:
+def _read_trusted_roots(trust: Path) -> list[bytes]:
     """Every trusted root of the publisher: the first, and its successors."""
     return [path.read_bytes() for path in (trust / ROOT_FILE, *sorted(trust.glob("root_history/*.json")))]
 

@@ -66,10 +66,10 @@ def find_loss(who: ComparedVersions, images: Sequence[PairedReading]) -> PackErr
     worse, better = count_discordant(images)
     if sign_test(worse, better) < SIGNIFICANCE:
         return PACK_TRIAL_LOST(**named, worse=worse, better=better)
-    same = sum(one.is_same for one in images)
+    same = sum(image.is_same for image in images)
     if images and same < LEAST_AGREEMENT * len(images):
         return PACK_TRIAL_DIFFERS(**named, same=same, images=len(images))
-    old, new = _median([one.serving_ms for one in images]), _median([one.fresh_ms for one in images])
+    old, new = _median([image.serving_ms for image in images]), _median([image.fresh_ms for image in images])
     if new > MOST_TIMES * old and new - old > 1e3 * MOST_SECONDS:
         return PACK_TRIAL_SLOWER(**named, seconds=round(new / 1e3, 1), seconds_before=round(old / 1e3, 1))
     return None
@@ -81,12 +81,12 @@ def count_discordant(images: Sequence[PairedReading]) -> tuple[int, int]:
     A case is called what the strongest of its images is called: found, where any is.
     """
     cases: dict[str, list[PairedReading]] = {}
-    for one in images:
-        if one.truth is not None and one.fresh is not None:
-            cases.setdefault(one.case, []).append(one)
+    for image in images:
+        if image.truth is not None and image.fresh is not None:
+            cases.setdefault(image.case, []).append(image)
     worse = better = 0
     for some in cases.values():
-        serving, fresh = any(one.serving for one in some), any(one.fresh for one in some)
+        serving, fresh = any(paired_reading.serving for paired_reading in some), any(one.fresh for one in some)
         if serving is not fresh:
             worse += serving is some[0].truth
             better += fresh is some[0].truth
@@ -100,5 +100,5 @@ def sign_test(worse: int, better: int) -> float:
 
 
 def _median(times: Sequence[float | None]) -> float:
-    known = [one for one in times if one is not None]
+    known = [time for time in times if time is not None]
     return statistics.median(known) if known else 0.0

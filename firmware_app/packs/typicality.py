@@ -80,14 +80,14 @@ class FamiliarityCheck:
     limit: float
 
     @classmethod
-    def of(cls, pack: Pack, runtime: str, precision: str) -> Self | None:
+    def load(cls, pack: Pack, runtime: str, precision: str) -> Self | None:
         """What *pack* says of the file that *runtime* reads at this precision; ``None`` where it says nothing.
 
         Raises :class:`~firmware_app.core.errors.PackArtefactMissing`, and :class:`ValueError` for a file that holds
         none.
         """
         entry = pack.manifest.typicality
-        limit = entry.limit_of(pack.described(runtime, precision)) if entry is not None else None
+        limit = entry.find_limit(pack.find_artefact(runtime, precision)) if entry is not None else None
         if entry is None or limit is None:
             return None
         try:

@@ -103,7 +103,7 @@ class DecodedImage(ChildAnswer):
     arrays: Any
 
     @property
-    def seen(self) -> tuple[int, int]:
+    def visible_size(self) -> tuple[int, int]:
         """(columns, rows) of the part of a frame that the model sees."""
         x0, y0, x1, y1 = self.box or (0, 0, self.columns, self.rows)
         return x1 - x0, y1 - y0
@@ -168,11 +168,11 @@ class Decoder:
         }
         message, self._again = self._ask(job), job
         if message.header.get("again"):
-            message = self._asked_again()
+            message = self._ask_again()
         elif message.header.get("spent"):
             self._replace()
         self.hints = filter_hints(message.header.get("hints"))
-        return parse_refusal(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
+        return parse_refusal(message) or self._check_answer(message, spec, taking, 1e3 * (time.perf_counter() - begun))
 
     def end(self) -> bool:
         """Wait for the frames for people; False when they could not be made, the child being replaced if it died."""
@@ -180,7 +180,7 @@ class Decoder:
         try:
             message = self._child.receive(self._seconds)
             if message.header.get("again") and self._again:
-                message = self._asked_again()
+                message = self._ask_again()
                 message = message if "refusal" in message.header else self._child.receive(self._seconds)
             self.refusal = parse_refusal(message)
             self.hints = filter_hints(message.header.get("hints")) or self.hints
@@ -192,7 +192,7 @@ class Decoder:
             self._replace()
             return False
 
-    def fill(self, path: Path, is_picture: bool, folder: Path, first: int) -> int | None:
+    def write_clip_frames(self, path: Path, is_picture: bool, folder: Path, first: int) -> int | None:
         """Write some more frames of a clip for people, from frame *first* on, as light pictures; the frame to go on
         with, *first* again where the disk takes none, None when there is none left.  Raises `ChildLost`."""
         self.warm()
@@ -205,7 +205,7 @@ class Decoder:
     def close(self) -> None:
         self._child.kill()
 
-    def _asked_again(self) -> ChildMessage:
+    def _ask_again(self) -> ChildMessage:
         """The first answer of a fresh child, after the previous one ran short of memory, maybe over earlier files."""
         job, self._again = self._again, {}
         log.warning("the decode child had too little memory for an image; a fresh one is started")
@@ -224,7 +224,7 @@ class Decoder:
             self._replace()
             raise
 
-    def _checked(
+    def _check_answer(
         self, message: ChildMessage, spec: InputSpec | None, taking: DecodeOptions, milliseconds: float
     ) -> DecodedImage:
         """As `check_answer`.  Raises `ChildLost`, the child being replaced."""

@@ -10,13 +10,7 @@ from firmware_app.core.records import EnteredFacts, Header, Reading
 from firmware_app.dicom import body_part, patient_data, view
 from firmware_app.dicom.errors import AgeUnknown
 from firmware_app.dicom.view import lacks_modality, lacks_part, lacks_view
-from firmware_app.dicom.worklist import (
-    EXAMINATION_KINDS,
-    EXAMINATIONS,
-    MODALITY_NAMES,
-    find_examination,
-    kind_of_modality,
-)
+from firmware_app.dicom.worklist import EXAMINATION_KINDS, EXAMINATIONS, MODALITY_NAMES, find_examination, find_kind
 from firmware_app.reading import hints
 from firmware_app.reading.errors import (
     AGE_UNCLEAR,
@@ -29,7 +23,8 @@ from firmware_app.reading.errors import (
 from firmware_app.reading.routing import RoutingRule
 
 UNDECIDED: Final = frozenset(
-    one.code for one in (MODALITY_UNKNOWN, BODY_PART_UNKNOWN, BODY_PART_CONTRADICTED, VIEW_UNCLEAR, VIEW_CONTRADICTED)
+    refusal.code
+    for refusal in (MODALITY_UNKNOWN, BODY_PART_UNKNOWN, BODY_PART_CONTRADICTED, VIEW_UNCLEAR, VIEW_CONTRADICTED)
 )
 """Reasons for which only a person can say what the image shows."""
 AGELESS: Final = frozenset({AgeUnknown.code, AGE_UNCLEAR.code})
@@ -82,7 +77,7 @@ def list_choices(header: Header | None, packs: Iterable[tuple[str, RoutingRule]]
         part = next(iter(parts), "") if stated is None else ""
         coarse = parts[part] if part else stated or ""
         views = (view.FRONTAL, view.LATERAL) if rule.views and lacks_view(header) else ("",)
-        kind = kind_of_modality(modality.upper())
+        kind = find_kind(modality.upper())
         for seen in views:
             choice = EntryChoice(find_examination(kind, coarse), EnteredFacts(modality, part, seen), name)
             choices.setdefault((kind, coarse, seen), choice)
@@ -93,9 +88,9 @@ def list_other_choices(header: Header | None, offered: Iterable[EntryChoice]) ->
     """The other examinations that such an image may be, and at the end none of them; no pack reads these."""
     if header is not None and not lacks_part(header):
         return []
-    known = {one.examination for one in offered}
+    known = {entry_choice.examination for entry_choice in offered}
     modality = (header.modality or "").strip().upper() if header is not None else ""
-    kinds = {kind_of_modality(modality)} if modality in MODALITY_NAMES else set(EXAMINATION_KINDS)
+    kinds = {find_kind(modality)} if modality in MODALITY_NAMES else set(EXAMINATION_KINDS)
     listed = [
         EntryChoice(code, EnteredFacts(EXAMINATION_KINDS[one.kind][0], one.body_part))
         for code, one in EXAMINATIONS.items()

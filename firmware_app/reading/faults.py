@@ -24,12 +24,12 @@ class FaultLog:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def say(self, sentence: str) -> None:
+    def report(self, sentence: str) -> None:
         if sentence not in self._said:
             self._said.add(sentence)
             log.error("%s", sentence)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """All is well: the next fault is news, also when it is the same one."""
         self._said.clear()
 
@@ -52,7 +52,7 @@ class WriteRetry:
         self._state, self._database, self._stop = state, database, stop
         self._faults = FaultLog()
 
-    def carry_out(self, write: Callable[[], Written]) -> Written:
+    def execute(self, write: Callable[[], Written]) -> Written:
         """What *write*, one transaction, returns once it is on the disk; raises `WriteStopped`.
 
         The ballast is given up for it: a reading that cannot be stored is what it is kept for.
@@ -63,7 +63,7 @@ class WriteRetry:
             except sqlite3.OperationalError as error:
                 self._wait(error)
             else:
-                self._faults.forget()
+                self._faults.reset()
                 return done
 
     def _wait(self, error: sqlite3.OperationalError) -> None:
@@ -72,7 +72,7 @@ class WriteRetry:
             raise error
         if self._database.connection.in_transaction:  # a COMMIT that failed may leave it open
             self._database.connection.execute("ROLLBACK")
-        self._faults.say(f"the database cannot be written ({error.sqlite_errorname}); the reader waits")
+        self._faults.report(f"the database cannot be written ({error.sqlite_errorname}); the reader waits")
         if code in _NO_ROOM:
             with suppress(OSError):
                 self._state.release_ballast()

@@ -36,7 +36,7 @@ class FrameRefused(Exception):
         super().__init__(reason.code)
         self.reason = reason
 
-    def error(self) -> LanternError:
+    def to_error(self) -> LanternError:
         """The same as an error of the box, for a command that ends with it."""
         kind = find_error(self.reason.code, _REFUSALS)
         return kind(**self.reason.details) if kind is not None else SOURCE_LOST(detail=self.reason.code)
@@ -112,12 +112,12 @@ class FrameGrabber:
 
         Raises `FrameRefused`, also at the end of a clip, and `ChildLost`.
         """
-        return self._frame(self._ask({"job": "next", "after": after, "wait_s": wait_s}, wait_s + _ANSWER_S))
+        return self._parse_frame(self._ask({"job": "next", "after": after, "wait_s": wait_s}, wait_s + _ANSWER_S))
 
-    def of_object(self, file: Path, sequence: int, at: float) -> GrabbedFrame | None:
+    def grab_object(self, file: Path, sequence: int, at: float) -> GrabbedFrame | None:
         """The middle frame of a DICOM object that came *at*; raises `FrameRefused` and `ChildLost`."""
         job = {"job": "next", "file": str(file), "sequence": sequence, "at": at}
-        return self._frame(self._ask(job, _ANSWER_S))
+        return self._parse_frame(self._ask(job, _ANSWER_S))
 
     def keep(self, sequence: int, path: Path, body_part: str, study: str) -> None:
         """Write the frame of this number as a DICOM object at *path*; raises `FrameRefused` and `ChildLost`."""
@@ -142,10 +142,10 @@ class FrameGrabber:
             self._child.kill()
         if "refusal" in message.header and "jpeg" not in message.arrays:
             reason = decoder.parse_refusal(message, _REFUSALS)
-            raise FrameRefused(reason or Reason.of(SOURCE_LOST(detail=INVALID)))
+            raise FrameRefused(reason or Reason.from_error(SOURCE_LOST(detail=INVALID)))
         return message
 
-    def _frame(self, message: ChildMessage) -> GrabbedFrame | None:
+    def _parse_frame(self, message: ChildMessage) -> GrabbedFrame | None:
         if message.header.get("waiting") is True:
             return None
         try:

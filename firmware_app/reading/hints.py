@@ -209,9 +209,9 @@ def list_unfamiliar_hints(read: Sequence[int], counted: Sequence[int]) -> tuple[
     return (make_hint(FRAMES_UNFAMILIAR, frames=left),) if left else ()
 
 
-def list_beside_hints(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
+def list_outside_hints(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
     """The hint where a positive finding rests on what is not tissue (shares *beside* it, by code)."""
-    share, code = find_beside_share(findings, beside)
+    share, code = find_outside_share(findings, beside)
     return (
         (make_hint(BESIDE, percent=round(100 * share), finding=code),)
         if share >= image_limits.OUTSIDE_HINT_SHARE
@@ -219,7 +219,7 @@ def list_beside_hints(findings: Sequence[Finding], beside: Mapping[str, float]) 
     )
 
 
-def find_beside_share(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[float, str]:
+def find_outside_share(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[float, str]:
     """The largest of the shares *beside* the tissue that a positive finding has, and its code; 0 without one."""
     shares = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
     return max(shares, default=(0.0, ""))
@@ -312,7 +312,7 @@ ReachedLimits = Sequence[tuple[str, float]]
 def list_quality_hints(fired: ReachedLimits, care: QualityPolicy, header: Header | None) -> tuple[Reason, ...]:
     """The hints for the measures in *fired* and for the pack's confounders that the image shows; each sentence once."""
     sentences = QUALITY_HINTS[care.kind]
-    signs: set[str] = {one.sign for one in care.confounders}
+    signs: set[str] = {confounder.sign for confounder in care.confounders}
     hints: dict[str, Reason] = {}
     for name, number in fired:
         code = CONFOUNDER_HINTS["metal"] if name == "metal" and "metal" in signs else sentences[name]
@@ -326,5 +326,5 @@ def list_quality_hints(fired: ReachedLimits, care: QualityPolicy, header: Header
 def _find_signs(header: Header) -> set[str]:
     """The signs of confounders in a header."""
     words = " ".join(filter(None, (header.series_description, header.study_description)))
-    shown = {"bedside"} if any(_BEDSIDE.search(one.upper()) for one in possible_readings(words)) else set()
+    shown = {"bedside"} if any(_BEDSIDE.search(reading.upper()) for reading in possible_readings(words)) else set()
     return shown | ({"view_ap"} if view.find_view(header) == "AP" else set())

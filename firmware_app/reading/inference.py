@@ -118,7 +118,7 @@ class Inference:
         """Every pack it was given, by name."""
         return self._packs
 
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether there are packs and each of them works."""
         return bool(self._candidates) and all(self._candidates.values())
 
@@ -132,7 +132,7 @@ class Inference:
                 self._started = True
             self._warm = all(self._load(name) for name in self._packs)
 
-    def offer(self, packs: Sequence[Pack]) -> None:
+    def add_packs(self, packs: Sequence[Pack]) -> None:
         """Take in those of *packs* that are new or have no way left; working packs stay loaded."""
         for pack in packs:
             if not self._candidates.get(pack.name):
@@ -140,35 +140,35 @@ class Inference:
                 self._candidates[pack.name] = _list_candidates(pack, self._config, self._faults)
                 self._warm = False
 
-    def ways(self, name: str) -> list[ExecutionVariant]:
+    def list_variants(self, name: str) -> list[ExecutionVariant]:
         """The remaining ways to run pack *name*, the one in use first."""
         return list(self._candidates[name])
 
-    def take_wrong(self) -> list[tuple[str, ExecutionVariant, Reason]]:
+    def take_failures(self) -> list[tuple[str, ExecutionVariant, Reason]]:
         """The ways whose answers to the golden cases were wrong when they were loaded; each is returned once."""
         taken, self._wrong = self._wrong, []
         return taken
 
-    def pass_over(self, name: str, way: ExecutionVariant, why: str) -> None:
+    def drop_variant(self, name: str, way: ExecutionVariant, why: str) -> None:
         """Stop using *way*; if it was the one in use, the next way reads from the next image on."""
-        left = self.ways(name)
+        left = self.list_variants(name)
         if left[:1] == [way]:
-            self._strike_off(name, why)
+            self._drop_first_variant(name, why)
             self._loaded.discard(name)
             self._warm = False
         else:
             self._candidates[name] = [other for other in self._candidates[name] if other != way]
 
-    def succession(self, orders: Mapping[str, Sequence[ExecutionVariant]], seconds: float) -> ChildJobs:
+    def start_successor(self, orders: Mapping[str, Sequence[ExecutionVariant]], seconds: float) -> ChildJobs:
         """Start a second child and load the first way of each pack in it, while the first child goes on working.
 
-        Once these jobs are done, pass their child to `succeed`.
+        Once these jobs are done, pass their child to `swap_child`.
         """
         jobs = [self._load_job(name, order[0]) for name, order in orders.items() if order]
         return ChildJobs(self._spawn(), jobs, seconds)
 
-    def succeed(self, child: Child, orders: Mapping[str, Sequence[ExecutionVariant]]) -> None:
-        """Replace the child by *child*, in which `succession` has loaded the first way of each of *orders*."""
+    def swap_child(self, child: Child, orders: Mapping[str, Sequence[ExecutionVariant]]) -> None:
+        """Replace the child by *child*, in which `start_successor` has loaded the first way of each of *orders*."""
         self._child.kill()
         self._child, self._started, self._warm = child, True, True
         for name, order in orders.items():
@@ -211,7 +211,7 @@ class Inference:
                     raise ChildLost(INVALID) from None
             if header.get("sound"):
                 raise NotJudged(InferenceFailed(pack=name, runtime="-", detail="it gives no number for this image"))
-            self._strike_off(name, "it failed on an empty film too")
+            self._drop_first_variant(name, "it failed on an empty film too")
             self._loaded.discard(name)
             self._warm = False
 
@@ -260,7 +260,7 @@ class Inference:
             except ChildLost as lost:
                 self._strikes[name, first] += 1
                 if self._strikes[name, first] >= _STRIKES:
-                    self._strike_off(name, f"loading it twice ended the child ({lost.detail})")
+                    self._drop_first_variant(name, f"loading it twice ended the child ({lost.detail})")
                 return False
             if "loaded" in answer.header:
                 self._strikes[name, first] = 0
@@ -269,7 +269,7 @@ class Inference:
                 why = _REASON.validate_python(answer.header["refusal"])
                 if why.code == RUNTIME_WRONG.code:
                     self._wrong.append((name, first, why))
-                self._strike_off(name, why.code)
+                self._drop_first_variant(name, why.code)
         return True
 
     def _load_job(self, name: str, way: ExecutionVariant) -> dict[str, Any]:
@@ -278,14 +278,14 @@ class Inference:
             "folder": str(self._packs[name].folder),
             "runtime": way.runtime,
             "precision": way.precision,
-            "settings": self._runtimes.of(way.runtime),
+            "settings": self._runtimes.select(way.runtime),
         }
 
-    def _strike_off(self, name: str, why: str) -> None:
+    def _drop_first_variant(self, name: str, why: str) -> None:
         gone = self._candidates[name].pop(0)
         left = self._candidates[name]
         then = f"falling back to {left[0]}" if left else "no other way is left"
-        self._faults.say(f"pack {name} cannot run on {gone} ({why}); {then}")
+        self._faults.report(f"pack {name} cannot run on {gone} ({why}); {then}")
 
     def _identity(self, name: str) -> PackIdentity:
         first = self._candidates[name][0]
@@ -315,6 +315,6 @@ def _list_candidates(pack: Pack, config: ReaderSection, faults: FaultLog) -> lis
     try:
         pack.verify()
     except PackError as error:
-        faults.say(str(error))
+        faults.report(str(error))
         return []
     return execution_variants.list_variants(pack, config)

@@ -109,7 +109,7 @@ class LiveSession:
         """Of the grab child."""
         return self._grabber.pid
 
-    def readings(self) -> Iterator[LiveReading | SessionEvent]:
+    def stream_readings(self) -> Iterator[LiveReading | SessionEvent]:
         """Every frame that is read, and what happens to the source; ends with a clip.
 
         Raises `FrameRefused` for a source that cannot be opened the first time, and for a clip that cannot be read.
@@ -122,7 +122,7 @@ class LiveSession:
                 self._grabber.open(self._source)
                 yield SessionEvent("opened", self._counts)
                 opened, tries = True, 0
-                yield from self._until_lost()
+                yield from self._stream_until_lost()
             except FrameRefused as refused:
                 if refused.reason.code == SOURCE_ENDED.code:
                     yield SessionEvent("ended", self._counts, refused.reason)
@@ -131,7 +131,7 @@ class LiveSession:
                     raise
                 yield SessionEvent("lost", self._counts, refused.reason)
             except ChildLost as lost:
-                reason = Reason.of(SOURCE_LOST(detail=lost.detail))
+                reason = Reason.from_error(SOURCE_LOST(detail=lost.detail))
                 if not opened or self._source.kind not in _AGAIN:
                     raise FrameRefused(reason) from None
                 yield SessionEvent("lost", self._counts, reason)
@@ -142,7 +142,7 @@ class LiveSession:
 
     def read(self, frame: GrabbedFrame) -> LiveReading:
         """The reading of one frame."""
-        counts = self._counted(frame)
+        counts = self._update_counts(frame)
         made = LiveReading(
             sequence=self._base.came + frame.sequence,
             rows=frame.rows,
@@ -155,10 +155,12 @@ class LiveSession:
         if isinstance(frame.decoded, Reason):
             made = replace(made, reason=frame.decoded)
         else:
-            made = self._inferred(replace(made, grab_ms=frame.decoded.milliseconds), frame.decoded)
+            made = self._infer(replace(made, grab_ms=frame.decoded.milliseconds), frame.decoded)
         return replace(made, delay_ms=1e3 * (time.monotonic() - frame.at))
 
-    def arrivals(self, newest: Callable[[], ObjectArrival | None]) -> Iterator[LiveReading | SessionEvent | None]:
+    def stream_arrivals(
+        self, newest: Callable[[], ObjectArrival | None]
+    ) -> Iterator[LiveReading | SessionEvent | None]:
         """The same for the images that come over DICOM one after another; *newest* gives the newest unread one.
 
         None stands for a moment in which none has come.
@@ -172,10 +174,14 @@ class LiveSession:
                 yield None
                 continue
             try:
-                frame = self._grabber.of_object(arrival.file, arrival.came - 1, arrival.at)
+                frame = self._grabber.grab_object(arrival.file, arrival.came - 1, arrival.at)
             except (FrameRefused, ChildLost) as error:
                 self._counts = replace(self._counts, came=arrival.came, dropped=arrival.dropped)
-                lost = Reason.of(SOURCE_LOST(detail=error.detail)) if isinstance(error, ChildLost) else error.reason
+                lost = (
+                    Reason.from_error(SOURCE_LOST(detail=error.detail))
+                    if isinstance(error, ChildLost)
+                    else error.reason
+                )
                 yield SessionEvent("unreadable", self._counts, lost)
                 self._grabber.open(self._source)
                 continue
@@ -186,7 +192,7 @@ class LiveSession:
         """Write the frame of this number as a DICOM object at *path*; raises `FrameRefused` and `ChildLost`."""
         number = sequence - self._base.came
         if number < 0:
-            raise FrameRefused(Reason.of(FRAME_GONE()))
+            raise FrameRefused(Reason.from_error(FRAME_GONE()))
         self._grabber.keep(number, path, body_part, study)
 
     def close(self) -> None:
@@ -194,7 +200,7 @@ class LiveSession:
         self._grabber.close()
         self._inference.close()
 
-    def _until_lost(self) -> Iterator[LiveReading | SessionEvent]:
+    def _stream_until_lost(self) -> Iterator[LiveReading | SessionEvent]:
         last, stalled = time.monotonic(), False
         while True:
             frame = self._grabber.next(self._after, _WAIT_S)
@@ -203,12 +209,12 @@ class LiveSession:
                 last, stalled, self._after = now, False, frame.sequence
                 yield self.read(frame)
             elif now - last > LOST_S and self._source.kind in _AGAIN:
-                raise FrameRefused(Reason.of(SOURCE_LOST(detail=f"nothing came for {LOST_S:.0f} s")))
+                raise FrameRefused(Reason.from_error(SOURCE_LOST(detail=f"nothing came for {LOST_S:.0f} s")))
             elif now - last > STALLED_S and not stalled:
                 stalled = True
-                yield SessionEvent("stalled", self._counts, Reason.of(SOURCE_STALLED(seconds=int(STALLED_S))))
+                yield SessionEvent("stalled", self._counts, Reason.from_error(SOURCE_STALLED(seconds=int(STALLED_S))))
 
-    def _counted(self, frame: GrabbedFrame) -> FrameCounts:
+    def _update_counts(self, frame: GrabbedFrame) -> FrameCounts:
         base = self._base
         self._counts = FrameCounts(base.came + frame.came, self._counts.read + 1, base.dropped + frame.dropped)
         return self._counts
@@ -216,26 +222,26 @@ class LiveSession:
     def _identity(self) -> PackIdentity | None:
         return self._inference.identities.get(self._pack.name)
 
-    def _inferred(self, made: LiveReading, decoded: DecodedImage) -> LiveReading:
+    def _infer(self, made: LiveReading, decoded: DecodedImage) -> LiveReading:
         name, manifest = self._pack.name, self._pack.manifest
         begun = time.perf_counter()
         try:
             said = self._ask(decoded)
         except NotJudged as refusal:
-            return replace(made, reason=Reason.of(refusal.error))
+            return replace(made, reason=Reason.from_error(refusal.error))
         except ChildLost as lost:
-            return replace(made, reason=Reason.of(InferenceGaveUp(detail=lost.detail)))
+            return replace(made, reason=Reason.from_error(InferenceGaveUp(detail=lost.detail)))
         except PackUnusable:
-            return replace(made, reason=Reason.of(NO_PACK_INSTALLED()))
+            return replace(made, reason=Reason.from_error(NO_PACK_INSTALLED()))
         findings = self._adopted(said.findings)
-        share, _ = hints.find_beside_share(findings, said.beside)
+        share, _ = hints.find_outside_share(findings, said.beside)
         if share >= image_limits.OUTSIDE_REFUSAL_SHARE:
-            return replace(made, reason=Reason.of(EXPLAIN_SHORTCUT(pack=name, percent=round(100 * share))))
+            return replace(made, reason=Reason.from_error(EXPLAIN_SHORTCUT(pack=name, percent=round(100 * share))))
         told = [
-            *hints.list_beside_hints(findings, said.beside),
+            *hints.list_outside_hints(findings, said.beside),
             *hints.list_frame_hints((0,), 1, decoded.coloured, flow=decoded.flow),
             *hints.list_pixel_hints(decoded.hints),
-            *hints.list_resolution_hints(*decoded.seen, manifest.input),
+            *hints.list_resolution_hints(*decoded.visible_size, manifest.input),
             *hints.list_quality_hints(decoded.quality, manifest.quality, None),
         ]
         return replace(

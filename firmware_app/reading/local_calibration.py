@@ -46,28 +46,32 @@ class LocalCalibration:
         self._clinical = clinical
         self._secret: bytes | None = None
 
-    def chosen(self, manifest: Manifest, header: Header | None) -> LocalModel:
+    def find_local_model(self, manifest: Manifest, header: Header | None) -> LocalModel:
         """The pack of *manifest* on the machine that made the image."""
-        return LocalModel(manifest, imaging_devices.identify_device(header, self._key()))
+        return LocalModel(manifest, imaging_devices.identify_device(header, self._load_key()))
 
     def is_suspended(self, chosen: LocalModel) -> bool:
         return self._standings.is_suspended(chosen.place)
 
-    def adopted(self, chosen: LocalModel, findings: tuple[Finding, ...]) -> tuple[tuple[Finding, ...], LocalState]:
+    def apply_thresholds(
+        self, chosen: LocalModel, findings: tuple[Finding, ...]
+    ) -> tuple[tuple[Finding, ...], LocalState]:
         """*findings* with the clinic's own thresholds where these are in force; calibrated where each has one."""
         manifest = chosen.manifest
-        points = {one.code: self._points.in_force(chosen.place, one.code, manifest.files) for one in findings}
+        points = {
+            finding.code: self._points.find_in_force(chosen.place, finding.code, manifest.files) for finding in findings
+        }
         confirmed = {code: point.threshold for code, point in points.items() if point is not None}
         moved = tuple(
-            one
-            if (threshold := confirmed.get(one.code, self._standardised(chosen, one.code))) is None
-            else replace(one, threshold=self._here(manifest, one.code, threshold))
-            for one in findings
+            finding
+            if (threshold := confirmed.get(finding.code, self._standardise_threshold(chosen, finding.code))) is None
+            else replace(finding, threshold=self._to_clinic_prevalence(manifest, finding.code, threshold))
+            for finding in findings
         )
         all_in_force = bool(points) and len(confirmed) == len(points)
         return moved, LocalState.CALIBRATED if all_in_force else LocalState.PROVISIONAL
 
-    def unsure_between(self, chosen: LocalModel) -> tuple[float, float] | None:
+    def find_unsure_range(self, chosen: LocalModel) -> tuple[float, float] | None:
         """(low, high): from where to where a probability, at the pack's own prevalence, is not given on this machine.
 
         They move with the threshold that follows the machine's scores.  ``None`` for a pack that withholds none.
@@ -75,14 +79,14 @@ class LocalCalibration:
         abstain, first = chosen.manifest.abstain, chosen.manifest.findings[0]
         if abstain is None:
             return None
-        usual, here = first.usual_scores, self._scores(chosen, first.code)
+        usual, here = first.usual_scores, self._find_scores(chosen, first.code)
         files = chosen.manifest.files
-        if usual is None or here is None or self._points.in_force(chosen.place, first.code, files) is not None:
+        if usual is None or here is None or self._points.find_in_force(chosen.place, first.code, files) is not None:
             return abstain.low, abstain.high
         low, high = (standardise_probability(one, usual.log_odds, here.log_odds) for one in (abstain.low, abstain.high))
         return low, high
 
-    def sampling(
+    def build_sampling(
         self,
         chosen: LocalModel,
         reading: Reading,
@@ -96,15 +100,17 @@ class LocalCalibration:
         """
         scores = tuple(
             Score(
-                one.code,
-                self._at_home(chosen.manifest, one.code, one.probability),
-                self._at_home(chosen.manifest, one.code, one.threshold),
+                finding.code,
+                self._to_pack_prevalence(chosen.manifest, finding.code, finding.probability),
+                self._to_pack_prevalence(chosen.manifest, finding.code, finding.threshold),
             )
-            for one in reading.findings
+            for finding in reading.findings
         )
         refused = reading.status is ReadingStatus.CANNOT_JUDGE
         place = chosen.place
-        following = next((one.code for one in chosen.manifest.findings if one.usual_scores is not None), None)
+        following = next(
+            (finding.code for finding in chosen.manifest.findings if finding.usual_scores is not None), None
+        )
         examined = CalibrationSample(
             pack=place.pack,
             version=place.version,
@@ -116,20 +122,20 @@ class LocalCalibration:
             following=following,
             withheld=withheld if following is not None else None,
         )
-        return Sampling(examined, self._key(), self._shares)
+        return Sampling(examined, self._load_key(), self._shares)
 
-    def _standardised(self, chosen: LocalModel, code: str) -> float | None:
+    def _standardise_threshold(self, chosen: LocalModel, code: str) -> float | None:
         """The threshold of *code* by the machine's scores; ``None`` where it does not follow them (yet)."""
-        spec = next(one for one in chosen.manifest.findings if one.code == code)
-        here = self._scores(chosen, code)
+        spec = next(finding for finding in chosen.manifest.findings if finding.code == code)
+        here = self._find_scores(chosen, code)
         if spec.usual_scores is None or here is None:
             return None
         return standardise_probability(spec.threshold, spec.usual_scores.log_odds, here.log_odds)
 
-    def _scores(self, chosen: LocalModel, code: str) -> DeviceScores | None:
+    def _find_scores(self, chosen: LocalModel, code: str) -> DeviceScores | None:
         return model_scores.find_device_scores(self._clinical.database.connection, chosen.place, code)
 
-    def _here(self, manifest: Manifest, code: str, threshold: float) -> float:
+    def _to_clinic_prevalence(self, manifest: Manifest, code: str, threshold: float) -> float:
         """*threshold*, of the pack's own prevalence, at the clinic's."""
         given, wanted = prevalence_adjustment.pack_prevalence(manifest), self._prevalence.get(code)
         return (
@@ -138,7 +144,7 @@ class LocalCalibration:
             else prevalence_adjustment.shift_probability(threshold, given, wanted)
         )
 
-    def _at_home(self, manifest: Manifest, code: str, probability: float) -> float:
+    def _to_pack_prevalence(self, manifest: Manifest, code: str, probability: float) -> float:
         """*probability*, of the clinic's prevalence, at the pack's own."""
         given, wanted = prevalence_adjustment.pack_prevalence(manifest), self._prevalence.get(code)
         return (
@@ -147,7 +153,7 @@ class LocalCalibration:
             else prevalence_adjustment.shift_probability(probability, wanted, given)
         )
 
-    def _key(self) -> bytes:
+    def _load_key(self) -> bytes:
         if self._secret is None:
-            self._secret = self._clinical.subkey(PURPOSE)
+            self._secret = self._clinical.derive_subkey(PURPOSE)
         return self._secret

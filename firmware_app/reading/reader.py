@@ -82,8 +82,8 @@ class Reader:
         self._measuring = VariantBenchmark(self.inference, config, state, self._faults) if self._waits else None
         self._looked = time.monotonic()
         self._local = LocalCalibration(clinical, config)
-        self._learn()
-        self.trials = TrialRunner(config, state, clinical, self._serving) if self._waits else None
+        self._load_rules()
+        self.trials = TrialRunner(config, state, clinical, self._list_serving) if self._waits else None
 
     def warm(self) -> Mapping[str, str | int | None]:
         """Return when both children are ready, with what the reader says of itself; raises `ChildWillNotStart`."""
@@ -101,27 +101,27 @@ class Reader:
         """
         self.inference.warm()
         self.decoder.warm()
-        if self._at_fault():
+        if self._is_at_fault():
             return False
-        claim = self.patience.carry_out(lambda: self._clinical.claim(case))
+        claim = self.patience.execute(lambda: self._clinical.claim(case))
         if claim is None:
             return False
         attempt = ReadingAttempt(claim.instance, time.perf_counter())
         if self._measuring is not None:
             self._measuring.interrupt()
         if self.trials is not None:
-            self.trials.disturb()
+            self.trials.pause()
         if claim.claims > (MOST_CLAIMS if claim.failures else MOST_CLAIMS_ALONE):
-            self._finish(attempt, attempt.cannot(READER_GAVE_UP(claims=claim.claims - 1)))
+            self._finish(attempt, attempt.build_refusal(READER_GAVE_UP(claims=claim.claims - 1)))
             return True
         try:
-            reading = self._read(claim, attempt)
+            reading = self._read_instance(claim, attempt)
         except ChildLost as lost:
-            self._failed(attempt, lost)
+            self._record_failure(attempt, lost)
         except PackUnusable:
-            if self._at_fault():
+            if self._is_at_fault():
                 return False
-            self._finish(attempt, attempt.cannot(NO_PACK_INSTALLED()))
+            self._finish(attempt, attempt.build_refusal(NO_PACK_INSTALLED()))
         else:
             self._finish(attempt, reading)
         return True
@@ -130,34 +130,34 @@ class Reader:
         """What should follow for *case*, by the rules in its packs; *known*: the facts about the patient."""
         return reader_steps.advise_follow_up(case, self._manifests, known)
 
-    def facts(self) -> tuple[str, ...]:
+    def list_facts(self) -> tuple[str, ...]:
         """The codes of all facts about a patient that the rules of the working packs ask for."""
         rules = [manifest.follow_up for manifest in self._manifests.values() if manifest.follow_up is not None]
-        return tuple(dict.fromkeys(fact.code for one in rules for fact in one.background))
+        return tuple(dict.fromkeys(fact.code for rule in rules for fact in rule.background))
 
-    def packs(self) -> list[tuple[str, str]]:
+    def list_packs(self) -> list[tuple[str, str]]:
         """Name and version of each pack that works."""
         return [(name, manifest.version) for name, manifest in self._manifests.items()]
 
-    def look_again(self) -> bool:
+    def retry_packs(self) -> bool:
         """Now and then, try again what cannot be used, packs that were put there since included; True on a change."""
         before = self.inference.identities
         pause = RETRY_WHILE_OTHERS_WORK_SECONDS if before else RETRY_SECONDS
-        if self.inference.is_whole() or time.monotonic() - self._looked < pause:
+        if self.inference.is_complete() or time.monotonic() - self._looked < pause:
             return False
-        self.inference.offer(_load_packs(self._config, self._faults))
+        self.inference.add_packs(_load_packs(self._config, self._faults))
         if self._measuring is not None:
-            self._measuring.recall()
-        self._learn()
+            self._measuring.reload_results()
+        self._load_rules()
         self.inference.warm()
         self._looked = time.monotonic()
-        if self.inference.is_whole():
-            self._faults.forget()
+        if self.inference.is_complete():
+            self._faults.reset()
         return self.inference.identities != before
 
-    def measure(self) -> bool:
+    def advance_benchmark(self) -> bool:
         """While nothing waits: find the fastest right runtime, a little at each call; True when another one speaks."""
-        return self._measuring is not None and self._measuring.tend()
+        return self._measuring is not None and self._measuring.advance()
 
     def close(self) -> None:
         """End the children."""
@@ -168,45 +168,45 @@ class Reader:
         self.decoder.close()
         self.inference.close()
 
-    def _serving(self) -> Mapping[str, Manifest]:
+    def _list_serving(self) -> Mapping[str, Manifest]:
         return self._manifests
 
-    def _at_fault(self) -> bool:
+    def _is_at_fault(self) -> bool:
         """Whether no pack works and images are to wait for that."""
         if not self._waits or self.inference.identities:
             return False
-        self._faults.say(str(NO_PACK_INSTALLED()))
+        self._faults.report(str(NO_PACK_INSTALLED()))
         return True
 
-    def _learn(self) -> None:
+    def _load_rules(self) -> None:
         self._manifests = {name: pack.manifest for name, pack in sorted(self.inference.packs.items())}
-        store = PackStore.of(self._config)
+        store = PackStore.from_config(self._config)
         self._rules = routing.list_candidates(self.inference.packs.values(), self._config, store)
 
-    def _read(self, claim: Claim, attempt: ReadingAttempt) -> Reading:
+    def _read_instance(self, claim: Claim, attempt: ReadingAttempt) -> Reading:
         instance = claim.instance
         try:
             chosen = routing.route(
                 instance.header, self._rules, self._config.box.usual_population, self._forced, instance.entered
             )
         except NoPixels as error:
-            return attempt.cannot(error)
+            return attempt.build_refusal(error)
         except CannotJudge as error:
-            return attempt.cannot(self._show(attempt) or error)
+            return attempt.build_refusal(self._render_display(attempt) or error)
         attempt.hints += chosen.hints
-        here = self._local.chosen(self._manifests[chosen.pack], instance.header)
+        here = self._local.find_local_model(self._manifests[chosen.pack], instance.header)
         if self._local.is_suspended(here):
-            refusal = self._show(attempt) or Reason.of(PACK_UNFIT_HERE(pack=chosen.pack))
-            return replace(attempt.cannot(refusal), local=LocalState.SUSPENDED)
+            refusal = self._render_display(attempt) or Reason.from_error(PACK_UNFIT_HERE(pack=chosen.pack))
+            return replace(attempt.build_refusal(refusal), local=LocalState.SUSPENDED)
         attempt.chosen = here
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
             attempt.hints += hints.list_pixel_hints(self.decoder.hints)
-            return attempt.cannot_for(chosen.pack, decoded)
+            return attempt.build_pack_refusal(chosen.pack, decoded)
         frames = 1 if self._manifests[chosen.pack].input.depth is not None else decoded.frames  # a volume is read whole
         attempt.hints += hints.list_frame_hints(decoded.read, frames, decoded.coloured, flow=decoded.flow)
         attempt.hints += hints.list_pixel_hints(decoded.hints)
-        attempt.hints += hints.list_resolution_hints(*decoded.seen, self._manifests[chosen.pack].input)
+        attempt.hints += hints.list_resolution_hints(*decoded.visible_size, self._manifests[chosen.pack].input)
         attempt.watched = decoded.watched
         attempt.hints += hints.list_quality_hints(
             decoded.quality, self._manifests[chosen.pack].quality, instance.header
@@ -234,7 +234,7 @@ class Reader:
             attempt.decode_ms = decoded.milliseconds
         return decoded
 
-    def _show(self, attempt: ReadingAttempt) -> Reason | None:
+    def _render_display(self, attempt: ReadingAttempt) -> Reason | None:
         """Frames for people of an image that no pack may read; why not, where it cannot be opened at all."""
         decoded = self._decode(attempt, None)
         if isinstance(decoded, Reason):
@@ -250,51 +250,51 @@ class Reader:
         begun = time.perf_counter()
         try:
             assert attempt.chosen is not None
-            limits_here = self._local.unsure_between(attempt.chosen)
+            limits_here = self._local.find_unsure_range(attempt.chosen)
             inferred = self.inference.infer(pack, attempt.instance.reference, decoded, folder, limits_here)
         except NotJudged as refusal:
             attempt.distance, attempt.withheld = refusal.distance, refusal.withheld
-            return attempt.cannot(refusal.error)
+            return attempt.build_refusal(refusal.error)
         finally:
             attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not inferred.marked
         attempt.hints += hints.list_unfamiliar_hints(decoded.read, inferred.counted)
         of_a_clip = None if self._manifests[pack].input.depth is not None else _list_frames_read(decoded, inferred)
         attempt.distance = inferred.distance
-        findings, local = self._local.adopted(attempt.chosen, inferred.findings)
-        share, _ = hints.find_beside_share(findings, inferred.beside)
+        findings, local = self._local.apply_thresholds(attempt.chosen, inferred.findings)
+        share, _ = hints.find_outside_share(findings, inferred.beside)
         if share >= image_limits.OUTSIDE_REFUSAL_SHARE:
-            return attempt.cannot(EXPLAIN_SHORTCUT(pack=pack, percent=round(100 * share)))
-        attempt.hints = hints.list_beside_hints(findings, inferred.beside) + attempt.hints
+            return attempt.build_refusal(EXPLAIN_SHORTCUT(pack=pack, percent=round(100 * share)))
+        attempt.hints = hints.list_outside_hints(findings, inferred.beside) + attempt.hints
         others = self._manifests[pack].not_looked_for
         reading = replace(
-            attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip),
+            attempt.build_reading(findings, inferred.lesions, inferred.identity, of_a_clip),
             local=local,
             not_looked_for=others.by_language() if others is not None else {},
         )
         rules = self._manifests[pack].follow_up
-        return replace(reading, background=rules.stated(decoded.diagnoses)) if rules is not None else reading
+        return replace(reading, background=rules.find_facts(decoded.diagnoses)) if rules is not None else reading
 
-    def _failed(self, attempt: ReadingAttempt, lost: ChildLost) -> None:
-        failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
+    def _record_failure(self, attempt: ReadingAttempt, lost: ChildLost) -> None:
+        failures = self.patience.execute(lambda: self._clinical.record_failure(attempt.instance.reference))
         log.warning("a child was lost over an image, try %d (%s)", failures, lost.detail)
         if failures >= MOST_FAILURES:
-            self._finish(attempt, attempt.gave_up(lost, self._config.reader.memory_mb))
+            self._finish(attempt, attempt.give_up(lost, self._config.reader.memory_mb))
 
     def _finish(self, attempt: ReadingAttempt, reading: Reading) -> None:
-        complete, priority = attempt.complete(reading), self._priority(reading)
+        complete, priority = attempt.complete(reading), self._find_priority(reading)
         chosen = attempt.chosen
         sampling = (
-            self._local.sampling(chosen, complete, attempt.distance, attempt.watched, attempt.withheld)
+            self._local.build_sampling(chosen, complete, attempt.distance, attempt.watched, attempt.withheld)
             if chosen is not None
             else None
         )
-        self.patience.carry_out(lambda: self.clips.note(attempt.instance.reference, attempt.frames))
-        self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority, sampling))
+        self.patience.execute(lambda: self.clips.add(attempt.instance.reference, attempt.frames))
+        self.patience.execute(lambda: self._clinical.finish(attempt.instance, complete, priority, sampling))
         if chosen is not None and (trials := self.trials) is not None:
-            self.patience.carry_out(lambda: trials.note(attempt.instance, complete, chosen.manifest))
+            self.patience.execute(lambda: trials.add_image(attempt.instance, complete, chosen.manifest))
 
-    def _priority(self, reading: Reading) -> Priority:
+    def _find_priority(self, reading: Reading) -> Priority:
         """That of the most urgent positive finding, as its pack's manifest has it."""
         if reading.pack is None or reading.status is ReadingStatus.CANNOT_JUDGE:
             return Priority.CANNOT_JUDGE
@@ -320,7 +320,7 @@ def _list_frames_read(decoded: DecodedImage, inferred: InferenceResult) -> Frame
 
 def _load_packs(config: Config, faults: FaultLog) -> list[Pack]:
     """Every usable pack of the box by name; one that cannot be used is named in the log and left out."""
-    shelf = PackStore.of(config).survey()
+    shelf = PackStore.from_config(config).survey()
     for error in shelf.broken:
-        faults.say(str(error))
+        faults.report(str(error))
     return list(shelf.packs)

@@ -77,8 +77,8 @@ class ReadingAttempt:
         self.watched: Mapping[str, float] = {}  # quality measures, for the drift watch
         self.phase: type[DecodeGaveUp] | type[InferenceGaveUp] = DecodeGaveUp
 
-    def cannot(self, why: LanternError | Reason) -> Reading:
-        reason = why if isinstance(why, Reason) else Reason.of(why)
+    def build_refusal(self, why: LanternError | Reason) -> Reading:
+        reason = why if isinstance(why, Reason) else Reason.from_error(why)
         return Reading(
             scope=Scope.INSTANCE,
             instances=self._of,
@@ -88,22 +88,22 @@ class ReadingAttempt:
             timing=_NO_TIME,
         )
 
-    def gave_up(self, lost: ChildLost, memory_mb: int) -> Reading:
-        """`cannot`, after a child was *lost* for the last time; a decoder's may take *memory_mb*.
+    def give_up(self, lost: ChildLost, memory_mb: int) -> Reading:
+        """`build_refusal`, after a child was *lost* for the last time; a decoder's may take *memory_mb*.
 
         One that died with half of it in use died of a large image more likely than of a damaged one.
         """
         if self.phase is DecodeGaveUp and 2 * lost.held_mb > memory_mb:
-            return self.cannot(DECODE_RAN_OUT(detail=lost.detail, held_mb=lost.held_mb))
-        return self.cannot(self.phase(detail=lost.detail))
+            return self.build_refusal(DECODE_RAN_OUT(detail=lost.detail, held_mb=lost.held_mb))
+        return self.build_refusal(self.phase(detail=lost.detail))
 
-    def cannot_for(self, pack: str, reason: Reason) -> Reading:
-        """`cannot`, naming the pack where it is by the pack's own measure that the image is not fit."""
+    def build_pack_refusal(self, pack: str, reason: Reason) -> Reading:
+        """`build_refusal`, naming the pack where it is by the pack's own measure that the image is not fit."""
         if reason.code in UNFIT:
             reason = replace(reason, details={**reason.details, "pack": pack})
-        return self.cannot(reason)
+        return self.build_refusal(reason)
 
-    def read(
+    def build_reading(
         self, findings: tuple[Finding, ...], lesions: tuple[Lesion, ...], pack: PackIdentity, frames: FramesRead | None
     ) -> Reading:
         status = ReadingStatus.READ
@@ -141,7 +141,7 @@ class ClipCompletion:
         self._none = False
         self._pause_until = 0.0
 
-    def note(self, instance: str, frames: int) -> None:
+    def add(self, instance: str, frames: int) -> None:
         """Before the reading of *instance* is kept: its frames in between are to be written afterwards."""
         if frames > MOST_FRAMES:
             self._clinical.database.connection.execute(
@@ -163,7 +163,9 @@ class ClipCompletion:
             return False
         folder = self._state.display / row["instance"]
         try:
-            going = self._decoder.fill(self._state.root / row["file"], bool(row["picture"]), folder, row["next"])
+            going = self._decoder.write_clip_frames(
+                self._state.root / row["file"], bool(row["picture"]), folder, row["next"]
+            )
         except ChildLost as lost:
             log.warning("the decode child was lost over the frames in between of a clip (%s)", lost.detail)
             going = None

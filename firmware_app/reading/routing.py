@@ -58,7 +58,7 @@ class AgeRange(Protocol):
     def min(self) -> int | None: ...
     @property
     def max(self) -> int | None: ...
-    def holds(self, years: int) -> bool:
+    def contains(self, years: int) -> bool:
         """Whether *years* is in the range."""
 
 
@@ -182,7 +182,7 @@ def _match_body_part(
         if given:
             return packs
         raise BODY_PART_UNKNOWN()
-    if body_part.stated_body_part(header) is None:
+    if body_part.read_body_part(header) is None:
         assumed.append(hints.make_hint(hints.BODY_PART_FROM_TEXT))
     kept = [candidate for candidate in packs if part in _list_coarse_parts(candidate.rule.body_parts)]
     if not kept:
@@ -240,9 +240,9 @@ def _match_age(
     if years is patient_data.AgeUnknown.UNCLEAR:
         raise AGE_UNCLEAR()
     if isinstance(years, int):
-        kept = [candidate for candidate in packs if candidate.rule.age_years.holds(years)]
+        kept = [candidate for candidate in packs if candidate.rule.age_years.contains(years)]
         other = patient_data.conflicting_age(header)
-        if other is not None and kept != [one for one in packs if one.rule.age_years.holds(other)]:
+        if other is not None and kept != [pack for pack in packs if pack.rule.age_years.contains(other)]:
             raise AGE_UNCLEAR()
         if not kept:
             raise AGE_OUTSIDE(age=years)

@@ -77,7 +77,7 @@ class ShadowReader:
     def is_over(self) -> bool:
         return self._over.is_set()
 
-    def disturb(self) -> None:
+    def pause(self) -> None:
         """An image has come: stop the children.  What is under way is not timed, and may take longer than its limit."""
         self._disturbed = self._stopped = True
         self._signal(signal.SIGSTOP)
@@ -135,12 +135,12 @@ class ShadowReader:
     def _step(self) -> bool:
         """Go on by one image; False when there is nothing to do for now."""
         self._disturbed = False
-        if self._clinical.unread():
+        if self._clinical.count_unread():
             return False
-        if not self._proven and not self._prove():
+        if not self._proven and not self._check_pack():
             return False
-        now = self._trials.of(self.trial.pack)
-        if now is None or not now.runs:
+        now = self._trials.find_trial(self.trial.pack)
+        if now is None or not now.is_running:
             return False
         if now.failed > rules.MOST_ERRORS:
             self._finish(PACK_TRIAL_FAILED(**self._named, images=now.failed))
@@ -148,40 +148,40 @@ class ShadowReader:
         if now.images >= self._config.packs.trial_images:
             self._judge()
             return False
-        image = self._trials.next(self.trial)
+        image = self._trials.find_next(self.trial)
         if image is None:
             return False
         self._read(image)
         return True
 
     def _judge(self) -> None:
-        images = self._trials.read_twice(self.trial, self._pack.manifest.findings[0].code)
-        if (lost := rules.find_loss(self.trial.judged, images)) is not None:
+        images = self._trials.list_paired_readings(self.trial, self._pack.manifest.findings[0].code)
+        if (lost := rules.find_loss(self.trial.compared_versions, images)) is not None:
             self._finish(lost)
-        elif self._prove():  # once more: memory, disk and runtimes may not be what they were
+        elif self._check_pack():  # once more: memory, disk and runtimes may not be what they were
             self._finish(None)
 
     def _finish(self, lost: PackError | None) -> None:
         self.lost = lost
         self._over.set()
 
-    def _prove(self) -> bool:
+    def _check_pack(self) -> bool:
         """Whether its golden cases are answered rightly here; where they are not, the trial is over.
 
         False also when an image came meanwhile.
         """
         try:
             self._pack.verify()
-            results = proof.prove_pack(self._pack, self._config, self._is_quiet)
+            results = proof.check_pack(self._pack, self._config, self._is_idle)
         except PackError as error:
             self._finish(PACK_TRIAL_UNFIT(**self._named, detail=error.code))
             return False
         if results is None:
             return False
-        self._proven = bool(results) and results[-1].right
+        self._proven = bool(results) and results[-1].is_right
         if not self._proven:
             codes, detail = (
-                {one.reason.code for one in results if one.reason is not None},
+                {result.reason.code for result in results if result.reason is not None},
                 proof.describe_failures(results),
             )
             if RUNTIME_STOPPED.code in codes:
@@ -192,35 +192,35 @@ class ShadowReader:
                 self._finish(PACK_TRIAL_UNFIT(**self._named, detail=detail))
         return self._proven
 
-    def _is_quiet(self) -> bool:
-        return not self._ended.is_set() and not self._clinical.unread()
+    def _is_idle(self) -> bool:
+        return not self._ended.is_set() and not self._clinical.count_unread()
 
     def _read(self, image: TrialImage) -> None:
-        instance = self._clinical.read_already(image.instance)
+        instance = self._clinical.find_read_instance(image.instance)
         if instance is None or not (self._state.root / instance.file).exists():
-            self._trials.keep(image, TrialResult(TrialOutcome.GONE))
+            self._trials.record_result(image, TrialResult(TrialOutcome.GONE))
             return
         try:
-            self._trials.keep(image, self._result(instance))
+            self._trials.record_result(image, self._read_instance(instance))
         except ChildLost as lost:
-            self._stumble(image, lost)
+            self._record_loss(image, lost)
         except PackUnusable:
-            if self._prove():  # else that has said why
+            if self._check_pack():  # else that has said why
                 self._finish(PACK_TRIAL_UNFIT(**self._named, detail=InferenceFailed.code))
 
-    def _stumble(self, image: TrialImage, lost: ChildLost) -> None:
+    def _record_loss(self, image: TrialImage, lost: ChildLost) -> None:
         late = lost.detail == OUT_OF_TIME
         if self._ended.is_set() or (late and self._disturbed):
             return  # it is read again
         log.warning("a child was lost over an image on trial (%s)", lost.detail)
-        if self._trials.stumble(image) < MOST_TRIES:
+        if self._trials.record_loss(image) < MOST_TRIES:
             return
         if late:
             self._finish(PACK_TRIAL_STALLED(**self._named, seconds=round(self._config.reader.infer_seconds)))
         else:
             self._finish(PACK_TRIAL_CRASHED(**self._named, detail=lost.detail))
 
-    def _result(self, instance: Instance) -> TrialResult:
+    def _read_instance(self, instance: Instance) -> TrialResult:
         """What the version on trial says; raises `ChildLost`, `PackUnusable` or `ChildWillNotStart`."""
         manifest, box = self._pack.manifest, self._config.box
         candidates = [routing.PackCandidate(self._pack.name, manifest.route)]
@@ -228,7 +228,7 @@ class ShadowReader:
             routing.route(instance.header, candidates, box.usual_population, entered=instance.entered)
         except CannotJudge as error:
             return TrialResult(TrialOutcome.CANNOT_JUDGE, code=error.code)
-        decoder, inference = self._children()
+        decoder, inference = self._start_children()
         path, is_picture = self._state.root / instance.file, instance.header is None
         decoded = decoder.begin(path, is_picture, manifest.input, None, make_decode_options(manifest, instance))
         if isinstance(decoded, Reason):
@@ -243,12 +243,12 @@ class ShadowReader:
             failed = refusal.error.code == InferenceFailed.code
             return TrialResult(TrialOutcome.FAILED if failed else TrialOutcome.CANNOT_JUDGE, code=refusal.error.code)
         taken_ms = None if self._disturbed else 1e3 * (time.perf_counter() - begun)
-        if hints.find_beside_share(inferred.findings, inferred.beside)[0] >= image_limits.OUTSIDE_REFUSAL_SHARE:
+        if hints.find_outside_share(inferred.findings, inferred.beside)[0] >= image_limits.OUTSIDE_REFUSAL_SHARE:
             return TrialResult(TrialOutcome.CANNOT_JUDGE, ms=taken_ms, code=EXPLAIN_SHORTCUT.code)
         called, score = find_call(inferred.findings, manifest.findings[0].code)
         return TrialResult(TrialOutcome.READ, called, score, taken_ms)
 
-    def _children(self) -> tuple[Decoder, Inference]:
+    def _start_children(self) -> tuple[Decoder, Inference]:
         settings = self._config.reader
         if self._decoder is None:
             self._decoder = Decoder(settings.memory_mb, settings.decode_seconds)

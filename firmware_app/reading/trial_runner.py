@@ -46,15 +46,15 @@ class TrialRunner:
         self, config: Config, state: StateDir, clinical: ClinicalDatabase, serving: Callable[[], Mapping[str, Manifest]]
     ) -> None:
         self._config, self._state, self._clinical, self._serving = config, state, clinical, serving
-        self._store, self._trials = PackStore.of(config), PackTrials(clinical.database)
+        self._store, self._trials = PackStore.from_config(config), PackTrials(clinical.database)
         self._running: dict[str, PackTrial] = {}
         self._shadow: ShadowReader | None = None
         self._mark: object = None
         self._found: dict[str, str] | None = None
         self._due = 0.0
-        self.tend()  # what a trial is to see begins with the first image
+        self.advance()  # what a trial is to see begins with the first image
 
-    def note(self, instance: Instance, reading: Reading, manifest: Manifest) -> None:
+    def add_image(self, instance: Instance, reading: Reading, manifest: Manifest) -> None:
         """The serving version has read *instance*: the version on trial reads it too, when nothing waits."""
         trial = self._running.get(manifest.name)
         judged = reading.status is ReadingStatus.READ or (
@@ -64,12 +64,12 @@ class TrialRunner:
             most = self._config.packs.trial_images
             self._trials.add(trial, instance, reading, manifest.findings[0].code, most)
 
-    def disturb(self) -> None:
+    def pause(self) -> None:
         """An image has come: it has the box to itself."""
         if self._shadow is not None:
-            self._shadow.disturb()
+            self._shadow.pause()
 
-    def tend(self) -> bool:
+    def advance(self) -> bool:
         """While no image waits: begin, go on with and end trials, without waiting.
 
         True when another version serves now, so that the reader must start anew.
@@ -79,15 +79,15 @@ class TrialRunner:
         if time.monotonic() < self._due:
             return False
         try:
-            return self._look() or self._end()
+            return self._sync_rows() or self._finish_trial()
         except (PackBusy, PackDiskFull, PackFolderUnusable, sqlite3.OperationalError) as error:
             log.warning("a trial waits (%s)", type(error).__name__)
             self._due, self._mark = time.monotonic() + _AGAIN_S, None
             return False
 
-    def codes(self) -> list[str]:
+    def list_codes(self) -> list[str]:
         """Codes of the versions that were left by themselves, for the health summary."""
-        return self._trials.codes()
+        return self._trials.list_codes()
 
     def close(self) -> None:
         """End what is under way; the next reader goes on with it."""
@@ -97,7 +97,7 @@ class TrialRunner:
 
     # --- the disk and the rows ---------------------------------------------------------------------------------------
 
-    def _look(self) -> bool:
+    def _sync_rows(self) -> bool:
         """Bring rows and links together where the folder of packs has changed; True when another version serves."""
         try:
             mark = self._store.installed.stat().st_mtime_ns, self._store.trials()
@@ -108,11 +108,11 @@ class TrialRunner:
         versions = {pack.name: pack.manifest.version for pack in self._store.survey().packs}
         for name, number in mark[1].items():
             self._reconcile(name, number, versions.get(name))
-        running = {name: one for name, one in self._trials.all().items() if one.runs}
+        running = {name: one for name, one in self._trials.all().items() if one.is_running}
         for name, trial in running.items():
-            if self._store.trialled(name) is None:  # cut off between link and row, or ended at the console
+            if self._store.find_trial_version(name) is None:  # cut off between link and row, or ended at the console
                 self._close_row(trial, versions.get(name))
-        self._running = {name: one for name, one in self._trials.all().items() if one.runs}
+        self._running = {name: one for name, one in self._trials.all().items() if one.is_running}
         if self._shadow is not None:
             now = self._running.get(self._shadow.trial.pack)
             if now is None or (now.mark, now.before) != (self._shadow.trial.mark, self._shadow.trial.before):
@@ -131,14 +131,14 @@ class TrialRunner:
     def _reconcile(self, name: str, mark: int, serving: str | None) -> None:
         from firmware_app.packs import installer  # with all of TUF: most readers never need it
 
-        version, row = self._store.trialled(name), self._trials.of(name)
+        version, row = self._store.find_trial_version(name), self._trials.find_trial(name)
         if version is None:
             return
         if serving is None or parse_version(version) <= parse_version(serving):
-            if row is not None and row.runs:
+            if row is not None and row.is_running:
                 self._close_row(row, serving)
             installer.drop_trial(self._store, name)
-        elif row is not None and row.mark == mark and not row.runs:
+        elif row is not None and row.mark == mark and not row.is_running:
             installer.drop_trial(self._store, name)
         elif row is None or row.mark != mark or row.before != serving:
             self._trials.begin(name, version, serving, mark)
@@ -152,13 +152,13 @@ class TrialRunner:
                 pack = Pack.load(self._store.folder_of(trial.pack, trial.version).resolve())
                 pack.require_hardware()
             except PackError as error:
-                self._leave(trial, error)
+                self._abandon_trial(trial, error)
                 continue
             log.info("%s %s is on trial beside %s", trial.pack, trial.version, trial.before)
             self._shadow = ShadowReader(trial, pack, self._config, self._state, self._clinical)
             return
 
-    def _end(self) -> bool:
+    def _finish_trial(self) -> bool:
         """Do what the shadow's result calls for; True when its version serves now."""
         from firmware_app.packs import installer
 
@@ -176,15 +176,15 @@ class TrialRunner:
                 self._trials.end(shadow.trial, TrialState.COMMITTED, BOX)
                 log.warning("%s %s has passed its trial and serves now", shadow.trial.pack, shadow.trial.version)
                 return True
-        self._leave(shadow.trial, shadow.lost)
+        self._abandon_trial(shadow.trial, shadow.lost)
         self.close()
         return False
 
-    def _leave(self, trial: PackTrial, why: PackError) -> None:
+    def _abandon_trial(self, trial: PackTrial, why: PackError) -> None:
         from firmware_app.packs import installer
 
         log.error("%s", why)
-        self._trials.end(trial, TrialState.LEFT, BOX, Reason.of(why))
+        self._trials.end(trial, TrialState.LEFT, BOX, Reason.from_error(why))
         self._running.pop(trial.pack, None)
         with suppress(PackNotOnTrial):
             installer.drop_trial(self._store, trial.pack)
@@ -192,21 +192,23 @@ class TrialRunner:
 
 def apply_pack_changes(config: Config, database: Database) -> bool:
     """Do all that is asked for; whether another version serves now, so that the reader must load its packs anew."""
-    changes, store = PackChanges(database), PackStore.of(config)
+    changes, store = PackChanges(database), PackStore.from_config(config)
     changed = False
-    for change in changes.asked():
+    for change in changes.list_requested():
         try:
             version = _apply_pack_change(store, change, PackTrials(database))
         except PackError as error:
             log.warning("a pack was not changed: %s", error.code)
-            changes.finished(change, None, Reason.of(error))
+            changes.record_outcome(change, None, Reason.from_error(error))
         except OSError as error:
             log.warning("a pack was not changed: %s", error.strerror)
-            changes.finished(
-                change, None, Reason.of(PackFolderUnusable(path=str(store.installed), detail=error.strerror or ""))
+            changes.record_outcome(
+                change,
+                None,
+                Reason.from_error(PackFolderUnusable(path=str(store.installed), detail=error.strerror or "")),
             )
         else:
-            changes.finished(change, version, None)
+            changes.record_outcome(change, version, None)
             changed |= change.wish is not PackAction.DROP
     return changed
 
@@ -216,14 +218,14 @@ def _apply_pack_change(store: PackStore, change: PackChange, trials: PackTrials)
     from firmware_app.packs import installer  # with all of TUF: most readers never need it
 
     if change.wish is PackAction.BACK:
-        if store.linked(change.pack) == change.version:
+        if store.find_linked_version(change.pack) == change.version:
             return installer.roll_back(store, change.pack).pack.manifest.version
     elif change.wish is PackAction.DROP:
         end_trial(trials, change.pack, TrialState.DROPPED, change.actor)
         with suppress(PackNotOnTrial):
             installer.drop_trial(store, change.pack)
-    elif store.linked(change.pack) != change.version:
-        if store.trialled(change.pack) != change.version:
+    elif store.find_linked_version(change.pack) != change.version:
+        if store.find_trial_version(change.pack) != change.version:
             raise PackNotOnTrial(pack=change.pack)
         installer.commit_trial(store, change.pack)
         end_trial(trials, change.pack, TrialState.COMMITTED, change.actor)
@@ -234,8 +236,8 @@ def _apply_pack_change(store: PackStore, change: PackChange, trials: PackTrials)
 
 def end_trial(trials: PackTrials, pack: str, state: TrialState, actor: str) -> bool:
     """Note that a person has ended the trial of a pack; False where none runs."""
-    trial = trials.of(pack)
-    if trial is None or not trial.runs:
+    trial = trials.find_trial(pack)
+    if trial is None or not trial.is_running:
         return False
     trials.end(trial, state, actor)
     return True

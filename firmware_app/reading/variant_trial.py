@@ -33,7 +33,7 @@ _REASON: Final = TypeAdapter(Reason)
 
 
 class VariantTrial:
-    """A running trial of one way.  `outcome` waits only when asked to; `stop` abandons the trial."""
+    """A running trial of one way.  `poll` waits only when asked to; `stop` abandons the trial."""
 
     def __init__(
         self, pack: Pack, way: ExecutionVariant, settings: RuntimeSettings, seconds: float = SECONDS, tries: int = 1
@@ -46,24 +46,24 @@ class VariantTrial:
             "folder": str(pack.folder),
             "runtime": way.runtime,
             "precision": way.precision,
-            "settings": settings.of(way.runtime),
+            "settings": settings.select(way.runtime),
         }
         self._jobs = ChildJobs(_spawn_child(seconds), [job], seconds)
 
-    def outcome(self, patience: float = 0.0) -> TrialResult | None:
+    def poll(self, patience: float = 0.0) -> TrialResult | None:
         """The result, after which the child has ended; None while it works.  Waits up to *patience* seconds."""
         try:
             if not self._jobs.is_done(patience):
                 return None
         except ChildLost as lost:
-            return self._failed(RUNTIME_STOPPED(**self._named(), detail=lost.detail))
+            return self._build_failure(RUNTIME_STOPPED(**self._list_placeholders(), detail=lost.detail))
         except TimeoutError:
-            return self._failed(RUNTIME_HUNG(**self._named(), seconds=round(self._seconds)))
+            return self._build_failure(RUNTIME_HUNG(**self._list_placeholders(), seconds=round(self._seconds)))
         self._jobs.stop()
         answer = self._jobs.answers[0].header
         try:
             if "refusal" in answer:
-                return self._failed(_REASON.validate_python(answer["refusal"]))
+                return self._build_failure(_REASON.validate_python(answer["refusal"]))
             tried = answer["tried"]
             version = None if tried["version"] is None else str(tried["version"])[:80]
             return TrialResult(
@@ -76,16 +76,18 @@ class VariantTrial:
                 tries=self._tries,
             )
         except (KeyError, TypeError, ValueError, ValidationError):
-            return self._failed(RUNTIME_STOPPED(**self._named(), detail="it sent an invalid message"))
+            return self._build_failure(
+                RUNTIME_STOPPED(**self._list_placeholders(), detail="it sent an invalid message")
+            )
 
     def stop(self) -> None:
         self._jobs.stop()
 
-    def _named(self) -> dict[str, str]:
+    def _list_placeholders(self) -> dict[str, str]:
         return {"pack": self.pack.name, "runtime": self.way.runtime, "precision": self.way.precision}
 
-    def _failed(self, why: LanternError | Reason) -> TrialResult:
-        reason = why if isinstance(why, Reason) else Reason.of(why)
+    def _build_failure(self, why: LanternError | Reason) -> TrialResult:
+        reason = why if isinstance(why, Reason) else Reason.from_error(why)
         return TrialResult(
             runtime=self.way.runtime,
             precision=self.way.precision,
@@ -99,7 +101,7 @@ class VariantTrial:
 
 def is_final(result: TrialResult) -> bool:
     """Whether *result* holds until something changes; otherwise the way is tried again."""
-    return result.right or result.reason is None or result.reason.code not in _LOST or result.tries >= MOST_TRIES
+    return result.is_right or result.reason is None or result.reason.code not in _LOST or result.tries >= MOST_TRIES
 
 
 def is_kept(result: TrialResult) -> bool:
@@ -111,14 +113,14 @@ def try_variant(pack: Pack, way: ExecutionVariant, settings: RuntimeSettings, se
     """Try *way* and wait for the result."""
     trial = VariantTrial(pack, way, settings, seconds)
     try:
-        while (result := trial.outcome(_LOOK_SECONDS)) is None:
+        while (result := trial.poll(_LOOK_SECONDS)) is None:
             pass
         return result
     finally:
         trial.stop()
 
 
-def prove_pack(pack: Pack, config: Config, goes_on: Callable[[], bool] = lambda: True) -> list[TrialResult] | None:
+def check_pack(pack: Pack, config: Config, goes_on: Callable[[], bool] = lambda: True) -> list[TrialResult] | None:
     """Try the ways to run *pack* until one answers its golden cases rightly here: that is the last result then.
 
     None when *goes_on* no longer holds.
@@ -127,20 +129,22 @@ def prove_pack(pack: Pack, config: Config, goes_on: Callable[[], bool] = lambda:
     for way in execution_variants.list_variants(pack, config.reader):
         trial = VariantTrial(pack, way, config.runtime_settings)
         try:
-            while (result := trial.outcome(_LOOK_SECONDS)) is None:
+            while (result := trial.poll(_LOOK_SECONDS)) is None:
                 if not goes_on():
                     return None
         finally:
             trial.stop()
         results.append(result)
-        if result.right:
+        if result.is_right:
             break
     return results
 
 
 def describe_failures(results: Sequence[TrialResult]) -> str:
     """Why no way was right, for the brackets of a sentence."""
-    said = [f"{one.runtime} {one.precision}: {one.reason.code}" for one in results if one.reason is not None]
+    said = [
+        f"{result.runtime} {result.precision}: {result.reason.code}" for result in results if result.reason is not None
+    ]
     return "; ".join(said) or "it has no file for a runtime of this box"
 
 

@@ -42,7 +42,7 @@ SENT: Final = frozenset((SendingStage.COMMITTED, SendingStage.ACCEPTED))
 
 
 @dataclass(frozen=True, slots=True)
-class MadeObject:
+class QueuedObject:
     """One object on the disk; `file` is below ``outgoing/``."""
 
     kind: str
@@ -92,8 +92,8 @@ class SendingQueue:
 
     # --- archives --------------------------------------------------------------------------------------------------
 
-    def set_up(self, places: Mapping[str, str]) -> None:
-        """Make the keys of *places* the archives that get results; a value says which archive that is (`Peer.place`).
+    def set_archives(self, places: Mapping[str, str]) -> None:
+        """Make the keys of *places* the archives that get results; a value says which archive that is (`Peer.address`).
 
         Where none got any until now, nothing is due: what was read before is not sent unless a person asks for it.
         What waits for an archive that gets none any more is given up.  A name that stands for another archive than
@@ -128,7 +128,7 @@ class SendingQueue:
                 (_now(), archive, json.dumps(list(kinds))),
             )
 
-    def archives(self) -> list[ArchiveState]:
+    def list_archives(self) -> list[ArchiveState]:
         """Those that get results."""
         rows = self._connection.execute("SELECT * FROM archives WHERE sends = 1 ORDER BY name")
         return [
@@ -141,7 +141,7 @@ class SendingQueue:
             for row in rows
         ]
 
-    def tell(self, archive: str, reason: Reason | None, commits: bool | None = None) -> None:
+    def record_attempt(self, archive: str, reason: Reason | None, commits: bool | None = None) -> None:
         """Record why the last try failed, None after one that did not, and whether *archive* offers commitment."""
         said = dump_reason(reason)
         with self._database.transaction() as connection:
@@ -153,7 +153,7 @@ class SendingQueue:
 
     # --- what goes in ----------------------------------------------------------------------------------------------
 
-    def lacking(self, case: str, version: int, archives: Iterable[str]) -> list[str]:
+    def list_lacking(self, case: str, version: int, archives: Iterable[str]) -> list[str]:
         """Those of *archives* into whose queue this version of *case* has not been put."""
         rows = self._connection.execute(
             "SELECT archive FROM queued_results WHERE case_reference = ? AND version >= ?", (case, version)
@@ -162,7 +162,7 @@ class SendingQueue:
         return [name for name in archives if name not in queued]
 
     def put(
-        self, due: DueCase, version: int, objects: Sequence[MadeObject], wanted: Mapping[str, Collection[str]]
+        self, due: DueCase, version: int, objects: Sequence[QueuedObject], wanted: Mapping[str, Collection[str]]
     ) -> None:
         """Put *objects*, in their order, into the queue of each archive that wants their kind (archive -> kinds).
 
@@ -171,18 +171,18 @@ class SendingQueue:
         """
         with self._database.transaction() as connection:
             for archive, kinds in wanted.items():
-                mine = [one for one in objects if one.kind in kinds]
-                for one in mine:
+                mine = [queued_object for queued_object in objects if queued_object.kind in kinds]
+                for queued_object in mine:
                     connection.execute(
                         _PUT_AGAIN if due.again else _PUT,
                         (
                             archive,
                             due.case,
                             version,
-                            one.kind,
-                            one.sop_class_uid,
-                            one.sop_instance_uid,
-                            one.file,
+                            queued_object.kind,
+                            queued_object.sop_class_uid,
+                            queued_object.sop_instance_uid,
+                            queued_object.file,
                             _now(),
                         ),
                     )
@@ -197,7 +197,7 @@ class SendingQueue:
                 )
                 audit.append(connection, ACTOR, QUEUED, due.case, {"archive": archive, "objects": len(mine)})
 
-    def lost(self, one: Sending) -> None:
+    def requeue_lost(self, one: Sending) -> None:
         """The file of *one* is gone: have the case's objects made again, unless the case was deleted."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM sendings WHERE sequence = ?", (one.sequence,))
@@ -210,7 +210,7 @@ class SendingQueue:
 
     # --- what comes of it ------------------------------------------------------------------------------------------
 
-    def waiting(self, archive: str, most: int = 200, put_off: Collection[int] = ()) -> list[Sending]:
+    def list_waiting(self, archive: str, most: int = 200, put_off: Collection[int] = ()) -> list[Sending]:
         """The objects that *archive* has not answered with success, in the order of sending, without *put_off*."""
         return self._rows(
             "archive = ? AND stage = 'waiting' AND sequence NOT IN (SELECT value FROM json_each(?))"
@@ -220,7 +220,7 @@ class SendingQueue:
             most,
         )
 
-    def open_among(self, sequences: Collection[int]) -> set[int]:
+    def filter_open(self, sequences: Collection[int]) -> set[int]:
         """Those of *sequences* that wait or are stored."""
         rows = self._connection.execute(
             "SELECT sequence FROM sendings WHERE stage IN ('waiting', 'stored')"
@@ -229,33 +229,33 @@ class SendingQueue:
         )
         return {row["sequence"] for row in rows}
 
-    def stored(self, archive: str, most: int = 1000) -> list[Sending]:
+    def list_stored(self, archive: str, most: int = 1000) -> list[Sending]:
         """The objects that *archive* has stored and not committed itself to keep."""
         return self._rows("archive = ? AND stage = 'stored' ORDER BY sequence LIMIT ?", archive, most)
 
-    def of_case(self, case: str) -> list[Sending]:
+    def list_of_case(self, case: str) -> list[Sending]:
         """All objects of *case*, those of the newest version last."""
         return self._rows("case_reference = ? ORDER BY version, sequence", case)
 
-    def refusals(self) -> list[tuple[str, Reason]]:
+    def list_refusals(self) -> list[tuple[str, Reason]]:
         """Archive and reason, each once, of the objects that were not taken and wait for the next try."""
         rows = self._connection.execute(
             "SELECT DISTINCT archive, reason FROM sendings WHERE stage = 'waiting' AND reason IS NOT NULL"
         )
         return [(row["archive"], reason) for row in rows if (reason := parse_reason(row["reason"])) is not None]
 
-    def counts(self) -> dict[str, dict[SendingStage, int]]:
+    def count_by_stage(self) -> dict[str, dict[SendingStage, int]]:
         """Archive -> stage -> number of objects."""
         found: dict[str, dict[SendingStage, int]] = {}
         for row in self._connection.execute("SELECT archive, stage, COUNT(*) AS n FROM sendings GROUP BY 1, 2"):
             found.setdefault(row["archive"], {})[SendingStage(row["stage"])] = row["n"]
         return found
 
-    def succeeded(self, one: Sending, *, commits: bool) -> None:
+    def record_success(self, one: Sending, *, commits: bool) -> None:
         """The archive answered with success; *commits*: it will be asked for its commitment."""
         self._change(one, SendingStage.STORED if commits else SendingStage.ACCEPTED)
 
-    def believe(self, archive: str) -> None:
+    def accept_stored(self, archive: str) -> None:
         """*archive* is asked for no commitment, or offers none: what it has stored is accepted."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -264,7 +264,7 @@ class SendingQueue:
                 (_now(), archive),
             )
 
-    def failed(self, one: Sending, reason: Reason) -> None:
+    def record_failure(self, one: Sending, reason: Reason) -> None:
         """The archive did not take the object; it goes on waiting."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -281,12 +281,12 @@ class SendingQueue:
                 (stage, _now(), one.sequence),
             )
 
-    def needed(self, files: Collection[str]) -> set[str]:
+    def filter_needed(self, files: Collection[str]) -> set[str]:
         """Those of *files*, paths below ``outgoing/``, that an archive has yet to get."""
         rows = self._connection.execute("SELECT DISTINCT file FROM sendings WHERE stage IN ('waiting', 'stored')")
         return {row["file"] for row in rows} & set(files)
 
-    def tidy(self) -> None:
+    def delete_orphans(self) -> None:
         """Forget objects that have arrived or were replaced and whose case was deleted."""
         with self._database.transaction() as connection:
             connection.execute(

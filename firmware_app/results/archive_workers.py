@@ -58,7 +58,7 @@ class RetryDelay:
     delay: float = 0.0
     due: float = 0.0
 
-    def failed(self) -> None:
+    def extend(self) -> None:
         self.delay = min(self.most, 2 * self.delay if self.delay else self.first)
         self.due = time.monotonic() + self.delay * random.uniform(0.8, 1.0)
 
@@ -92,9 +92,9 @@ class ArchiveSender(WorkerThread):
             seen = None
             while not self.stop.is_set():
                 self.turned = time.monotonic()
-                mark = self.database.change_mark()
+                mark = self.database.read_change_mark()
                 if mark != seen or self._is_due():
-                    seen = None if self.turn() else mark  # after a visit there may be more
+                    seen = None if self.run_once() else mark  # after a visit there may be more
                 self.stop.wait(_LOOK_S)
         except sqlite3.Error as error:  # the main thread ends the process, which says why when it starts again
             log.error("the queue of a PACS cannot be read or written: %s", getattr(error, "sqlite_errorname", "error"))
@@ -104,44 +104,46 @@ class ArchiveSender(WorkerThread):
     def _is_due(self) -> bool:
         return self._archive.delay > 0 or bool(self._refused) or bool(self._asked)
 
-    def turn(self) -> bool:
+    def run_once(self) -> bool:
         """Send and ask what is due now, over one association; whether there was any."""
         if not self._archive.is_over():
             return False
-        self._forget_what_arrived()
+        self._forget_delivered()
         put_off = [sequence for sequence, pause in self._refused.items() if not pause.is_over()]
-        waiting = [one for one in self._queue.waiting(self.peer.name, put_off=put_off) if self._may_try(one)]
-        stored = self._queue.stored(self.peer.name)
+        waiting = [
+            sending for sending in self._queue.list_waiting(self.peer.name, put_off=put_off) if self._may_try(sending)
+        ]
+        stored = self._queue.list_stored(self.peer.name)
         if stored and not self.peer.settings.commitment:
-            self._believe()
+            self._accept_stored()
             stored = []
-        stored = [one for one in stored if self._may_ask(one)]
+        stored = [sending for sending in stored if self._may_ask(sending)]
         if not waiting and not stored:
             return False
         try:
-            self._visit(waiting, stored)
+            self._send_over_association(waiting, stored)
         except PacsError as error:
-            self._archive.failed()
+            self._archive.extend()
             log.warning("%s", error)
-            self._queue.tell(self.peer.name, Reason.of(error))
+            self._queue.record_attempt(self.peer.name, Reason.from_error(error))
         except OSError as error:
-            self._archive.failed()
+            self._archive.extend()
             log.warning("an object cannot be read: %s", error.strerror)
         else:
             self._archive = RetryDelay(DELAY_FIRST_S, DELAY_MOST_S)
         return True
 
-    def _forget_what_arrived(self) -> None:
+    def _forget_delivered(self) -> None:
         of_all = (self._refused, self._failures, self._asked)
-        still = self._queue.open_among({sequence for known in of_all for sequence in known})
+        still = self._queue.filter_open({sequence for known in of_all for sequence in known})
         for known in of_all:
             for sequence in known.keys() - still:
                 del known[sequence]
 
-    def _believe(self) -> None:
+    def _accept_stored(self) -> None:
         """The archive is asked for no commitment, or offers none: what it has stored counts as sent."""
-        self._queue.believe(self.peer.name)
-        self._queue.tell(self.peer.name, None, commits=False)
+        self._queue.accept_stored(self.peer.name)
+        self._queue.record_attempt(self.peer.name, None, commits=False)
 
     def _may_try(self, one: Sending) -> bool:
         """What failed since this process began has its pause; after a restart everything is tried at once."""
@@ -151,7 +153,7 @@ class ArchiveSender(WorkerThread):
 
     def _put_off(self, one: Sending, failures: int) -> None:
         self._failures[one.sequence] = failures
-        self._refused.setdefault(one.sequence, RetryDelay(REFUSED_FIRST_S, REFUSED_MOST_S)).failed()
+        self._refused.setdefault(one.sequence, RetryDelay(REFUSED_FIRST_S, REFUSED_MOST_S)).extend()
 
     def _may_ask(self, one: Sending) -> bool:
         """A commitment asked for before this process began is asked for again soon: the archive may have gone too."""
@@ -161,19 +163,23 @@ class ArchiveSender(WorkerThread):
         asked = self._asked.setdefault(one.sequence, time.monotonic() - pause + _ASK_SOON_S)
         return time.monotonic() - asked >= pause
 
-    def _visit(self, waiting: Sequence[Sending], stored: Sequence[Sending]) -> None:
-        classes = list(dict.fromkeys(one.sop_class_uid for one in waiting))
+    def _send_over_association(self, waiting: Sequence[Sending], stored: Sequence[Sending]) -> None:
+        classes = list(dict.fromkeys(sending.sop_class_uid for sending in waiting))
         asks = [commitment.PUSH_MODEL] if self.peer.settings.commitment else []
         try:
-            with storage_scu.dial_archive(self.peer, [*classes, *asks], reported=self._reported) as archive:
-                failures = [failure for one in waiting if (failure := self._send(archive, one)) is not None]
+            with storage_scu.dial_archive(self.peer, [*classes, *asks], reported=self._take_report) as archive:
+                failures = [failure for sending in waiting if (failure := self._send(archive, sending)) is not None]
                 late = self._ask(archive, stored) if archive.commits else None
                 commits = archive.commits
         except PacsKindRefused:  # the archive is there and takes nothing of what was proposed
-            failures, late, commits = [self._refuse(one, self._kind_refused(one)) for one in waiting], None, False
+            failures, late, commits = (
+                [self._refuse(sending, self._make_kind_error(sending)) for sending in waiting],
+                None,
+                False,
+            )
         if not commits:
-            self._queue.believe(self.peer.name)
-        self._queue.tell(self.peer.name, next(iter(failures), late), commits)
+            self._queue.accept_stored(self.peer.name)
+        self._queue.record_attempt(self.peer.name, next(iter(failures), late), commits)
 
     def _send(self, archive: ArchiveAssociation, one: Sending) -> Reason | None:
         """Why the archive did not take this object; None when it did.  Raises what ends the association."""
@@ -181,52 +187,52 @@ class ArchiveSender(WorkerThread):
             return None
         path = locate_file(self.outgoing, one)
         if not path.is_file():
-            self._queue.lost(one)
+            self._queue.requeue_lost(one)
             return None
         try:
             archive.store(path, one.kind)
         except _OBJECT_FAILURES as refused:
             return self._refuse(one, refused)
         except PacsFull as full:
-            self._queue.failed(one, Reason.of(full))
+            self._queue.record_failure(one, Reason.from_error(full))
             self._failures[one.sequence] = one.failures + 1
             raise
-        self._queue.succeeded(one, commits=archive.commits)
+        self._queue.record_success(one, commits=archive.commits)
         self._asked.pop(one.sequence, None)
         self.turned = time.monotonic()
         return None
 
     def _refuse(self, one: Sending, refused: PacsError) -> Reason:
         """This object waits by itself; the others go on."""
-        reason = Reason.of(refused)
+        reason = Reason.from_error(refused)
         log.warning("%s", refused)
-        self._queue.failed(one, reason)
+        self._queue.record_failure(one, reason)
         self._put_off(one, one.failures + 1)
         return reason
 
-    def _kind_refused(self, one: Sending) -> PacsKindRefused:
+    def _make_kind_error(self, one: Sending) -> PacsKindRefused:
         return PacsKindRefused(pacs=self.peer.title, sop_class=UID(one.sop_class_uid).name, kind=one.kind)
 
     def _ask(self, archive: ArchiveAssociation, again: Sequence[Sending]) -> Reason | None:
         """Ask for the commitment to what was stored just now and to *again*; returns what to say of late answers."""
-        fresh = [one for one in self._queue.stored(self.peer.name) if not one.asked]
-        objects = {one.sequence: one for one in (*fresh, *again)}
+        fresh = [sending for sending in self._queue.list_stored(self.peer.name) if not sending.asked]
+        objects = {sending.sequence: sending for sending in (*fresh, *again)}
         if not objects or self.stop.is_set():
             return None
-        transaction_uid = self._commitments.ask(self.peer.name, objects.values())
+        transaction_uid = self._commitments.record_request(self.peer.name, objects.values())
         self._asked |= dict.fromkeys(objects, time.monotonic())
-        references = [ObjectReference(one.sop_class_uid, one.sop_instance_uid) for one in objects.values()]
-        if archive.ask(transaction_uid, references):
+        references = [ObjectReference(sending.sop_class_uid, sending.sop_instance_uid) for sending in objects.values()]
+        if archive.request_commitment(transaction_uid, references):
             archive.answered.wait(ON_THIS_ASSOCIATION_S)
-        still = {one.sequence: one for one in self._queue.stored(self.peer.name)}
-        if any(one.asked >= _LATE_AFTER for one in still.values()):
-            return Reason.of(PACS_UNCOMMITTED(pacs=self.peer.title, own=self.peer.own_title))
+        still = {sending.sequence: sending for sending in self._queue.list_stored(self.peer.name)}
+        if any(sending.asked >= _LATE_AFTER for sending in still.values()):
+            return Reason.from_error(PACS_UNCOMMITTED(pacs=self.peer.title, own=self.peer.own_title))
         return None
 
-    def _reported(self, said: commitment.CommitmentAnswer) -> bool:
+    def _take_report(self, said: commitment.CommitmentAnswer) -> bool:
         """Runs in a thread of the association, which ends with it."""
         try:
-            return self._commitments.reported(said)
+            return self._commitments.record_report(said)
         finally:
             self.database.close_thread()
 
@@ -246,33 +252,33 @@ class CommitmentResponder(WorkerThread):
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                self.turn()
+                self.run_once()
                 self._stop.wait(_LOOK_S)
         except sqlite3.Error as error:  # the main thread ends the process, which says why when it starts again
             log.error("the owed answers cannot be read: %s", getattr(error, "sqlite_errorname", "error"))
         finally:
             self._database.close_thread()
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Give every answer that is due."""
-        for owed in self._commitments.owed():
+        for owed in self._commitments.list_owed():
             delay = self._delays.setdefault(owed.calling_ae, RetryDelay(_ANSWER_DELAY_FIRST_S, _ANSWER_DELAY_MOST_S))
             if self._stop.is_set() or not delay.is_over():
                 continue
-            if self._give(owed):
-                self._commitments.delivered(owed.sequence)
+            if self._deliver(owed):
+                self._commitments.remove_answer(owed.sequence)
                 del self._delays[owed.calling_ae]
             else:
-                delay.failed()
+                delay.extend()
 
-    def _give(self, owed: OwedAnswer) -> bool:
+    def _deliver(self, owed: OwedAnswer) -> bool:
         """Whether the machine has its answer now, or nobody can give it one."""
         peer = find_peer(self._config, owed.calling_ae)
         if peer is None:
             return True
         try:
             with storage_scu.dial_archive(peer, [PUSH_MODEL], as_scp=True) as machine:
-                return machine.tell(owed.answer)
+                return machine.report_commitment(owed.answer)
         except PacsError as error:
             log.warning("an answer of storage commitment waits: %s", error.code)
         except OSError as error:

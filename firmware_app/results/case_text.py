@@ -234,7 +234,7 @@ def describe_assessment(case: Case, language: str) -> list[str]:
 
 def _describe_head(one: Lesion, number: int, findings: Sequence[Finding], language: str) -> str:
     name = name_finding(findings, one.finding, language)
-    x, y = one.middle
+    x, y = one.centre
     sentence = (
         N_("Lesion {number}, {finding}, score {score:.2f}: {place}, its middle at x {x:.0f}, y {y:.0f}.")
         if name
@@ -255,7 +255,7 @@ def describe_place(one: Lesion, language: str) -> str:
     """In which ninth of the picture its middle lies."""
     if one.picture is None:
         return translate(N_("in the picture"), language)
-    (x, y), (columns, rows) = one.middle, one.picture
+    (x, y), (columns, rows) = one.centre, one.picture
     row, column = (min(2, max(0, int(3 * at / side))) for at, side in ((y, rows), (x, columns)))
     return translate(PLACES[row][column], language)
 
@@ -337,12 +337,12 @@ def _format_span(one: Lesion, size: str, digits: int) -> str:
 def _list_features(features: Iterable[Feature], language: str, *, learned: bool) -> str:
     terms = [
         translate(N_("{feature} {term} ({confidence:.0%})"), language).format(
-            feature=_translate_code(FEATURES, one.name, language),
-            term=_translate_code(TERMS, one.term, language),
-            confidence=one.confidence,
+            feature=_translate_code(FEATURES, feature.name, language),
+            term=_translate_code(TERMS, feature.term, language),
+            confidence=feature.confidence,
         )
-        for one in features
-        if one.learned is learned
+        for feature in features
+        if feature.learned is learned
     ]
     if not terms:
         return ""

@@ -68,7 +68,7 @@ class CaseLesion:
     @property
     def finding(self) -> Finding | None:
         """The finding that it belongs to."""
-        return next((one for one in self.reading.findings if one.code == self.lesion.finding), None)
+        return next((finding for finding in self.reading.findings if finding.code == self.lesion.finding), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +118,13 @@ class CaseView:
         """The lesions of the case in its order, with their readings and marks."""
         readings, answer = self.case.readings, decide_answer(self.case.readings)
         return [
-            CaseLesion(number, next(one for one in readings if marks[0] in one.lesions), lesion, marks)
+            CaseLesion(number, next(reading for reading in readings if marks[0] in reading.lesions), lesion, marks)
             for number, (lesion, marks) in enumerate(zip(answer.lesions, answer.marks, strict=True), 1)
         ]
 
     def find_reading(self, finding: Finding) -> Reading | None:
         """The reading in which *finding* of the case is strongest."""
-        return next((one for one in self.case.readings if finding in one.findings), None)
+        return next((reading for reading in self.case.readings if finding in reading.findings), None)
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -146,7 +146,7 @@ class CaseView:
     def waiting(self) -> int:
         """How many images have no reading yet."""
         read = {instance for reading in self.case.readings for instance in reading.instances}
-        return sum(one.instance not in read for one in self.images)
+        return sum(image.instance not in read for image in self.images)
 
     # --- whose images ----------------------------------------------------------------------------------------------
 
@@ -155,26 +155,26 @@ class CaseView:
         return self.known.patient
 
     @property
-    def by_hand(self) -> tuple[str, ...]:
+    def entered_fields(self) -> tuple[str, ...]:
         """The fields of the patient that a person entered, in place of what the images say."""
         return () if self.known.registration else tuple(sorted(self.known.entered))
 
     @property
     def headers(self) -> list[Header]:
-        return [one.header for one in self.images if one.header is not None]
+        return [image.header for image in self.images if image.header is not None]
 
     @property
     def examination(self) -> str:
         """The names of the study and its series, as the images have them."""
         headers = self.headers
-        named = [*(one.study_description for one in headers), *(one.series_description for one in headers)]
+        named = [*(header.study_description for header in headers), *(header.series_description for header in headers)]
         return terms.join_study_names(name for name in named if name)
 
     @property
     def examined(self) -> str:
         """When the study was made, by the modality's clock; empty where no image says it."""
         return terms.format_study_times(
-            (one.study_date, one.study_time or "") for one in self.headers if one.study_date
+            (header.study_date, header.study_time or "") for header in self.headers if header.study_date
         )
 
     # --- what doctors say ------------------------------------------------------------------------------------------
@@ -182,21 +182,21 @@ class CaseView:
     @property
     def opinions(self) -> tuple[DoctorVerdict, ...]:
         """The verdicts that count: on the current readings, and with an opinion."""
-        return tuple(one for one in self.verdicts if not one.earlier and one.verdict != "none")
+        return tuple(verdict for verdict in self.verdicts if not verdict.earlier and verdict.verdict != "none")
 
     @property
     def written(self) -> tuple[Remark, ...]:
         """What doctors wrote, impressions first."""
-        texts = (one for one in self.remarks if one.kind is not RemarkKind.VERDICT)
+        texts = (remark for remark in self.remarks if remark.kind is not RemarkKind.VERDICT)
         return tuple(sorted(texts, key=lambda one: one.kind is not RemarkKind.IMPRESSION))
 
     def is_rejected(self, finding: str) -> bool:
         """Whether a doctor disagrees with the finding of this code."""
-        return any(one.finding == finding and one.verdict == "disagree" for one in self.opinions)
+        return any(opinion.finding == finding and opinion.verdict == "disagree" for opinion in self.opinions)
 
-    def shows_words_of(self, actor: str) -> bool:
-        """Whether the reader of this view may see the words of *actor* (`may_see_words`)."""
-        return may_see_words(self.reader, actor, self.readers, self.done)
+    def shows_statements_of(self, actor: str) -> bool:
+        """Whether the reader of this view may see the words of *actor* (`may_see_statements`)."""
+        return may_see_statements(self.reader, actor, self.readers, self.done)
 
     # --- its version -----------------------------------------------------------------------------------------------
 
@@ -209,18 +209,18 @@ class CaseView:
     def pictures_state(self) -> str:
         """A digest of what the objects with pictures show: everything but what a person says of it."""
         case = replace(self.case, revision=0, priority=None, follow_up=None)
-        return _digest(replace(self, case=case, verdicts=(), done=None, remarks=()))
+        return _compute_digest(replace(self, case=case, verdicts=(), done=None, remarks=()))
 
     @property
     def state(self) -> str:
         """A digest of all that report and objects say, without repeated arrivals of an image and without timings."""
-        return _digest(self)
+        return _compute_digest(self)
 
     @property
     def signed_state(self) -> str | None:
         """A digest of what a doctor has signed: `state` without the box's name, language and software, which may
         change while the report does not.  None for a case that nobody has signed."""
-        return _digest(replace(self, box="", language="", software="")) if self.done is not None else None
+        return _compute_digest(replace(self, box="", language="", software="")) if self.done is not None else None
 
 
 def gather_case_view(config: Config, clinical: ClinicalDatabase, reference: str, *, reader: str = "") -> CaseView:
@@ -229,31 +229,33 @@ def gather_case_view(config: Config, clinical: ClinicalDatabase, reference: str,
     Raises `CaseUnknown`.
     """
     state, judged = StateDir(config.state.dir), Verdicts(clinical, two_readers=config.review.two_readers)
-    case = clinical.case(reference)
-    done, readers = judged.done(reference), judged.readers(reference)
-    withheld = Confirmations(clinical.database).hidden(reference) if reader else ()
-    known = Patients(clinical, state).known(reference)
+    case = clinical.load_case(reference)
+    done, readers = judged.find_completion(reference), judged.load_double_reading(reference)
+    withheld = Confirmations(clinical.database).list_withheld(reference) if reader else ()
+    known = Patients(clinical, state).load_displayed(reference)
 
     def is_shown(said: DoctorVerdict | Remark) -> bool:
-        return may_see_words(reader, said.actor, readers, done)
+        return may_see_statements(reader, said.actor, readers, done)
 
     return CaseView(
         case=withhold_answer(case, withheld),
         known=known,
         images=tuple(
-            SourceImage(one.reference, str(state.root / one.file), str(state.display / one.reference), one.header)
-            for one in clinical.images(reference)
+            SourceImage(
+                image.reference, str(state.root / image.file), str(state.display / image.reference), image.header
+            )
+            for image in clinical.list_images(reference)
         ),
         reader=reader,
         withheld=withheld,
-        verdicts=tuple(filter(is_shown, judged.verdicts(reference))),
-        remarks=() if withheld else tuple(filter(is_shown, Remarks(clinical.database).of_case(reference))),
+        verdicts=tuple(filter(is_shown, judged.list_verdicts(reference))),
+        remarks=() if withheld else tuple(filter(is_shown, Remarks(clinical.database).list_for_case(reference))),
         readers=readers,
         done=done,
         person_name=_find_person_name(clinical, known),
         box=config.box.name or config.box.id,
         language=config.box.language,
-        key=clinical.subkey(_PURPOSE).hex(),
+        key=clinical.derive_subkey(_PURPOSE).hex(),
         software=f"Lantern {version()}",
     )
 
@@ -266,16 +268,16 @@ def gather_numbered_view(config: Config, clinical: ClinicalDatabase, reference: 
     view = gather_case_view(config, clinical, reference)
     if not view.case.readings:
         raise NotReadYet
-    maker = {"box": view.box, "language": view.language, "software": view.software}
+    context = {"box": view.box, "language": view.language, "software": view.software}
     numbered = result_versions.find_current_version(
         clinical.database,
         reference,
         state=view.state,
         signed_state=view.signed_state,
         drawn=view.pictures_state,
-        maker=maker,
+        maker=context,
     )
-    first = {**maker, **numbered.maker}  # a version of an older Lantern names no maker
+    first = {**context, **numbered.maker}  # a version of an older Lantern names no maker
     return replace(
         view,
         version=numbered.number,
@@ -289,7 +291,7 @@ def gather_numbered_view(config: Config, clinical: ClinicalDatabase, reference: 
     )
 
 
-def may_see_words(reader: str, actor: str, readers: DoubleReading | None, done: CaseCompletion | None) -> bool:
+def may_see_statements(reader: str, actor: str, readers: DoubleReading | None, done: CaseCompletion | None) -> bool:
     """Whether *reader* may see what *actor* says of a case; an empty *reader* is everybody outside the box.
 
     Where two doctors read each case, a doctor sees only their own words until both have spoken.  Nothing of it leaves
@@ -297,7 +299,7 @@ def may_see_words(reader: str, actor: str, readers: DoubleReading | None, done: 
     """
     if readers is None or done is not None or (reader and actor == reader):
         return True
-    return not readers.blind if reader else readers.complete
+    return not readers.is_blind if reader else readers.is_complete
 
 
 def withhold_answer(case: Case, withheld: tuple[str, ...]) -> Case:
@@ -305,8 +307,10 @@ def withhold_answer(case: Case, withheld: tuple[str, ...]) -> Case:
     if not withheld:
         return case
     readings = tuple(
-        replace(one, findings=(), lesions=(), frames=replace(one.frames, strongest={}) if one.frames else None)
-        for one in case.readings
+        replace(
+            reading, findings=(), lesions=(), frames=replace(reading.frames, strongest={}) if reading.frames else None
+        )
+        for reading in case.readings
     )
     return replace(case, priority=None, readings=readings, findings=(), lesions=(), follow_up=None)
 
@@ -331,7 +335,7 @@ def _find_person_name(clinical: ClinicalDatabase, known: DisplayedPatient) -> st
     if not known.registration:
         return ""
     try:
-        registered = Registrations(clinical.database).entry(known.registration).registered
+        registered = Registrations(clinical.database).require_entry(known.registration).registered
     except RegistrationUnknown:
         return ""
     return registered.person_name if registered.name == known.patient.name else ""
@@ -342,27 +346,34 @@ def format_local_time(stamp: Stamp) -> str:
     return stamp.at.astimezone().isoformat(timespec="seconds")
 
 
-def _digest(view: CaseView) -> str:
+def _compute_digest(view: CaseView) -> str:
     """A digest of what *view* states, in the form that signed reports have had since their first version.
 
     A field that came later is left out where it is empty, so that what is signed stays as it is.
     """
-    readings = tuple(replace(one, timing=type(one.timing)(0.0, 0.0, 0.0)) for one in view.case.readings)
+    readings = tuple(replace(reading, timing=type(reading.timing)(0.0, 0.0, 0.0)) for reading in view.case.readings)
     silent = {at: {"not_looked_for"} for at, one in enumerate(readings) if not one.not_looked_for}
     exclude: dict[str, Any] = {"readings": silent} if silent else {}
     case = _case_adapter().dump_python(replace(view.case, files=(), readings=readings), mode="json", exclude=exclude)
-    opinions = [{"finding": one.finding, "verdict": one.verdict, "actor": one.actor} for one in view.opinions]
-    texts = [one for one in view.remarks if one.kind is not RemarkKind.VERDICT]
+    opinions = [
+        {"finding": opinion.finding, "verdict": opinion.verdict, "actor": opinion.actor} for opinion in view.opinions
+    ]
+    texts = [remark for remark in view.remarks if remark.kind is not RemarkKind.VERDICT]
     written = [
-        {"kind": one.kind.value, "text": one.text, "instance": one.instance, **_signed(one.actor, one.at)}
-        for one in texts
+        {
+            "kind": text.kind.value,
+            "text": text.text,
+            "instance": text.instance,
+            **_describe_signing(text.actor, text.at),
+        }
+        for text in texts
     ]
     said = {
         "case": case,
         "images": view.images,
         "patient": view.patient,
         "opinions": opinions,
-        "signature": _signed(view.done.actor, view.done.at) if view.done is not None else None,
+        "signature": _describe_signing(view.done.actor, view.done.at) if view.done is not None else None,
         "box": view.box,
         "language": view.language,
         "key": "",
@@ -372,13 +383,13 @@ def _digest(view: CaseView) -> str:
         "made_sure": True,
         "drawn": 0,
         "drawn_at": "",
-        **({"by_hand": view.by_hand} if view.by_hand else {}),
+        **({"by_hand": view.entered_fields} if view.entered_fields else {}),
         **({"written": written} if written else {}),
     }
     return hashlib.sha256(to_json(said)).hexdigest()
 
 
-def _signed(actor: str, at: Stamp) -> dict[str, object]:
+def _describe_signing(actor: str, at: Stamp) -> dict[str, object]:
     return {"actor": actor, "at": format_local_time(at), "sure": at.trusted}
 
 

@@ -62,7 +62,7 @@ def export_images(session: ExportSession, stage: Path, *, folders: Sequence[Path
     last one permanently.  Raises `REFERENCES_LOST`, `EXPORT_NO_ROOM`, and `OSError` where a disk takes no more.
     """
     request, limit = session.request, limit_objects(session.request, folders)
-    worker = _ExportWorker(request, session.exports.key())
+    worker = _ExportWorker(request, session.exports.derive_key())
     try:
         for number, image in enumerate(session.images, start=1):
             out = stage / f"{number:05d}.dcm"
@@ -71,7 +71,7 @@ def export_images(session: ExportSession, stage: Path, *, folders: Sequence[Path
                     raise EXPORT_NOT_DICOM()
                 answer = worker.write(request.state.root / image.file, out, limit())
             except ExportError as error:
-                answer = Reason.of(error)
+                answer = Reason.from_error(error)
             if isinstance(answer, Reason):
                 out.unlink(missing_ok=True)
                 if answer.code == EXPORT_NO_ROOM.code:  # a full disk stops the export: half a case is of no use

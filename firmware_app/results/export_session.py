@@ -146,14 +146,14 @@ def start_export(request: ExportRequest, final: Path | None, **marks: int) -> It
     if not request.config.export.enabled:
         raise EXPORT_OFF()
     exports = Exports(request.clinical.database)
-    images = exports.images(request.case)
+    images = exports.list_images(request.case)
     if final is not None:
         _check_target(final, request.config.state.dir)
     session = ExportSession(request, exports, images, final)
-    exports.close_left()
+    exports.close_abandoned()
     remove_stages(request.state)
-    with exports.under_way():
-        entries, is_whole = exports.telling(request.case, request.person, **marks), False
+    with exports.mark_in_progress():
+        entries, is_whole = exports.create_audit(request.case, request.person, **marks), False
         try:
             entries.begin(images=len(images), looked=int(request.looked))
             with convert_target_errors(final.parent if final is not None else None):

@@ -32,7 +32,7 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.results.errors import EXPORT_OFF, FEEDBACK_EMPTY, FEEDBACK_NO_KEY
 from firmware_app.uplink.messages import feedback as form
-from firmware_app.uplink.messages.envelope import key_id
+from firmware_app.uplink.messages.envelope import compute_key_id
 from firmware_app.uplink.messages.feedback import FeedbackRecord, Points
 
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -64,14 +64,14 @@ class FeedbackStatus:
 def read_engineer_key_id(config: Config) -> str:
     """The number of the engineer's key, to be compared over the telephone; raises `EXPORT_OFF` and
     `FEEDBACK_NO_KEY`."""
-    return key_id(_read_engineer_key(config)).hex()
+    return compute_key_id(_read_engineer_key(config)).hex()
 
 
 def count_feedback(config: Config, clinical: ClinicalDatabase) -> FeedbackStatus:
     """What an export would hold now, without making it."""
-    told, given = FeedbackStatus(), FeedbackConsents(clinical.database).given()
-    for one in _list_images(config, clinical, told, pixels=False):
-        if given.get(one.instance) == one.state:
+    told, given = FeedbackStatus(), FeedbackConsents(clinical.database).list_given()
+    for image in _list_images(config, clinical, told, pixels=False):
+        if given.get(image.instance) == image.state:
             told.given += 1
         else:
             told.due += 1
@@ -84,22 +84,25 @@ def export_feedback(config: Config, clinical: ClinicalDatabase, actor: str, *, a
     The audit has it before this returns.  Raises `EXPORT_OFF`, `FEEDBACK_NO_KEY` and `FEEDBACK_EMPTY`.
     """
     to, feedback = _read_engineer_key(config), FeedbackConsents(clinical.database)
-    given = {} if again else feedback.given()
+    given = {} if again else feedback.list_given()
     films: list[FeedbackImage] = []
     size = 0
-    for one in _list_images(config, clinical, FeedbackStatus(), pixels=True):
-        if given.get(one.instance) == one.state:
+    for image in _list_images(config, clinical, FeedbackStatus(), pixels=True):
+        if given.get(image.instance) == image.state:
             continue
-        size += len(one.record.png)
+        size += len(image.record.png)
         if films and (size > MOST_BYTES or len(films) >= form.MOST_IMAGES):
             break
-        films.append(one)
+        films.append(image)
     if not films:
         raise FEEDBACK_EMPTY()
-    made = form.seal_feedback(form.pack_feedback([one.record for one in films]), to)
+    made = form.seal_feedback(form.pack_feedback([film.record for film in films]), to)
     digest = hashlib.sha256(made).hexdigest()
-    feedback.leave(
-        {(one.case, one.instance): one.state for one in films}, actor, key=key_id(to).hex(), sha256=digest[:16]
+    feedback.record_export(
+        {(film.case, film.instance): film.state for film in films},
+        actor,
+        key=compute_key_id(to).hex(),
+        sha256=digest[:16],
     )
     return made
 
@@ -118,17 +121,19 @@ def _read_engineer_key(config: Config) -> X25519PublicKey:
 def _list_images(
     config: Config, clinical: ClinicalDatabase, told: FeedbackStatus, *, pixels: bool
 ) -> Iterator[FeedbackImage]:
-    state, secret = StateDir(config.state.dir), clinical.subkey(_PURPOSE)
+    state, secret = StateDir(config.state.dir), clinical.derive_subkey(_PURPOSE)
     verdicts = Verdicts(clinical, two_readers=config.review.two_readers)
-    for case in FeedbackConsents(clinical.database).cases():
+    for case in FeedbackConsents(clinical.database).list_consented_cases():
         told.cases += 1
-        known = clinical.case(case)
-        remarks = [one for one in select_current(Remarks(clinical.database).of_case(case)) if not one.earlier]
-        readers = verdicts.readers(case)
-        if readers is not None and not readers.complete:
+        known = clinical.load_case(case)
+        remarks = [
+            remark for remark in select_current(Remarks(clinical.database).list_for_case(case)) if not remark.earlier
+        ]
+        readers = verdicts.load_double_reading(case)
+        if readers is not None and not readers.is_complete:
             told.kept_back["undecided"] += len(known.readings)
             continue
-        patient = Patients(clinical, state).known(case).patient.patient_id or case
+        patient = Patients(clinical, state).load_displayed(case).patient.patient_id or case
         for instance, reading, finding in _list_single_readings(known, told):
             heard = _filter_remarks(remarks, finding.code, readers)
             label = _derive_label(clinical, known, heard, instance, finding)
@@ -136,14 +141,14 @@ def _list_images(
                 told.kept_back["undecided"] += 1
                 continue
             drawn = [
-                one.drawing
-                for one in heard
+                remark.drawing
+                for remark in heard
                 if label
-                and one.drawing
-                and one.drawing.instance == instance
-                and (one.kind, one.finding) == (RemarkKind.VERDICT, finding.code)
+                and remark.drawing
+                and remark.drawing.instance == instance
+                and (remark.kind, remark.finding) == (RemarkKind.VERDICT, finding.code)
             ]
-            drawn = [one for one in drawn if one.frame == drawn[-1].frame]
+            drawn = [drawing for drawing in drawn if drawing.frame == drawn[-1].frame]
             frame = drawn[-1].frame if drawn else _find_frame(reading, finding)
             picture = _read_picture(state.display / instance, frame, drawn, pixels=pixels)
             if picture is None or reading.pack is None:
@@ -166,7 +171,7 @@ def _filter_remarks(remarks: list[Remark], finding: str, readers: DoubleReading 
     """*remarks* without those of doctors on whose difference over *finding* a third has the last word."""
     if readers is None or finding not in readers.differ:
         return remarks
-    return [one for one in remarks if one.actor == readers.settled]
+    return [remark for remark in remarks if remark.actor == readers.settled]
 
 
 def _list_single_readings(case: Case, told: FeedbackStatus) -> Iterator[tuple[str, Reading, Finding]]:
@@ -187,21 +192,25 @@ def _derive_label(
 
     What is said of a case of several images says of one of them only that a finding is not there.
     """
-    alone = sum(1 for one in case.readings for other in one.findings if other.code == finding.code) == 1
-    outcome = Confirmations(clinical.database).truth(case.reference or "", finding.code)
+    alone = sum(1 for reading in case.readings for other in reading.findings if other.code == finding.code) == 1
+    outcome = Confirmations(clinical.database).find_truth(case.reference or "", finding.code)
     if outcome is not None and not outcome.source.by_eye:
         is_there = outcome.truth is Truth.POSITIVE
         return is_there if alone or not is_there else None
     whole = next((one.positive for one in case.findings if one.code == finding.code), finding.positive)
     said: dict[str, bool | None] = {}
-    for one in remarks:
-        if one.kind is not RemarkKind.VERDICT or one.finding != finding.code or one.instance not in ("", instance):
+    for remark in remarks:
+        if (
+            remark.kind is not RemarkKind.VERDICT
+            or remark.finding != finding.code
+            or remark.instance not in ("", instance)
+        ):
             continue
-        if one.instance:
-            said[one.actor] = _interpret_verdict(one.text, finding.positive)
-        elif one.actor not in said:
-            label = _interpret_verdict(one.text, whole)
-            said[one.actor] = label if alone or label is False else None
+        if remark.instance:
+            said[remark.actor] = _interpret_verdict(remark.text, finding.positive)
+        elif remark.actor not in said:
+            label = _interpret_verdict(remark.text, whole)
+            said[remark.actor] = label if alone or label is False else None
     labels = set(said.values())
     return labels.pop() if len(labels) == 1 else None
 
@@ -234,7 +243,7 @@ def _read_picture(
         png = _read_plain(path, (int(facts["shown_columns"]), int(facts["shown_rows"]))) if pixels else b""
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return None
-    places = tuple(tuple((round(x * across), round(y * down)) for x, y in one.points) for one in drawn)
+    places = tuple(tuple((round(x * across), round(y * down)) for x, y in drawing.points) for drawing in drawn)
     return png, places
 
 

@@ -29,7 +29,7 @@ from firmware_app.results.fhir_resources import (
     DICOM_UID,
     URI,
     Json,
-    ObservationState,
+    ObservationContext,
     drop_unknown,
     format_day,
     make_concept,
@@ -54,7 +54,7 @@ def build_bundle(view: CaseView, pdf: bytes | None = None, earlier: Collection[s
     more are marked as entered in error.
     """
     uids = derive_uids(view)
-    study_uid = uids.of("fhir", "study")
+    study_uid = uids.derive("fhir", "study")
     devices = dict(_list_devices(view, uids))
     subject, status = _make_subject(view), "final" if view.done is not None else "preliminary"
     common = {
@@ -64,9 +64,9 @@ def build_bundle(view: CaseView, pdf: bytes | None = None, earlier: Collection[s
         "issued": view.made_at,
         **_make_effective_date(view),
     }
-    told = ObservationState(view, uids, common, {str(pack): make_url(uid) for pack, (uid, _) in devices.items()})
+    told = ObservationContext(view, uids, common, {str(pack): make_url(uid) for pack, (uid, _) in devices.items()})
     found = list(make_observations(told))
-    report_uid = uids.of("fhir", "report")
+    report_uid = uids.derive("fhir", "report")
     report = drop_unknown(
         {
             "resourceType": "DiagnosticReport",
@@ -105,8 +105,8 @@ def list_sentences(view: CaseView) -> list[str]:
     """The case in sentences: the warning, what doctors say of the findings, and what the models say."""
     case, language = view.case, view.language
     said = [
-        terms.format_opinion(one, case_text.name_finding(case.findings, one.finding, language), language)
-        for one in view.opinions
+        terms.format_opinion(opinion, case_text.name_finding(case.findings, opinion.finding, language), language)
+        for opinion in view.opinions
     ]
     return [translate(WARNING, language), *said, *case_text.describe_case(case, language)]
 
@@ -150,8 +150,8 @@ def _make_effective_date(view: CaseView) -> Json:
 
 def _list_devices(view: CaseView, uids: ResultUids) -> Iterator[tuple[PackIdentity, tuple[UID, Json]]]:
     """Each pack that read, as software on this box."""
-    for pack in dict.fromkeys(one.pack for one in view.case.readings if one.pack is not None):
-        uid = ResultUids(uids.key, "").of("fhir", "device", pack.name, pack.version, pack.runtime, pack.precision)
+    for pack in dict.fromkeys(reading.pack for reading in view.case.readings if reading.pack is not None):
+        uid = ResultUids(uids.key, "").derive("fhir", "device", pack.name, pack.version, pack.runtime, pack.precision)
         yield (
             pack,
             (
@@ -169,7 +169,10 @@ def _list_devices(view: CaseView, uids: ResultUids) -> Iterator[tuple[PackIdenti
 
 def _make_study(view: CaseView, uids: ResultUids, uid: UID) -> Json:
     number = find_accession(view)
-    study_uid = next((one.header.study_instance_uid for one in view.images if one.header is not None), None)
+    study_uid = next(
+        (source_image.header.study_instance_uid for source_image in view.images if source_image.header is not None),
+        None,
+    )
     accessions = {"type": make_hl7_concept("v2-0203", "ACSN"), "value": number}
     series: dict[str, list[SourceImage]] = {}
     for image in view.images:
@@ -178,7 +181,7 @@ def _make_study(view: CaseView, uids: ResultUids, uid: UID) -> Json:
         {
             "resourceType": "ImagingStudy",
             "identifier": [
-                {"system": DICOM_UID, "value": f"urn:oid:{study_uid or uids.of('study')}"},
+                {"system": DICOM_UID, "value": f"urn:oid:{study_uid or uids.derive('study')}"},
                 make_identifier(uid),
                 *([accessions] if number else []),
             ],
@@ -193,7 +196,9 @@ def _make_study(view: CaseView, uids: ResultUids, uid: UID) -> Json:
 
 
 def _make_series(uid: str, images: list[SourceImage], view: CaseView, uids: ResultUids) -> Json:
-    modality = next((one.header.modality for one in images if one.header is not None and one.header.modality), "OT")
+    modality = next(
+        (image.header.modality for image in images if image.header is not None and image.header.modality), "OT"
+    )
     return {
         "uid": uid,
         "modality": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": modality},
@@ -205,8 +210,8 @@ def _make_series(uid: str, images: list[SourceImage], view: CaseView, uids: Resu
 def _find_series_uid(image: SourceImage, uids: ResultUids) -> str:
     """As in the DICOM objects (`results.dicom_objects.source_headers`)."""
     if image.header is None:
-        return str(uids.series("picture"))
-    return image.header.series_instance_uid or str(uids.of("series of", image.instance))
+        return str(uids.derive_series("picture"))
+    return image.header.series_instance_uid or str(uids.derive("series of", image.instance))
 
 
 def _make_instance(image: SourceImage, view: CaseView, uids: ResultUids) -> Json:

@@ -89,7 +89,7 @@ _UNCONFIRMED: Final = {"status": "preliminary"}
 
 
 @dataclass(frozen=True, slots=True)
-class ObservationState:
+class ObservationContext:
     """What all observations of a case share: whose they are, of which study, by which device for each reading."""
 
     view: CaseView
@@ -102,13 +102,13 @@ class ObservationState:
         return self.view.language
 
 
-def make_observations(told: ObservationState) -> Iterator[tuple[UID, Json]]:
+def make_observations(told: ObservationContext) -> Iterator[tuple[UID, Json]]:
     """Each with the UID that later versions keep."""
     case = told.view.case
-    for one in case.findings:
-        strongest = told.view.find_reading(one)
+    for finding in case.findings:
+        strongest = told.view.find_reading(finding)
         pack = strongest.pack if strongest is not None else None
-        yield _make_observation(told, pack, ("finding", one.code), _describe_finding(told, one))
+        yield _make_observation(told, pack, ("finding", finding.code), _describe_finding(told, finding))
     for reading in case.readings:
         if reading.status is ReadingStatus.CANNOT_JUDGE:
             name = ("unjudged", reading.pack.name if reading.pack is not None else "", *reading.instances)
@@ -131,9 +131,9 @@ def withdraw_observation(url: str, subject: Json) -> Json:
 
 
 def _make_observation(
-    told: ObservationState, pack: PackIdentity | None, name: tuple[str, ...], own: Json
+    told: ObservationContext, pack: PackIdentity | None, name: tuple[str, ...], own: Json
 ) -> tuple[UID, Json]:
-    uid = told.uids.of("fhir", *name)
+    uid = told.uids.derive("fhir", *name)
     device = told.devices.get(str(pack))
     made = {
         "resourceType": "Observation",
@@ -146,7 +146,7 @@ def _make_observation(
     return uid, drop_unknown(made)
 
 
-def _describe_finding(told: ObservationState, one: Finding) -> Json:
+def _describe_finding(told: ObservationContext, one: Finding) -> Json:
     value, language = format_value(one, told.language), told.language
     opinions = [said for said in told.view.opinions if said.finding == one.code]
     return {
@@ -180,11 +180,11 @@ def _describe_finding(told: ObservationState, one: Finding) -> Json:
     }
 
 
-def _describe_verdict(told: ObservationState, finding: str) -> Json:
+def _describe_verdict(told: ObservationContext, finding: str) -> Json:
     return _UNCONFIRMED if told.view.is_rejected(finding) else {}
 
 
-def _describe_lesion(told: ObservationState, one: Lesion, number: int) -> Json:
+def _describe_lesion(told: ObservationContext, one: Lesion, number: int) -> Json:
     case = told.view.case
     findings = {finding.code: finding for finding in case.findings}
     sizes = (
@@ -204,7 +204,7 @@ def _describe_lesion(told: ObservationState, one: Lesion, number: int) -> Json:
     }
 
 
-def _describe_unjudged(told: ObservationState, reading: Reading) -> Json:
+def _describe_unjudged(told: ObservationContext, reading: Reading) -> Json:
     return {
         "code": make_concept(coded_concepts.UNJUDGED),
         "dataAbsentReason": make_hl7_concept("data-absent-reason", _NOT_PERFORMED),

@@ -24,7 +24,7 @@ import hl7
 from pydicom.sr.coding import Code
 
 from firmware_app.cases import person_names
-from firmware_app.cases.patients import clean
+from firmware_app.cases.patients import clean_text
 from firmware_app.core.records import Header, ReadingStatus
 from firmware_app.dicom import patient_data
 from firmware_app.results import case_text
@@ -146,7 +146,7 @@ def build_message(view: CaseView, pdf: bytes | None = None) -> str:
 
 
 def _add_head(message: Any, view: CaseView) -> Any:
-    uid = derive_uids(view).of("hl7", view.version)
+    uid = derive_uids(view).derive("hl7", view.version)
     control_id = hashlib.sha256(uid.encode()).hexdigest()[:_CONTROL_ID]
     fields: list[Field] = [
         "LANTERN",
@@ -166,7 +166,7 @@ def _add_head(message: Any, view: CaseView) -> Any:
         "",
         _CHARACTERS,
     ]
-    return message.create_segment([*message[0][:3], *(_build_field(message, one) for one in fields)])
+    return message.create_segment([*message[0][:3], *(_build_field(message, field) for field in fields)])
 
 
 def _build_patient(view: CaseView) -> dict[int, Field]:
@@ -181,7 +181,7 @@ def _choose_person_name(view: CaseView) -> str:
         return view.person_name
     for image in view.images:
         told = read_patient_name(image)
-        if told and clean(patient_data.readable_name(told)) == shown:
+        if told and clean_text(patient_data.readable_name(told)) == shown:
             return told
     is_divided = any(delimiter in shown for delimiter in "^=")
     return (
@@ -193,7 +193,7 @@ def _choose_person_name(view: CaseView) -> str:
 
 def _build_order(view: CaseView) -> dict[int, Field]:
     signature = view.done
-    times = (format_ts(one.study_date, one.study_time) for one in _list_headers(view))
+    times = (format_ts(header.study_date, header.study_time) for header in _list_headers(view))
     return {
         0: "OBR",
         1: "1",
@@ -225,20 +225,20 @@ def _build_observations(view: CaseView, pdf: bytes | None) -> Iterator[dict[int,
 def _list_observations(view: CaseView, pdf: bytes | None) -> Iterator[_Observation]:
     language, group = view.language, 0
     findings = view.case.findings
-    for one in findings:
+    for finding in findings:
         group += 1
         presence, rejected = (
-            coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT,
-            view.is_rejected(one.code),
+            coded_concepts.PRESENT if finding.positive else coded_concepts.ABSENT,
+            view.is_rejected(finding.code),
         )
         for said in view.opinions:
-            if said.finding == one.code:
+            if said.finding == finding.code:
                 verdict = _format_code(coded_concepts.ASSESSMENTS[said.verdict])
                 yield _Observation("CWE", coded_concepts.DOCTORS_ASSESSMENT, group, verdict)
         yield _Observation(
-            "CWE", coded_concepts.code_finding(one, one.code), group, _format_code(presence), rejected=rejected
+            "CWE", coded_concepts.code_finding(finding, finding.code), group, _format_code(presence), rejected=rejected
         )
-        for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
+        for code, share in ((_PROBABILITY, finding.probability), (_THRESHOLD, finding.threshold)):
             yield _Observation("NM", code, group, format_nm(100 * share), coded_concepts.PERCENT, rejected=rejected)
     for reading in view.case.readings:
         if reading.status is ReadingStatus.CANNOT_JUDGE and reading.reason is not None:
@@ -246,7 +246,7 @@ def _list_observations(view: CaseView, pdf: bytes | None) -> Iterator[_Observati
             yield _Observation("TX", coded_concepts.UNJUDGED, group, split_lines(reading.reason.text(language)))
     for count, lesion in enumerate(view.case.lesions, 1):
         group += 1
-        found = next((one for one in findings if one.code == lesion.finding), None)
+        found = next((finding for finding in findings if finding.code == lesion.finding), None)
         text, rejected = (
             case_text.describe_lesion(lesion, count, findings, language),
             view.is_rejected(lesion.finding),
@@ -262,7 +262,7 @@ def _list_observations(view: CaseView, pdf: bytes | None) -> Iterator[_Observati
 
 
 def _list_headers(view: CaseView) -> Iterator[Header]:
-    return (one.header for one in view.images if one.header is not None)
+    return (image.header for image in view.images if image.header is not None)
 
 
 def _format_code(code: Code) -> tuple[str, str, str]:
@@ -275,7 +275,9 @@ def _build_segment(message: Any, fields: dict[int, Field]) -> Any:
 
 def _build_field(message: Any, value: Field) -> Any:
     repetitions = value if isinstance(value, list) else [value]
-    return message.create_field([message.create_repetition(_split_components(message, one)) for one in repetitions])
+    return message.create_field(
+        [message.create_repetition(_split_components(message, repetition)) for repetition in repetitions]
+    )
 
 
 def _split_components(message: Any, value: Components) -> list[Any]:

@@ -163,6 +163,6 @@ def _build_bundle(session: ExportSession) -> Json:
     request, exports = session.request, session.exports
     view = _gather_view(request)
     pdf = rendering.render_pdf_if_possible(request.config, view)
-    made = fhir_bundle.build_bundle(view, pdf, exports.sent_observations(request.case))
+    made = fhir_bundle.build_bundle(view, pdf, exports.list_sent_observations(request.case))
     exports.note_observations(request.case, fhir_bundle.list_observations(made))
     return made

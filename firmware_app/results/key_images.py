@@ -118,11 +118,11 @@ def select_key_images(case: Case, display: Callable[[str], Path], most: int = MO
 
     Only frames that the reader has rendered count.  A case in which nothing is marked has one picture.
     """
-    found = [one for reading in case.readings for one in _list_of_reading(reading, display)]
+    found = [key_image for reading in case.readings for key_image in _list_of_reading(reading, display)]
     found.sort(key=lambda one: (not one.is_marked, -one.strength))
-    unique = {(one.instance, one.frame): one for one in reversed(found)}
-    ordered = [one for one in found if unique.get((one.instance, one.frame)) is one]
-    marked = [one for one in ordered if one.is_marked]
+    unique = {(key_image.instance, key_image.frame): key_image for key_image in reversed(found)}
+    ordered = [key_image for key_image in found if unique.get((key_image.instance, key_image.frame)) is key_image]
+    marked = [key_image for key_image in ordered if key_image.is_marked]
     return (marked or ordered[:1])[:most]
 
 

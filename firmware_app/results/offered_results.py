@@ -35,17 +35,17 @@ class OfferedResults:
                 " WHERE reference = ?2",
                 [
                     (
-                        one.sop_instance_uid,
+                        offered_result.sop_instance_uid,
                         case,
-                        one.study_uid,
-                        one.series_uid,
-                        one.file,
-                        one.bytes,
-                        json.dumps(one.attributes, ensure_ascii=False),
-                        json.dumps(one.bulk),
+                        offered_result.study_uid,
+                        offered_result.series_uid,
+                        offered_result.file,
+                        offered_result.bytes,
+                        json.dumps(offered_result.attributes, ensure_ascii=False),
+                        json.dumps(offered_result.bulk),
                         last + 1,
                     )
-                    for one in objects
+                    for offered_result in objects
                 ],
             )
             connection.execute(
@@ -63,7 +63,7 @@ class OfferedResults:
         )
         return [_read_offered(row) for row in rows]
 
-    def bound(self, most_bytes: int) -> None:
+    def limit_bytes(self, most_bytes: int) -> None:
         """Withdraw the cases that were offered first until the others take no more than *most_bytes*."""
         with self._database.transaction() as connection:
             cases = connection.execute(
@@ -81,7 +81,7 @@ class OfferedResults:
             connection.execute("DELETE FROM offered_results")
             connection.execute("DELETE FROM queued_results WHERE archive = ?", (DICOMWEB_QUEUE,))
 
-    def files(self) -> set[str]:
+    def list_files(self) -> set[str]:
         """The files of all that is offered, below ``results/``."""
         return {row["file"] for row in self._database.connection.execute("SELECT file FROM offered_results")}
 

@@ -33,7 +33,7 @@ from firmware_app.core.state_dir import StateDir, make_directory, sync_directory
 from firmware_app.dicom.dicomweb import OfferedResult
 from firmware_app.dicom.peers import list_archives
 from firmware_app.results import due_cases
-from firmware_app.results.archive_queue import MadeObject, SendingQueue
+from firmware_app.results.archive_queue import QueuedObject, SendingQueue
 from firmware_app.results.case_view import CaseView, gather_numbered_view
 from firmware_app.results.dicom_objects.dicomweb_metadata import METADATA_SUFFIX
 from firmware_app.results.due_cases import DueCase
@@ -44,7 +44,7 @@ from firmware_app.results.rendering import render_objects
 _MB = 1_000_000
 
 
-class ViewerOffering:
+class ViewerResults:
     """What one box offers.  Used by one thread."""
 
     def __init__(self, state: StateDir, database: Database, settings: DicomwebSection) -> None:
@@ -53,7 +53,7 @@ class ViewerOffering:
     @property
     def names(self) -> tuple[str, ...]:
         """Its name in the queue; none where viewers are given nothing."""
-        return (DICOMWEB_QUEUE,) if self._settings.gives else ()
+        return (DICOMWEB_QUEUE,) if self._settings.serves_results else ()
 
     def offer(self, case: str, version: int, files: Sequence[Path]) -> None:
         """Offer the objects in *files*, each with its description beside it, instead of the case's earlier ones."""
@@ -63,15 +63,15 @@ class ViewerOffering:
         for changed in (folder, self._root):
             sync_directory(changed)
         self._offered.put(case, version, made)
-        self._offered.bound(self._settings.results_mb * _MB)
-        self.tidy()
+        self._offered.limit_bytes(self._settings.results_mb * _MB)
+        self.remove_unoffered_files()
 
-    def tidy(self) -> None:
+    def remove_unoffered_files(self) -> None:
         """Remove the files of what is offered no more."""
-        if not self._settings.gives and self._offered.files():
+        if not self._settings.serves_results and self._offered.list_files():
             self._offered.withdraw_all()
         there = {str(path.relative_to(self._root)) for path in self._root.glob("*/*.dcm")}
-        for name in there - self._offered.files():
+        for name in there - self._offered.list_files():
             remove_object(self._root / name)
 
 
@@ -128,44 +128,45 @@ class OutgoingResults:
     def __post_init__(self) -> None:
         self._queue = SendingQueue(self.clinical.database)
         self._wanted = {peer.name: peer.kinds for peer in list_archives(self.config) if peer.kinds}
-        self._offering = ViewerOffering(self.state, self.clinical.database, self.config.dicomweb)
+        self._offering = ViewerResults(self.state, self.clinical.database, self.config.dicomweb)
 
     def begin(self) -> None:
-        """At the start: make the archives known (`SendingQueue.set_up`), and remove what a killed process left."""
-        places = {peer.name: peer.place for peer in list_archives(self.config) if peer.kinds}
-        self._queue.set_up(places | dict.fromkeys(self._offering.names, ""))
+        """At the start: make the archives known (`SendingQueue.set_archives`), and remove what a killed process
+        left."""
+        places = {peer.name: peer.address for peer in list_archives(self.config) if peer.kinds}
+        self._queue.set_archives(places | dict.fromkeys(self._offering.names, ""))
         for name, kinds in self._wanted.items():
             self._queue.give_up_other_kinds(name, kinds)
         shutil.rmtree(self.state.outgoing / _MAKING, ignore_errors=True)
-        self.tidy()
+        self.remove_delivered_files()
 
     def step(self) -> bool:
         """Make and queue the objects of one case that is due; False when there is none."""
         if self.now() - self._full_since < _FULL_S:
             return False
         cases = due_cases.list_due_cases(self.clinical.database)
-        self._seen = {one.case: self._since(one) for one in cases}
-        for one in cases:
-            if self._is_ripe(one):
-                self._process(one)
+        self._seen = {case.case: self._note_change(case) for case in cases}
+        for case in cases:
+            if self._is_settled(case):
+                self._process(case)
                 return True
         return False
 
-    def tidy(self) -> None:
+    def remove_delivered_files(self) -> None:
         """Remove the files that no archive has yet to get."""
-        self._queue.tidy()
+        self._queue.delete_orphans()
         files = {str(path.relative_to(self.state.outgoing)) for path in self.state.outgoing.glob("*/*.dcm")}
-        for name in files - self._queue.needed(files):
+        for name in files - self._queue.filter_needed(files):
             remove_object(self.state.outgoing / name)
-        self._offering.tidy()
+        self._offering.remove_unoffered_files()
 
     # --- which case ------------------------------------------------------------------------------------------------
 
-    def _since(self, one: DueCase) -> tuple[int, float]:
+    def _note_change(self, one: DueCase) -> tuple[int, float]:
         known = self._seen.get(one.case)
         return known if known is not None and known[0] == one.changes else (one.changes, self.now())
 
-    def _is_ripe(self, one: DueCase) -> bool:
+    def _is_settled(self, one: DueCase) -> bool:
         """Whether it has not changed for a while: a doctor says several things of a case within a minute."""
         _, since = self._seen[one.case]
         if not one.again and self.now() - since < self.config.pacs.wait_seconds:
@@ -182,11 +183,11 @@ class OutgoingResults:
             refused = None
         except (PacsQueueFull, DiskTrouble) as error:
             self._full_since = self.now()
-            refused = Reason.of(error)
+            refused = Reason.from_error(error)
         except LanternError as error:
-            refused = Reason.of(error)
+            refused = Reason.from_error(error)
         except OSError as error:
-            refused = Reason.of(disk.classify_disk_error(self.state.root, error))
+            refused = Reason.from_error(disk.classify_disk_error(self.state.root, error))
         if refused is None:
             self._failed.pop(one.case, None)
             due_cases.settle_case(self.clinical.database, one)
@@ -199,7 +200,7 @@ class OutgoingResults:
         """Why the objects could not be made; None when they are in every queue."""
         view = gather_numbered_view(self.config, self.clinical, one.case)
         wanted = (*self._wanted, *self._offering.names)
-        lacking = list(wanted) if one.again else self._queue.lacking(one.case, view.version, wanted)
+        lacking = list(wanted) if one.again else self._queue.list_lacking(one.case, view.version, wanted)
         if not lacking:
             return None
         self._require_room()
@@ -213,7 +214,7 @@ class OutgoingResults:
         log.info("a case's results are queued: %d objects for %d archives", len(objects), len(archives))
         return None
 
-    def _write(self, view: CaseView) -> list[MadeObject] | Reason:
+    def _write(self, view: CaseView) -> list[QueuedObject] | Reason:
         """The objects of *view*, durable below ``outgoing/``, or why not all of them could be made."""
         fresh = self.state.outgoing / _MAKING
         shutil.rmtree(fresh, ignore_errors=True)
@@ -241,8 +242,8 @@ class OutgoingResults:
             raise trouble
 
 
-def _parse_facts(facts: Mapping[str, object], folder: Path) -> MadeObject:
-    return MadeObject(
+def _parse_facts(facts: Mapping[str, object], folder: Path) -> QueuedObject:
+    return QueuedObject(
         str(facts["kind"]),
         str(facts["sop_class_uid"]),
         str(facts["sop_instance_uid"]),

@@ -100,13 +100,19 @@ def _list_rows(case: Case, language: str) -> Iterator[Mapping[str, Cell]]:
     for finding in case.findings:
         reading = _find_reading(case, finding)
         file = paths.get(reading.instances[0], "") if reading is not None else ""
-        pack = _pack_cells(reading.pack if reading is not None else None)
-        yield {**common, **pack, "file": file, **_finding_cells(finding, language)}
+        pack = _format_pack_cells(reading.pack if reading is not None else None)
+        yield {**common, **pack, "file": file, **_format_finding_cells(finding, language)}
     for number, lesion in enumerate(case.lesions, 1):
         reading = next((one for one in case.readings if lesion.instance in one.instances), None)
-        pack = _pack_cells(reading.pack if reading is not None else None)
+        pack = _format_pack_cells(reading.pack if reading is not None else None)
         file = paths.get(lesion.instance, "")
-        yield {**common, **pack, "file": file, "number": number, **_lesion_cells(lesion, case.findings, language)}
+        yield {
+            **common,
+            **pack,
+            "file": file,
+            "number": number,
+            **_format_lesion_cells(lesion, case.findings, language),
+        }
     for record in case.files:
         if record.reason is not None and record.status is not FileStatus.DUPLICATE:
             yield {
@@ -121,10 +127,10 @@ def _list_rows(case: Case, language: str) -> Iterator[Mapping[str, Cell]]:
 
 def _find_reading(case: Case, finding: Finding) -> Reading | None:
     """The reading that the case's *finding* comes from."""
-    return next((one for one in case.readings if finding in one.findings), None)
+    return next((reading for reading in case.readings if finding in reading.findings), None)
 
 
-def _finding_cells(finding: Finding, language: str) -> dict[str, Cell]:
+def _format_finding_cells(finding: Finding, language: str) -> dict[str, Cell]:
     return {
         "row": translate(_FINDING, language),
         "finding": name_finding([finding], finding.code, language),
@@ -137,7 +143,7 @@ def _finding_cells(finding: Finding, language: str) -> dict[str, Cell]:
     }
 
 
-def _lesion_cells(lesion: Lesion, findings: Iterable[Finding], language: str) -> dict[str, Cell]:
+def _format_lesion_cells(lesion: Lesion, findings: Iterable[Finding], language: str) -> dict[str, Cell]:
     sizes = {name: None if (size := getattr(lesion, name)) is None else round(size, 2) for name in _SIZES}
     box = {name: round(at, 1) for name, at in zip(("left", "top", "right", "bottom"), lesion.box, strict=True)}
     return {
@@ -151,7 +157,7 @@ def _lesion_cells(lesion: Lesion, findings: Iterable[Finding], language: str) ->
     }
 
 
-def _pack_cells(pack: PackIdentity | None) -> dict[str, Cell]:
+def _format_pack_cells(pack: PackIdentity | None) -> dict[str, Cell]:
     if pack is None:
         return {}
     return {"pack": pack.name, "version": pack.version, "runtime": pack.runtime, "precision": pack.precision}
@@ -207,9 +213,7 @@ class PictureLinks:
     whole: str
 
 
-def render_contact_sheet(
-    cases: Sequence[Case], pictures_of: Callable[[Case], PictureLinks | None], language: str
-) -> str:
+def render_overview(cases: Sequence[Case], pictures_of: Callable[[Case], PictureLinks | None], language: str) -> str:
     """The page; every text that is not its own is escaped.  Files that belong to no case stand in a table below."""
     known = sorted((case for case in cases if case.reference), key=_rank_urgency)
     cards = Markup("\n").join(_render_card(case, pictures_of(case), language) for case in known)
@@ -220,11 +224,11 @@ def render_contact_sheet(
     )
     rows = Markup("").join(
         Markup("<tr><td>{}</td><td>{}</td><td>{}</td></tr>").format(
-            escape_controls(one.path),
-            name_status(one.status, language),
-            one.reason.text(language) if one.reason else "",
+            escape_controls(file_record.path),
+            name_status(file_record.status, language),
+            file_record.reason.text(language) if file_record.reason else "",
         )
-        for one in loose
+        for file_record in loose
     )
     return _PAGE.format(
         language=html_tag(language),
@@ -248,7 +252,7 @@ def render_contact_sheet(
 
 
 def _rank_urgency(case: Case) -> tuple[int, float]:
-    strongest = max((one.probability for one in case.findings if one.positive), default=0.0)
+    strongest = max((finding.probability for finding in case.findings if finding.positive), default=0.0)
     return _ORDER.index(case.priority), -strongest
 
 
@@ -275,7 +279,7 @@ def _render_card(case: Case, shown: PictureLinks | None, language: str) -> Marku
 def _join_names(case: Case, language: str) -> str:
     """The names of the case's files; behind the third there is only how many more there are."""
     names = [
-        escape_controls(one.path.rpartition("/")[2]) for one in case.files if one.status is not FileStatus.DUPLICATE
+        escape_controls(file.path.rpartition("/")[2]) for file in case.files if file.status is not FileStatus.DUPLICATE
     ]
     more = len(names) - _MOST_NAMES
     told = [*names[:_MOST_NAMES], *([translate(N_("{count} more"), language).format(count=more)] if more > 0 else [])]
@@ -291,8 +295,10 @@ def _render_result(case: Case, language: str) -> Iterable[Markup]:
         warnings.append(local[1].text(language))
     yield _render_paragraphs(warnings, "warn")
     items = [
-        Markup("<li{}>{}</li>").format(Markup(" class=found") if one.positive else "", format_finding(one, language))
-        for one in case.findings
+        Markup("<li{}>{}</li>").format(
+            Markup(" class=found") if finding.positive else "", format_finding(finding, language)
+        )
+        for finding in case.findings
     ]
     yield _render_list(items)
     yield _render_paragraphs(list_not_looked_for(case.readings, language), "quiet")
@@ -306,8 +312,10 @@ def _render_result(case: Case, language: str) -> Iterable[Markup]:
         yield _render_paragraphs([sentence], "quiet")
     if case.follow_up is not None:
         yield _render_paragraphs([case.follow_up.text(language)], "")
-    reasons = [one.reason for one in case.files if one.reason is not None and one.status is not FileStatus.DUPLICATE]
-    yield _render_paragraphs([f"{one.text(language)} ({one.code})" for one in reasons], "")
+    reasons = [
+        file.reason for file in case.files if file.reason is not None and file.status is not FileStatus.DUPLICATE
+    ]
+    yield _render_paragraphs([f"{reason.text(language)} ({reason.code})" for reason in reasons], "")
 
 
 def _render_paragraphs(texts: Iterable[str], kind: str) -> Markup:
@@ -322,7 +330,7 @@ def _render_list(items: Iterable[Markup]) -> Markup:
 def _name_packs(case: Case) -> str:
     """Whose reading it is: every pack with its version, runtime and precision."""
     packs = [reading.pack for reading in case.readings if reading.pack is not None and reading.findings]
-    return "; ".join(dict.fromkeys(f"{one.name} {one.version}, {one.runtime} {one.precision}" for one in packs))
+    return "; ".join(dict.fromkeys(f"{pack.name} {pack.version}, {pack.runtime} {pack.precision}" for pack in packs))
 
 
 _CARD: Final = Markup("""<article class="{priority}">{film}<div class=said>

@@ -63,21 +63,21 @@ class ArchiveDelivery:
 def describe_archive_delivery(config: Config, database: Database, case: str) -> list[ArchiveDelivery]:
     """One entry for each archive that gets results, in the order of the configuration, and one for DICOMweb."""
     queue = SendingQueue(database)
-    sendings = [one for one in queue.of_case(case) if one.stage is not SendingStage.REPLACED]
-    archives = {one.name: one for one in queue.archives()}
+    sendings = [one for one in queue.list_of_case(case) if one.stage is not SendingStage.REPLACED]
+    archives = {archive_state.name: archive_state for archive_state in queue.list_archives()}
     is_due, unmade = due_cases.read_state(database, case)
     told = []
     for peer in list_archives(config):
         if not peer.kinds:
             continue
-        mine = [one for one in sendings if one.archive == peer.name]
+        mine = [sending for sending in sendings if sending.archive == peer.name]
         state, problem = _describe_objects(peer.title, mine, is_due=is_due)
         archive = archives.get(peer.name)
         waits = any(one.stage is SendingStage.WAITING for one in mine)
         if problem is None and waits and archive is not None:
             problem = archive.reason
         told.append(ArchiveDelivery(peer.name, state, unmade if is_due and unmade is not None else problem))
-    if config.dicomweb.gives:
+    if config.dicomweb.serves_results:
         code = OFFERED if offered_results.is_offered(database, case) else NOT_OFFERED
         told.append(
             ArchiveDelivery(offered_results.DICOMWEB_QUEUE.rstrip(":"), Reason(code), unmade if is_due else None)
@@ -87,11 +87,11 @@ def describe_archive_delivery(config: Config, database: Database, case: str) -> 
 
 def _describe_objects(title: str, mine: list[Sending], *, is_due: bool) -> tuple[Reason, Reason | None]:
     """The sentence for the objects of the newest version, and why one of them was not taken."""
-    newest = max((one.version for one in mine), default=0)
-    mine = [one for one in mine if one.version == newest]
-    waiting = [one for one in mine if one.stage is SendingStage.WAITING]
+    newest = max((sending.version for sending in mine), default=0)
+    mine = [sending for sending in mine if sending.version == newest]
+    waiting = [sending for sending in mine if sending.stage is SendingStage.WAITING]
     facts: Mapping[str, str | int] = {"pacs": title}
-    problem = next((one.reason for one in waiting if one.reason is not None), None)
+    problem = next((sending.reason for sending in waiting if sending.reason is not None), None)
     if is_due:
         return Reason(AT_REST, facts), problem
     if not mine:
@@ -100,7 +100,7 @@ def _describe_objects(title: str, mine: list[Sending], *, is_due: bool) -> tuple
         if len(waiting) == len(mine):
             return Reason(WAITS, facts), problem
         return Reason(PARTLY, {**facts, "count": len(waiting), "total": len(mine)}), problem
-    stages = {one.stage for one in mine}
+    stages = {sending.stage for sending in mine}
     if SendingStage.STORED in stages:
         return Reason(STORED, facts), None
     return Reason(ACCEPTED if SendingStage.ACCEPTED in stages else COMMITTED, facts), None
@@ -173,7 +173,7 @@ def _check_uplink(state: StateDir, seq: int | None) -> tuple[bool, bool]:
         row = exchange.database.connection.execute(
             "SELECT 1 FROM outgoing WHERE seq = ? AND state = 'quarantined'", (seq,)
         ).fetchone()
-        reason = exchange.line().reason
+        reason = exchange.read_status().reason
         is_open = reason is not None and reason.code == UPLINK_OPEN and run_status.is_running(state, "uplink")
         return row is not None, is_open
     except (LanternError, sqlite3.DatabaseError):
@@ -252,4 +252,4 @@ class PriorStudies:
 def describe_prior_studies(config: Config, database: Database, case: str) -> PriorStudies:
     """What is known of the earlier studies of *case*."""
     known = EarlierStudies(database)
-    return PriorStudies(known.search(case), tuple(known.of_case(case)), list_ae_titles(config))
+    return PriorStudies(known.find_search(case), tuple(known.list_for_case(case)), list_ae_titles(config))

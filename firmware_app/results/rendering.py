@@ -37,7 +37,7 @@ def render_pdf(config: Config, view: CaseView, language: str) -> bytes:
     if made is None:
         made = _render_report(view, language)
         if kept is not None:
-            kept.keep(made)
+            kept.store(made)
     return made
 
 

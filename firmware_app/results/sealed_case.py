@@ -109,7 +109,7 @@ def _read_newest_keys(state: StateDir, hospital: str) -> bytes | None:
     exchange = Exchange(state.exchange_db)
     try:
         exchange.require()
-        return exchange.keys(hospital)
+        return exchange.read_keys(hospital)
     finally:
         exchange.database.close()
 

@@ -47,7 +47,7 @@ class StorageCommitments:
 
     # --- asked by us -----------------------------------------------------------------------------------------------
 
-    def ask(self, archive: str, objects: Iterable[Sending]) -> str:
+    def record_request(self, archive: str, objects: Iterable[Sending]) -> str:
         """Note that *archive* is asked for *objects*; returns the Transaction UID, a UUID under 2.25 (PS3.5 B.2)."""
         transaction_uid = f"2.25.{uuid.uuid4().int}"
         with self._database.transaction() as connection:
@@ -60,11 +60,11 @@ class StorageCommitments:
                 (_MOST_REQUESTS,),
             )
             connection.executemany(
-                "UPDATE sendings SET asked = asked + 1 WHERE sequence = ?", [(one.sequence,) for one in objects]
+                "UPDATE sendings SET asked = asked + 1 WHERE sequence = ?", [(sending.sequence,) for sending in objects]
             )
         return transaction_uid
 
-    def reported(self, said: CommitmentAnswer) -> bool:
+    def record_report(self, said: CommitmentAnswer) -> bool:
         """Take an archive's answer; False when nothing was asked under its Transaction UID.
 
         What the archive does not keep waits again.
@@ -75,15 +75,15 @@ class StorageCommitments:
             ).fetchone()
             if row is None:
                 return False
-            for one in said.kept:
+            for object_reference in said.kept:
                 connection.execute(
                     "UPDATE sendings SET stage = 'committed', reason = NULL, failures = 0, at = ?"
                     " WHERE archive = ? AND sop_instance_uid = ? AND stage = 'stored'",
-                    (_now(), row["archive"], one.sop_instance_uid),
+                    (_now(), row["archive"], object_reference.sop_instance_uid),
                 )
             for one, failure in said.failed:
                 title = self._titles.get(row["archive"], row["archive"])
-                reason = Reason.of(PACS_NOT_COMMITTED(pacs=title, failure=f"{failure:04X}H"))
+                reason = Reason.from_error(PACS_NOT_COMMITTED(pacs=title, failure=f"{failure:04X}H"))
                 connection.execute(
                     "UPDATE sendings SET stage = 'waiting', reason = ?, failures = failures + 1, at = ?"
                     " WHERE archive = ? AND sop_instance_uid = ? AND stage = 'stored'",
@@ -101,15 +101,15 @@ class StorageCommitments:
     def answer(self, root: Path, transaction_uid: str, objects: Sequence[ObjectReference]) -> CommitmentAnswer:
         """Which of *objects* this box keeps: those that have a row, and a file of the right size below *root*."""
         kept, failed = [], []
-        for one in dict.fromkeys(objects):
-            failure = self._failure(root, one)
+        for fromkey in dict.fromkeys(objects):
+            failure = self._find_failure(root, fromkey)
             if failure is None:
-                kept.append(one)
+                kept.append(fromkey)
             else:
-                failed.append((one, failure))
+                failed.append((fromkey, failure))
         return CommitmentAnswer(transaction_uid, tuple(kept), tuple(failed))
 
-    def _failure(self, root: Path, one: ObjectReference) -> int | None:
+    def _find_failure(self, root: Path, one: ObjectReference) -> int | None:
         row = self._database.connection.execute(
             "SELECT file, bytes, json_extract(header, '$.sop_class_uid') AS sop_class FROM instances WHERE sop_uid = ?",
             (one.sop_instance_uid,),
@@ -124,10 +124,12 @@ class StorageCommitments:
             is_whole = False
         return None if is_whole else PROCESSING_FAILURE
 
-    def owe(self, calling_ae: str, said: CommitmentAnswer) -> int:
+    def store_answer(self, calling_ae: str, said: CommitmentAnswer) -> int:
         """Keep an answer until it is delivered; its association is still open.  The oldest are dropped in the end."""
         body = {
-            "kept": [[one.sop_class_uid, one.sop_instance_uid] for one in said.kept],
+            "kept": [
+                [object_reference.sop_class_uid, object_reference.sop_instance_uid] for object_reference in said.kept
+            ],
             "failed": [[one.sop_class_uid, one.sop_instance_uid, failure] for one, failure in said.failed],
         }
         with self._database.transaction() as connection:
@@ -141,19 +143,19 @@ class StorageCommitments:
             )
         return int(row["sequence"])
 
-    def delivered(self, sequence: int) -> None:
+    def remove_answer(self, sequence: int) -> None:
         """The answer has arrived, or nobody can be given it."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM commitment_answers WHERE sequence = ?", (sequence,))
 
-    def ended(self, sequence: int | None = None) -> None:
+    def release_answers(self, sequence: int | None = None) -> None:
         """The association of this answer has ended, of all answers without one: they are given on another."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE commitment_answers SET open = 0 WHERE ? IS NULL OR sequence = ?", (sequence, sequence)
             )
 
-    def owed(self) -> list[OwedAnswer]:
+    def list_owed(self) -> list[OwedAnswer]:
         """The answers whose association has ended, the oldest first."""
         rows = self._database.connection.execute("SELECT * FROM commitment_answers WHERE open = 0 ORDER BY sequence")
         return [OwedAnswer(row["sequence"], row["calling_ae"], _read_answer(row)) for row in rows]

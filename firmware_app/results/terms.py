@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.cases.patients import Patient, clean
+from firmware_app.cases.patients import Patient, clean_text
 from firmware_app.core.language import N_, NN_, translate, translate_plural
 from firmware_app.core.records import EnteredFacts, Header
 from firmware_app.dicom import body_part, view
-from firmware_app.dicom.worklist import EXAMINATIONS, find_examination, kind_of_modality
+from firmware_app.dicom.worklist import EXAMINATIONS, find_examination, find_kind
 from firmware_app.reading.entry_choices import OTHER_PART
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ _JOINED: Final = N_("{what}, {side}")
 
 def name_examination(header: Header, language: str) -> str:
     """``Chest X-ray, from the front``; empty where the examination is not one that the clinic can register."""
-    kind = kind_of_modality((header.modality or "").strip().upper())
+    kind = find_kind((header.modality or "").strip().upper())
     code = find_examination(kind, body_part.find_body_part(header) or "-")
     what = EXAMINATIONS[code].text(language) if code else ""
     return add_side(what, find_side(header), language) if kind == "xray" else what
@@ -98,7 +98,7 @@ def format_entry(said: EnteredFacts, language: str) -> str:
     if said.body_part == OTHER_PART:
         what = translate(_NONE, language)
     else:
-        code = find_examination(kind_of_modality(said.modality), body_part.parse_body_part(said.body_part) or "-")
+        code = find_examination(find_kind(said.modality), body_part.parse_body_part(said.body_part) or "-")
         what = EXAMINATIONS[code].text(language) if code else said.body_part
         what = add_side(what, said.view, language)
     whom = translate(POPULATIONS[said.population], language) if said.population else ""
@@ -107,7 +107,7 @@ def format_entry(said: EnteredFacts, language: str) -> str:
 
 def join_study_names(names: Iterable[str]) -> str:
     """Names of the study and its series from the headers, each once."""
-    return " · ".join(dict.fromkeys(name for name in map(clean, names) if name))
+    return " · ".join(dict.fromkeys(name for name in map(clean_text, names) if name))
 
 
 def format_study_times(times: Iterable[tuple[str, str]]) -> str:
@@ -122,5 +122,5 @@ def _format_day(date: str, time: str) -> str:
     """``2026-01-31 14:05`` from a DA value (also with dots, as in ACR-NEMA) and a TM value; without TM only the
     date."""
     day, hour = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", date), re.match(r"([01]\d|2[0-3]):?([0-5]\d)", time)
-    written = "-".join(day.groups()) if day else clean(date)
+    written = "-".join(day.groups()) if day else clean_text(date)
     return f"{written} {hour[1]}:{hour[2]}" if hour else written

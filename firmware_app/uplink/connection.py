@@ -73,7 +73,7 @@ class _NoAnswer(OSError):
 
 
 class Connection:
-    """The connection of one box.  `open` it, call `turn` often, `post` while it `is_open`."""
+    """The connection of one box.  `open` it, call `loop` often, `post` while it `is_open`."""
 
     def __init__(
         self,
@@ -88,9 +88,9 @@ class Connection:
         """*on_message* gets (topic, payload) and must have kept it when it returns: only then is it acknowledged.
 
         *on_posted* gets the number of a post, the broker's reason for refusing it (None when it took it), and whether
-        nobody was there to hear it. *tls* replaces `tls_context`.
+        nobody was there to hear it. *tls* replaces `make_tls_context`.
         """
-        self._tls = tls or tls_context
+        self._tls = tls or make_tls_context
         self._settings, self._client_id, self._subscribe = settings, client_id, subscribe
         self._on_message, self._on_posted = on_message, on_posted
         self._protocol = MQTTProtocolVersion.MQTTv5
@@ -110,25 +110,25 @@ class Connection:
         self.close()
         check_certificates(self._settings)
         self._answer, self._alert = "", ""
-        client = self._made(will)
+        client = self._make_client(will)
         self._client = client
         where = {"host": self._settings.host, "port": self._settings.port}
         try:
             self._connect(client)
             self._wait(client, lambda: bool(self._answer))
         except PeerOutOfDate as error:
-            raise _broker_certificate_error(error.fault, self._settings.host) from None
+            raise _make_broker_certificate_error(error.fault, self._settings.host) from None
         except ssl.SSLCertVerificationError as error:
             raise BROKER_UNTRUSTED(detail=error.verify_message, **where) from None  # type: ignore[arg-type]
         except (OSError, ValueError) as error:
             if isinstance(error, _NoAnswer):
-                self._other_protocol()
+                self._switch_protocol()
             detail = (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:120]
             raise BROKER_UNREACHABLE(detail=detail, **where) from None  # type: ignore[arg-type]
         if self._answer == "Success":
             self._open = True
             return
-        self._other_protocol()
+        self._switch_protocol()
         self.close()
         if self._answer and self._answer != _WRONG_PROTOCOL:
             raise BROKER_REFUSED(reason=self._answer)
@@ -143,7 +143,7 @@ class Connection:
         info = self._client.publish(post.topic, post.payload, qos=1, retain=post.retain)
         return info.mid if info.rc == mqtt.MQTT_ERR_SUCCESS else None
 
-    def turn(self, seconds: float) -> None:
+    def loop(self, seconds: float) -> None:
         """Let the connection work for at most about *seconds*; `is_open` is False afterwards if it broke."""
         if self._client is None or not self._open:
             return
@@ -166,7 +166,7 @@ class Connection:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _made(self, will: Post | None) -> mqtt.Client:
+    def _make_client(self, will: Post | None) -> mqtt.Client:
         is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -183,11 +183,11 @@ class Connection:
             client.tls_set_context(context)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
-        client.on_log = self._logged
-        client.on_connect = self._connected
-        client.on_disconnect = self._disconnected
-        client.on_message = self._received
-        client.on_publish = self._published
+        client.on_log = self._handle_log
+        client.on_connect = self._handle_connect
+        client.on_disconnect = self._handle_disconnect
+        client.on_message = self._handle_message
+        client.on_publish = self._handle_publish
         return client
 
     def _connect(self, client: mqtt.Client) -> None:
@@ -208,11 +208,11 @@ class Connection:
             if time.monotonic() > deadline:
                 raise _NoAnswer("it does not answer in MQTT")
 
-    def _other_protocol(self) -> None:
+    def _switch_protocol(self) -> None:
         is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
         self._protocol = MQTTProtocolVersion.MQTTv311 if is_5 else MQTTProtocolVersion.MQTTv5
 
-    def _connected(
+    def _handle_connect(
         self,
         client: mqtt.Client,
         _data: object,
@@ -224,19 +224,19 @@ class Connection:
         if not reason.is_failure:
             client.subscribe(self._subscribe, qos=1)
 
-    def _logged(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
+    def _handle_log(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
         """paho tells only its log why reading failed; in TLS 1.3 the broker's word on our certificate comes then."""
         if alert := _TLS_ALERT.search(text):
             self._alert = alert[1]
 
-    def _disconnected(self, *_: object) -> None:
+    def _handle_disconnect(self, *_: object) -> None:
         self._open = False
 
-    def _received(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _handle_message(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self._on_message(message.topic, bytes(message.payload))
         client.ack(message.mid, message.qos)
 
-    def _published(
+    def _handle_publish(
         self, _client: mqtt.Client, _data: object, number: int, reason: ReasonCode, _said: Properties | None
     ) -> None:
         self._on_posted(number, str(reason) if reason.value >= _REFUSED else None, reason.value == _NO_SUBSCRIBERS)
@@ -245,7 +245,7 @@ class Connection:
 # --- TLS ----------------------------------------------------------------------------------------------------------
 
 
-def tls_context(settings: UplinkSection) -> ssl.SSLContext | None:
+def make_tls_context(settings: UplinkSection) -> ssl.SSLContext | None:
     """TLS 1.2 or later with the box's certificate; None, unprotected, only to a broker on this very machine."""
     if settings.tls_ca is None:
         if _is_loopback(settings.host):
@@ -276,13 +276,13 @@ def check_certificates(settings: UplinkSection) -> None:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
         except (OSError, ValueError) as error:
             raise BUNDLE_INVALID(path=str(path), detail=str(error)[:120]) from None
-        clock.current_clock().passed(certificate.not_valid_before_utc.timestamp())
+        clock.current_clock().record_passed(certificate.not_valid_before_utc.timestamp())
         fault = check_certificate_dates(certificate)
         if fault is not None:
-            raise _own_certificate_error(fault, path.name)
+            raise _make_own_certificate_error(fault, path.name)
 
 
-def _own_certificate_error(fault: CertificateFault, file: str) -> UplinkError:
+def _make_own_certificate_error(fault: CertificateFault, file: str) -> UplinkError:
     """The error of one of the box's own certificates."""
     now = f"{fault.now:%Y-%m-%d %H:%M}"
     if fault.ended:
@@ -290,7 +290,7 @@ def _own_certificate_error(fault: CertificateFault, file: str) -> UplinkError:
     return CERTIFICATE_NOT_YET_VALID(file=file, starts=f"{fault.starts:%Y-%m-%d}", now=now)
 
 
-def _broker_certificate_error(fault: CertificateFault, host: str) -> UplinkError:
+def _make_broker_certificate_error(fault: CertificateFault, host: str) -> UplinkError:
     now = f"{fault.now:%Y-%m-%d %H:%M}"
     if fault.ended:
         return BROKER_EXPIRED(host=host, ends=f"{fault.ends:%Y-%m-%d}", now=now)

@@ -51,7 +51,7 @@ def request_enrolment(config: UplinkSection, state: StateDir, exchange: Exchange
         subscribe=f"{ENROLMENT_TOPIC}/down/{token}",
         tls=_make_tls_context,
         on_message=lambda _topic, payload: answers.store_answer(payload),
-        on_posted=lambda _number, refused, unheard: exchange.tell(
+        on_posted=lambda _number, refused, unheard: exchange.write_status(
             Reason(ENROLMENT_UNHEARD if refused or unheard else ENROLMENT_REQUESTED)
         ),
     )
@@ -61,7 +61,7 @@ def request_enrolment(config: UplinkSection, state: StateDir, exchange: Exchange
             connection.open(None)
         except UplinkError as error:
             log.warning("%s", error)
-            exchange.tell(error)
+            exchange.write_status(error)
         else:
             delay = 1.0
             _repeat_request(connection, post, answers, stop)
@@ -77,7 +77,7 @@ def _repeat_request(connection: Connection, post: Post, answers: _AnswerFile, st
             answers.due = True
             connection.post(post)
             asked = time.monotonic()
-        connection.turn(_TURN_S)
+        connection.loop(_TURN_S)
 
 
 class _AnswerFile:

@@ -34,8 +34,8 @@ from firmware_app.uplink.messages.summary import (
     Modality,
     Opinion,
     SummaryRuntime,
-    quality_code,
-    size_band,
+    choose_size_band,
+    shorten_quality_code,
 )
 
 _PACK_VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
@@ -58,7 +58,7 @@ class Outbox:
             (brief.case, brief.revision, brief.priority is Priority.URGENT, json.dumps(brief.to_object())),
         )
 
-    def waiting(self, limit: int, *, urgent_only: bool = False) -> list[Brief]:
+    def list_waiting(self, limit: int, *, urgent_only: bool = False) -> list[Brief]:
         """The revisions that exchange.db does not have yet, urgent ones first, then in their order."""
         rows = self.database.connection.execute(
             "SELECT body FROM outbox WHERE relayed = 0 AND urgent >= ? ORDER BY urgent DESC, rowid LIMIT ?",
@@ -66,7 +66,7 @@ class Outbox:
         )
         return [shorten_brief(Brief.from_object(json.loads(row[0]))) for row in rows]
 
-    def handed_on(self, rows: Collection[tuple[Brief, int, str]]) -> None:
+    def record_relayed(self, rows: Collection[tuple[Brief, int, str]]) -> None:
         """Record the message number and hash of each row in exchange.db; inside the caller's transaction."""
         self.database.connection.executemany(
             "UPDATE outbox SET relayed = 1, seq = ?, hash = ? WHERE case_reference = ? AND revision = ?",
@@ -80,14 +80,14 @@ class Outbox:
         with self.database.transaction() as connection:
             _keep_receipts(connection, taken, signed_at)
             connection.executemany("DELETE FROM outbox WHERE seq = ? AND hash = ?", taken)
-        return self.numbers() & {seq for seq, _ in taken}
+        return self.list_numbers() & {seq for seq, _ in taken}
 
-    def holds(self, seq: int, hashed: str) -> bool:
+    def is_awaiting_receipt(self, seq: int, hashed: str) -> bool:
         """Whether the message of this number and hash is waiting for its receipt."""
         row = self.database.connection.execute("SELECT 1 FROM outbox WHERE seq = ? AND hash = ?", (seq, hashed))
         return row.fetchone() is not None
 
-    def hand_on_again(self, seqs: Collection[int] | None = None) -> int:
+    def mark_for_resending(self, seqs: Collection[int] | None = None) -> int:
         """Mark what was sent under these numbers (None: everything sent) to be sent again.  Returns how many rows."""
         change, connection = "UPDATE outbox SET relayed = 0, seq = NULL, hash = NULL", self.database.connection
         if seqs is None:
@@ -95,7 +95,7 @@ class Outbox:
         with self.database.transaction():
             return connection.executemany(f"{change} WHERE seq = ?", [(seq,) for seq in seqs]).rowcount
 
-    def numbers(self) -> set[int]:
+    def list_numbers(self) -> set[int]:
         """The numbers of the messages that wait for a receipt."""
         rows = self.database.connection.execute("SELECT DISTINCT seq FROM outbox WHERE seq IS NOT NULL")
         return {row[0] for row in rows}
@@ -142,18 +142,18 @@ def make_brief(case: Case, taken: clock.Stamp) -> Brief:
     return Brief(
         case=case.reference or "",
         revision=case.revision,
-        modality=Modality.of(case.modality),
+        modality=Modality.from_header(case.modality),
         pack=pack.name[:40] if pack else None,
         pack_version=pack.version if pack and _PACK_VERSION.fullmatch(pack.version) else None,
-        runtime=SummaryRuntime.of(pack.runtime) if pack else None,
+        runtime=SummaryRuntime.from_key(pack.runtime) if pack else None,
         priority=case.priority or Priority.CANNOT_JUDGE,
         findings=tuple(FindingBrief(finding.code[:64], round(100 * finding.probability)) for finding in findings),
         lesions=min(len(case.lesions), 9999),
-        size_band=size_band([lesion.largest("long_axis_mm") for lesion in case.lesions]),
-        quality=quality_code(said.code if said else None),
+        size_band=choose_size_band([lesion.largest("long_axis_mm") for lesion in case.lesions]),
+        quality=shorten_quality_code(said.code if said else None),
         latency_ms=round(max((reading.timing.total for reading in case.readings), default=0)),
         verdict=Opinion.NONE,
-        hour=clock.trusted_hour(taken),
+        hour=clock.format_trusted_hour(taken),
     )
 
 
@@ -163,7 +163,7 @@ class KnownStream:
 
     database: Database
 
-    def agrees(self, counters: StreamCounters) -> bool:
+    def matches(self, counters: StreamCounters) -> bool:
         """Whether *counters* of exchange.db are of the known stream, have not decreased and have numbers left."""
         row = self.database.connection.execute("SELECT stream, highest, session FROM line_memory").fetchone()
         return (
@@ -173,7 +173,7 @@ class KnownStream:
             and row["session"] <= counters.session < MOST_SEQ
         )
 
-    def stream(self) -> str | None:
+    def read_stream(self) -> str | None:
         """The stream that is known."""
         row = self.database.connection.execute("SELECT stream FROM line_memory").fetchone()
         return row["stream"] if row else None
@@ -186,12 +186,12 @@ class KnownStream:
             (counters.stream, counters.highest, counters.session),
         )
 
-    def gave(self, rows: Collection[OutgoingRow]) -> None:
+    def record_used(self, rows: Collection[OutgoingRow]) -> None:
         """Record that these numbers were used; inside the caller's transaction."""
         highest = max(row.seq for row in rows)
         self.database.connection.execute("UPDATE line_memory SET highest = MAX(highest, ?)", (highest,))
 
-    def connected(self, session: int) -> None:
+    def record_session(self, session: int) -> None:
         """Record the number of the uplink's latest connection; written only when it has changed."""
         connection = self.database.connection
         if connection.execute("SELECT session FROM line_memory").fetchone()[0] < session:
@@ -201,7 +201,7 @@ class KnownStream:
         """The newest keys message of *hospital*, as it was signed."""
         self.database.connection.execute("UPDATE line_memory SET hospital = ?, keys = ?", (hospital, signed))
 
-    def keys(self, hospital: str) -> bytes | None:
+    def read_keys(self, hospital: str) -> bytes | None:
         """The newest keys message of *hospital*; None before the first."""
         row = self.database.connection.execute(
             "SELECT keys FROM line_memory WHERE hospital = ?", (hospital,)

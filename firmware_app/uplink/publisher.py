@@ -70,7 +70,7 @@ class Publisher:
 
     def begin(self) -> Post:
         """A new connection is tried; returns the last will, sealed for it."""
-        before, self._stream = self._stream, self._exchange.counters().stream
+        before, self._stream = self._stream, self._exchange.read_counters().stream
         if before != self._stream:  # the numbers begin at 1 again
             self._taken.clear()
         self._session, self._beat = self._exchange.begin_session(), 0
@@ -78,36 +78,36 @@ class Publisher:
         self._posted.clear()
         self.take_keys()
         self._will = self._seal_to
-        return self._presence(PresenceKind.DEATH, _LAST_BEAT)
+        return self._make_presence(PresenceKind.DEATH, _LAST_BEAT)
 
-    def will_holds(self) -> bool:
+    def is_will_valid(self) -> bool:
         """Whether the last will is still valid: of the current stream, and sealed to the hospital's current key."""
-        return self._exchange.counters().stream == self._stream and self._seal_to == self._will
+        return self._exchange.read_counters().stream == self._stream and self._seal_to == self._will
 
-    def born(self, connection: Connection) -> None:
+    def publish_birth(self, connection: Connection) -> None:
         """Announce that the box is online, after the connection is open."""
-        self._say(connection, PresenceKind.BIRTH, 0)
+        self._publish_presence(connection, PresenceKind.BIRTH, 0)
         self._reported.clear()
-        self._report(connection)
+        self._publish_reports(connection)
 
-    def beat(self, connection: Connection) -> None:
+    def publish_heartbeat(self, connection: Connection) -> None:
         """Send the box's state."""
         self._beat += 1
-        self._say(connection, PresenceKind.HEALTH, self._beat)
-        self._report(connection)
+        self._publish_presence(connection, PresenceKind.HEALTH, self._beat)
+        self._publish_reports(connection)
 
-    def farewell(self, connection: Connection) -> None:
+    def publish_goodbye(self, connection: Connection) -> None:
         """An orderly end says what the last will would have said."""
-        self._say(connection, PresenceKind.DEATH, _LAST_BEAT)
+        self._publish_presence(connection, PresenceKind.DEATH, _LAST_BEAT)
 
-    def _say(self, connection: Connection, state: PresenceKind, beat: int) -> None:
-        connection.post(self._presence(state, beat))
+    def _publish_presence(self, connection: Connection, state: PresenceKind, beat: int) -> None:
+        connection.post(self._make_presence(state, beat))
 
-    def _report(self, connection: Connection) -> None:
+    def _publish_reports(self, connection: Connection) -> None:
         """Send what the hospital may know of packs, films and software, where it is new in this connection."""
-        health = self._exchange.line().health
+        health = self._exchange.read_status().health
         origin = Origin(self._box, self._stream, self._session, clock.boot_id())
-        hour = clock.trusted_hour(clock.stamp())
+        hour = clock.format_trusted_hour(clock.stamp())
         for draft in health.reports:
             try:
                 report = draft.complete(origin, self._beat, hour)
@@ -116,14 +116,14 @@ class Publisher:
                 continue
             subject = f"{report.name} {report.subject}".rstrip()
             if self._reported.get(subject) != report.content:
-                connection.post(self._sealed(report.encode(), report.kind))
+                connection.post(self._seal_post(report.encode(), report.kind))
                 self._reported[subject] = report.content
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
     def take_keys(self) -> None:
         """Use the hospital's newest key; what is under way under an older one is sent again at once."""
-        signed = self._exchange.keys(self._hospital.verify)
+        signed = self._exchange.read_keys(self._hospital.verify)
         if signed == self._signed_keys:
             return
         self._signed_keys, before = signed, self._seal_to
@@ -131,32 +131,32 @@ class Publisher:
         if self._seal_to != before:
             self._sent.clear()
 
-    def pump(self, connection: Connection) -> bool:
+    def send_due(self, connection: Connection) -> bool:
         """Send what is due and fits the window; True when there may be more at once."""
         now = time.monotonic()
-        waiting = self._exchange.still_waiting(self._sent)
+        waiting = self._exchange.filter_waiting(self._sent)
         self._sent = {seq: sent for seq, sent in self._sent.items() if seq in waiting}
         under_way = {seq for seq, sent in self._sent.items() if now < sent.again_at}
         room = SEND_WINDOW - len(under_way)
-        rows = self._exchange.due(room, under_way) if room > 0 else []
+        rows = self._exchange.list_due(room, under_way) if room > 0 else []
         if not rows and room > -SEND_WINDOW:
-            rows = self._exchange.due(SEND_WINDOW + room, under_way, urgent_only=True)
+            rows = self._exchange.list_due(SEND_WINDOW + room, under_way, urgent_only=True)
         for row in rows:
             self._send(connection, row, now)
         return len(rows) > 0
 
     def is_unconfirmed(self) -> bool:
         """Whether the broker has long had summaries of this box and no receipt has settled any of them."""
-        left = self._exchange.still_waiting(self._taken)
+        left = self._exchange.filter_waiting(self._taken)
         now = time.monotonic()
         if not left:
             self._unconfirmed_since = None
-        elif self._unconfirmed_since is None or len(left) < len(self._taken) or self._exchange.unread():
+        elif self._unconfirmed_since is None or len(left) < len(self._taken) or self._exchange.has_unread():
             self._unconfirmed_since = now  # a receipt has come, or waits for the reader's side
         self._taken = left
         return self._unconfirmed_since is not None and now - self._unconfirmed_since > UNCONFIRMED_S
 
-    def posted(self, number: int, refusal: str | None, unheard: bool) -> None:
+    def handle_answer(self, number: int, refusal: str | None, unheard: bool) -> None:
         """The broker answered one post: a refused row is set aside and the next one flows; one that nobody heard,
         because the hospital has not come back yet, is tried again soon."""
         seq = self._posted.pop(number, None)
@@ -168,15 +168,15 @@ class Publisher:
             self._taken.add(seq)
         else:
             log.error("the broker refused summary %d (%s); it is set aside", seq, refusal)
-            self._exchange.quarantine(seq, Reason.of(BROKER_REFUSED(reason=refusal)))
+            self._exchange.quarantine(seq, Reason.from_error(BROKER_REFUSED(reason=refusal)))
 
     def _send(self, connection: Connection, row: OutgoingRow, now: float) -> None:
         message = row.message(self._box)
         try:
-            post = self._sealed(message.encode(), message.kind)
+            post = self._seal_post(message.encode(), message.kind)
         except MessageTooLarge as error:
             log.error("summary %d is set aside: %s", row.seq, error)
-            self._exchange.quarantine(row.seq, Reason.of(error))
+            self._exchange.quarantine(row.seq, Reason.from_error(error))
             return
         number = connection.post(post)
         if number is not None:
@@ -185,14 +185,14 @@ class Publisher:
             wait = min(2 * before.wait, _AGAIN_MOST_S) if before else _AGAIN_FIRST_S
             self._sent[row.seq] = _SentRow(now + wait, wait)
 
-    def _sealed(self, body: bytes, kind: Kind) -> Post:
+    def _seal_post(self, body: bytes, kind: Kind) -> Post:
         return Post(
             f"lantern/v1/up/{self._box}/{kind.value}",
             seal(body, kind, self._box, signer=self._identity, hospital=self._seal_to),
         )
 
-    def _presence(self, state: PresenceKind, beat: int) -> Post:
-        line = self._exchange.line()
+    def _make_presence(self, state: PresenceKind, beat: int) -> Post:
+        line = self._exchange.read_status()
         presence = Presence(
             origin=Origin(self._box, self._stream, self._session, clock.boot_id()),
             state=state,
@@ -203,8 +203,8 @@ class Publisher:
             unread=line.unread,
             free_mb=free_bytes(self._folder) // 1_000_000,
             audit_head=line.audit_head,
-            hour=clock.trusted_hour(clock.stamp()),
+            hour=clock.format_trusted_hour(clock.stamp()),
             faults=line.health.faults,
             packs=line.health.packs,
         )
-        return self._sealed(presence.encode(), presence.kind)
+        return self._seal_post(presence.encode(), presence.kind)

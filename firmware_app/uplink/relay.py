@@ -32,7 +32,7 @@ from firmware_app.uplink.errors import KEYS_OUTDATED, Contradicted, EnvelopeMalf
 from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange, IncomingMessage, OutgoingRow
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed
-from firmware_app.uplink.messages.summary import Kind, Receipt, body_hash, decode
+from firmware_app.uplink.messages.summary import Kind, Receipt, decode, hash_body
 from firmware_app.uplink.outbox import KnownStream, Outbox
 
 log = logging.getLogger("lantern.relay")
@@ -40,7 +40,7 @@ log = logging.getLogger("lantern.relay")
 _BATCH: Final = 200
 
 
-def _certificate_start(config: Config) -> float:
+def _read_certificate_start(config: Config) -> float:
     """When the certificate begins with which the hospital's authority let this box in."""
     if config.uplink.tls_cert is None:
         return 0.0
@@ -73,7 +73,7 @@ class Relay:
         self._resume()
 
     @classmethod
-    def of(cls, config: Config, state: StateDir, clinical: ClinicalDatabase) -> Relay | None:
+    def from_config(cls, config: Config, state: StateDir, clinical: ClinicalDatabase) -> Relay | None:
         """The relay of this box; None when there is no line, or it is not set up (which is said in the log)."""
         if not config.uplink.enabled:
             return None
@@ -90,12 +90,12 @@ class Relay:
             box=config.box.id,
             hospital=hospital,
             budget_bytes=config.uplink.budget_mb * 1_000_000,
-            dated=_certificate_start(config),
+            dated=_read_certificate_start(config),
         )
 
-    def called(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether the uplink has written since the last time this was asked; about 4 µs."""
-        before, self._mark = self._mark, self._exchange.database.change_mark()
+        before, self._mark = self._mark, self._exchange.database.read_change_mark()
         return before != self._mark
 
     def close(self) -> None:
@@ -117,30 +117,32 @@ class Relay:
 
     def _step(self, health: BoxHealth | None) -> None:
         clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
-        counters = self._exchange.counters()
-        if self._broken_off or not self._memory.agrees(counters):
+        counters = self._exchange.read_counters()
+        if self._broken_off or not self._memory.matches(counters):
             self._resume()
             self._broken_off = False
         else:
-            self._memory.connected(counters.session)
+            self._memory.record_session(counters.session)
         self._process_incoming()
-        self._hand_on()
-        self._exchange.note(
-            unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash, health=health
+        self._forward()
+        self._exchange.write_facts(
+            unread=self._clinical.count_unread(),
+            audit_head=Audit(self._clinical.database).read_head().hash,
+            health=health,
         )
 
     def _resume(self) -> None:
         """Go on in the stream that is known, or begin a new one."""
         outbox = Outbox(self._clinical.database)
-        if self._memory.agrees(self._exchange.counters()):
-            known, there = outbox.numbers(), self._exchange.numbers()
-            self._exchange.settle(there - known)  # killed, or out of disk, before we had written them down
-            again = outbox.hand_on_again(known - there) if known - there else 0
+        if self._memory.matches(self._exchange.read_counters()):
+            known, there = outbox.list_numbers(), self._exchange.list_numbers()
+            self._exchange.delete(there - known)  # killed, or out of disk, before we had written them down
+            again = outbox.mark_for_resending(known - there) if known - there else 0
         else:
             again = self._begin_stream()
         if again:
             log.warning("%d summaries are handed on again: the exchange database did not have them any more", again)
-        if (known_keys := self._known_keys()) is not None:  # a new file does not have them
+        if (known_keys := self._read_known_keys()) is not None:  # a new file does not have them
             self._exchange.keep_keys(self._hospital.verify, *known_keys)
 
     def _begin_stream(self) -> int:
@@ -148,32 +150,32 @@ class Relay:
         self._exchange.begin_stream()
         self._time = ReceiptClock(self._dated)  # the numbers begin at 1 again
         with self._clinical.database.transaction():
-            self._memory.begin(self._exchange.counters())
-            return Outbox(self._clinical.database).hand_on_again()
+            self._memory.begin(self._exchange.read_counters())
+            return Outbox(self._clinical.database).mark_for_resending()
 
-    def _hand_on(self) -> None:
+    def _forward(self) -> None:
         """Over budget, digests wait in clinical.db; an urgent summary always goes on."""
         outbox = Outbox(self._clinical.database)
-        while briefs := outbox.waiting(_BATCH, urgent_only=self._exchange.used_bytes() > self._budget):
-            notify.alive()
-            self._remember(self._exchange.take_in(briefs))
+        while briefs := outbox.list_waiting(_BATCH, urgent_only=self._exchange.count_used_bytes() > self._budget):
+            notify.ping_watchdog()
+            self._record_forwarded(self._exchange.take_in(briefs))
 
-    def _remember(self, rows: list[OutgoingRow]) -> None:
-        handed = [(row.brief, row.seq, body_hash(row.message(self._box).encode())) for row in rows]
+    def _record_forwarded(self, rows: list[OutgoingRow]) -> None:
+        handed = [(row.brief, row.seq, hash_body(row.message(self._box).encode())) for row in rows]
         with self._clinical.database.transaction():
-            Outbox(self._clinical.database).handed_on(handed)
-            self._memory.gave(rows)
-        self._time.handed_on(row.seq for row in rows)
+            Outbox(self._clinical.database).record_relayed(handed)
+            self._memory.record_used(rows)
+        self._time.record_sent(row.seq for row in rows)
 
     def _process_incoming(self) -> None:
-        while received := self._exchange.incoming():
-            notify.alive()
-            for one in received:
+        while received := self._exchange.list_incoming():
+            notify.ping_watchdog()
+            for incoming_message in received:
                 try:
-                    self._process_message(one)
+                    self._process_message(incoming_message)
                 except LanternError as error:
-                    log.warning("a message of the kind %s was not used: %s", one.kind.value, error)
-            self._exchange.finish(received)
+                    log.warning("a message of the kind %s was not used: %s", incoming_message.kind.value, error)
+            self._exchange.delete_incoming(received)
 
     def _process_message(self, one: IncomingMessage) -> None:
         if one.kind is Kind.KEYS:
@@ -188,35 +190,38 @@ class Relay:
         if receipt.box != self._box:
             raise MessageInvalid(field="box")
         if receipt.at:
-            self._time.signed(receipt.at)
-        if receipt.stream != self._memory.stream():  # of an exchange.db that is no more
+            self._time.record_signed_time(receipt.at)
+        if receipt.stream != self._memory.read_stream():  # of an exchange.db that is no more
             return
-        outbox, taken = Outbox(self._clinical.database), [(one.seq, one.body) for one in receipt.taken]
-        right = [seq for seq, hashed in taken if outbox.holds(seq, hashed)]
+        outbox, taken = (
+            Outbox(self._clinical.database),
+            [(taken_message.seq, taken_message.body) for taken_message in receipt.taken],
+        )
+        right = [seq for seq, hashed in taken if outbox.is_awaiting_receipt(seq, hashed)]
         if receipt.at:
-            self._time.answered(receipt.at, right)
+            self._time.learn_from_receipt(receipt.at, right)
         others = outbox.settle(taken, receipt.at)
         if others:
             log.error("under %d numbers the hospital has something that this box did not send", len(others))
-            outbox.hand_on_again(others)
-        self._exchange.settle([seq for seq, _ in taken])
-        for one in receipt.refused:
-            if outbox.holds(one.seq, one.body):
-                self._refused(one.seq, one.code)
+            outbox.mark_for_resending(others)
+        self._exchange.delete([seq for seq, _ in taken])
+        for refused_message in receipt.refused:
+            if outbox.is_awaiting_receipt(refused_message.seq, refused_message.body):
+                self._handle_refusal(refused_message.seq, refused_message.code)
 
-    def _refused(self, seq: int, code: str) -> None:
+    def _handle_refusal(self, seq: int, code: str) -> None:
         log.error("the hospital will not count summary %d (%s)", seq, code)
         if code != Contradicted.code:
             self._exchange.quarantine(seq, Reason(code))
         elif (
-            seq in Outbox(self._clinical.database).numbers()
+            seq in Outbox(self._clinical.database).list_numbers()
         ):  # used before: both databases were put back from one copy
             log.warning("%d summaries are handed on again in a new stream", self._begin_stream())
 
     def _keep_keys(self, signed: bytes) -> None:
         """Keep the hospital's newest key here, and copy it to the exchange."""
         keys = credentials.open_keys(signed, self._box, self._hospital)
-        known = self._known_keys()
+        known = self._read_known_keys()
         if keys.serial < max(self._hospital.serial, known[0] if known else 0):
             raise KEYS_OUTDATED(serial=keys.serial)
         if known is None or keys.serial > known[0]:
@@ -224,9 +229,9 @@ class Relay:
             log.info("the hospital's sealing key is number %d", keys.serial)
         self._exchange.keep_keys(self._hospital.verify, keys.serial, signed)
 
-    def _known_keys(self) -> tuple[int, bytes] | None:
+    def _read_known_keys(self) -> tuple[int, bytes] | None:
         """The number of the newest keys message and its bytes; None for one in the form of an earlier version."""
-        kept = self._memory.keys(self._hospital.verify)
+        kept = self._memory.read_keys(self._hospital.verify)
         try:
             return None if kept is None else (credentials.open_keys(kept, self._box, self._hospital).serial, kept)
         except EnvelopeMalformed:
@@ -251,7 +256,7 @@ class ReceiptClock:
         self._given: dict[int, float] = {}
         self._highest = 0
 
-    def handed_on(self, seqs: Iterable[int]) -> None:
+    def record_sent(self, seqs: Iterable[int]) -> None:
         """These numbers are given out now.  A number given out before may already have its receipt, and is ignored."""
         now = clock.uptime_seconds()
         for seq in seqs:
@@ -260,11 +265,11 @@ class ReceiptClock:
         while len(self._given) > _MOST_NUMBERS_KEPT:
             del self._given[next(iter(self._given))]
 
-    def signed(self, at: int) -> None:
+    def record_signed_time(self, at: int) -> None:
         """The hospital has signed a message at *at*: by its clock this moment has passed."""
-        clock.current_clock().passed(float(at), dated=self._dated)
+        clock.current_clock().record_passed(float(at), dated=self._dated)
 
-    def answered(self, at: int, taken: Iterable[int]) -> None:
+    def learn_from_receipt(self, at: int, taken: Iterable[int]) -> None:
         """A receipt for these numbers of this box's own stream, signed at *at*; the clock is set by it if it is
         certainly fresh."""
         given = [self._given.pop(seq) for seq in taken if seq in self._given]
@@ -273,7 +278,7 @@ class ReceiptClock:
         age = clock.uptime_seconds() - max(given) + 1.0  # `at` has whole seconds
         if age > MOST_RECEIPT_AGE_S:
             return
-        before = clock.current_clock().standing()
+        before = clock.current_clock().status()
         if before.source in (TimeSource.HOSPITAL, TimeSource.HOSPITAL_ALONE) and before.learned is not None:
             shown, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
             if at <= shown <= at + age and since < _CONFIRMED_WITHIN:  # the clock is right and was confirmed recently

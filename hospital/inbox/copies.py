@@ -56,34 +56,34 @@ def write_snapshot(inbox_db: Path, snapshot: Path) -> None:
         os.fsync(file.fileno())
 
 
-def list_copies(house: HospitalSite) -> list[Path]:
+def list_copies(site: HospitalSite) -> list[Path]:
     """Every copy, the newest first."""
-    return sorted((house.root / "copies").glob("inbox-[0-9]*.db"), reverse=True)
+    return sorted((site.root / "copies").glob("inbox-[0-9]*.db"), reverse=True)
 
 
-def time_of_copy(copy: Path) -> str:
+def format_copy_time(copy: Path) -> str:
     """When *copy* was made, by this machine's clock of then, for a sentence."""
     return f"{datetime.fromtimestamp(copy.stat().st_mtime, UTC):%Y-%m-%d %H:%M}"
 
 
-def make_due_copy(house: HospitalSite) -> Path | None:
+def make_due_copy(site: HospitalSite) -> Path | None:
     """Make a copy unless the newest is younger than `DUE_S`.  Raises `COPY_NOT_MADE`."""
-    copies = list_copies(house)
+    copies = list_copies(site)
     if copies and 0 <= time.time() - copies[0].stat().st_mtime < DUE_S:
         return None
-    folder = house.root / "copies"
+    folder = site.root / "copies"
     number = int(copies[0].stem.removeprefix("inbox-")) + 1 if copies else 1
     made, new = folder / f"inbox-{number:06d}.db", folder / _NEW
     try:
         keyring.make_folder(folder, 0o700)
-        _make_room(house.inbox_db, copies)
+        _make_room(site.inbox_db, copies)
         for ending in ("", "-journal", "-wal", "-shm"):  # of a run that was killed
             new.with_name(new.name + ending).unlink(missing_ok=True)
         keyring.write_private(new, b"")
-        write_snapshot(house.inbox_db, new)
+        write_snapshot(site.inbox_db, new)
         new.rename(made)
         keyring.sync(folder)
-        for old in list_copies(house)[KEPT:]:
+        for old in list_copies(site)[KEPT:]:
             old.unlink()
     except (OSError, sqlite3.Error) as error:
         new.unlink(missing_ok=True)

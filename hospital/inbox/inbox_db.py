@@ -90,7 +90,7 @@ class Inbox:
             self._local.files = self._files()
         return connection
 
-    def in_place(self) -> bool:
+    def is_in_place(self) -> bool:
         """Whether this thread's connection writes the files that lie at the path: a commit to files that were removed
         or replaced is seen by nobody else."""
         self.connection  # noqa: B018 - opened, where this thread has none yet
@@ -160,7 +160,7 @@ class Inbox:
             connection.execute("UPDATE boxes SET revoked_at = ? WHERE box = ?", (_now(), box))
         self._local.known = None
 
-    def verify_keys(self) -> Mapping[str, Ed25519PublicKey | None]:
+    def load_verify_keys(self) -> Mapping[str, Ed25519PublicKey | None]:
         """The verification key of every box, None for a revoked box or a weak key; read again only after a write to the
         file."""
         connection = self.connection
@@ -211,7 +211,7 @@ class Inbox:
         inbox_tables.record_activity(self.connection, origin.box, now)
         return CountResult.COUNTED
 
-    def hear(self, presence: Presence, *, again: bool = False) -> bool:
+    def keep_presence(self, presence: Presence, *, again: bool = False) -> bool:
         """Keep a presence message; False when it is known already, like a goodbye whose last will follows. Raises
         `OUTDATED` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
         origin = presence.origin
@@ -243,7 +243,7 @@ class Inbox:
             inbox_tables.record_activity(self.connection, report.origin.box, now)
         return kept
 
-    def figures(self) -> list[dict[str, Any]]:
+    def list_figures(self) -> list[dict[str, Any]]:
         """The latest word of each box on its packs, a row for each finding of a pack on a machine."""
         rows = self.connection.execute("SELECT box, body, received_at FROM latest WHERE kind = 'figures' ORDER BY box")
         return [
@@ -274,15 +274,15 @@ class Inbox:
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def cases(self) -> list[CaseRow]:
+    def list_cases(self) -> list[CaseRow]:
         """Every case revision, the newest last, all in memory; `inbox_tables.stream_cases` yields them one by one."""
         return list(inbox_tables.stream_cases(self.connection))
 
-    def boxes(self) -> list[BoxRow]:
+    def list_boxes(self) -> list[BoxRow]:
         """Every enrolled box that was not revoked, by name."""
         return inbox_tables.list_boxes(self.connection)
 
-    def aside(self, limit: int = 100, *, also_ordinary: bool = True) -> list[dict[str, Any]]:
+    def list_aside(self, limit: int = 100, *, also_ordinary: bool = True) -> list[dict[str, Any]]:
         """Messages that were not counted, the newest first; those for an `ORDINARY_CODES` reason may be left out."""
         which = "" if also_ordinary else f" WHERE NOT {_ORDINARY_SQL}"
         rows = self.connection.execute(
@@ -295,7 +295,7 @@ class Inbox:
             for row in rows
         ]
 
-    def ordinary(self) -> int:
+    def count_ordinary(self) -> int:
         """How many messages were not counted for an `ORDINARY_CODES` reason."""
         row = self.connection.execute(f"SELECT COALESCE(SUM(times), 0) FROM aside WHERE {_ORDINARY_SQL}").fetchone()
         return int(row[0])

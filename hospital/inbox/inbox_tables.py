@@ -48,7 +48,7 @@ class CaseRow:
     received_at: str
 
     @classmethod
-    def of(cls, row: sqlite3.Row) -> CaseRow:
+    def from_row(cls, row: sqlite3.Row) -> CaseRow:
         """The value of a row of `cases`."""
         brief = json.loads(row["brief"]) if row["brief"] else None
         return cls(
@@ -65,7 +65,7 @@ class CaseRow:
 def stream_cases(connection: sqlite3.Connection, *, since: str = "", box: str | None = None) -> Iterator[CaseRow]:
     """Case revisions in the order of their receipt, those received at or after *since* (ISO 8601, UTC), of *box* alone
     where one is named."""
-    return map(CaseRow.of, _case_rows(connection, CASE_COLUMNS, since, box))
+    return map(CaseRow.from_row, _case_rows(connection, CASE_COLUMNS, since, box))
 
 
 def stream_json_lines(connection: sqlite3.Connection, *, since: str = "", box: str | None = None) -> Iterator[str]:
@@ -276,7 +276,7 @@ def count_versions(said: list[dict[str, Any]]) -> list[VersionCount]:
 def _version_order(version: str) -> list[tuple[int, int, str]]:
     """Numbers as numbers, so that 0.10 comes after 0.9; a tilde before everything, as Debian sorts."""
     parts = re.findall(r"\d+|[^\d]+", version)
-    return [(1, int(one), "") if one.isdigit() else (-1 if one[0] == "~" else 2, 0, one) for one in parts] + [
+    return [(1, int(part), "") if part.isdigit() else (-1 if part[0] == "~" else 2, 0, part) for part in parts] + [
         (0, 0, "")
     ]
 

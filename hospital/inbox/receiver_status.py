@@ -52,7 +52,7 @@ class ReceiverStatus:
     doubt: str | None = None
     """Why it signs no time; None while it does."""
 
-    def codes(self, now: datetime) -> list[str]:
+    def list_codes(self, now: datetime) -> list[str]:
         """Codes of what is wrong, for `/healthz`; empty when the broker is connected and receipts carry the time."""
         if not _is_recent(self.written_at, now, _OLD):
             return ["hospital.receiver_silent"]
@@ -86,17 +86,17 @@ class ReceiverStatusRecorder:
         self._heard_at, self._error, self._doubt = before.heard_at, before.error, before.doubt
         self._written = 0.0
 
-    def connected(self) -> None:
+    def record_connected(self) -> None:
         """The subscription stands."""
         self._since = self._heard_at = datetime.now(UTC)
         self._error = None
         self._write()
 
-    def heard(self) -> None:
+    def record_message(self) -> None:
         """The broker sent something."""
         self._heard_at = datetime.now(UTC)
 
-    def keep(self, doubt: str | None) -> None:
+    def refresh(self, doubt: str | None) -> None:
         """The connection is open and the clock has this doubt; written from time to time."""
         self._doubt = doubt
         if time.monotonic() - self._written > _WRITE_S:
@@ -104,16 +104,16 @@ class ReceiverStatusRecorder:
             if time.monotonic() - self._failed > _STEADY_S:
                 self._live.error = None
 
-    def committed(self) -> None:
+    def record_commit(self) -> None:
         """What came is in the inbox."""
         self._live.error = None
 
-    def unwritten(self, error: InboxError) -> None:
+    def record_write_error(self, error: InboxError) -> None:
         """The inbox could not be written, so the line is closed for a while."""
         self._live.error, self._failed = error, time.monotonic()
-        self.lost(str(error))
+        self.record_disconnected(str(error))
 
-    def lost(self, error: str) -> None:
+    def record_disconnected(self, error: str) -> None:
         """The line ended or could not be opened.  Raises nothing: on a full disk nothing is written, and the last entry
         becomes stale."""
         self._since, self._error = None, error
@@ -179,11 +179,11 @@ class ReceiverClock:
         self._boxes: dict[str, tuple[float, float]] = {}
         self._complained = self._ask_from = float("-inf")
 
-    def connected(self) -> None:
+    def record_connected(self) -> None:
         """The broker now delivers what it kept meanwhile; that is as old as the connection was broken."""
         self._ask_from = time.monotonic() + _QUEUED_S
 
-    def heard(self, presence: Presence) -> None:
+    def record_witness(self, presence: Presence) -> None:
         """A box says what time it is, and is a witness until it says goodbye or nothing for ten minutes."""
         self._boxes.pop(presence.origin.box, None)
         if presence.hour is None or presence.state is PresenceKind.DEATH or time.monotonic() < self._ask_from:

@@ -21,22 +21,22 @@ from hospital.inbox.inbox_db import Inbox
 _SPARE_BYTES: Final = 4_000_000
 
 
-def rescue_inbox(house: HospitalSite) -> Path | None:
+def rescue_inbox(site: HospitalSite) -> Path | None:
     """Replace a damaged inbox; returns where the damaged file is kept, None when the inbox is sound.
 
     No other process may have it open.  May be killed at any time: the next call goes on.  The damaged file stays where
     it is until the new one is whole.  The loss is noted in the new inbox.  Raises `INBOX_NEEDS_ROOM`.
     """
-    fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
-    defect = find_damage(house.inbox_db)
-    if defect is None and (house.inbox_db.exists() or not fresh.exists() or find_damage(fresh)):
+    fresh = site.inbox_db.with_name(f"{site.inbox_db.name}.new")
+    defect = find_damage(site.inbox_db)
+    if defect is None and (site.inbox_db.exists() or not fresh.exists() or find_damage(fresh)):
         _remove(fresh)
         return None
     if defect is not None:
         _remove(fresh)
-        _check_room(house.inbox_db, defect)
-        _make_fresh(house, fresh, defect)
-    return _put_in_place(house, fresh)
+        _check_room(site.inbox_db, defect)
+        _make_fresh(site, fresh, defect)
+    return _put_in_place(site, fresh)
 
 
 def _check_room(inbox_db: Path, defect: str) -> None:
@@ -48,9 +48,9 @@ def _check_room(inbox_db: Path, defect: str) -> None:
         raise INBOX_NEEDS_ROOM(detail=defect, missing_mb=missing // 1_000_000 + 1, path=str(inbox_db.parent))
 
 
-def _make_fresh(house: HospitalSite, fresh: Path, defect: str) -> None:
+def _make_fresh(site: HospitalSite, fresh: Path, defect: str) -> None:
     """Write *fresh* from the newest whole copy and from `boxes/`; all of it is on the disk on return."""
-    copy = next((one for one in copies.list_copies(house) if find_damage(one) is None), None)
+    copy = next((one for one in copies.list_copies(site) if find_damage(one) is None), None)
     keyring.write_private(fresh, b"")
     if copy is not None:
         shutil.copyfile(copy, fresh)
@@ -58,36 +58,38 @@ def _make_fresh(house: HospitalSite, fresh: Path, defect: str) -> None:
         inbox.create()
         inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, whole after each commit
         with inbox.transaction() as new:
-            house.enrol_known_boxes(new)
+            site.enrol_known_boxes(new)
             cases, boxes = (
                 int(new.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]) for table in ("cases", "boxes")
             )
-            path = str(house.root / "damaged")
+            path = str(site.root / "damaged")
             inbox_tables.record_loss(
                 new,
                 InboxBegunAnew(detail=defect, boxes=boxes, path=path)
                 if copy is None
-                else InboxRebuilt(detail=defect, since=copies.time_of_copy(copy), cases=cases, boxes=boxes, path=path),
+                else InboxRebuilt(
+                    detail=defect, since=copies.format_copy_time(copy), cases=cases, boxes=boxes, path=path
+                ),
             )
-    keyring.sync(house.root)
+    keyring.sync(site.root)
 
 
-def _put_in_place(house: HospitalSite, fresh: Path) -> Path:
+def _put_in_place(site: HospitalSite, fresh: Path) -> Path:
     """Move the damaged file aside and *fresh* to its place; returns where the damaged one is now.
 
     The file goes before its log, so that a kill between them leaves either both in place or no `inbox.db`.
     """
-    folder = house.root / "damaged"
+    folder = site.root / "damaged"
     keyring.make_folder(folder, 0o700)
-    number = sum(1 for _ in folder.glob("inbox-*.db")) + house.inbox_db.exists()
+    number = sum(1 for _ in folder.glob("inbox-*.db")) + site.inbox_db.exists()
     kept = folder / f"inbox-{number}.db"
     for ending in ("", "-wal", "-shm"):  # the new file must not find the log of the damaged one
         with suppress(FileNotFoundError):
-            house.inbox_db.with_name(house.inbox_db.name + ending).rename(kept.with_name(kept.name + ending))
+            site.inbox_db.with_name(site.inbox_db.name + ending).rename(kept.with_name(kept.name + ending))
         keyring.sync(folder)
-        keyring.sync(house.root)
-    fresh.rename(house.inbox_db)
-    keyring.sync(house.root)
+        keyring.sync(site.root)
+    fresh.rename(site.inbox_db)
+    keyring.sync(site.root)
     return kept
 
 

@@ -124,7 +124,7 @@ class Alarm:
 
 
 def create_app(
-    house: HospitalSite, silent_after: timedelta, hosts: list[str] | None = None, live: InboxProblem | None = None
+    site: HospitalSite, silent_after: timedelta, hosts: list[str] | None = None, live: InboxProblem | None = None
 ) -> Flask:
     """The page over one hospital's inbox.  *hosts* are the names it answers to (default: this machine's own); *live* is
     shared with the receiver of this process."""
@@ -132,10 +132,10 @@ def create_app(
     app = Flask(__name__)
     app.config["TRUSTED_HOSTS"] = hosts or ["127.0.0.1", "localhost", "[::1]"]
     app.config["MAX_CONTENT_LENGTH"] = 4096
-    answers = QueryCache(house.inbox_db)
+    answers = QueryCache(site.inbox_db)
 
     def alarms(inbox: Inbox) -> list[Alarm]:
-        return [*_current_alarms(house, live), *_loss_alarms(inbox)]
+        return [*_list_current_alarms(site, live), *_list_loss_alarms(inbox)]
 
     @app.get("/")
     def all_boxes() -> str:
@@ -159,7 +159,7 @@ def create_app(
             abort(403)  # another site's page cannot know the code, but could use up the tries
         code, source = request.form.get("code", "")[:40], group_address(request.remote_addr or "")
         try:
-            made = box_enrolment.enrol_by_label_code(house, code, box_enrolment.Actor.PAGE, source)
+            made = box_enrolment.enrol_by_label_code(site, code, box_enrolment.Actor.PAGE, source)
         except LanternError as error:
             return _render_enrolment(answers, error=error), 409
         return _render_enrolment(answers, box=made), 200
@@ -167,14 +167,14 @@ def create_app(
     @app.get("/healthz")
     def healthz() -> dict[str, object]:
         try:
-            codes = answers.get("/", lambda inbox: _alarm_codes(inbox, alarms(inbox)))
+            codes = answers.get("/", lambda inbox: _list_alarm_codes(inbox, alarms(inbox)))
         except sqlite3.Error:
-            codes = [one.code for one in _current_alarms(house, live)] or ["hospital.inbox"]
+            codes = [alarm.code for alarm in _list_current_alarms(site, live)] or ["hospital.inbox"]
         return {"status": "degraded" if codes else "ok", "codes": codes}
 
     @app.errorhandler(sqlite3.Error)
     def unread(_error: sqlite3.Error) -> tuple[str, int]:
-        return render_template("unread.html", path=house.inbox_db, alarms=_current_alarms(house, live)), 503
+        return render_template("unread.html", path=site.inbox_db, alarms=_list_current_alarms(site, live)), 503
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -184,31 +184,31 @@ def create_app(
     return app
 
 
-def _current_alarms(house: HospitalSite, live: InboxProblem) -> list[Alarm]:
+def _list_current_alarms(site: HospitalSite, live: InboxProblem) -> list[Alarm]:
     """What is wrong at this moment, whether or not the inbox can be read."""
     own: list[HospitalError] = [live.error] if live.error else []
-    return [*map(_make_alarm, [*own, *certificate_authority.find_date_faults(house.tls)])]
+    return [*map(_make_alarm, [*own, *certificate_authority.find_date_faults(site.tls)])]
 
 
 def _make_alarm(error: HospitalError) -> Alarm:
     return Alarm(error.code, {tag: error.text(tag) for tag in _TAGS})
 
 
-def _loss_alarms(inbox: Inbox) -> list[Alarm]:
+def _list_loss_alarms(inbox: Inbox) -> list[Alarm]:
     """What has happened to the inbox, until a person has seen it."""
     unseen = inbox_tables.list_unseen_losses(inbox.connection)
     return [Alarm(loss.code, {tag: loss.text(tag) for tag in _TAGS}, loss.at) for loss in unseen]
 
 
-def _alarm_codes(inbox: Inbox, alarms: list[Alarm]) -> list[str]:
+def _list_alarm_codes(inbox: Inbox, alarms: list[Alarm]) -> list[str]:
     """Of the alarms, and how the receiver stands with the broker, unless it says itself that it cannot write."""
-    standing = receiver_status.read_receiver_status(inbox.connection).codes(datetime.now(UTC))
-    codes = [one.code for one in alarms]
-    return list(dict.fromkeys(codes if _cannot_write(alarms) else [*codes, *standing]))
+    status = receiver_status.read_receiver_status(inbox.connection).list_codes(datetime.now(UTC))
+    codes = [alarm.code for alarm in alarms]
+    return list(dict.fromkeys(codes if _has_write_alarm(alarms) else [*codes, *status]))
 
 
-def _cannot_write(alarms: list[Alarm]) -> bool:
-    return any(one.code in _UNWRITTEN for one in alarms)
+def _has_write_alarm(alarms: list[Alarm]) -> bool:
+    return any(alarm.code in _UNWRITTEN for alarm in alarms)
 
 
 def _is_sent_by_our_page(named: Collection[str]) -> bool:
@@ -232,8 +232,8 @@ def _is_sent_by_our_page(named: Collection[str]) -> bool:
 
 def _render_tonight(inbox: Inbox, silent_after: timedelta, alarms: list[Alarm]) -> str:
     running = inbox_tables.list_latest_software(inbox.connection)
-    now, receiver, boxes = datetime.now(UTC), receiver_status.read_receiver_status(inbox.connection), inbox.boxes()
-    codes = _alarm_codes(inbox, alarms)
+    now, receiver, boxes = datetime.now(UTC), receiver_status.read_receiver_status(inbox.connection), inbox.list_boxes()
+    codes = _list_alarm_codes(inbox, alarms)
     unheard = {"hospital.receiver_silent", "hospital.broker_silent"} & {*codes}
     return render_template(
         "tonight.html",
@@ -242,13 +242,13 @@ def _render_tonight(inbox: Inbox, silent_after: timedelta, alarms: list[Alarm]) 
         receiver=receiver,
         codes=codes,
         alarms=alarms,
-        explained=any(one.code.startswith(_EXPLAINED) for one in alarms),
-        unheard=bool(unheard) or _cannot_write(alarms),
+        explained=any(alarm.code.startswith(_EXPLAINED) for alarm in alarms),
+        unheard=bool(unheard) or _has_write_alarm(alarms),
         urgent=urgent_cases.urgent(inbox.connection, now),
         silent=find_silent_boxes(boxes, now, silent_after),
         boxes=boxes,
-        aside=inbox.aside(20, also_ordinary=False),
-        ordinary=inbox.ordinary(),
+        aside=inbox.list_aside(20, also_ordinary=False),
+        ordinary=inbox.count_ordinary(),
         watched=inbox_tables.list_latest_drift(inbox.connection)[:_MOST_WATCHED],
         asking=box_enrolment.list_waiting_boxes(inbox),
         versions=inbox_tables.count_versions(running),
@@ -268,6 +268,6 @@ def _render_box(inbox: Inbox, box: str, before: int | None) -> str | None:
     """The page of one box; None for an unknown box."""
     page = urgent_cases.list_box_cases(inbox.connection, box, datetime.now(UTC), before)
     weeks = inbox_tables.list_drift_weeks(inbox.connection, box)[:_MOST_WATCHED]
-    if not page.cases and all(row.box != box for row in inbox.boxes()):
+    if not page.cases and all(row.box != box for row in inbox.list_boxes()):
         return None
     return render_template("box.html", box=box, page=page, before=before, weeks=weeks)

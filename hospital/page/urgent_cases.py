@@ -94,17 +94,17 @@ def urgent(connection: sqlite3.Connection, now: datetime) -> UrgentCases:
     rows = connection.execute(_COUNTS, asked)
     counts = {row["box"]: row["n"] for row in rows if row["n"]}
     shares = share_room(counts, ROOM)
-    newest = [row for box, page in shares.items() for row in _newest(connection, box, night, page)]
+    newest = [row for box, page in shares.items() for row in _query_newest(connection, box, night, page)]
     newest.sort(key=lambda row: (row["received_at"] <= night.until, row["received_at"], row["n"]), reverse=True)
     boxes = [BoxShare(box, count, shares[box], count == MOST_COUNTED) for box, count in sorted(counts.items())]
-    return UrgentCases([CaseRow.of(row) for row in newest], boxes)
+    return UrgentCases([CaseRow.from_row(row) for row in newest], boxes)
 
 
 def list_box_cases(connection: sqlite3.Connection, box: str, now: datetime, before: int | None) -> BoxPage:
     """Tonight's urgent cases of one box, from the one behind *before* on (`BoxPage.older` of the page before it)."""
-    rows = _newest(connection, box, _night(connection, now), PAGE + 1, before)
+    rows = _query_newest(connection, box, _night(connection, now), PAGE + 1, before)
     page = rows[:PAGE]
-    return BoxPage([CaseRow.of(row) for row in page], page[-1]["n"] if len(rows) > PAGE else None)
+    return BoxPage([CaseRow.from_row(row) for row in page], page[-1]["n"] if len(rows) > PAGE else None)
 
 
 def share_room(counts: Mapping[str, int], room: int) -> dict[str, int]:
@@ -117,7 +117,7 @@ def share_room(counts: Mapping[str, int], room: int) -> dict[str, int]:
     return shares
 
 
-def _newest(
+def _query_newest(
     connection: sqlite3.Connection, box: str, night: _Night, page: int, before: int | None = None
 ) -> list[sqlite3.Row]:
     place = (_AFTER_ALL, 0)

@@ -33,7 +33,7 @@ _ARCHITECTURES: Final = ("amd64", "arm64")
 def write(packages: Sequence[Path], needed: Sequence[Path], out: Path, keys: Path) -> str:
     """Write the repository into *out*, in place of what is there; returns the fingerprint of the key in *keys*."""
     suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    fingerprint = _key(keys)
+    fingerprint = _find_or_make_key(keys)
     fresh = out.with_name(f"{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     for component, found in ((OURS, packages), (DEBIANS, needed)):
@@ -42,7 +42,7 @@ def write(packages: Sequence[Path], needed: Sequence[Path], out: Path, keys: Pat
         for package in found:
             shutil.copyfile(package, pool / package.name)
         for architecture in _ARCHITECTURES:
-            listed = _archive(fresh, "--arch", architecture, "packages", f"pool/{component}")
+            listed = _run_apt_ftparchive(fresh, "--arch", architecture, "packages", f"pool/{component}")
             folder = fresh / "dists" / suite / component / f"binary-{architecture}"
             folder.mkdir(parents=True)
             (folder / "Packages").write_bytes(listed)
@@ -57,37 +57,37 @@ def write(packages: Sequence[Path], needed: Sequence[Path], out: Path, keys: Pat
     }
     options = [word for name, value in said.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
     dists = fresh / "dists" / suite
-    release = _archive(fresh, *options, "release", f"dists/{suite}")
+    release = _run_apt_ftparchive(fresh, *options, "release", f"dists/{suite}")
     (dists / "Release").write_bytes(release)
-    _gpg(keys, "--local-user", fingerprint, "--output", dists / "InRelease", "--clear-sign", dists / "Release")
-    _gpg(keys, "--output", fresh / KEYRING, "--export", fingerprint)
-    _gone(keys)
+    _run_gpg(keys, "--local-user", fingerprint, "--output", dists / "InRelease", "--clear-sign", dists / "Release")
+    _run_gpg(keys, "--output", fresh / KEYRING, "--export", fingerprint)
+    _stop_gpg_agent(keys)
     shutil.rmtree(out, ignore_errors=True)
     fresh.rename(out)
     return fingerprint
 
 
-def _key(folder: Path) -> str:
+def _find_or_make_key(folder: Path) -> str:
     """The fingerprint of the key in *folder*, which is made there where there is none."""
     if not folder.exists():
         folder.mkdir(parents=True, mode=0o700)
-        _gpg(folder, "--quick-generate-key", _OWNER, "ed25519", "sign", "never")
-    listed = _gpg(folder, "--with-colons", "--list-secret-keys").decode().splitlines()
+        _run_gpg(folder, "--quick-generate-key", _OWNER, "ed25519", "sign", "never")
+    listed = _run_gpg(folder, "--with-colons", "--list-secret-keys").decode().splitlines()
     return next(line.split(":")[9] for line in listed if line.startswith("fpr:"))  # GnuPG's doc/DETAILS
 
 
-def _gpg(keys: Path, *words: str | Path) -> bytes:
+def _run_gpg(keys: Path, *words: str | Path) -> bytes:
     command: list[str | Path] = ["gpg", "--homedir", keys.resolve(), "--batch", "--quiet"]
     command += ["--pinentry-mode", "loopback", "--passphrase", "", *words]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
 
-def _gone(keys: Path) -> None:
+def _stop_gpg_agent(keys: Path) -> None:
     """End the agent that gpg has started for this folder."""
     subprocess.run(["gpgconf", "--homedir", keys.resolve(), "--kill", "gpg-agent"], check=False)
 
 
-def _archive(folder: Path, *words: str) -> bytes:
+def _run_apt_ftparchive(folder: Path, *words: str) -> bytes:
     done = subprocess.run(
         ["apt-ftparchive", *words], cwd=folder, check=True, stdout=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
     )

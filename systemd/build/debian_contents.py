@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance.installation import product
-from firmware_app.appliance.installation.product import Product, package_path
+from firmware_app.appliance.installation.product import Product, map_to_package_path
 from firmware_app.core.language import N_
 
 _UNITS: Final = Path("usr/lib/systemd/system")
@@ -41,10 +41,10 @@ class Contents:
     def name(self) -> str:
         return self.product.name
 
-    def files(self, source: Path) -> dict[Path, bytes]:
+    def collect_files(self, source: Path) -> dict[Path, bytes]:
         """Path on the machine -> content, of all but the programs, which postinst makes."""
         files = {
-            package_path(path): content
+            map_to_package_path(path): content
             for path, content in self.product.collect_files(source).items()
             if not path.is_relative_to(self.product.prefix)
         }
@@ -127,4 +127,4 @@ Description: county hospital's end of Lantern: broker, receiver and page
  It is not a medical device and not for diagnostic use without a doctor.
 """,
 )
-BY_NAME: Final[Mapping[str, Contents]] = {one.name: one for one in (BOX, HOSPITAL)}
+BY_NAME: Final[Mapping[str, Contents]] = {contents.name: contents for contents in (BOX, HOSPITAL)}

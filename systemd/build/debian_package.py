@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance.errors import INSTALL_SOURCE_MISSING
-from firmware_app.appliance.installation.kind import MachineKind
+from firmware_app.appliance.installation.kind import Platform
 from firmware_app.core.language import translate
 from systemd.build.debian_contents import BY_NAME, Contents
 
@@ -57,17 +57,17 @@ Priority: optional
 
 def write(contents: Contents, wheels: Path, source: Path, out: Path, made: datetime) -> Path:
     """Write the package of the unpacked Lantern in *source* into *out*, with the times *made*."""
-    kind = MachineKind.of(wheels)
+    kind = Platform.from_folder(wheels)
     if kind is None:
         raise INSTALL_SOURCE_MISSING(path=str(wheels / "made-for.json"))
     [ours] = wheels.glob(_OURS)
-    name, version = contents.name, _version(ours.name.split("-")[1], made)
+    name, version = contents.name, _derive_version(ours.name.split("-")[1], made)
     architecture = ARCHITECTURES[kind.system.rpartition(" ")[2]]
     place = out / f"{name}_{version}_{architecture}.deb"
     with tempfile.TemporaryDirectory(prefix="lantern-deb-", dir=out) as temporary:
         root = Path(temporary) / "root"
         _fill(root, contents, wheels, source)
-        _document(root, contents, wheels, source=source, version=version, made=made)
+        _write_docs(root, contents, wheels, source=source, version=version, made=made)
         control = root / "DEBIAN"
         control.mkdir()
         payload = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
@@ -95,9 +95,9 @@ def write(contents: Contents, wheels: Path, source: Path, out: Path, made: datet
             ),
         )
         _put(control / "conffiles", "".join(f"/{path}\n" for path in contents.conffiles))
-        _put(control / "templates", "".join(_template(contents)))
+        _put(control / "templates", "".join(_format_template(contents)))
         for script in _SCRIPTS:
-            _put(control / script, _filled_in((source / "systemd/debian" / script).read_text("utf-8"), contents), 0o755)
+            _put(control / script, _fill_in((source / "systemd/debian" / script).read_text("utf-8"), contents), 0o755)
         for folder in (path for path in (root, *root.rglob("*")) if path.is_dir()):
             folder.chmod(0o755)
         subprocess.run(
@@ -111,7 +111,7 @@ def write(contents: Contents, wheels: Path, source: Path, out: Path, made: datet
 
 def _fill(root: Path, contents: Contents, wheels: Path, source: Path) -> None:
     own = root / "usr/lib" / contents.name
-    for path, content in contents.files(source).items():
+    for path, content in contents.collect_files(source).items():
         _put(root / path, content)
     product = contents.product
     command = root / "usr/bin" / product.command.name
@@ -125,13 +125,13 @@ def _fill(root: Path, contents: Contents, wheels: Path, source: Path) -> None:
             if name.startswith("firmware_app/") and not name.startswith(_MODELS):
                 _put(own / name, packed.read(name))
     _put(own / "constraints.txt", (source / "constraints.txt").read_bytes())
-    for wheel in wheels_of(contents, wheels):
+    for wheel in select_wheels(contents, wheels):
         _put(own / "wheels" / wheel.name, wheel.read_bytes())
     if contents.unused:
-        _leave_out(own / "wheels" / ours.name, contents.unused)
+        _strip_wheel(own / "wheels" / ours.name, contents.unused)
 
 
-def wheels_of(contents: Contents, wheels: Path) -> list[Path]:
+def select_wheels(contents: Contents, wheels: Path) -> list[Path]:
     """Those of the folder that belong into the package.  Raises `INSTALL_SOURCE_MISSING` where one is not there."""
     there = sorted(wheels.glob("*.whl"))
     if contents.libraries is None:
@@ -142,7 +142,7 @@ def wheels_of(contents: Contents, wheels: Path) -> list[Path]:
     return [of[name] for name in sorted({"lantern-box", *contents.libraries})]
 
 
-def _leave_out(wheel: Path, unused: tuple[str, ...]) -> None:
+def _strip_wheel(wheel: Path, unused: tuple[str, ...]) -> None:
     """Take folders out of a wheel, and out of its RECORD."""
     smaller = io.BytesIO()
     with zipfile.ZipFile(wheel) as packed, zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as kept:
@@ -156,9 +156,9 @@ def _leave_out(wheel: Path, unused: tuple[str, ...]) -> None:
     wheel.write_bytes(smaller.getvalue())
 
 
-def _document(root: Path, contents: Contents, wheels: Path, source: Path, version: str, made: datetime) -> None:
+def _write_docs(root: Path, contents: Contents, wheels: Path, source: Path, version: str, made: datetime) -> None:
     folder = root / "usr/share/doc" / contents.name
-    _put(folder / "copyright", _filled_in((source / "systemd/debian/copyright").read_text("utf-8"), contents))
+    _put(folder / "copyright", _fill_in((source / "systemd/debian/copyright").read_text("utf-8"), contents))
     for bill in wheels.glob("lantern_box-*.cdx.json"):
         _put(folder / "sbom.cdx.json", bill.read_bytes())
     said = f"{contents.name} ({version}) unstable; urgency=medium\n\n  * See CHANGELOG.md of the source.\n\n"
@@ -166,7 +166,7 @@ def _document(root: Path, contents: Contents, wheels: Path, source: Path, versio
     _put(folder / "changelog.gz", gzip.compress(said.encode(), mtime=0))
 
 
-def _template(contents: Contents) -> Iterator[str]:
+def _format_template(contents: Contents) -> Iterator[str]:
     """The question of debconf that postrm asks, in both languages: debconf-devel(7)."""
     yield f"Template: {contents.name}/remove-state\nType: boolean\nDefault: false\n"
     for suffix, language in (("", "en"), ("-zh_CN.UTF-8", "zh_CN")):
@@ -174,7 +174,7 @@ def _template(contents: Contents) -> Iterator[str]:
         yield f"Description{suffix}: {asked}\n {more}\n"
 
 
-def _filled_in(text: str, contents: Contents) -> str:
+def _fill_in(text: str, contents: Contents) -> str:
     """A script that both packages have, for this one."""
     forget = f"rm -rf /{contents.purged}" if contents.purged else ": # dpkg takes the settings"
     for mark, value in (
@@ -188,7 +188,7 @@ def _filled_in(text: str, contents: Contents) -> str:
     return text
 
 
-def _version(wheel: str, made: datetime) -> str:
+def _derive_version(wheel: str, made: datetime) -> str:
     """Of a wheel's ``0.2.0+gCOMMIT``, with the commit's time: apt takes the later of two commits for the newer one."""
     number, _, commit = wheel.partition("+")
     return f"{number}+{made:%Y%m%d%H%M%S}" + (f".{commit}" if commit else "")

@@ -74,7 +74,7 @@ class Slot:
     boot: Path
 
 
-def partitions(slot: Slot, work: Path) -> list[Partition]:
+def list_partitions(slot: Slot, work: Path) -> list[Partition]:
     """The disk's partitions; the second slot is empty until the first update."""
     return [
         Partition("bios", _BIOS, 1, work / "core.img"),
@@ -88,7 +88,7 @@ def partitions(slot: Slot, work: Path) -> list[Partition]:
     ]
 
 
-def table(parts: Sequence[Partition]) -> str:
+def format_partition_table(parts: Sequence[Partition]) -> str:
     """The partition table in sfdisk(8)'s words."""
     lines = ["label: gpt", "first-lba: 2048"]
     start = 1
@@ -158,11 +158,11 @@ def make_disk(slot: Slot, recipe: Path, work: Path, disk: Path) -> None:
     config.unlink(missing_ok=True)
     _run("mke2fs", "-q", "-t", "ext4", "-L", "lantern-config", config, "128M")
     (work / "var.img").write_bytes(state_volume.MARK * (state_volume.HEADER_BYTES // len(state_volume.MARK)))
-    parts = partitions(slot, work)
+    parts = list_partitions(slot, work)
     disk.unlink(missing_ok=True)
     with disk.open("xb") as made:
         made.truncate((sum(part.mebibytes for part in parts) + 2) * MIB)
-    subprocess.run(["sfdisk", "--quiet", disk], input=table(parts), text=True, check=True)
+    subprocess.run(["sfdisk", "--quiet", disk], input=format_partition_table(parts), text=True, check=True)
     start = 1
     for part in parts:
         if part.content is not None:
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     work = options.out / "image"
     work.mkdir(parents=True, exist_ok=True)
-    keys = signing.keys(options.keys)
+    keys = signing.load_keys(options.keys)
     version = options.package.name.split("_")[1]
     tree = root_tree.make(options.package, options.recipe, keys, work)
     slot = make_slot(tree, version, work)

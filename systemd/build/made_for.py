@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from firmware_app.appliance.installation.kind import MADE_FOR, MachineKind
+from firmware_app.appliance.installation.kind import MADE_FOR, Platform
 
 
-def vary(here: MachineKind, processor: str | None, python: str | None, system: str | None) -> MachineKind:
+def vary(here: Platform, processor: str | None, python: str | None, system: str | None) -> Platform:
     """The kind that differs from *here* in what is given."""
     own_system, _, own_processor = here.system.rpartition(" ")
-    return MachineKind(
-        f"{system or own_system} {processor or own_processor}", system or here.name, python or here.python
-    )
+    return Platform(f"{system or own_system} {processor or own_processor}", system or here.name, python or here.python)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--python", help="as in 3.12")
     parser.add_argument("--system", help="as in “ubuntu 24.04”")
     options = parser.parse_args(arguments)
-    kind = vary(MachineKind.here(), options.processor, options.python, options.system)
+    kind = vary(Platform.detect(), options.processor, options.python, options.system)
     (options.folder / MADE_FOR).write_text(json.dumps(asdict(kind), indent=1) + "\n", "utf-8")
 
 

@@ -48,7 +48,7 @@ def make(package: Path, recipe: Path, keys: Keys, work: Path) -> Path:
     tree = work / "root"
     subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
     tree.mkdir()
-    subprocess.run(["tar", "-C", tree, "-xpf", _base(recipe, work)], check=True)
+    subprocess.run(["tar", "-C", tree, "-xpf", _bootstrap_base(recipe, work)], check=True)
     for source, place in _FILES.items():
         _put(tree / place, (recipe / source).read_bytes(), (recipe / source).stat().st_mode & 0o777)
     for unit in sorted((recipe / "units").iterdir()):
@@ -59,11 +59,11 @@ def make(package: Path, recipe: Path, keys: Keys, work: Path) -> Path:
     for folder in ("config", "efi"):
         (tree / folder).mkdir(exist_ok=True)
     _install(package, recipe, tree)
-    _make_it_one_of_many(tree, package.name.split("_")[1])
+    _generalise(tree, package.name.split("_")[1])
     return tree
 
 
-def _base(recipe: Path, work: Path) -> Path:
+def _bootstrap_base(recipe: Path, work: Path) -> Path:
     wanted = [line for line in (recipe / "packages").read_text("utf-8").splitlines() if line and line[0] != "#"]
     digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:12]
     base = work / f"base-{digest}.tar"
@@ -89,7 +89,7 @@ def _base(recipe: Path, work: Path) -> Path:
 def _install(package: Path, recipe: Path, tree: Path) -> None:
     shutil.copy(package, tree / "package.deb")
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    with _mounted(tree):
+    with _mount_proc_and_dev(tree):
         for command in (
             ["systemd-sysusers"],
             ["dpkg", "-i", "/package.deb"],
@@ -106,7 +106,7 @@ def _install(package: Path, recipe: Path, tree: Path) -> None:
 
 
 @contextmanager
-def _mounted(tree: Path) -> Iterator[None]:
+def _mount_proc_and_dev(tree: Path) -> Iterator[None]:
     places = [tree / "proc", tree / "dev"]
     subprocess.run(["mount", "-t", "proc", "proc", places[0]], check=True)
     subprocess.run(["mount", "--rbind", "--make-rslave", "/dev", places[1]], check=True)
@@ -117,7 +117,7 @@ def _mounted(tree: Path) -> Iterator[None]:
         subprocess.run(["umount", places[0]], check=True)
 
 
-def _make_it_one_of_many(tree: Path, version: str) -> None:
+def _generalise(tree: Path, version: str) -> None:
     """Take out what belongs to the machine that made it, and what only a package manager needs."""
     for gone in _AWAY:
         place = tree / gone

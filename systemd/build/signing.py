@@ -20,16 +20,16 @@ class Keys:
     certificate: Path
 
 
-def keys(folder: Path) -> Keys:
+def load_keys(folder: Path) -> Keys:
     """Those in *folder*; made there where there are none."""
     found = Keys(folder / "update.key", folder / "update.pem")
     if not found.key.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _make(found)
+        _make_keys(found)
     return found
 
 
-def _make(wanted: Keys) -> None:
+def _make_keys(wanted: Keys) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lantern system updates")])
     made = (

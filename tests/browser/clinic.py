@@ -125,7 +125,7 @@ class Clinic:
         return subprocess.run(command, env=self._environment, text=True, capture_output=True, check=True).stdout
 
     @contextmanager
-    def watched(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def run_watch(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """`lantern watch` on this box, until the block ends; its lines are JSON."""
         command = [sys.executable, "-m", "firmware_app", "watch", "--json", *arguments, *self._options]
         with subprocess.Popen(
@@ -140,7 +140,7 @@ class Clinic:
     def first_code(self) -> str:
         return str(json.loads(self.lantern("user", "claim", "--json"))["code"])
 
-    def push(self, *files: Path, taken: bool = True) -> None:
+    def send_images(self, *files: Path, taken: bool = True) -> None:
         """Send *files* as a modality would, with dcmtk's storescu; unless *taken*, the box may refuse them."""
         subprocess.run(
             ["storescu", "-aec", "LANTERN", "127.0.0.1", str(self.ports["gateway"]), *map(str, files)], check=taken
@@ -163,7 +163,7 @@ def clinic(folder: Path, packs: Path, config: Path | None = None, **settings: st
         made.close()
 
 
-class Person:
+class BrowserUser:
     """Someone before the screen: finds things, waits for them, and takes pictures of what is shown."""
 
     def __init__(self, folder: Path, *flags: str, patience_s: float = WAIT_S) -> None:
@@ -256,7 +256,7 @@ class Person:
         self.until(clicked)
         self.wait_for_film()
 
-    def speak(self, language: str) -> None:
+    def choose_language(self, language: str) -> None:
         self.send(f".tongue button[value={language}]")
         self.until(lambda: self.find(f".tongue button[value={language}]").get_attribute("aria-pressed") == "true")
 
@@ -279,7 +279,7 @@ class Person:
     def wait_for_film(self) -> None:
         self.until(lambda: self.film("shown") == "1")
 
-    def ink(self, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
+    def read_canvas_colour(self, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
         """The colour of the film's canvas at a share of its size."""
         script = (
             "const c = document.getElementById('film');"
@@ -288,7 +288,7 @@ class Person:
         )
         return tuple(self.driver.execute_script(script, x, y))
 
-    def wider(self) -> list[str]:
+    def find_overflow(self) -> list[str]:
         """What makes somebody scroll sideways, on the whole page or within a part of it; a field may be shorter
         than what stands in it."""
         script = """
@@ -304,7 +304,7 @@ class Person:
         selectors: list[str] = self.driver.execute_script(script)
         return selectors
 
-    def covered(self) -> list[str]:
+    def find_covered(self) -> list[str]:
         """Buttons, links and fields within the screen that something else lies over, even in part."""
         script = """
             const inside = ({ left, top, right, bottom }) => left >= 0 && top >= 0
@@ -321,7 +321,7 @@ class Person:
         selectors: list[str] = self.driver.execute_script(script)
         return selectors
 
-    def picture(self, name: str, *, whole: bool = False) -> Path:
+    def take_screenshot(self, name: str, *, whole: bool = False) -> Path:
         """Of the screen, or of the *whole* page."""
         path = self._folder / f"{name}.png"
         taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})

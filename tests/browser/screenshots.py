@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
+from tests.browser.clinic import BrowserUser, Clinic, clinic, synthetic_film
 from tests.peers import REPOSITORY, lacking
 
 FILM = REPOSITORY / "models" / "chest-xray-child" / "golden" / "sample-positive-1.png"
@@ -31,8 +31,8 @@ def main() -> int:
             "PatientAge": "003Y",
             "PatientSex": "M",
         }
-        box.push(synthetic_film(Path(name), "film.dcm", FILM, PatientName="Wang^Xiaoming=王^小明", **attributes))
-        person = Person(Path(name))
+        box.send_images(synthetic_film(Path(name), "film.dcm", FILM, PatientName="Wang^Xiaoming=王^小明", **attributes))
+        person = BrowserUser(Path(name))
         try:
             _pictures(box, person)
         finally:
@@ -40,18 +40,18 @@ def main() -> int:
     return 0
 
 
-def _pictures(box: Clinic, person: Person) -> None:
+def _pictures(box: Clinic, person: BrowserUser) -> None:
     person.screen(*SIZE)
     person.claim(box.url, box.first_code(), "陈医生")
     person.open_row("王小明")
     for language, name in (("zh_CN", "zh"), ("en", "en")):
-        person.speak(language)
+        person.choose_language(language)
         person.wait_for_film()
         person.find("#heat-tool")
         person.slide("#heat", 50)
         person.until(lambda: person.film("heat") == "0.50")
         target = REPOSITORY / "docs" / f"viewer-{name}.png"
-        with Image.open(person.picture(name)) as image:
+        with Image.open(person.take_screenshot(name)) as image:
             image.convert("RGB").quantize(256, kmeans=2, dither=Image.Dither.FLOYDSTEINBERG).save(target, optimize=True)
         size = target.stat().st_size
         print(f"{target.relative_to(REPOSITORY)}: {size} bytes")

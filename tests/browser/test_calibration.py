@@ -16,8 +16,8 @@ from firmware_app.cases.confirmations import Confirmations
 from firmware_app.cases.imaging_devices import ImagingDevice
 from firmware_app.cases.model_scores import CalibrationSample, SamplingShares, Score
 from tests import toy_pack
+from tests.browser.clinic import BrowserUser, synthetic_film
 from tests.browser.clinic import Clinic as Box
-from tests.browser.clinic import Person, synthetic_film
 from tests.browser.test_walk import quiet
 from tests.local_films import binormal
 from tests.peers import needed
@@ -50,7 +50,7 @@ WORDS = {
 class Seat:
     """One of the two at a screen of their own, in their language."""
 
-    person: Person
+    person: BrowserUser
     box: Box
     language: str
     name: str
@@ -66,8 +66,8 @@ class Seat:
         """The page fits a small phone as well as a desk, and nobody is kept from it (axe-core)."""
         for width, height, ratio in ((360, 740, 2), (1366, 768, 1)):
             self.person.screen(width, height, ratio)
-            assert self.person.wider() == [], (name, width)
-        assert self.person.covered() == [], name
+            assert self.person.find_overflow() == [], (name, width)
+        assert self.person.find_covered() == [], name
         self.person.driver.execute_script(self.axe)
         result = self.person.driver.execute_async_script("const done = arguments[0]; axe.run().then(done);")
         assert [one["id"] for one in result["violations"] if one["impact"] in ("serious", "critical", "moderate")] == []
@@ -106,12 +106,12 @@ def seats(request: pytest.FixtureRequest, tmp_path: Path, axe: str) -> Iterator[
         box.open()
         for name, language, role in (("li", doctors, "doctor"), ("wang", technicians, "technician")):
             code = json.loads(box.lantern("user", "add", name, "--role", role, "--json"))["code"]
-            person = Person(tmp_path / name)
+            person = BrowserUser(tmp_path / name)
             people.append(Seat(person, box, language, name, axe))
             person.screen(1366, 768)
             person.claim(box.url, code, "")
             person.find("#lists" if role == "doctor" else "#box")
-            person.speak(language)
+            person.choose_language(language)
         doctor, technician = people
         yield box, doctor, technician
     finally:
@@ -124,7 +124,7 @@ def register(box: Box, folder: Path, auc: float, films: int, *, upside_down: boo
     """The box reads so many films more, and a register tells what became of each; *upside_down*: high scores mean
     that it is not there."""
     clinical = ClinicalDatabase(box.state / "clinical" / "clinical.db")
-    place, finding = Confirmations(clinical.database).places()[0]
+    place, finding = Confirmations(clinical.database).list_sites()[0]
     lines = ["case,outcome,source,note"]  # with what the box does not need, as registers have it
     with clinical.database.transaction() as connection:
         for score, truth in binormal(films, auc):
@@ -143,7 +143,9 @@ def register(box: Box, folder: Path, auc: float, films: int, *, upside_down: boo
 
 
 def film(box: Box, folder: Path, name: str) -> None:
-    box.push(synthetic_film(folder, f"{name}.dcm", PatientName=name, PatientAge="050Y", ManufacturerModelName="X1"))
+    box.send_images(
+        synthetic_film(folder, f"{name}.dcm", PatientName=name, PatientAge="050Y", ManufacturerModelName="X1")
+    )
 
 
 def test_a_model_is_walked_from_provisional_to_calibrated_to_suspended(

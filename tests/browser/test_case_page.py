@@ -12,22 +12,22 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from bench import sent_films
-from tests.browser.clinic import Clinic, Person, synthetic_film
+from tests.browser.clinic import BrowserUser, Clinic, synthetic_film
 from tests.browser.conftest import DOCTOR
 from tests.films import film, save
 
 LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
 
 
-def key(doctor: Person, *keys: str) -> None:
+def key(doctor: BrowserUser, *keys: str) -> None:
     ActionChains(doctor.driver).send_keys(*keys).perform()
 
 
 @LANGUAGES
 def test_on_a_phone_answer_and_judgement_are_in_sight_without_scrolling(
-    doctor: Person, case_page: str, language: str
+    doctor: BrowserUser, case_page: str, language: str
 ) -> None:
-    doctor.speak(language)
+    doctor.choose_language(language)
     doctor.screen(360, 740, 2)
     doctor.driver.get(case_page)
     doctor.wait_for_film()
@@ -38,7 +38,7 @@ def test_on_a_phone_answer_and_judgement_are_in_sight_without_scrolling(
     assert not doctor.driver.find_element("css selector", ".finding .number").is_displayed()  # folded
 
 
-def test_the_heat_map_is_never_off_without_a_word(doctor: Person, case_page: str) -> None:
+def test_the_heat_map_is_never_off_without_a_word(doctor: BrowserUser, case_page: str) -> None:
     doctor.driver.get(case_page)
     doctor.wait_for_film()
     says = doctor.find("#heat-says")
@@ -49,10 +49,10 @@ def test_the_heat_map_is_never_off_without_a_word(doctor: Person, case_page: str
     doctor.until(lambda: doctor.film("heat") == "0.00" and "已关闭" in says.text)
 
 
-def test_one_press_says_the_word_and_leads_to_the_next_patient(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_one_press_says_the_word_and_leads_to_the_next_patient(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
     names = [f"Press {number}" for number in (1, 2, 3)]
     for name in names:
-        box.push(synthetic_film(folder, f"{name[-1]}.dcm", PatientName=name, PatientAge="050Y"))
+        box.send_images(synthetic_film(folder, f"{name[-1]}.dcm", PatientName=name, PatientAge="050Y"))
     doctor.row(names[0])
     doctor.driver.execute_script("localStorage.removeItem('lantern.onward')")  # as on a new PC
     for name, word, by in ((names[2], "agree", "1"), (names[1], "disagree", "")):
@@ -82,7 +82,7 @@ def test_one_press_says_the_word_and_leads_to_the_next_patient(box: Clinic, doct
 
 
 def test_what_a_doctor_writes_stands_with_name_and_time_on_page_and_report(
-    box: Clinic, doctor: Person, case_page: str
+    box: Clinic, doctor: BrowserUser, case_page: str
 ) -> None:
     doctor.driver.get(case_page)
     doctor.press(".phrase")
@@ -97,8 +97,8 @@ def test_what_a_doctor_writes_stands_with_name_and_time_on_page_and_report(
     assert "亮" in doctor.find("#own table").text
 
 
-def test_a_light_picture_is_there_before_all_greys_are(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(sent_films.large().write(1, folder / "heavy.dcm"))
+def test_a_light_picture_is_there_before_all_greys_are(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(sent_films.large().write(1, folder / "heavy.dcm"))
     doctor.open_row("Nobody")
     doctor.until(lambda: doctor.find("#film").get_attribute("data-full-ms"))
     assert float(doctor.film("first-ms")) < float(doctor.film("full-ms"))
@@ -109,10 +109,10 @@ def test_a_light_picture_is_there_before_all_greys_are(box: Clinic, doctor: Pers
 
 
 def test_a_series_is_one_picture_that_the_wheel_scrolls_with_an_earlier_image_beside_it(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
     who: dict[str, Any] = {"PatientName": "Qin^Ceng", "PatientID": "QC-1", "PatientAge": "050Y"}
-    box.push(synthetic_film(folder, "before.dcm", StudyDate="20250301", **who))
+    box.send_images(synthetic_film(folder, "before.dcm", StudyDate="20250301", **who))
     one: dict[str, Any] = {
         "Modality": "CT",
         "StudyInstanceUID": "2.25.31",
@@ -127,7 +127,7 @@ def test_a_series_is_one_picture_that_the_wheel_scrolls_with_an_earlier_image_be
         greys = np.full((64, 64), 300 * at + 100, np.uint16)
         greys[0] = 4000 - 200 * at
         made = film(greys, BitsStored=12, HighBit=11, ImagePositionPatient=[0, 0, 5 * at], **one, **who)
-        box.push(save(folder, f"slice-{at}.dcm", made))
+        box.send_images(save(folder, f"slice-{at}.dcm", made))
     doctor.driver.get(f"{box.url}/?tab=cannot-judge")
     doctor.open_row("Qin Ceng")
     doctor.until(lambda: doctor.find("#frame-text").text == "第 3 层，共 5 层")
@@ -135,12 +135,12 @@ def test_a_series_is_one_picture_that_the_wheel_scrolls_with_an_earlier_image_be
     Select(doctor.find("#windows")).select_by_visible_text("肺窗")
     doctor.until(lambda: (doctor.film("centre"), doctor.film("width")) == ("-600", "1500"))
     wheel = "arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: 100, cancelable: true}))"
-    greys_of = [doctor.ink()]
+    greys_of = [doctor.read_canvas_colour()]
     for number in (4, 5):
         doctor.driver.execute_script(wheel, doctor.find("#film"))
         doctor.until(lambda: doctor.find("#frame-text").text == f"第 {number} 层，共 5 层")  # noqa: B023
-        doctor.until(lambda: doctor.ink() != greys_of[-1])
-        greys_of.append(doctor.ink())
+        doctor.until(lambda: doctor.read_canvas_colour() != greys_of[-1])
+        greys_of.append(doctor.read_canvas_colour())
     assert greys_of == sorted(greys_of)  # in their order in space, whatever each slice's own range is
     assert (doctor.film("centre"), doctor.film("width")) == ("-600", "1500")
     doctor.press("#look-back")

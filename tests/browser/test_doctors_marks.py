@@ -10,27 +10,27 @@ from selenium.webdriver.common.action_chains import ActionChains
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.remarks import Remark, Remarks
 from firmware_app.core.state_dir import StateDir
-from tests.browser.clinic import Clinic, Person, synthetic_film
+from tests.browser.clinic import BrowserUser, Clinic, synthetic_film
 from tests.browser.conftest import DOCTOR
 
 
-def kept(box: Clinic, case: str) -> tuple[Remark, ...]:
+def read_remarks(box: Clinic, case: str) -> tuple[Remark, ...]:
     clinical = ClinicalDatabase(StateDir(box.state).clinical_db)
     try:
-        return Remarks(clinical.database).of_case(case)
+        return Remarks(clinical.database).list_for_case(case)
     finally:
         clinical.database.close()
 
 
-def scale(doctor: Person) -> tuple[float, float, float]:
+def scale(doctor: BrowserUser) -> tuple[float, float, float]:
     """Pixels of the film (600 × 700) to one of the screen, and where the film's left upper corner is on the canvas."""
     size = doctor.find("#film").size
     by = 1 / min(float(size["height"]) / 700, float(size["width"]) / 600)
     return by, (size["width"] - 600 / by) / 2, (size["height"] - 700 / by) / 2
 
 
-def test_a_box_goes_with_the_word_and_an_outline_by_finger_too(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(synthetic_film(folder, "marked.dcm", PatientName="Mark Ed", PatientAge="050Y"))
+def test_a_box_goes_with_the_word_and_an_outline_by_finger_too(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(synthetic_film(folder, "marked.dcm", PatientName="Mark Ed", PatientAge="050Y"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Mark Ed")
     case = doctor.driver.current_url.split("/")[-1].split("?")[0]
@@ -44,7 +44,7 @@ def test_a_box_goes_with_the_word_and_an_outline_by_finger_too(box: Clinic, doct
     assert not doctor.driver.find_element("id", "not-kept").is_displayed()
     by, left, top = scale(doctor)
     size = doctor.find("#film").size
-    (one,) = kept(box, case)
+    (one,) = read_remarks(box, case)
     assert one.drawing is not None
     x0, y0 = (size["width"] / 2 - 60 - left) * by, (size["height"] / 2 - 30 - top) * by
     expected = (x0, y0, x0 + 90 * by, y0 + 60 * by)
@@ -63,17 +63,17 @@ def test_a_box_goes_with_the_word_and_an_outline_by_finger_too(box: Clinic, doct
     doctor.touch("End")
     doctor.find("#not-kept")
     doctor.press(".judge .choices button[value=unsure]")
-    doctor.until(lambda: len(kept(box, case)) == 2)
-    drawing = kept(box, case)[-1].drawing
+    doctor.until(lambda: len(read_remarks(box, case)) == 2)
+    drawing = read_remarks(box, case)[-1].drawing
     assert drawing is not None
     assert len(drawing.outline) >= 5
-    assert not doctor.wider()
+    assert not doctor.find_overflow()
 
 
-def test_of_several_images_one_is_judged_alone(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_of_several_images_one_is_judged_alone(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
     one: dict[str, Any] = {"PatientName": "Two Views", "PatientAge": "050Y", "StudyInstanceUID": "2.25.77001"}
     for number in (1, 2):
-        box.push(synthetic_film(folder, f"view-{number}.dcm", SOPInstanceUID=f"2.25.77001{number}", **one))
+        box.send_images(synthetic_film(folder, f"view-{number}.dcm", SOPInstanceUID=f"2.25.77001{number}", **one))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Two Views")
     doctor.until(lambda: len(doctor.all(".picture")) == 2 and doctor.all(".by-image"))

@@ -21,7 +21,7 @@ from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import new_boxes
 from hospital.hospital_site import HospitalSite
 from tests import toy_pack
-from tests.browser.clinic import PASSWORD, Clinic, Person, clinic
+from tests.browser.clinic import PASSWORD, BrowserUser, Clinic, clinic
 from tests.peers import needed
 
 pytestmark = pytest.mark.timeout(600)  # three boxes are started, and two of them once more
@@ -69,9 +69,9 @@ def new_box(folder: Path) -> Iterator[NewBox]:
 
 
 @pytest.fixture(scope="module")
-def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserUser]:
     needed("chromium", "chromedriver")
-    someone = Person(tmp_path_factory.mktemp("person"))
+    someone = BrowserUser(tmp_path_factory.mktemp("person"))
     someone.screen(1024, 900)
     someone.driver.set_page_load_timeout(120)  # the first page of a box whose four processes are just starting
     try:
@@ -96,24 +96,24 @@ def meanwhile(work: Callable[[], None], waits_for: Path) -> threading.Thread:
     return thread
 
 
-def outcome(box: NewBox, person: Person) -> str:
+def outcome(box: NewBox, person: BrowserUser) -> str:
     """The heading of the page that tells what became of the request, asked for as a person does who reloads it."""
     with suppress(WebDriverException):  # the viewer is started anew with what it was told
         person.driver.get(f"{box.running.url}/setup/outcome")
     return person.driver.find_element(By.CSS_SELECTOR, "h1").text
 
 
-def fits_a_phone(person: Person, name: str) -> None:
+def fits_a_phone(person: BrowserUser, name: str) -> None:
     person.screen(360, 740)
-    assert person.wider() == []
+    assert person.find_overflow() == []
     person.screen(1024, 900)
 
 
-def test_a_new_box_is_set_up_from_a_browser(house: HospitalSite, person: Person, tmp_path: Path) -> None:
+def test_a_new_box_is_set_up_from_a_browser(house: HospitalSite, person: BrowserUser, tmp_path: Path) -> None:
     with new_box(tmp_path / "box") as box:
         request = box.running.state / "provision" / "request.json"
         person.driver.get(box.running.url)
-        person.speak("en")
+        person.choose_language("en")
         code = box.code()
         person.type("main [name=code]", "2222-2222-2222")
         person.send()
@@ -132,15 +132,15 @@ def test_a_new_box_is_set_up_from_a_browser(house: HospitalSite, person: Person,
         assert person.find("[name=clinic]").get_attribute("value") == "清河卫生院"
         assert not request.exists()
         fits_a_phone(person, "questions")
-        person.speak("zh_CN")  # also here, and one may go on
+        person.choose_language("zh_CN")  # also here, and one may go on
         person.driver.back()
         person.driver.get(f"{box.running.url}/setup/questions")
-        person.speak("en")
+        person.choose_language("en")
         for name, text in (("clinic", "清河卫生院"), ("box", "clinic-7"), ("calling", "DX1，US1")):
             person.type(f"main [name={name}]", text)
         person.find("main [name=hospital_file]").send_keys(str(house.bundle_file))
         person.send()
-        assert house.bundle().fingerprint in person.find(".hint").text
+        assert house.load_bundle().fingerprint in person.find(".hint").text
         fits_a_phone(person, "fingerprint")
         person.press("main [name=same]")
         working = meanwhile(box.answer, request)
@@ -172,7 +172,7 @@ def test_a_new_box_is_set_up_from_a_browser(house: HospitalSite, person: Person,
         assert box.screen() == ""
 
 
-def test_a_file_from_a_stick_needs_only_the_label(house: HospitalSite, person: Person, tmp_path: Path) -> None:
+def test_a_file_from_a_stick_needs_only_the_label(house: HospitalSite, person: BrowserUser, tmp_path: Path) -> None:
     rows = [(2, {"box": "clinic-8", "clinic": "东山卫生院"}), (3, {"box": "clinic-9", "clinic": "西河卫生院"})]
     eight, nine = new_boxes.write_provisioning_files(house, "list.csv", rows, tmp_path / "out", 30)
     with new_box(tmp_path / "box") as box:
@@ -181,7 +181,7 @@ def test_a_file_from_a_stick_needs_only_the_label(house: HospitalSite, person: P
         for one in (eight, nine):
             (offered / one.file.name).write_bytes(one.file.read_bytes())
         person.driver.get(f"{box.running.url}/setup")
-        person.speak("en")
+        person.choose_language("en")
         person.type("main [name=code]", "2222-2222-2222")
         person.send()
         assert "does not fit" in person.find(".error").text
@@ -199,10 +199,10 @@ def test_a_file_from_a_stick_needs_only_the_label(house: HospitalSite, person: P
         person.find("#lists")
 
 
-def test_guessing_the_code_ends_soon(person: Person, tmp_path: Path) -> None:
+def test_guessing_the_code_ends_soon(person: BrowserUser, tmp_path: Path) -> None:
     with new_box(tmp_path / "box") as box:
         person.driver.get(f"{box.running.url}/setup")
-        person.speak("en")
+        person.choose_language("en")
         for _ in range(5):
             person.type("main [name=code]", "2222-2222-2222")
             person.send()

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from selenium.webdriver.support.ui import Select
 
 from firmware_app.cases.accounts import Accounts, Role
-from tests.browser.clinic import PASSWORD, Clinic, Person, synthetic_film
+from tests.browser.clinic import PASSWORD, BrowserUser, Clinic, synthetic_film
 from tests.browser.conftest import DOCTOR
 from tests.films import save
 
@@ -40,7 +40,7 @@ LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
 
 
 @pytest.fixture(scope="module")
-def long_page(box: Clinic, person: Person, folder: Path) -> str:
+def long_page(box: Clinic, person: BrowserUser, folder: Path) -> str:
     """A case whose words are as long as DICOM lets them be, without a place to break them."""
     said: dict[str, Any] = {
         "PatientID": LONG,
@@ -48,17 +48,19 @@ def long_page(box: Clinic, person: Person, folder: Path) -> str:
         "StudyDescription": LONG,
         "SeriesDescription": LONG[1:],
     }
-    box.push(synthetic_film(folder, "long.dcm", PatientName=LONG, PatientAge="050Y", PixelSpacing=[0.2, 0.2], **said))
+    box.send_images(
+        synthetic_film(folder, "long.dcm", PatientName=LONG, PatientAge="050Y", PixelSpacing=[0.2, 0.2], **said)
+    )
     cut = dcmread(synthetic_film(folder, "cut.dcm"))
     del cut.PixelData
-    box.push(save(folder, "cut.dcm", cut), taken=False)  # for the list of refusals
+    box.send_images(save(folder, "cut.dcm", cut), taken=False)  # for the list of refusals
     person.driver.get(f"{box.url}/")
     person.open_row(LONG)
     return person.driver.current_url
 
 
 @pytest.fixture(scope="module")
-def case_page(box: Clinic, person: Person, folder: Path) -> str:
+def case_page(box: Clinic, person: BrowserUser, folder: Path) -> str:
     """An everyday case, with two windows of the machine that have no name."""
     windows: dict[str, Any] = {
         "WindowCenter": [2048, 1000],
@@ -66,13 +68,13 @@ def case_page(box: Clinic, person: Person, folder: Path) -> str:
         "ImagerPixelSpacing": [0.15, 0.15],
     }
     said: dict[str, Any] = {"PatientID": "QH-2041", "PatientSex": "F", "StudyDescription": "Chest PA"}
-    box.push(synthetic_film(folder, "windows.dcm", PatientName="Sun^Qi", PatientAge="050Y", **said, **windows))
+    box.send_images(synthetic_film(folder, "windows.dcm", PatientName="Sun^Qi", PatientAge="050Y", **said, **windows))
     person.driver.get(f"{box.url}/")
     person.open_row("Sun Qi")
     return person.driver.current_url
 
 
-def opened(box: Clinic, person: Person, case_page: str, page: str) -> None:
+def open_page(box: Clinic, person: BrowserUser, case_page: str, page: str) -> None:
     path = page.removeprefix("case")
     person.driver.get(f"{box.url}{page}" if path == page else f"{case_page}{path}")
     if path in ("", "?ask="):
@@ -84,41 +86,41 @@ def opened(box: Clinic, person: Person, case_page: str, page: str) -> None:
 @pytest.mark.usefixtures("stick")
 @LANGUAGES
 def test_no_page_is_scrolled_sideways_and_nothing_lies_over_a_button(
-    box: Clinic, doctor: Person, long_page: str, language: str
+    box: Clinic, doctor: BrowserUser, long_page: str, language: str
 ) -> None:
     """On a small phone, and at a doctor's desk, wherever the page is scrolled to."""
-    doctor.speak(language)
+    doctor.choose_language(language)
     wrong: dict[tuple[str, int], list[str]] = {}
     for page in PAGES:
         doctor.screen(360, 740, 2)
-        opened(box, doctor, long_page, page)
-        wrong[page, 360] = doctor.wider()
+        open_page(box, doctor, long_page, page)
+        wrong[page, 360] = doctor.find_overflow()
         doctor.screen(1920, 1080)
-        wrong[page, 1920] = doctor.wider()
+        wrong[page, 1920] = doctor.find_overflow()
         doctor.screen(1366, 768)
-        wrong[page, 1366] = doctor.wider()
+        wrong[page, 1366] = doctor.find_overflow()
         for share in (0, 0.5, 1):
             script = "scrollTo(0, arguments[0] * (document.documentElement.scrollHeight - innerHeight))"
             doctor.driver.execute_script(script, share)
-            wrong[page, 1366] += doctor.covered()
+            wrong[page, 1366] += doctor.find_covered()
         doctor.driver.execute_script("scrollTo(0, 0)")
     assert {where: what for where, what in wrong.items() if what} == {}
 
 
 @LANGUAGES
 def test_what_a_page_is_for_is_in_sight_without_scrolling(
-    box: Clinic, doctor: Person, case_page: str, language: str
+    box: Clinic, doctor: BrowserUser, case_page: str, language: str
 ) -> None:
-    doctor.speak(language)
+    doctor.choose_language(language)
     script = "return arguments[0].getBoundingClientRect().bottom"
     for page, selectors in (("/claim", ["button.main"]), ("case", ["#reset", "#windows"])):
-        opened(box, doctor, case_page, page)
-        bottoms = {one: doctor.driver.execute_script(script, doctor.find(one)) for one in selectors}
+        open_page(box, doctor, case_page, page)
+        bottoms = {selector: doctor.driver.execute_script(script, doctor.find(selector)) for selector in selectors}
         assert max(bottoms.values()) <= 768, bottoms
 
 
 @pytest.mark.parametrize("width", [1366, 360])
-def test_nothing_is_drawn_over_the_film(doctor: Person, case_page: str, width: int) -> None:
+def test_nothing_is_drawn_over_the_film(doctor: BrowserUser, case_page: str, width: int) -> None:
     doctor.screen(width, 768)
     doctor.driver.get(case_page)
     doctor.wait_for_film()
@@ -143,8 +145,8 @@ def test_nothing_is_drawn_over_the_film(doctor: Person, case_page: str, width: i
 @pytest.mark.parametrize(
     ("language", "first"), [("zh_CN", "窗宽 4096 · 窗位 2048"), ("en", "window 4096 · centre 2048")]
 )
-def test_the_machines_windows_can_be_read(doctor: Person, case_page: str, language: str, first: str) -> None:
-    doctor.speak(language)
+def test_the_machines_windows_can_be_read(doctor: BrowserUser, case_page: str, language: str, first: str) -> None:
+    doctor.choose_language(language)
     doctor.driver.get(case_page)
     doctor.wait_for_film()
     windows = doctor.find("#windows")
@@ -166,7 +168,7 @@ def contrast(one: float, other: float) -> float:
 
 
 @pytest.fixture
-def auditor(box: Clinic, doctor: Person) -> Iterator[Person]:
+def auditor(box: Clinic, doctor: BrowserUser) -> Iterator[BrowserUser]:
     """Whoever looks after the audit, at the doctor's screen."""
     accounts = Accounts(box.state / "accounts" / "accounts.db")
     code = accounts.add("审计员", Role.AUDITOR)
@@ -182,13 +184,13 @@ def auditor(box: Clinic, doctor: Person) -> Iterator[Person]:
     doctor.find("#lists")
 
 
-def test_the_audit_is_not_scrolled_sideways_either(box: Clinic, auditor: Person) -> None:
+def test_the_audit_is_not_scrolled_sideways_either(box: Clinic, auditor: BrowserUser) -> None:
     for language in ("zh_CN", "en"):
         auditor.screen(1366, 768)
-        auditor.speak(language)
+        auditor.choose_language(language)
         for width in (360, 1366):
             auditor.screen(width, 768)
             auditor.driver.get(f"{box.url}/audit")
             auditor.find("main table")
-            assert auditor.wider() == []
-            assert auditor.covered() == []
+            assert auditor.find_overflow() == []
+            assert auditor.find_covered() == []

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.clinic import Clinic, Person, synthetic_clip, synthetic_film
+from tests.browser.clinic import BrowserUser, Clinic, synthetic_clip, synthetic_film
 
 
 def region(**changes: Any) -> Dataset:
@@ -39,7 +39,7 @@ def region(**changes: Any) -> Dataset:
     return made
 
 
-def drawn(doctor: Person, dx: int, dy: int, high: int = 700) -> float:
+def draw_line(doctor: BrowserUser, dx: int, dy: int, high: int = 700) -> float:
     """Draw a line of so many screen pixels over the middle of the film; how many pixels of the film one of them is.
 
     *high* is the height of the film in widths of its pixels.
@@ -100,7 +100,7 @@ def number(text: str) -> float:
 )
 def test_a_line_is_as_long_as_the_machine_says(
     box: Clinic,
-    doctor: Person,
+    doctor: BrowserUser,
     folder: Path,
     name: str,
     said: dict[str, Any],
@@ -109,12 +109,12 @@ def test_a_line_is_as_long_as_the_machine_says(
     unit: str,
     scale: float,
 ) -> None:
-    box.push(synthetic_film(folder, f"{name[5:]}.dcm", PatientName=name, PatientAge="050Y", **said))
+    box.send_images(synthetic_film(folder, f"{name[5:]}.dcm", PatientName=name, PatientAge="050Y", **said))
     # No toy model reads ultrasound, so such a case is on a list of its own.
     doctor.driver.get(f"{box.url}/?tab=cannot-judge" if said.get("Modality") == "US" else f"{box.url}/")
     doctor.open_row(name)
     tall = name in {f"Line {one}" for one in ("Across", "Two")}
-    by = drawn(doctor, dx, dy, 1400 if tall else 700)
+    by = draw_line(doctor, dx, dy, 1400 if tall else 700)
     text = doctor.until(lambda: doctor.find("#length").text)
     assert unit in text
     assert number(text) == pytest.approx(math.hypot(dx, dy) * by * scale, rel=0.03)
@@ -124,14 +124,14 @@ def test_a_line_is_as_long_as_the_machine_says(
         assert "探测器" not in text
         assert "未校准" in text
     if name == "Line Across":  # a second line is told with its angle to the first
-        drawn(doctor, 60, 60, 1400)
+        draw_line(doctor, 60, 60, 1400)
         doctor.until(lambda: "夹角 45.0°" in doctor.find("#length").text)
     doctor.find("#reset").click()
     doctor.until(lambda: not doctor.driver.find_element("id", "length").text)
 
 
-def test_a_pinch_is_no_line_and_leaves_the_one_that_is_there(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(synthetic_film(folder, "pinched.dcm", PatientName="Pin Ched", PatientAge="050Y"))
+def test_a_pinch_is_no_line_and_leaves_the_one_that_is_there(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(synthetic_film(folder, "pinched.dcm", PatientName="Pin Ched", PatientAge="050Y"))
     doctor.screen(360, 740, 2)
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Pin Ched")
@@ -160,10 +160,12 @@ def test_a_pinch_is_no_line_and_leaves_the_one_that_is_there(box: Clinic, doctor
     )
 
 
-def test_where_an_image_has_no_picture_none_is_shown_and_measured(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_where_an_image_has_no_picture_none_is_shown_and_measured(
+    box: Clinic, doctor: BrowserUser, folder: Path
+) -> None:
     study: dict[str, Any] = {"StudyInstanceUID": "2.25.77", "PatientName": "Without One", "PatientAge": "050Y"}
     for view in ("PA", "AP"):
-        box.push(synthetic_film(folder, f"{view}.dcm", ViewPosition=view, **study))
+        box.send_images(synthetic_film(folder, f"{view}.dcm", ViewPosition=view, **study))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Without One")
     doctor.until(lambda: len(doctor.all("a.back, .picture")) >= 2)
@@ -172,27 +174,27 @@ def test_where_an_image_has_no_picture_none_is_shown_and_measured(box: Clinic, d
     shutil.rmtree(box.state / "display" / reference)
     doctor.driver.refresh()
     doctor.wait_for_film()
-    drawn(doctor, 60, 0)
+    draw_line(doctor, 60, 0)
     doctor.until(lambda: doctor.find("#length").text)
     doctor.all(".picture")[1].click()
     doctor.until(lambda: "没有" in doctor.find("#message").text)
-    assert doctor.ink() == (0, 0, 0, 0)
-    drawn(doctor, 40, 0)
+    assert doctor.read_canvas_colour() == (0, 0, 0, 0)
+    draw_line(doctor, 40, 0)
     assert [doctor.driver.find_element("id", place).text for place in ("length", "window")] == ["", ""]
     doctor.all(".picture")[0].click()
     doctor.wait_for_film()
-    drawn(doctor, 60, 0)
+    draw_line(doctor, 60, 0)
     doctor.until(lambda: doctor.find("#length").text)
 
 
-def plays(doctor: Person) -> bool:
+def plays(doctor: BrowserUser) -> bool:
     """Whether the clip plays, by the word on the button, which is what a press of it does."""
     button = doctor.find("#play")
     assert button.text in (button.get_attribute("data-play"), button.get_attribute("data-stop"))
     return button.text == button.get_attribute("data-stop")
 
 
-def mean_ms_of_a_frame(doctor: Person, shown: int) -> float:
+def mean_ms_of_a_frame(doctor: BrowserUser, shown: int) -> float:
     """Play the clip that is open for *shown* frames of its five, which come in their order."""
     doctor.driver.execute_script(
         "const text = document.querySelector('#frame-text');"
@@ -210,8 +212,8 @@ def mean_ms_of_a_frame(doctor: Person, shown: int) -> float:
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
-def test_a_clip_is_played_as_quickly_as_it_was_taken(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(synthetic_clip(folder, "played.dcm", 5, PatientName="A Film", PatientAge="050Y", FrameTime="40"))
+def test_a_clip_is_played_as_quickly_as_it_was_taken(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(synthetic_clip(folder, "played.dcm", 5, PatientName="A Film", PatientAge="050Y", FrameTime="40"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("A Film")
     assert doctor.find("#rate").text == "每秒 25 帧"
@@ -219,9 +221,9 @@ def test_a_clip_is_played_as_quickly_as_it_was_taken(box: Clinic, doctor: Person
 
 
 def test_a_rate_that_no_screen_can_show_is_played_more_slowly_and_that_is_said(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
-    box.push(synthetic_clip(folder, "quick.dcm", 5, PatientName="Quick One", PatientAge="050Y", FrameTime="0.5"))
+    box.send_images(synthetic_clip(folder, "quick.dcm", 5, PatientName="Quick One", PatientAge="050Y", FrameTime="0.5"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Quick One")
     slowed = str(doctor.find("#rate").get_attribute("data-slowed"))
@@ -230,9 +232,9 @@ def test_a_rate_that_no_screen_can_show_is_played_more_slowly_and_that_is_said(
 
 
 def test_a_missing_frame_stops_the_clip_says_so_and_changes_nothing_else(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
-    box.push(synthetic_clip(folder, "holed.dcm", 5, PatientName="Holed One", PatientAge="050Y", FrameTime="40"))
+    box.send_images(synthetic_clip(folder, "holed.dcm", 5, PatientName="Holed One", PatientAge="050Y", FrameTime="40"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Holed One")
     opens = int(str(doctor.find("#frame").get_attribute("value")))
@@ -271,7 +273,7 @@ def test_a_missing_frame_stops_the_clip_says_so_and_changes_nothing_else(
 
     doctor.until(lambda: asked() == 0)  # what was asked for before it stopped may still come
     assert doctor.find("#frame").get_attribute("value") == str(gone)
-    assert doctor.ink() == (0, 0, 0, 0)
+    assert doctor.read_canvas_colour() == (0, 0, 0, 0)
     doctor.slide("#frame", opens)
     doctor.wait_for_film()
     assert [doctor.film(fact) for fact in ("zoom", "width", "centre")] == seen
@@ -284,19 +286,21 @@ def test_a_missing_frame_stops_the_clip_says_so_and_changes_nothing_else(
     assert doctor.find("#frame").get_attribute("value") == str(gone)
 
 
-def test_a_clip_that_does_not_say_how_quickly_it_was_taken_says_so(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(synthetic_clip(folder, "untold.dcm", 3, PatientName="Un Told", PatientAge="050Y"))
+def test_a_clip_that_does_not_say_how_quickly_it_was_taken_says_so(
+    box: Clinic, doctor: BrowserUser, folder: Path
+) -> None:
+    box.send_images(synthetic_clip(folder, "untold.dcm", 3, PatientName="Un Told", PatientAge="050Y"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Un Told")
     assert doctor.find("#rate").text == "未记录速度"
 
 
-def test_the_button_of_a_clip_says_what_a_press_of_it_does(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(synthetic_clip(folder, "worded.dcm", 5, PatientName="Word Ed", PatientAge="050Y", FrameTime="40"))
+def test_the_button_of_a_clip_says_what_a_press_of_it_does(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(synthetic_clip(folder, "worded.dcm", 5, PatientName="Word Ed", PatientAge="050Y", FrameTime="40"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Word Ed")
     for language in ("zh_CN", "en"):
-        doctor.speak(language)
+        doctor.choose_language(language)
         doctor.wait_for_film()
         button = doctor.find("#play")
         play, stop = button.get_attribute("data-play"), button.get_attribute("data-stop")
@@ -311,12 +315,12 @@ def test_the_button_of_a_clip_says_what_a_press_of_it_does(box: Clinic, doctor: 
 
 
 def test_every_frame_of_a_long_clip_can_be_shown_soon_and_until_then_the_page_says_which(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
-    box.push(synthetic_clip(folder, "long.dcm", 80, PatientName="Long One", PatientAge="050Y", FrameTime="40"))
+    box.send_images(synthetic_clip(folder, "long.dcm", 80, PatientName="Long One", PatientAge="050Y", FrameTime="40"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Long One")
-    doctor.speak("en")
+    doctor.choose_language("en")
     doctor.wait_for_film()
 
     def shown() -> list[int]:
@@ -342,13 +346,13 @@ def test_every_frame_of_a_long_clip_can_be_shown_soon_and_until_then_the_page_sa
         doctor.slide("#frame", number)
         doctor.until(lambda: doctor.film("number") == str(number))  # noqa: B023
         doctor.wait_for_film()
-        doctor.until(lambda: len(greys) < 3 or doctor.ink() != greys[-1])
-        greys.append(doctor.ink())
+        doctor.until(lambda: len(greys) < 3 or doctor.read_canvas_colour() != greys[-1])
+        greys.append(doctor.read_canvas_colour())
     assert greys[-1] > greys[0]
 
 
-def test_a_name_on_a_narrow_screen_is_not_broken_into_letters(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(synthetic_film(folder, "narrow.dcm", PatientName="Made^By Code", PatientAge="050Y", StudyDate=None))
+def test_a_name_on_a_narrow_screen_is_not_broken_into_letters(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(synthetic_film(folder, "narrow.dcm", PatientName="Made^By Code", PatientAge="050Y", StudyDate=None))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Made By Code")
     doctor.screen(390, 844)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.clinic import Clinic, Person
+from tests.browser.clinic import BrowserUser, Clinic
 
 PAGES = (
     "/",
@@ -31,19 +31,19 @@ MOST_BYTES = 70_000
 pytestmark = pytest.mark.usefixtures("stick")
 
 
-def test_a_stick_of_which_not_all_came_in_is_told_in_both_languages(box: Clinic, doctor: Person) -> None:
+def test_a_stick_of_which_not_all_came_in_is_told_in_both_languages(box: Clinic, doctor: BrowserUser) -> None:
     for language, words in (
         ("zh_CN", ("可以拔出，但没有全部拷进来", "1167 个", "33 个")),
         ("en", ("can be taken out, but not everything came in", "end too early: 1167.", "does not take: 33.")),
     ):
-        doctor.speak(language)
+        doctor.choose_language(language)
         for page in ("/", "/stick"):
             doctor.driver.get(f"{box.url}{page}")
             shown = doctor.find(".stick.unfinished").text
-            assert [one for one in words if one not in shown] == []
+            assert [word for word in words if word not in shown] == []
 
 
-def opened(box: Clinic, doctor: Person, case_page: str, page: str) -> str:
+def open_page(box: Clinic, doctor: BrowserUser, case_page: str, page: str) -> str:
     """Open *page* and wait until it is drawn."""
     url = {"case": case_page, "report": f"{case_page}/report"}.get(page, f"{box.url}{page}")
     doctor.driver.get(url)
@@ -55,10 +55,10 @@ def opened(box: Clinic, doctor: Person, case_page: str, page: str) -> str:
 
 
 @pytest.mark.parametrize("page", [*PAGES, "/claim"])
-def test_axe_finds_nothing_serious(box: Clinic, doctor: Person, case_page: str, axe: str, page: str) -> None:
+def test_axe_finds_nothing_serious(box: Clinic, doctor: BrowserUser, case_page: str, axe: str, page: str) -> None:
     """At a doctor's desk and on a small phone."""
     doctor.screen(1366, 768)
-    opened(box, doctor, case_page, page)
+    open_page(box, doctor, case_page, page)
     doctor.driver.execute_script(axe)
     for width in (1366, 360):
         doctor.screen(width, 768)
@@ -71,7 +71,7 @@ def test_axe_finds_nothing_serious(box: Clinic, doctor: Person, case_page: str, 
         assert violations == []
 
 
-def test_a_page_is_light(box: Clinic, doctor: Person, case_page: str) -> None:
+def test_a_page_is_light(box: Clinic, doctor: BrowserUser, case_page: str) -> None:
     """Everything but the film itself, as it comes over the wire."""
     script = """
         return [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]
@@ -81,13 +81,13 @@ def test_a_page_is_light(box: Clinic, doctor: Person, case_page: str) -> None:
     doctor.driver.execute_cdp_cmd("Network.enable", {})
     for page in PAGES:
         doctor.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
-        opened(box, doctor, case_page, page)
+        open_page(box, doctor, case_page, page)
         weights[page] = int(doctor.driver.execute_script(script))
     assert min(weights.values()) > 1_000, weights
     assert max(weights.values()) <= MOST_BYTES, weights
 
 
-def test_a_new_urgent_case_is_told_on_another_page_until_the_list_is_opened(box: Clinic, doctor: Person) -> None:
+def test_a_new_urgent_case_is_told_on_another_page_until_the_list_is_opened(box: Clinic, doctor: BrowserUser) -> None:
     """What `/alive` tells (tests/unit/web/test_visits.py), as a page hears it."""
     doctor.driver.get(f"{box.url}/machines")
     title = doctor.driver.title

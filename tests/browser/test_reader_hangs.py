@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.browser.clinic import Clinic, Person, synthetic_film
+from tests.browser.clinic import BrowserUser, Clinic, synthetic_film
 
 WAITING = """
 const done = arguments[0], { state } = document.getElementById("case").dataset;
@@ -19,7 +19,7 @@ fetch(state).then(answer => answer.json()).then(told => done(!told.seen.endsWith
 
 
 @contextmanager
-def stopped(pid: int) -> Iterator[None]:
+def suspend_process(pid: int) -> Iterator[None]:
     """Inside the block the process hangs; it may be killed for it."""
     process = psutil.Process(pid)
     process.suspend()
@@ -30,7 +30,7 @@ def stopped(pid: int) -> Iterator[None]:
             process.send_signal(signal.SIGCONT)
 
 
-def open_unread(box: Clinic, doctor: Person, name: str) -> None:
+def open_unread(box: Clinic, doctor: BrowserUser, name: str) -> None:
     """From the worklist, where the patient stands as not read, to the case."""
     doctor.driver.get(f"{box.url}/")
 
@@ -45,10 +45,12 @@ def open_unread(box: Clinic, doctor: Person, name: str) -> None:
 
 
 def test_name_and_no_done_are_there_at_once_and_within_half_a_minute_the_film(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
-    with stopped(box.pids["reader"]):
-        box.push(synthetic_film(folder, "hang.dcm", PatientName="Reader^Hangs", PatientID="QH-10", PatientAge="050Y"))
+    with suspend_process(box.pids["reader"]):
+        box.send_images(
+            synthetic_film(folder, "hang.dcm", PatientName="Reader^Hangs", PatientID="QH-10", PatientAge="050Y")
+        )
         begun = time.monotonic()
         open_unread(box, doctor, "Reader Hangs")
         assert "QH-10" in doctor.find(".title").text
@@ -62,9 +64,9 @@ def test_name_and_no_done_are_there_at_once_and_within_half_a_minute_the_film(
     doctor.find("form.finish button")
 
 
-def test_what_is_typed_is_not_lost_when_the_reading_comes(box: Clinic, doctor: Person, folder: Path) -> None:
-    with stopped(box.pids["reader"]):
-        box.push(synthetic_film(folder, "typed.dcm", PatientName="Typed^Into", PatientAge="050Y"))
+def test_what_is_typed_is_not_lost_when_the_reading_comes(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    with suspend_process(box.pids["reader"]):
+        box.send_images(synthetic_film(folder, "typed.dcm", PatientName="Typed^Into", PatientAge="050Y"))
         open_unread(box, doctor, "Typed Into")
         doctor.press("#patient summary")
         doctor.type("#patient [name=name]", "Typed meanwhile")
@@ -81,11 +83,11 @@ def test_what_is_typed_is_not_lost_when_the_reading_comes(box: Clinic, doctor: P
     doctor.until(lambda: doctor.find("#came").text.startswith("判读结果已出"))
 
 
-def test_film_and_name_are_there_while_the_model_hangs(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_film_and_name_are_there_while_the_model_hangs(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
     children = psutil.Process(box.pids["reader"]).children()
     (model,) = (child.pid for child in children if "firmware_app.reading.children.inference_child" in child.cmdline())
-    with stopped(model):
-        box.push(synthetic_film(folder, "stuck.dcm", PatientName="Model^Hangs", PatientAge="050Y"))
+    with suspend_process(model):
+        box.send_images(synthetic_film(folder, "stuck.dcm", PatientName="Model^Hangs", PatientAge="050Y"))
         open_unread(box, doctor, "Model Hangs")
         doctor.wait_for_film()
         assert not doctor.all("form.finish")

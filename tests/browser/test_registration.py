@@ -15,7 +15,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import Select
 
 from tests import toy_pack
-from tests.browser.clinic import Clinic, Person, synthetic_film
+from tests.browser.clinic import BrowserUser, Clinic, synthetic_film
 from tests.peers import needed, peer
 
 pytestmark = pytest.mark.timeout(600)
@@ -23,7 +23,7 @@ CARD = "11010519491231002X"
 
 
 @pytest.fixture(params=["zh_CN", pytest.param("en", marks=pytest.mark.slow)])
-def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Clinic, Person, str]]:
+def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Clinic, BrowserUser, str]]:
     """A box with a machine that may ask for the worklist, and a doctor before it."""
     needed("chromium", "chromedriver", "storescu", "findscu")
     (tmp_path / "in").mkdir()
@@ -35,36 +35,36 @@ def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Clini
         LANTERN_FOLDER__PATH=str(tmp_path / "in"),
     )
     box.lantern("clock", "set")
-    person = Person(tmp_path)
+    person = BrowserUser(tmp_path)
     try:
         box.open()
         person.screen(1366, 768)
         person.claim(box.url, box.first_code(), "陈医生")
         person.find("#lists")
-        person.speak(request.param)
+        person.choose_language(request.param)
         yield box, person, request.param
     finally:
         person.close()
         box.close()
 
 
-def look(person: Person, axe: str, name: str) -> None:
+def look(person: BrowserUser, axe: str, name: str) -> None:
     """The page fits a small phone as well as a desk, and nobody is kept from it (axe-core)."""
     for width, height, ratio in ((360, 740, 2), (1366, 768, 1)):
         person.screen(width, height, ratio)
-        assert person.wider() == [], (name, width)
-    assert person.covered() == [], name
+        assert person.find_overflow() == [], (name, width)
+    assert person.find_covered() == [], name
     person.driver.execute_script(axe)
     result = person.driver.execute_async_script("const done = arguments[0]; axe.run().then(done);")
     assert [one["id"] for one in result["violations"] if one["impact"] in ("serious", "critical", "moderate")] == []
 
 
-def scan(person: Person, text: str) -> None:
+def scan(person: BrowserUser, text: str) -> None:
     """A barcode scanner: keys without a pause, then Enter, wherever the cursor stands."""
     ActionChains(person.driver, duration=0).send_keys(f"{text}\n").perform()
 
 
-def register(person: Person, name: str, number: str, examination: str) -> None:
+def register(person: BrowserUser, name: str, number: str, examination: str) -> None:
     person.type("[name=name]", name)
     person.press("[name=spelled]")  # leaving the name asks for its pinyin
     person.until(lambda: person.find("[name=spelled]").get_attribute("value"))
@@ -75,7 +75,7 @@ def register(person: Person, name: str, number: str, examination: str) -> None:
     person.send("form.entry button.main")
 
 
-def asked(box: Clinic, out: Path) -> dict[str, tuple[str, str]]:
+def query_worklist(box: Clinic, out: Path) -> dict[str, tuple[str, str]]:
     """What the machine is told: number and Study Instance UID by PN."""
     out.mkdir(exist_ok=True)
     keys = ("0010,0010", "0010,0020", "0020,000d", "0008,0050", "(0040,0100)[0].0008,0060=DX")
@@ -87,7 +87,7 @@ def asked(box: Clinic, out: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_from_the_card_to_the_machine_and_back_and_a_picture_without_a_name(
-    seat: tuple[Clinic, Person, str], axe: str, tmp_path: Path
+    seat: tuple[Clinic, BrowserUser, str], axe: str, tmp_path: Path
 ) -> None:
     box, person, language = seat
     person.send('nav a[href="/registration"]')
@@ -107,10 +107,10 @@ def test_from_the_card_to_the_machine_and_back_and_a_picture_without_a_name(
     look(person, axe, f"registration-{language}-number")
     person.driver.get(f"{box.url}/registration")
 
-    told = asked(box, tmp_path / "found")
+    told = query_worklist(box, tmp_path / "found")
     assert {number for number, _ in told.values()} <= {CARD, "QH-7"}
     number, study = told["ZENG^XIAOMING=曾^小明"]
-    box.push(
+    box.send_images(
         synthetic_film(
             tmp_path,
             "made.dcm",

@@ -20,11 +20,11 @@ from firmware_app.appliance.errors import SOFTWARE_NOT_SIGNED
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import run_status
-from tests.browser.clinic import PASSWORD, Person
+from tests.browser.clinic import PASSWORD, BrowserUser
 from tests.peers import needed
 from tests.software_rig import BOX, FlashedBox
 from web.app import create_app
-from web.checkup import Checkup
+from web.health_report import Checkup
 
 SIZES = ((1366, 768), (360, 740))
 
@@ -64,8 +64,8 @@ def url(flashed: FlashedBox) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def technician(flashed: FlashedBox, url: str) -> Iterator[Person]:
-    someone = Person(flashed.folder)
+def technician(flashed: FlashedBox, url: str) -> Iterator[BrowserUser]:
+    someone = BrowserUser(flashed.folder)
     try:
         someone.screen(1366, 768)
         someone.driver.get(f"{url}/claim")
@@ -78,7 +78,9 @@ def technician(flashed: FlashedBox, url: str) -> Iterator[Person]:
         someone.close()
 
 
-def test_a_file_is_sent_installed_and_its_progress_is_shown(flashed: FlashedBox, url: str, technician: Person) -> None:
+def test_a_file_is_sent_installed_and_its_progress_is_shown(
+    flashed: FlashedBox, url: str, technician: BrowserUser
+) -> None:
     file = flashed.bundle("0.4.0")
     technician.driver.get(f"{url}/software")
     technician.driver.find_element("css selector", "input[type=file]").send_keys(str(file))
@@ -90,9 +92,11 @@ def test_a_file_is_sent_installed_and_its_progress_is_shown(flashed: FlashedBox,
     technician.until(lambda: "0.4.0" in technician.find("#doing").text)
 
 
-def test_a_file_that_is_refused_says_why(flashed: FlashedBox, url: str, technician: Person, tmp_path: Path) -> None:
+def test_a_file_that_is_refused_says_why(
+    flashed: FlashedBox, url: str, technician: BrowserUser, tmp_path: Path
+) -> None:
     run_status.write_check_result(flashed.state, software_record.NAME, {})
-    technician.speak("en")
+    technician.choose_language("en")
     technician.driver.get(f"{url}/software")
     wrong = shutil.copy(flashed.bundle("0.5.0"), tmp_path / "film.raucb")
     technician.driver.find_element("css selector", "input[type=file]").send_keys(str(wrong))
@@ -108,17 +112,19 @@ def test_a_file_that_is_refused_says_why(flashed: FlashedBox, url: str, technici
 
 
 @pytest.mark.parametrize("language", ["zh_CN", "en"])
-def test_the_page_fits_the_desk_and_the_phone(flashed: FlashedBox, url: str, technician: Person, language: str) -> None:
-    flashed.leave("0.4.0")
+def test_the_page_fits_the_desk_and_the_phone(
+    flashed: FlashedBox, url: str, technician: BrowserUser, language: str
+) -> None:
+    flashed.record_unfit_slot("0.4.0")
     software_record.note_outcome(
         flashed.state, "stick", "lantern-0.4.0.raucb", SOFTWARE_NOT_SIGNED(file="lantern-0.4.0.raucb")
     )
     software_record.note_offered(flashed.state, "0.5.0+git20261125.1a2b3c4d5", 412_000_000, None)
     technician.screen(1366, 768)
     technician.driver.get(f"{url}/software")
-    technician.speak(language)
+    technician.choose_language(language)
     for width, height in SIZES:
         technician.screen(width, height)
         technician.driver.get(f"{url}/software")
-        assert technician.wider() == []
-        assert technician.covered() == []
+        assert technician.find_overflow() == []
+        assert technician.find_covered() == []

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 
-from tests.browser.clinic import Clinic, Person
+from tests.browser.clinic import BrowserUser, Clinic
 from tests.films import film, save
 from tests.unit.imaging.test_square_pixels import disc, roundness
 
 
-def on_canvas(doctor: Person) -> np.ndarray[Any, Any]:
+def read_canvas(doctor: BrowserUser) -> np.ndarray[Any, Any]:
     """The greys that the page shows."""
     url = doctor.driver.execute_script("return document.getElementById('film').toDataURL()")
     with Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1]))) as image:
@@ -30,22 +30,22 @@ def on_canvas(doctor: Person) -> np.ndarray[Any, Any]:
     [("Disc Tall", 2.0, {"ImagerPixelSpacing": [0.4, 0.2]}), ("Disc Wide", 0.5, {"PixelAspectRatio": [1, 2]})],
 )
 def test_a_disc_is_round_on_the_page_and_a_box_around_it_is_kept_in_pixels_of_the_frame(
-    box: Clinic, doctor: Person, folder: Path, name: str, aspect: float, said: dict[str, Any]
+    box: Clinic, doctor: BrowserUser, folder: Path, name: str, aspect: float, said: dict[str, Any]
 ) -> None:
     pixels = disc(aspect)
     rows, columns = pixels.shape
     path = save(folder, f"{name[5:]}.dcm", film(pixels, PatientName=name, BitsStored=12, HighBit=11, **said))
-    box.push(path)
+    box.send_images(path)
     doctor.driver.get(f"{box.url}/")
     doctor.open_row(name)
-    doctor.until(lambda: np.ptp(on_canvas(doctor)) > 100)
-    greys = on_canvas(doctor)
+    doctor.until(lambda: np.ptp(read_canvas(doctor)) > 100)
+    greys = read_canvas(doctor)
     assert roundness(greys) == pytest.approx(1.0, abs=0.03)
     doctor.find("#closer").click()
-    doctor.until(lambda: not np.array_equal(on_canvas(doctor), greys))
-    assert roundness(on_canvas(doctor)) == pytest.approx(1.0, abs=0.03)
+    doctor.until(lambda: not np.array_equal(read_canvas(doctor), greys))
+    assert roundness(read_canvas(doctor)) == pytest.approx(1.0, abs=0.03)
     doctor.find("#reset").click()
-    doctor.until(lambda: np.array_equal(on_canvas(doctor), greys))
+    doctor.until(lambda: np.array_equal(read_canvas(doctor), greys))
 
     y, x = np.nonzero(greys > greys.min() + 0.6 * np.ptp(greys))
     size, ratio = doctor.find("#film").size, greys.shape[1] / doctor.find("#film").size["width"]

@@ -15,25 +15,25 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.browser.clinic import Clinic, Person, synthetic_film
-from tests.browser.test_reader_hangs import stopped
+from tests.browser.clinic import BrowserUser, Clinic, synthetic_film
+from tests.browser.test_reader_hangs import suspend_process
 
 TOLD_S = 30
 DEAF = "暂不接收图像"
 
 
-def banner(person: Person) -> str:
+def banner(person: BrowserUser) -> str:
     return str(person.driver.execute_script("return document.getElementById('banner').innerText"))
 
 
-def within(fact: Callable[[], bool], begun: float) -> None:
+def wait_within(fact: Callable[[], bool], begun: float) -> None:
     while not fact():
         assert time.monotonic() - begun < TOLD_S
         time.sleep(0.2)  # the page follows by itself
 
 
 def test_a_gateway_that_takes_nothing_in_is_told_on_the_page_and_so_is_that_it_does_again(
-    box: Clinic, doctor: Person, case_page: str, folder: Path
+    box: Clinic, doctor: BrowserUser, case_page: str, folder: Path
 ) -> None:
     doctor.driver.get(case_page)
     doctor.find("main h1")
@@ -44,26 +44,28 @@ def test_a_gateway_that_takes_nothing_in_is_told_on_the_page_and_so_is_that_it_d
         begun = time.monotonic()
         command = ["storescu", "-ta", "3", "-td", "3", "-aec", "LANTERN", "127.0.0.1", str(box.ports["gateway"])]
         with subprocess.Popen([*command, str(film)], stderr=subprocess.DEVNULL) as modality:
-            within(lambda: DEAF in banner(doctor), begun)
+            wait_within(lambda: DEAF in banner(doctor), begun)
             modality.kill()
         assert "Never" not in doctor.find("main").text
     box.expect("gateway")
-    within(lambda: DEAF not in banner(doctor), time.monotonic())
+    wait_within(lambda: DEAF not in banner(doctor), time.monotonic())
 
 
 @pytest.mark.parametrize("end", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_decode_child_that_hangs_or_dies_costs_no_film_and_no_false_word(
-    box: Clinic, doctor: Person, folder: Path, end: signal.Signals
+    box: Clinic, doctor: BrowserUser, folder: Path, end: signal.Signals
 ) -> None:
     def child() -> psutil.Process:
         children = psutil.Process(box.pids["reader"]).children()
-        return next(one for one in children if "firmware_app.reading.children.decode_child" in one.cmdline())
+        return next(child for child in children if "firmware_app.reading.children.decode_child" in child.cmdline())
 
     name = f"Decode {end.name}"
-    with stopped(child().pid):
+    with suspend_process(child().pid):
         if end is signal.SIGKILL:
             child().kill()
-        box.push(synthetic_film(folder, f"{end.name}.dcm", PatientName=name.replace(" ", "^"), PatientAge="050Y"))
+        box.send_images(
+            synthetic_film(folder, f"{end.name}.dcm", PatientName=name.replace(" ", "^"), PatientAge="050Y")
+        )
         begun = time.monotonic()
         doctor.driver.get(f"{box.url}/")
 
@@ -73,7 +75,7 @@ def test_a_decode_child_that_hangs_or_dies_costs_no_film_and_no_false_word(
             )
             return [address for text, address in rows if name in text]
 
-        within(lambda: bool(addresses()), begun)
+        wait_within(lambda: bool(addresses()), begun)
         doctor.driver.get(addresses()[0])
         assert doctor.find("h1").text == name
         doctor.find("p.finish, form.finish")  # not read yet, or read: one of the two, and never "not found" without it

@@ -11,7 +11,7 @@ from converters.data import feedback
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.core.state_dir import StateDir
 from tests import toy_pack
-from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, synthetic_film
+from tests.browser.clinic import PASSWORD, BrowserUser, Clinic, clinic, synthetic_film
 from tests.peers import needed
 from web.passwords import Passwords
 
@@ -42,13 +42,13 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory, engineer: Path) -> Iterat
         for name in DOCTORS:
             accounts.redeem(accounts.add(name, Role.DOCTOR), name, Passwords().hash(PASSWORD))
         accounts.database.close()
-        running.push(synthetic_film(folder, "both.dcm", PatientName="Both Read", PatientAge="050Y"))
+        running.send_images(synthetic_film(folder, "both.dcm", PatientName="Both Read", PatientAge="050Y"))
         yield running
 
 
 @pytest.fixture(scope="module")
-def someone(reviewed: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    made = Person(tmp_path_factory.mktemp("someone"))
+def someone(reviewed: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserUser]:
+    made = BrowserUser(tmp_path_factory.mktemp("someone"))
     made.screen(1366, 768)
     try:
         yield made
@@ -56,7 +56,7 @@ def someone(reviewed: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Itera
         made.close()
 
 
-def sit(someone: Person, reviewed: Clinic, name: str) -> None:
+def sit(someone: BrowserUser, reviewed: Clinic, name: str) -> None:
     """Have *name* sit down before the list, with every case in sight."""
     someone.driver.delete_all_cookies()
     someone.log_in(reviewed.url, name)
@@ -65,7 +65,7 @@ def sit(someone: Person, reviewed: Clinic, name: str) -> None:
 
 
 def test_two_read_blind_and_a_third_settles_before_films_are_given(
-    someone: Person, reviewed: Clinic, engineer: Path, tmp_path: Path
+    someone: BrowserUser, reviewed: Clinic, engineer: Path, tmp_path: Path
 ) -> None:
     first, second, third = DOCTORS
     sit(someone, reviewed, first)
@@ -116,4 +116,4 @@ def test_two_read_blind_and_a_third_settles_before_films_are_given(
     someone.screen(360, 740, 2)
     for path in (page, f"{reviewed.url}/feedback"):
         someone.driver.get(path)
-        assert not someone.wider()
+        assert not someone.find_overflow()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from tests.browser.clinic import Clinic, Person
+from tests.browser.clinic import BrowserUser, Clinic
 
 NOTICE_S = 15
 ANSWERED_ONCE = """
@@ -34,7 +34,7 @@ PAGES = {
 
 
 @contextmanager
-def hung(box: Clinic) -> Iterator[None]:
+def suspend_viewer(box: Clinic) -> Iterator[None]:
     """Inside the block the viewer hangs, and nobody replaces it."""
     viewer = psutil.Process(box.pids["viewer"])
     with box.nobody_restarts():
@@ -45,12 +45,12 @@ def hung(box: Clinic) -> Iterator[None]:
             viewer.resume()
 
 
-def notice(person: Person) -> str:
+def notice(person: BrowserUser) -> str:
     return " ".join(one.text for one in person.all("#silence .banner"))
 
 
 def test_every_page_says_within_fifteen_seconds_that_the_box_is_silent_and_takes_it_back(
-    box: Clinic, doctor: Person, case_page: str
+    box: Clinic, doctor: BrowserUser, case_page: str
 ) -> None:
     first, opened = doctor.driver.current_window_handle, {}
     for page, own in PAGES.items():
@@ -60,7 +60,7 @@ def test_every_page_says_within_fifteen_seconds_that_the_box_is_silent_and_takes
         doctor.find(own)
         opened[page] = doctor.driver.current_window_handle
     seconds_of: dict[str, float] = {}
-    with hung(box):
+    with suspend_viewer(box):
         begun = time.monotonic()
         while len(seconds_of) < len(PAGES) and time.monotonic() - begun < NOTICE_S:
             for page in opened.keys() - seconds_of.keys():
@@ -77,13 +77,13 @@ def test_every_page_says_within_fifteen_seconds_that_the_box_is_silent_and_takes
 
 
 def test_a_form_that_got_no_answer_says_so_and_keeps_what_was_typed(
-    box: Clinic, doctor: Person, case_page: str
+    box: Clinic, doctor: BrowserUser, case_page: str
 ) -> None:
     doctor.driver.get(case_page)
     before = doctor.find("h1").text
     doctor.press("#patient summary")
     doctor.type("#patient [name=name]", "Kept")
-    with hung(box):
+    with suspend_viewer(box):
         doctor.press("#patient form button")
         assert "什么都没有发送" in doctor.find("#patient .unanswered").text
         assert doctor.find("#patient [name=name]").get_attribute("value") == "Kept"
@@ -94,13 +94,13 @@ def test_a_form_that_got_no_answer_says_so_and_keeps_what_was_typed(
 
 
 def test_a_form_that_was_sent_into_the_silence_leaves_the_page_as_it_is(
-    box: Clinic, doctor: Person, case_page: str
+    box: Clinic, doctor: BrowserUser, case_page: str
 ) -> None:
     """The viewer hangs in the instant between the question whether it answers and the form."""
     doctor.driver.get(case_page)
     doctor.press("#patient summary")
     doctor.type("#patient [name=patient_id]", "QH-9")
-    with hung(box):
+    with suspend_viewer(box):
         doctor.driver.execute_script(ANSWERED_ONCE)
         doctor.press("#patient form button")
         assert "不能确定是否已保存" in doctor.find("#patient .unanswered").text
@@ -109,9 +109,9 @@ def test_a_form_that_was_sent_into_the_silence_leaves_the_page_as_it_is(
     doctor.until(lambda: not notice(doctor))
 
 
-def test_a_judgement_that_got_no_answer_does_not_look_kept(box: Clinic, doctor: Person, case_page: str) -> None:
+def test_a_judgement_that_got_no_answer_does_not_look_kept(box: Clinic, doctor: BrowserUser, case_page: str) -> None:
     doctor.driver.get(case_page)
-    with hung(box):
+    with suspend_viewer(box):
         doctor.press(".choices button[value=unsure]")
         doctor.until(lambda: "没有应答" in doctor.find(".judge .saved").text)
         assert doctor.find(".choices button[value=unsure]").get_attribute("aria-pressed") == "false"

@@ -14,27 +14,29 @@ from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.clinic import PASSWORD, Clinic, Person, synthetic_clip, synthetic_film
+from tests.browser.clinic import PASSWORD, BrowserUser, Clinic, synthetic_clip, synthetic_film
 from tests.browser.conftest import DOCTOR
 from web.blueprints.lists import STREAMS
 
 GBK = "李^雨".encode("gb18030")
 
 
-def quiet(person: Person) -> None:
+def quiet(person: BrowserUser) -> None:
     """Nothing went wrong in the page: no script error, nothing that the content policy had to stop."""
     entries = person.driver.get_log("browser")  # type: ignore[no-untyped-call]
-    assert [entry for entry in entries if entry["source"] != "rendering"] == []  # it has advice on `Person.ink`
+    assert [
+        entry for entry in entries if entry["source"] != "rendering"
+    ] == []  # it has advice on `Person.read_canvas_colour`
 
 
 def test_an_image_that_is_pushed_appears_without_reload_and_is_judged(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
     doctor.driver.get(f"{box.url}/")
     doctor.until(lambda: doctor.driver.execute_script("window.stays = true; return document.readyState") == "complete")
     begun = time.monotonic()
     name = "Wang^Xiaoming=王^小明"
-    box.push(
+    box.send_images(
         synthetic_film(
             folder,
             SpecificCharacterSet="ISO_IR 192",
@@ -52,25 +54,25 @@ def test_an_image_that_is_pushed_appears_without_reload_and_is_judged(
     assert "亮" in row
 
     doctor.open_row("王小明")
-    width, before = int(doctor.film("width")), doctor.ink(0.5, 0.6)
+    width, before = int(doctor.film("width")), doctor.read_canvas_colour(0.5, 0.6)
     film = doctor.find("#film")
     ActionChains(doctor.driver).move_to_element(film).click_and_hold().move_by_offset(-90, 30).release().perform()
     doctor.until(lambda: int(doctor.film("width")) < width)
-    assert doctor.ink(0.5, 0.6) != before
+    assert doctor.read_canvas_colour(0.5, 0.6) != before
 
     doctor.slide("#heat", 80)
     doctor.until(lambda: doctor.film("heat") == "0.80")
-    red, _green, blue, _alpha = doctor.ink(0.5, 0.6)
+    red, _green, blue, _alpha = doctor.read_canvas_colour(0.5, 0.6)
     assert red > blue + 20  # the heat map is over it
 
     doctor.find(".choices button[value=disagree]").click()
     doctor.until(lambda: doctor.find(".choices button[value=disagree]").get_attribute("aria-pressed") == "true")
     assert doctor.find(".saved").text == "已保存。"
 
-    doctor.speak("en")
+    doctor.choose_language("en")
     assert doctor.find(".choices button[value=disagree]").get_attribute("aria-pressed") == "true"
     assert "Not for diagnostic use" in doctor.find(".limit").text
-    doctor.speak("zh_CN")
+    doctor.choose_language("zh_CN")
     doctor.find("#logout").click()
     doctor.find("main [name=password]")
     doctor.driver.back()
@@ -80,7 +82,7 @@ def test_an_image_that_is_pushed_appears_without_reload_and_is_judged(
     quiet(doctor)
 
 
-def test_every_grey_reaches_the_screen(doctor: Person, case_page: str) -> None:
+def test_every_grey_reaches_the_screen(doctor: BrowserUser, case_page: str) -> None:
     """Two greys that eight bits cannot tell apart are black and white under a window one step wide."""
     doctor.driver.get(case_page)
     doctor.wait_for_film()
@@ -99,7 +101,7 @@ def test_every_grey_reaches_the_screen(doctor: Person, case_page: str) -> None:
     assert black_and_white == [0, 0, 0, 255, 255, 255, 255, 255]
 
 
-def test_the_film_is_undone_bit_by_bit_as_the_reader_wrote_it(box: Clinic, doctor: Person, case_page: str) -> None:
+def test_the_film_is_undone_bit_by_bit_as_the_reader_wrote_it(box: Clinic, doctor: BrowserUser, case_page: str) -> None:
     doctor.driver.get(case_page)
     doctor.wait_for_film()
     url = doctor.driver.execute_script("return document.querySelector('.image').dataset.frame")
@@ -126,21 +128,21 @@ def test_the_film_is_undone_bit_by_bit_as_the_reader_wrote_it(box: Clinic, docto
     assert (width * height, depth, [first, second]) == (greys.size, 16, sums)
 
 
-def test_an_old_browser_shows_the_film_in_eight_bits_and_says_so(doctor: Person, case_page: str) -> None:
+def test_an_old_browser_shows_the_film_in_eight_bits_and_says_so(doctor: BrowserUser, case_page: str) -> None:
     without = {"source": "delete window.DecompressionStream"}
     added = doctor.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", without)
     doctor.driver.get(case_page)
     doctor.wait_for_film()
     assert "256" in doctor.find("#message").text
-    assert len({doctor.ink(0.5, share) for share in (0.2, 0.5, 0.8)}) > 1
+    assert len({doctor.read_canvas_colour(0.5, share) for share in (0.2, 0.5, 0.8)}) > 1
     doctor.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
-def test_the_film_is_worked_with_keys_wheel_and_buttons(doctor: Person, case_page: str) -> None:
+def test_the_film_is_worked_with_keys_wheel_and_buttons(doctor: BrowserUser, case_page: str) -> None:
     doctor.driver.get(case_page)
     doctor.wait_for_film()
     film = doctor.find("#film")
-    width, before = int(doctor.film("width")), doctor.ink()
+    width, before = int(doctor.film("width")), doctor.read_canvas_colour()
     film.send_keys(Keys.ARROW_RIGHT)
     doctor.until(lambda: int(doctor.film("width")) > width)
     film.send_keys("+")
@@ -148,29 +150,29 @@ def test_the_film_is_worked_with_keys_wheel_and_buttons(doctor: Person, case_pag
     doctor.find("#closer").click()
     doctor.until(lambda: doctor.film("zoom") == "1.75")
     doctor.find("#invert").click()
-    doctor.until(lambda: doctor.ink() != before)
+    doctor.until(lambda: doctor.read_canvas_colour() != before)
     doctor.find("#reset").click()
     doctor.until(lambda: (doctor.film("zoom"), int(doctor.film("width"))) == ("1.00", width))
-    assert doctor.ink() == before
+    assert doctor.read_canvas_colour() == before
 
 
-def test_a_clip_is_looked_through_frame_by_frame(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(synthetic_clip(folder, "clip.dcm", 5, PatientName="A Clip", PatientAge="050Y"))
+def test_a_clip_is_looked_through_frame_by_frame(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(synthetic_clip(folder, "clip.dcm", 5, PatientName="A Clip", PatientAge="050Y"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("A Clip")
     assert doctor.find("#frame-text").text == "第 3 帧，共 5 帧"
-    greys = [doctor.ink()]
+    greys = [doctor.read_canvas_colour()]
     for number in (3, 4):
         doctor.slide("#frame", number)
-        doctor.until(lambda: doctor.ink() != greys[-1])
-        greys.append(doctor.ink())
+        doctor.until(lambda: doctor.read_canvas_colour() != greys[-1])
+        greys.append(doctor.read_canvas_colour())
     assert greys == sorted(greys)
     assert doctor.find("#frame-text").text == "第 5 帧，共 5 帧"
     assert "只判读了第 3 帧" in doctor.find(".hint").text
     quiet(doctor)
 
 
-def test_fingers_window_and_zoom(doctor: Person, case_page: str) -> None:
+def test_fingers_window_and_zoom(doctor: BrowserUser, case_page: str) -> None:
     doctor.screen(360, 740, 2)
     doctor.driver.get(case_page)
     doctor.wait_for_film()
@@ -185,11 +187,11 @@ def test_fingers_window_and_zoom(doctor: Person, case_page: str) -> None:
     doctor.until(lambda: float(doctor.film("zoom")) > 1.5)
 
 
-def test_a_film_without_an_age_is_read_again_once_it_is_entered(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_a_film_without_an_age_is_read_again_once_it_is_entered(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
     """And its name, written in GBK by a console that does not say so, comes out right."""
     path = synthetic_film(folder, "ageless.dcm", PatientName="XXXXX ", PatientID="QH-7", PatientAge=None)
     path.write_bytes(path.read_bytes().replace(b"XXXXX ", GBK.ljust(6)))
-    box.push(path)
+    box.send_images(path)
     doctor.driver.get(f"{box.url}/?tab=cannot-judge")
     assert "年龄" in doctor.row("李雨")
     doctor.open_row("李雨")
@@ -202,9 +204,9 @@ def test_a_film_without_an_age_is_read_again_once_it_is_entered(box: Clinic, doc
     quiet(doctor)
 
 
-def test_a_script_in_a_name_does_nothing(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_a_script_in_a_name_does_nothing(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
     hostile = "<script>alert(7)</script>"
-    box.push(
+    box.send_images(
         synthetic_film(
             folder, "hostile.dcm", PatientName=hostile, PatientID="<img src=x onerror=alert(7)>", PatientAge="050Y"
         )
@@ -217,11 +219,11 @@ def test_a_script_in_a_name_does_nothing(box: Clinic, doctor: Person, folder: Pa
 
 
 def test_done_asks_for_a_word_leads_to_the_next_patient_and_is_taken_back_there(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
     names = ["Next 1", "Next 2"]
     for name in names:
-        box.push(synthetic_film(folder, f"{name[-1]}.dcm", PatientName=name, PatientAge="050Y"))
+        box.send_images(synthetic_film(folder, f"{name[-1]}.dcm", PatientName=name, PatientAge="050Y"))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row(names[1])
     doctor.send(".finish button")
@@ -241,7 +243,7 @@ def test_done_asks_for_a_word_leads_to_the_next_patient_and_is_taken_back_there(
     quiet(doctor)
 
 
-def test_a_verdict_answers_the_question_that_done_has_asked(doctor: Person, case_page: str) -> None:
+def test_a_verdict_answers_the_question_that_done_has_asked(doctor: BrowserUser, case_page: str) -> None:
     doctor.driver.get(case_page)
     doctor.send(".finish button")
     assert doctor.all("#ask:not([hidden])")
@@ -253,7 +255,7 @@ def test_a_verdict_answers_the_question_that_done_has_asked(doctor: Person, case
     quiet(doctor)
 
 
-def test_a_word_is_taken_back_without_leaving_the_page(doctor: Person, case_page: str) -> None:
+def test_a_word_is_taken_back_without_leaving_the_page(doctor: BrowserUser, case_page: str) -> None:
     doctor.driver.get(case_page)
     doctor.wait_for_film()
     doctor.press(".choices button[value=agree]")
@@ -265,7 +267,7 @@ def test_a_word_is_taken_back_without_leaving_the_page(doctor: Person, case_page
     quiet(doctor)
 
 
-def test_the_report_shows_film_findings_and_who_must_decide(box: Clinic, doctor: Person, case_page: str) -> None:
+def test_the_report_shows_film_findings_and_who_must_decide(box: Clinic, doctor: BrowserUser, case_page: str) -> None:
     doctor.driver.get(f"{case_page}/report")
     doctor.until(lambda: len(doctor.all(".plate")) == 2)
     assert "toy-adult 0.0.1" in doctor.find(".report").text
@@ -274,11 +276,11 @@ def test_the_report_shows_film_findings_and_who_must_decide(box: Clinic, doctor:
 
 
 def test_a_reader_that_died_is_told_without_reload_and_so_is_its_return(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
     with box.nobody_restarts():
         os.kill(box.pids["reader"], signal.SIGKILL)
-        box.push(synthetic_film(folder, "unread.dcm", PatientName="Unread", PatientAge="050Y"))
+        box.send_images(synthetic_film(folder, "unread.dcm", PatientName="Unread", PatientAge="050Y"))
         banner = doctor.until(
             lambda: next((b.text for b in doctor.all("#banner .banner") if "1 幅未读" in b.text), None)
         )
@@ -289,7 +291,7 @@ def test_a_reader_that_died_is_told_without_reload_and_so_is_its_return(
     doctor.until(lambda: not doctor.all("#banner .banner"))
 
 
-def test_a_viewer_that_is_killed_comes_back_to_the_same_log_in(box: Clinic, doctor: Person) -> None:
+def test_a_viewer_that_is_killed_comes_back_to_the_same_log_in(box: Clinic, doctor: BrowserUser) -> None:
     doctor.driver.get(f"{box.url}/")
     os.kill(box.pids["viewer"], signal.SIGKILL)
     box.expect("viewer")  # at another port here, because the box asked for any
@@ -298,7 +300,7 @@ def test_a_viewer_that_is_killed_comes_back_to_the_same_log_in(box: Clinic, doct
     assert box.health() == {"status": "ok", "codes": []}
 
 
-def test_streams_are_bounded_and_given_back(box: Clinic, doctor: Person) -> None:
+def test_streams_are_bounded_and_given_back(box: Clinic, doctor: BrowserUser) -> None:
     cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in doctor.driver.get_cookies())
 
     def asked(path: str) -> tuple[HTTPConnection, HTTPResponse]:
@@ -326,7 +328,7 @@ def test_streams_are_bounded_and_given_back(box: Clinic, doctor: Person) -> None
     doctor.until(free)
 
 
-def test_no_name_id_or_uid_is_in_a_log_and_the_audit_is_whole(box: Clinic, doctor: Person, case_page: str) -> None:
+def test_no_name_id_or_uid_is_in_a_log_and_the_audit_is_whole(box: Clinic, doctor: BrowserUser, case_page: str) -> None:
     written = box.log.read_text("utf-8")
     for secret in ("王小明", "Xiaoming", "QH-2041", "李雨", "Zhao", "onerror", "1.2.826.0.1", DOCTOR, PASSWORD):
         assert secret not in written

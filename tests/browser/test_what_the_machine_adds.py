@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 from selenium.webdriver.support.ui import Select
 
 from tests import made_task
-from tests.browser.clinic import Clinic, Person
+from tests.browser.clinic import BrowserUser, Clinic
 from tests.films import film, save, shapes
 
 
@@ -50,17 +50,17 @@ def marked_film(folder: Path) -> Path:
     return path
 
 
-def test_marks_windows_sizes_and_words_of_the_machine_are_found(box: Clinic, doctor: Person, folder: Path) -> None:
-    box.push(marked_film(folder))
+def test_marks_windows_sizes_and_words_of_the_machine_are_found(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
+    box.send_images(marked_film(folder))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("赵标")
     doctor.until(lambda: doctor.film("layers") == "1")
     assert "胸部正位" in doctor.find(".title").text
-    marked = doctor.ink()
-    doctor.until(lambda: doctor.ink()[2] > doctor.ink()[0])  # the marks are light blue
+    marked = doctor.read_canvas_colour()
+    doctor.until(lambda: doctor.read_canvas_colour()[2] > doctor.read_canvas_colour()[0])  # the marks are light blue
     doctor.find("#layers").click()
-    doctor.until(lambda: len(set(doctor.ink()[:3])) == 1)  # and the film below is grey
-    assert doctor.ink() != marked
+    doctor.until(lambda: len(set(doctor.read_canvas_colour()[:3])) == 1)  # and the film below is grey
+    assert doctor.read_canvas_colour() != marked
     windows = Select(doctor.find("#windows"))
     assert [option.text for option in windows.options] == ["标准", "肺", "骨"]
     windows.select_by_visible_text("肺")
@@ -74,10 +74,10 @@ def test_marks_windows_sizes_and_words_of_the_machine_are_found(box: Clinic, doc
 
 
 def test_the_models_boxes_lie_over_the_film_and_their_names_and_scores_beside_it(
-    box: Clinic, doctor: Person, folder: Path
+    box: Clinic, doctor: BrowserUser, folder: Path
 ) -> None:
     spot = film(made_task.picture(), PatientAge="050Y", BodyPartExamined="HAND", PatientName="Qian^Kuang")
-    box.push(save(folder, "spot.dcm", spot))
+    box.send_images(save(folder, "spot.dcm", spot))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Qian Kuang")
     doctor.until(lambda: doctor.find("#marks").text == "斑点，评分 1.00")
@@ -96,11 +96,13 @@ def test_the_models_boxes_lie_over_the_film_and_their_names_and_scores_beside_it
     doctor.until(lambda: not doctor.driver.find_element("css selector", "#boxes rect").is_displayed())
 
 
-def test_an_outline_lies_over_the_film_with_its_two_axes(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_an_outline_lies_over_the_film_with_its_two_axes(box: Clinic, doctor: BrowserUser, folder: Path) -> None:
     down, across = np.mgrid[0:256, 0:256]
     tissue = 50 + 20 * np.sin(across / 30) * np.sin(down / 20)
     tissue[96:160, 64:160] += 150
-    box.push(save(folder, "belly.dcm", film(tissue.astype(np.uint8), BodyPartExamined="ABDOMEN", PatientName="Sun^Li")))
+    box.send_images(
+        save(folder, "belly.dcm", film(tissue.astype(np.uint8), BodyPartExamined="ABDOMEN", PatientName="Sun^Li"))
+    )
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Sun Li")
     doctor.until(lambda: doctor.find("#boxes polygon"))

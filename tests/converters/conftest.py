@@ -121,7 +121,7 @@ def _toml(value: Any) -> str:
     return str(value)
 
 
-def measured_by_the_box(packs: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+def measure_on_box(packs: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
     """``lantern pack measure --json`` on the toy pack in ``packs``, on a box that keeps its state in ``folder``."""
     config = folder / "lantern.toml"
     config.write_text(f'[state]\ndir = "{folder / "state"}"\n[packs]\ndir = "{packs}"\n', encoding="utf-8")
@@ -129,7 +129,7 @@ def measured_by_the_box(packs: Path, folder: Path) -> "subprocess.CompletedProce
     return subprocess.run([*command, "--config", str(config)], capture_output=True, text=True, check=False)
 
 
-def on_a_box(pack: Path, image: Path, folder: Path) -> dict[str, Any]:
+def read_on_box(pack: Path, image: Path, folder: Path) -> dict[str, Any]:
     """What a box says of a DICOM file, once the finished ``pack`` was signed, published and installed there."""
     keys, place, config = folder / "keys", folder / "repository", folder / "lantern.toml"
     assert cli.main(["keys", "--out", str(keys)]) == 0

@@ -122,7 +122,7 @@ def test_a_task_of_another_package_goes_from_a_recipe_to_a_lesion_in_a_case(inst
     [row] = [one for one in pack.manifest.measured if one.runtime == "onnxruntime"]
     assert row.dice is not None
     assert row.dice > 0.5
-    said = {one.runtime: one.said for one in pack.manifest.gates}
+    said = {gate.runtime: gate.said for gate in pack.manifest.gates}
     assert "Dice" in said["onnxruntime"]
 
     # The operating point lets one disc in ten pass: of the first films the first that has a lesion is looked at.

@@ -20,7 +20,9 @@ POSITIVE = np.array([False, True, True, False])
 """Films 0 and 1 have no outlined lesion; that of film 2 is malignant, that of film 3 is benign."""
 
 
-def pasted(rows: list[int], chance: float = 1.0, positive: np.ndarray[Any, Any] = POSITIVE, seed: int = 0) -> Any:
+def paste_lesions(
+    rows: list[int], chance: float = 1.0, positive: np.ndarray[Any, Any] = POSITIVE, seed: int = 0
+) -> Any:
     import torch
 
     from converters.training.copy_paste import Lesions
@@ -34,7 +36,7 @@ def pasted(rows: list[int], chance: float = 1.0, positive: np.ndarray[Any, Any] 
 
 def test_a_benign_film_with_a_malignant_lesion_takes_its_donors_target_and_no_other_does() -> None:
     rows = [0, 1, 0, 1, 2, 3] * 6
-    films, out, told = pasted(rows)
+    films, out, told = paste_lesions(rows)
     brighter = (out - films).flatten(1).amax(dim=1) > 0.2
     assert brighter.any()
     assert (~brighter).any()
@@ -64,7 +66,7 @@ def test_the_lesion_comes_whole_with_a_soft_edge_and_nothing_else_of_its_film() 
     assert int(((soft > 0.0) & (soft < 1.0)).sum()) > 0
 
 
-def outlined(films: Path, folder: Path, *, masks: bool) -> Path:
+def write_outlines(films: Path, folder: Path, *, masks: bool) -> Path:
     """The toy films as ``labels.csv``, a round outline for every disc."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
@@ -84,7 +86,7 @@ def outlined(films: Path, folder: Path, *, masks: bool) -> Path:
 def test_a_recipe_pastes_where_there_are_outlines_and_is_refused_where_there_is_none(
     films: Path, tmp_path: Path, masks: bool, fresh_lists: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = outlined(films, tmp_path / "films", masks=masks)
+    data = write_outlines(films, tmp_path / "films", masks=masks)
     recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 1})
     text = recipe.read_text().replace("[train]\n", "[train]\nchange = { paste = 0.5 }\n")
     recipe.write_text(text)

@@ -30,7 +30,7 @@ def run(recipe: Path, data: Path, out: Path, step: str = "run") -> int:
     return cli.main([step, str(recipe), "--data", str(data), "--out", str(out)])
 
 
-def learnt(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float, ...], greys: Greys) -> Any:
+def train_briefly(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float, ...], greys: Greys) -> Any:
     """``network`` after a few steps outside the project, as its author would have made them."""
     import torch
 
@@ -62,9 +62,9 @@ def own(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("own")
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
-    net = learnt(own_model.network(), films, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "full")
+    net = train_briefly(own_model.network(), films, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "full")
     torch.save(net.state_dict(), folder / "own_model.pt")
-    plain = learnt(own_model.network(), films, (0.0,) * 3, (1.0,) * 3, "percentiles")
+    plain = train_briefly(own_model.network(), films, (0.0,) * 3, (1.0,) * 3, "percentiles")
     batch = {0: torch.export.Dim("batch")}
     torch.onnx.export(
         plain,
@@ -123,10 +123,10 @@ def test_a_module_with_its_weights_becomes_a_pack_whose_map_means_its_own_answer
             f"(own_model:score), which prepares each film as in training, reaches an AUC of {agreed.auc_home:.4f}"
             in text
         )
-    passed = {(one.runtime, one.precision) for one in pack.manifest.gates}
+    passed = {(gate.runtime, gate.precision) for gate in pack.manifest.gates}
     refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
     assert len(passed) + len(refused) == 7
-    assert {"onnxruntime", "openvino", "litert"} <= {one.runtime for one in pack.manifest.artefacts}
+    assert {"onnxruntime", "openvino", "litert"} <= {artefact.runtime for artefact in pack.manifest.artefacts}
     assert [one.name for one in scan_packs(own / "out").packs] == ["own-model"]
     film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
     answer = registry.get_runtime("onnxruntime").load(pack.folder / "model.fp32.onnx").infer({"film": film})
@@ -144,7 +144,7 @@ def test_an_onnx_file_becomes_a_pack_that_says_what_it_lacks(own: Path, films: P
     assert run(own / "own-onnx.toml", films, own / "out") == 0
     pack = Pack.load(own / "out" / "own-onnx")
     assert pack.manifest.output.features is None
-    assert ("onnxruntime", "fp32") in {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    assert ("onnxruntime", "fp32") in {(artefact.runtime, artefact.precision) for artefact in pack.manifest.artefacts}
     refused = {one.runtime: one.why for one in pack.manifest.refused}
     assert "it reads PyTorch modules, and this is an ONNX file" in refused["litert"]
     card = (pack.folder / "CARD.md").read_text()
@@ -164,8 +164,8 @@ def test_a_box_prepares_colours_and_a_letterbox_as_the_recipe_says(own: Path, fi
     assert (spec.channels, spec.resize, spec.shape) == (3, "letterbox", (64, 64))
     with Image.open(pack.folder / "golden" / "phantom-opacities.png") as drawn:
         assert (drawn.mode, drawn.width < drawn.height) == ("RGB", True)
-    for one in pack.manifest.artefacts:
-        tried = golden_cases.run_variant(pack, ExecutionVariant(one.runtime, one.precision), {})
+    for artefact in pack.manifest.artefacts:
+        tried = golden_cases.run_variant(pack, ExecutionVariant(artefact.runtime, artefact.precision), {})
         assert tried.cases == len(pack.manifest.golden) >= 2
 
 
@@ -188,7 +188,7 @@ def test_a_network_that_outlines_volumes_goes_through_and_a_box_takes_its_pack(
     pack = Pack.load(tmp_path / "meshnet")
     pack.verify()
     assert pack.manifest.input.depth == SHAPE[0]
-    by = {(one.runtime, one.precision): one.said for one in pack.manifest.gates}
+    by = {(gate.runtime, gate.precision): gate.said for gate in pack.manifest.gates}
     assert all("Dice" in said for said in by.values())
     lost = {(one.runtime, one.precision): one.why for one in pack.manifest.refused}
     assert len(by) + len(lost) == 7

@@ -37,7 +37,7 @@ def discs(count: int = FILMS) -> NDArray[np.float32]:
     return films
 
 
-def exported(net: object, folder: Path) -> Path:
+def export_float(net: object, folder: Path) -> Path:
     """The float files of a network, in ``folder``."""
     from converters.formats import artefacts
     from firmware_app.imaging.model_input import InputSpec
@@ -65,7 +65,7 @@ def test_every_convolution_of_a_depthwise_network_is_computed_in_int8_by_onnx_ru
     from converters.nets import build
 
     torch.manual_seed(0)
-    folder, films = exported(build("lite0-cut"), tmp_path), discs()
+    folder, films = export_float(build("lite0-cut"), tmp_path), discs()
     rounded, layers = onnx_file.int8_layers(folder / "model.fp32.onnx")
     assert rounded == 0
     assert layers > 30
@@ -73,7 +73,7 @@ def test_every_convolution_of_a_depthwise_network_is_computed_in_int8_by_onnx_ru
     assert onnx_file.int8_layers(path) == (layers, layers)
 
 
-def in_ranges_a_channel(source: Path, path: Path, films: NDArray[np.float32], _method: str) -> Path:
+def quantize_per_channel(source: Path, path: Path, films: NDArray[np.float32], _method: str) -> Path:
     """INT8 by NNCF as it comes: a range for each channel of what a depthwise convolution is given."""
     import nncf
     import onnx
@@ -99,11 +99,11 @@ def test_a_file_whose_depthwise_convolutions_stay_in_float_is_refused_with_the_s
     from firmware_app.packs.runtimes.openvino import shared_core
 
     torch.manual_seed(0)
-    folder, films = exported(build("lite0-cut"), tmp_path / "fold0"), discs(4)
-    monkeypatch.setattr(onnx_file, "quantize_static_qdq", in_ranges_a_channel)
+    folder, films = export_float(build("lite0-cut"), tmp_path / "fold0"), discs(4)
+    monkeypatch.setattr(onnx_file, "quantize_static_qdq", quantize_per_channel)
     monkeypatch.setattr(onnx_file, "_recentre", lambda _source, path, _films: path)  # it cannot run such a file
     monkeypatch.setattr(openvino_ir, "fold", shared_core().read_model)
-    files = artefacts.Rounded(runtime, InputSpec("film", SIDE, SIDE), [folder], [films], logits)
+    files = artefacts.Int8Candidates(runtime, InputSpec("film", SIDE, SIDE), [folder], [films], logits)
     near = np.arange(4.0)
     found = ptq_search.search(files, tmp_path / "tries", near, lambda _: near, lambda _: [], Gate(), control=False)
     assert found.chosen is None
@@ -120,15 +120,15 @@ def test_eight_bit_weights_overflow_on_no_processor(tmp_path: Path) -> None:
     from torch import nn
 
     from converters.formats import onnx_file
-    from converters.nets.foreign import Foreign
+    from converters.nets.foreign import ForeignNet
     from converters.recipe_tables import Input, Net
 
     network = nn.Sequential(nn.Conv2d(1, 32, 1, bias=False), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1, bias=False))
     with torch.no_grad():
         for layer in (network[0], network[2]):
             layer.weight.fill_(1.0)
-    folder = exported(
-        Foreign(network, Net(build="made.here:net", random=True), Input(size=SIDE), outlines=False), tmp_path
+    folder = export_float(
+        ForeignNet(network, Net(build="made.here:net", random=True), Input(size=SIDE), outlines=False), tmp_path
     )
     source, films = folder / "model.fp32.onnx", np.ones((4, 1, SIDE, SIDE), np.float32)
     path = onnx_file.quantize(source, folder / "overflows.onnx", films, "minmax", logits)

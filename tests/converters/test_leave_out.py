@@ -11,7 +11,7 @@ from converters.report.step_results import Accounts
 from firmware_app.packs.pack_folder import Pack
 from tests import toy_pack
 from tests.converters.conftest import PLAIN, write_recipe
-from tests.converters.test_training import with_sources
+from tests.converters.test_training import write_sources
 
 
 def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_path: Path, fresh_lists: Path) -> None:
@@ -20,7 +20,7 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     from converters.training.leave_out import leave_out
     from converters.training.steps import RecipeRun
 
-    data = with_sources(films, tmp_path / "films")
+    data = write_sources(films, tmp_path / "films")
     tables = {**PLAIN, "abstain": {"error": 0.3}, "data": {"reader": "masks", "folds": 2, "leave_out": "source"}}
     recipe = write_recipe(tmp_path, **tables)
     command = [str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]

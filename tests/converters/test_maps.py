@@ -47,10 +47,10 @@ def test_every_int8_map_agrees_with_grad_cam_in_all_three_runtimes(chain: Path) 
     assert all(one["n"] + one["flat"] == told["films"] for one in int8.values())
     pack = Pack.load(chain / "out" / "toy-disc")
     assert {(one.runtime, one.precision) for one in pack.manifest.maps} == {
-        (one.runtime, one.precision) for one in pack.manifest.artefacts
+        (artefact.runtime, artefact.precision) for artefact in pack.manifest.artefacts
     }
     assert all(one.mean >= 0.9 for one in pack.manifest.maps)
-    assert all("Grad-CAM" in one.said for one in pack.manifest.gates)
+    assert all("Grad-CAM" in gate.said for gate in pack.manifest.gates)
     assert pack.manifest.pointing is None
     assert "## The map" in (pack.folder / "CARD.md").read_text()
     handed_on = (pack.folder / "report.html").read_text()

@@ -31,7 +31,9 @@ def recipe(net: dict[str, Any], shown: dict[str, Any] | None = None) -> Recipe:
     )
 
 
-def saved(path: Path, ending: tuple[tuple[str, dict[str, Any]], ...] = (), channels: int = 1, opset: int = 17) -> Path:
+def save_onnx(
+    path: Path, ending: tuple[tuple[str, dict[str, Any]], ...] = (), channels: int = 1, opset: int = 17
+) -> Path:
     """Film → scores of three classes → ``ending``, as an ONNX file of others; of more channels the mean of each."""
     side = 8
     given = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", channels, side, side])
@@ -48,7 +50,7 @@ def saved(path: Path, ending: tuple[tuple[str, dict[str, Any]], ...] = (), chann
     return path
 
 
-def answered(source: Path, wanted: Recipe, film: np.ndarray[Any, Any] = FILM, channels: int = 1) -> float:
+def run_file(source: Path, wanted: Recipe, film: np.ndarray[Any, Any] = FILM, channels: int = 1) -> float:
     spec = InputSpec("film", 8, 8, channels=3 if channels == 3 else 1)
     made = foreign_onnx.adapt(source, source.with_suffix(".made.onnx"), spec, wanted)
     given = registry.get_runtime("onnxruntime").load(made).infer({"film": film})["map"]
@@ -64,9 +66,9 @@ def odds(channel: int) -> float:
 
 @pytest.mark.parametrize("opset", [13, 18])
 def test_one_of_three_classes_that_share_a_softmax_has_its_own_odds(tmp_path: Path, opset: int) -> None:
-    source = saved(tmp_path / "own.onnx", opset=opset)
+    source = save_onnx(tmp_path / "own.onnx", opset=opset)
     wanted = recipe({"onnx": "own.onnx", "channel": 2, "softmax": True})
-    assert answered(source, wanted) == pytest.approx(odds(2), abs=1e-4)
+    assert run_file(source, wanted) == pytest.approx(odds(2), abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -80,15 +82,15 @@ def test_one_of_three_classes_that_share_a_softmax_has_its_own_odds(tmp_path: Pa
 def test_a_probability_at_the_end_of_a_graph_is_not_made_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: Any, wanted: float
 ) -> None:
-    source = saved(tmp_path / "own.onnx", ending)
-    assert answered(source, recipe({"onnx": "own.onnx", "channel": 2})) == pytest.approx(wanted, abs=1e-4)
+    source = save_onnx(tmp_path / "own.onnx", ending)
+    assert run_file(source, recipe({"onnx": "own.onnx", "channel": 2})) == pytest.approx(wanted, abs=1e-4)
     assert f"ends in {ending[0][0]}" in capsys.readouterr().err
 
 
 def test_colours_in_their_order_and_the_range_reach_an_onnx_file(tmp_path: Path) -> None:
-    source = saved(tmp_path / "own.onnx", channels=3)
+    source = save_onnx(tmp_path / "own.onnx", channels=3)
     film = np.stack([np.full((8, 8), share, np.float32) for share in (1.0, 0.5, 0.0)])[np.newaxis]
     net = {"onnx": "own.onnx", "colours": 3, "mean": [100.0, 10.0, 1.0], "std": [2.0, 2.0, 2.0]}
     for channel, wanted in enumerate(((0.0 - 100.0) / 2.0, (127.5 - 10.0) / 2.0, (255.0 - 1.0) / 2.0)):
         told = recipe({**net, "channel": channel, "answer": "logit"}, {"colour": "bgr", "range": [0, 255]})
-        assert answered(source, told, film, 3) == pytest.approx(wanted, abs=1e-3)
+        assert run_file(source, told, film, 3) == pytest.approx(wanted, abs=1e-3)

@@ -16,7 +16,7 @@ from converters.training import fitting
 from converters.training.train import restore
 from firmware_app.packs.pack_folder import Pack
 from tests import films as dicom
-from tests.converters.conftest import ONE_FOLD, on_a_box, write_recipe
+from tests.converters.conftest import ONE_FOLD, read_on_box, write_recipe
 
 MEMBERS = ("plain-small", "plain")
 
@@ -57,6 +57,6 @@ def test_two_networks_become_a_signed_pack_that_marks_a_place_and_says_where_the
     )
     film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
     (tmp_path / "box").mkdir()
-    case = on_a_box(pack.folder, tmp_path / "film.dcm", tmp_path / "box")
+    case = read_on_box(pack.folder, tmp_path / "film.dcm", tmp_path / "box")
     assert case["findings"][0]["positive"]
     assert case["lesions"][0]["tags"] == {"finding": "disc", "source": "activation map"}

@@ -15,7 +15,7 @@ import pytest
 from converters import cli
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry
-from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
+from tests.converters.conftest import PLAIN, measure_on_box, write_recipe
 
 RUNTIMES = ("onnxruntime", "openvino", "litert")
 
@@ -29,7 +29,7 @@ def stamps(folder: Path) -> dict[str, int]:
 def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
     pack = Pack.load(chain / "out" / "toy-disc")
     pack.verify()
-    kept = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
+    kept = {(artefact.runtime, artefact.precision) for artefact in pack.manifest.artefacts}
     assert kept == {
         ("onnxruntime", "fp32"),
         ("onnxruntime", "int8"),
@@ -39,7 +39,7 @@ def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
         ("litert", "fp16"),
         ("litert", "int8"),
     }
-    assert {one.runtime for one in pack.manifest.gates} == set(RUNTIMES)
+    assert {gate.runtime for gate in pack.manifest.gates} == set(RUNTIMES)
     assert {row.split for row in pack.manifest.measured} == {"test", "out-of-fold"}
     familiar = json.loads((chain / "out" / "work" / "toy-disc" / "typicality.json").read_text())["results"]
     assert familiar["unseen"] >= 1.0
@@ -64,7 +64,7 @@ def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
 
 
 def test_the_box_itself_measures_every_file_as_right(chain: Path, tmp_path: Path) -> None:
-    done = measured_by_the_box(chain / "out", tmp_path)
+    done = measure_on_box(chain / "out", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert {(row["runtime"], row["precision"]) for row in rows} >= {(runtime, "int8") for runtime in RUNTIMES}

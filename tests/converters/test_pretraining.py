@@ -23,7 +23,7 @@ citation = "made by the test"
 """
 
 
-def planned(folder: Path, epochs: int = 2) -> Path:
+def write_plan(folder: Path, epochs: int = 2) -> Path:
     (folder / "plain.toml").write_text(PLAN % epochs)
     return folder / "plain.toml"
 
@@ -32,7 +32,7 @@ def test_a_stopped_pretraining_goes_on_and_comes_to_the_teacher(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     draw(tmp_path / "discs", 12)
-    plan = load_pretraining(planned(tmp_path, 24))
+    plan = load_pretraining(write_plan(tmp_path, 24))
     pretrain.pretrain(plan, tmp_path, tmp_path / "plain.pt", tmp_path)
     losses = [
         float(line.split("loss ")[1].split()[0]) for line in capfd.readouterr().err.splitlines() if "epoch" in line
@@ -53,11 +53,11 @@ def test_a_student_begins_from_it_unless_it_has_seen_a_test_film(
     from converters.training import train
 
     draw(tmp_path / "discs", 6, seed=9)
-    made = pretrain.pretrain(load_pretraining(planned(tmp_path)), tmp_path, tmp_path / "plain.pt", tmp_path)
+    made = pretrain.pretrain(load_pretraining(write_plan(tmp_path)), tmp_path, tmp_path / "plain.pt", tmp_path)
     path = write_recipe(tmp_path, distill={"start": "pretrained:plain.pt"})
     recipe = load_recipe(path)
     assert recipe.distill is not None
-    net, saved = train.beginning_of_student(recipe, recipe.distill, tmp_path, tmp_path), checkpoint.load(made)
+    net, saved = train.initialise_student(recipe, recipe.distill, tmp_path, tmp_path), checkpoint.load(made)
     for key, value in net.state_dict().items():
         assert key.startswith(net.fresh) or torch.equal(value, saved.state[key]), key
 

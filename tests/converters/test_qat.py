@@ -16,7 +16,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
     import torch
     from torch import nn
 
-    from converters.nets.foreign import Foreign
+    from converters.nets.foreign import ForeignNet
     from converters.quantizing.qat import round_weights
     from converters.recipe_tables import Input, Net
 
@@ -26,7 +26,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
         first.weight[0] = 0.0
         second.weight[:, 0] = 8.0
         wanted = second(first(films).relu())
-    brought = Foreign(
+    brought = ForeignNet(
         nn.Sequential(first, nn.ReLU(), second), Net(build="made.here:net", random=True), Input(size=16), outlines=False
     )
     net = round_weights(brought, films.numpy())

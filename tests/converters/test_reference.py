@@ -52,7 +52,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def calibrated(folder: Path, films: Path, greys: str, reference: str) -> int:
+def run_calibration(folder: Path, films: Path, greys: str, reference: str) -> int:
     (folder / "words.toml").write_text(WORDS, encoding="utf-8")
     (folder / "own_brightness.py").write_text(CODE)
     (folder / "bright.toml").write_text(RECIPE.format(greys=greys, reference=reference))
@@ -64,11 +64,11 @@ def test_input_that_costs_more_than_the_gate_allows_is_refused(
     films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     function = 'function = "own_brightness:score"'
-    assert calibrated(tmp_path, films, "percentiles", function) == 1
+    assert run_calibration(tmp_path, films, "percentiles", function) == 1
     said = capfd.readouterr().err
     assert "the reference's AUC at home is 1.0000" in said
     assert "greys" in said
-    assert calibrated(tmp_path, films, "full", function) == 0
+    assert run_calibration(tmp_path, films, "full", function) == 0
     told = json.loads((tmp_path / "out" / "work" / "bright" / "calibrate.json").read_text())["results"]["reference"]
     assert told["outcome"] == "passed"
     assert (told["script"], told["change"]) == ("own_brightness:score", 0.0)
@@ -80,7 +80,7 @@ def test_scores_of_another_program_are_as_good_and_must_name_every_film(
     named = [f"disc{number}.png,{0.5 + number / 100}" for number in range(20)]
     named += [f"clear/clear{number}.png,{number / 100}" for number in range(20)]
     (tmp_path / "home.csv").write_text("\n".join(["file,score", *named]) + "\n")
-    assert calibrated(tmp_path, films, "full", 'scores = "home.csv"') == 0
+    assert run_calibration(tmp_path, films, "full", 'scores = "home.csv"') == 0
     (tmp_path / "home.csv").write_text("\n".join(["file,score", *named[:5]]) + "\n")
-    assert calibrated(tmp_path, films, "full", 'scores = "home.csv"') == 1
+    assert run_calibration(tmp_path, films, "full", 'scores = "home.csv"') == 1
     assert "films are not in it, the first is" in capfd.readouterr().err

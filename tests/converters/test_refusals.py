@@ -64,7 +64,7 @@ def test_an_int8_file_that_loses_too_much_on_the_folds_is_refused_and_listed(
     folder = tmp_path / "black"
     go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "pack")
     pack = Pack.load(folder / "out" / "toy-disc")
-    assert {one.precision for one in pack.manifest.artefacts} == {"fp32"}
+    assert {artefact.precision for artefact in pack.manifest.artefacts} == {"fp32"}
     refused = {(one.runtime, one.precision): one.why for one in pack.manifest.refused}
     assert set(refused) == {("onnxruntime", "int8"), ("openvino", "int8")}
     assert all("logits move by" in why for why in refused.values())
@@ -111,13 +111,13 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
     assert seen[0].seen["model.int8.onnx"].probability > cases.CEILING["int8"]
     assert not (made.folder / "model.int8.onnx").exists()
     assert "expected probability" in next(one.why for one in made.manifest.refused if one.runtime == "onnxruntime")
-    kept = {(one.runtime, one.precision) for one in made.manifest.artefacts}
+    kept = {(artefact.runtime, artefact.precision) for artefact in made.manifest.artefacts}
     assert ("onnxruntime", "int8") not in kept
     assert ("onnxruntime", "fp32") in kept
     others = {(one.runtime, one.precision): one.why for one in made.manifest.refused if one.runtime != "onnxruntime"}
     assert kept | set(others) >= {("openvino", "int8")}
     assert all("expected probability" in why for why in others.values())
-    assert {(one.runtime, one.precision) for one in made.manifest.gates} <= kept
+    assert {(gate.runtime, gate.precision) for gate in made.manifest.gates} <= kept
     for report in (made.folder / "report.html", work / "report.html"):
         told = report.read_text(encoding="utf-8")
         refusals = told[told.index("<section class='refusals'>") : told.index("<section class='numbers'>")]

@@ -28,12 +28,12 @@ def test_a_pack_gets_new_int8_files_without_its_checkpoints(
     new.verify()
     was, made = old.manifest, new.manifest
     assert made.version == "0.0.2"
-    assert {one.path for one in made.artefacts} == {one.path for one in was.artefacts}
-    floats = [one for one in was.artefacts if one.precision != "int8"]
-    assert [one for one in made.artefacts if one.precision != "int8"] == floats
+    assert {artefact.path for artefact in made.artefacts} == {artefact.path for artefact in was.artefacts}
+    floats = [artefact for artefact in was.artefacts if artefact.precision != "int8"]
+    assert [artefact for artefact in made.artefacts if artefact.precision != "int8"] == floats
     assert (made.findings, made.golden) == (was.findings, was.golden)
     assert cases.check(new) == []
-    judged = {(one.runtime, one.precision): one.said for one in made.gates}
+    judged = {(gate.runtime, gate.precision): gate.said for gate in made.gates}
     assert {key for key, said in judged.items() if "films that its network has learnt from" in said} == {
         (runtime, "int8") for runtime in ("onnxruntime", "openvino", "litert")
     }

@@ -45,7 +45,7 @@ def weights(folder: Path, press_in: int = 0, workers: int = 0) -> dict[str, Any]
     seen = np.random.default_rng(0).integers(0, 256, (FILMS, 32, 32), dtype=np.uint8)
     films = fitting.Films(seen, seen[:6], np.array([0, 1] * 3))
     run = fitting.Run(folder / "net.pt", "net", "one", 5, "all")
-    with device.using("cpu", workers):
+    with device.use_device("cpu", workers):
         return fitting.fit(build("plain-small"), films, Stopped(press_in), PLAN, run).state_dict()
 
 

@@ -22,14 +22,14 @@ def test_the_static_and_the_signed_file_are_in_the_pack_and_answer_as_the_float_
     assert cli.main(["run", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 0
     pack = Pack.load(tmp_path / "out" / "toy-disc")
     pack.verify()
-    files = {one.path: one for one in pack.manifest.artefacts}
+    files = {artefact.path: artefact for artefact in pack.manifest.artefacts}
     assert files["model.static.onnx"].batch == files["model.s8s8.onnx"].batch == 1
     assert files["model.npu.xml"].batch == 1
     assert (files["model.s8s8.onnx"].runtime, files["model.s8s8.onnx"].precision) == ("tensorrt", "int8")
-    assert pack.described("onnxruntime", "fp32").path == "model.fp32.onnx"
-    said = {(one.runtime, one.precision): one.said for one in pack.manifest.gates}
+    assert pack.find_artefact("onnxruntime", "fp32").path == "model.fp32.onnx"
+    said = {(gate.runtime, gate.precision): gate.said for gate in pack.manifest.gates}
     assert "as shipped, largest difference from the original" in said["npu", "fp32"]
-    assert pack.described("openvino", "int8").path == "model.int8.xml"
+    assert pack.find_artefact("openvino", "int8").path == "model.int8.xml"
     for machine in ("tensorrt", "npu"):  # judged in ONNX Runtime and OpenVINO as every INT8 file
         assert "AUC changes by" in said[machine, "int8"]
         assert "as shipped, logits move by" in said[machine, "int8"]

@@ -107,7 +107,7 @@ def bars(grey: NDArray[np.float64]) -> None:
     grey[:, 42:54] += 90.0
 
 
-def written(
+def write_data_set(
     folder: Path, rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.bool_] | None]], column: str
 ) -> Path:
     """``labels.csv`` with films and, where there are some, masks."""
@@ -124,7 +124,7 @@ def written(
     return folder
 
 
-def words_of(*codes: str, unit: str = "") -> str:
+def format_words(*codes: str, unit: str = "") -> str:
     """The words of a pack with these findings."""
     head, _, tail = WORDS.partition("[finding]")
     end = tail[tail.index("[[data]]") :]
@@ -136,7 +136,7 @@ def words_of(*codes: str, unit: str = "") -> str:
     return head + each + end
 
 
-def followed(folder: Path, data: Path, words: str, **parts: Any) -> Pack:
+def run_recipe(folder: Path, data: Path, words: str, **parts: Any) -> Pack:
     """The recipe, run; what ``parts`` do not say is that of classes on a small ResNet."""
     recipe = folder / "toy.toml"
     recipe.write_text(RECIPE.format(**{**USUAL, **parts}), encoding="utf-8")
@@ -148,16 +148,20 @@ def followed(folder: Path, data: Path, words: str, **parts: Any) -> Pack:
 def numbers(pack: Pack) -> dict[tuple[str, str], Any]:
     """(name, of) → the statistic of the test part; each interval holds its value."""
     row = next(one for one in pack.manifest.measured if one.split == "test")
-    for one in row.statistics:
-        assert one.interval is None or one.value is None or one.interval[0] <= one.value <= one.interval[1]
-    return {(one.name, one.of): one.value for one in row.statistics}
+    for statistic in row.statistics:
+        assert (
+            statistic.interval is None
+            or statistic.value is None
+            or statistic.interval[0] <= statistic.value <= statistic.interval[1]
+        )
+    return {(statistic.name, statistic.of): statistic.value for statistic in row.statistics}
 
 
-def drawn(
+def draw_data_set(
     folder: Path, count: int, scene: Callable[[np.random.Generator, int], tuple[str, Any, Any]], column: str
 ) -> Path:
     rng = np.random.default_rng(1)
-    return written(folder, [scene(rng, number) for number in range(count)], column)
+    return write_data_set(folder, [scene(rng, number) for number in range(count)], column)
 
 
 def test_classes_that_exclude_each_other_are_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,11 +174,11 @@ def test_classes_that_exclude_each_other_are_learnt(tmp_path: Path, capsys: pyte
         return word, grey, None
 
     head = '[classify]\nkind = "classes"\nlabels = ["clear", "disc", "bars"]\nnone = ["clear"]'
-    data = drawn(tmp_path / "films", 60, scene, "class")
-    pack = followed(tmp_path, data, words_of("bars", "disc"), head=head)
+    data = draw_data_set(tmp_path / "films", 60, scene, "class")
+    pack = run_recipe(tmp_path, data, format_words("bars", "disc"), head=head)
     told = numbers(pack)
     assert min(told["auc", "disc"], told["auc", "bars"], told["macro_auc", ""]) > 0.8
-    assert [one.code for one in pack.manifest.findings] == ["disc", "bars"]
+    assert [finding.code for finding in pack.manifest.findings] == ["disc", "bars"]
     assert {"auc of bars", "sensitivity of bars"} <= {
         gate["gate"]
         for one in json.loads((tmp_path / "out" / "work" / "toy" / "gates.json").read_text())["results"]["artefacts"]
@@ -199,11 +203,11 @@ def test_labels_that_stand_together_are_learnt_by_a_named_loss(tmp_path: Path) -
         return "|".join(words) or "none", grey, None
 
     head = '[classify]\nkind = "labels"\nlabels = ["disc", "bars"]'
-    net, data = 'backbone = "densenet-small"', drawn(tmp_path / "films", 64, scene, "labels")
-    pack = followed(tmp_path, data, words_of("disc", "bars"), head=head, net=net, loss='loss = "focal"')
+    net, data = 'backbone = "densenet-small"', draw_data_set(tmp_path / "films", 64, scene, "labels")
+    pack = run_recipe(tmp_path, data, format_words("disc", "bars"), head=head, net=net, loss='loss = "focal"')
     told = numbers(pack)
     assert min(told["auc", "disc"], told["auc", "bars"]) > 0.8
-    thresholds = [one.threshold for one in pack.manifest.findings]
+    thresholds = [finding.threshold for finding in pack.manifest.findings]
     assert thresholds[0] != thresholds[1]
 
 
@@ -215,10 +219,10 @@ def test_grades_are_learnt_in_their_order(tmp_path: Path) -> None:
         return str(grade), grey, None
 
     head = '[classify]\nkind = "grades"\ngrades = 4\nat_least = 2'
-    data = drawn(tmp_path / "films", 64, scene, "grade")
-    pack = followed(tmp_path, data, words_of("many", unit="discs"), head=head, epochs=14)
+    data = draw_data_set(tmp_path / "films", 64, scene, "grade")
+    pack = run_recipe(tmp_path, data, format_words("many", unit="discs"), head=head, epochs=14)
     assert numbers(pack)["kappa", ""] > 0.5
-    assert "kappa" in next(one.said for one in pack.manifest.gates)
+    assert "kappa" in next(gate.said for gate in pack.manifest.gates)
     assert pack.manifest.section.findings[0].measure.at_least == 2.0
 
 
@@ -229,10 +233,10 @@ def test_a_number_is_measured_in_its_own_unit(tmp_path: Path) -> None:
         return f"{width:.1f}", grey, None
 
     head = '[classify]\nkind = "number"\nat_least = 24.0'
-    data = drawn(tmp_path / "films", 64, scene, "value")
-    pack = followed(tmp_path, data, words_of("wide", unit="px"), head=head, epochs=14, loss='loss = "l1"')
+    data = draw_data_set(tmp_path / "films", 64, scene, "value")
+    pack = run_recipe(tmp_path, data, format_words("wide", unit="px"), head=head, epochs=14, loss='loss = "l1"')
     assert numbers(pack)["mae", ""] < 6.0, "guessing the mean is 8 px off"
-    assert "absolute error" in next(one.said for one in pack.manifest.gates)
+    assert "absolute error" in next(gate.said for gate in pack.manifest.gates)
     shown = evaluate.predict(pack, evaluate.choose_films(pack, data, None, None)[0], "onnxruntime", "fp32")
     assert shown.labels.tolist() == [
         int(float(row.split(",")[1]) >= 24.0) for row in (data / "labels.csv").read_text().splitlines()[1:]
@@ -250,9 +254,9 @@ def lesions(rng: np.random.Generator, number: int) -> tuple[str, Any, Any]:
 @pytest.mark.parametrize(("task", "channels"), [("boxes", 5), ("segment", 1)])
 def test_lesions_of_films_are_found_by_boxes_and_by_masks(tmp_path: Path, task: str, channels: int) -> None:
     (tmp_path / f"net_of_{task}.py").write_text(SEGMENTER.format(channels=channels))
-    data = drawn(tmp_path / "films", 48, lesions, "class")
+    data = draw_data_set(tmp_path / "films", 48, lesions, "class")
     parts = {"net": f'build = "net_of_{task}:network"\nrandom = true', "positive": 'positive = "disc"'}
-    pack = followed(tmp_path, data, words_of("disc"), head=f'task = "{task}"', rate=1e-2, epochs=16, **parts)
+    pack = run_recipe(tmp_path, data, format_words("disc"), head=f'task = "{task}"', rate=1e-2, epochs=16, **parts)
     row = next(one for one in pack.manifest.measured if one.split == "test")
     assert row.lesion_sensitivity is not None
     assert row.lesion_sensitivity > 0.6
@@ -260,20 +264,20 @@ def test_lesions_of_films_are_found_by_boxes_and_by_masks(tmp_path: Path, task: 
     assert row.false_positives_per_image is not None
     assert row.false_positives_per_image < 1.0
     assert (row.dice is None) == (task == "boxes")
-    assert ("F1 of boxes" if task == "boxes" else "Dice") in next(one.said for one in pack.manifest.gates)
+    assert ("F1 of boxes" if task == "boxes" else "Dice") in next(gate.said for gate in pack.manifest.gates)
 
 
 def test_lesions_are_outlined_beside_the_finding_of_the_film(tmp_path: Path) -> None:
-    data = drawn(tmp_path / "films", 48, lesions, "class")
-    one = words_of("disc", "spot")
+    data = draw_data_set(tmp_path / "films", 48, lesions, "class")
+    one = format_words("disc", "spot")
     parts = {"net": 'student = "pyramid"', "positive": 'positive = "disc"', "head": 'task = "lesions"'}
-    pack = followed(tmp_path, data, one, rate=3e-3, epochs=16, **parts)
+    pack = run_recipe(tmp_path, data, one, rate=3e-3, epochs=16, **parts)
     row = next(one for one in pack.manifest.measured if one.split == "test")
     assert row.dice is not None
     assert row.dice > 0.4
     assert row.lesion_sensitivity is not None
     assert row.lesion_sensitivity > 0.5
-    said = next(one.said for one in pack.manifest.gates)
+    said = next(gate.said for gate in pack.manifest.gates)
     assert "Dice" in said
     assert "lesions found" in said
 
@@ -290,10 +294,10 @@ def test_a_volume_is_classified_as_a_whole(tmp_path: Path) -> None:
         np.save(tmp_path / "scans" / "volumes" / f"v{number:02}.npy", grey.astype(np.float32))
         lines.append(f"v{number:02}.npy,{word},p{number}")
     (tmp_path / "scans" / "labels.csv").write_text("\n".join(lines) + "\n")
-    words = words_of("ball").replace('drawn_as = "child"', 'drawn_as = "volume"')
+    words = format_words("ball").replace('drawn_as = "child"', 'drawn_as = "volume"')
     head = '[classify]\nkind = "classes"\nlabels = ["ball", "clear"]\nnone = ["clear"]'
     parts = {"depth": "depth = 8", "size": 24, "reader": "volumes", "net": 'student = "meshnet-small"'}
-    pack = followed(tmp_path, tmp_path / "scans", words, head=head, epochs=8, rate=1e-2, **parts)
+    pack = run_recipe(tmp_path, tmp_path / "scans", words, head=head, epochs=8, rate=1e-2, **parts)
     row = next(one for one in pack.manifest.measured if one.split == "test")
     assert row.auc is not None
     assert row.auc > 0.8

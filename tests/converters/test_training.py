@@ -14,12 +14,12 @@ from tests.converters.conftest import PLAIN, draw, write_recipe
 SOURCES = ("old", "new")
 
 
-def trained(folder: Path, films: Path, step: str = "train", **changes: Any) -> int:
+def run_step(folder: Path, films: Path, step: str = "train", **changes: Any) -> int:
     recipe = write_recipe(folder, **changes)
     return cli.main([step, str(recipe), "--data", str(films), "--out", str(folder / "out")])
 
 
-def with_sources(films: Path, folder: Path) -> Path:
+def write_sources(films: Path, folder: Path) -> Path:
     """The films as ``labels.csv`` beside ``images/``, half of them from each of two sources."""
     (folder / "images").mkdir(parents=True)
     rows = ["file,class,source"]
@@ -33,7 +33,7 @@ def with_sources(films: Path, folder: Path) -> Path:
 def test_a_loss_that_is_no_number_stops_the_fit_with_a_sentence(
     films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert trained(tmp_path, films, **PLAIN, train={"learning_rate": 1e30, "epochs": 3}) == 1
+    assert run_step(tmp_path, films, **PLAIN, train={"learning_rate": 1e30, "epochs": 3}) == 1
     said = capfd.readouterr().err
     assert "loss became NaN or infinite in epoch" in said
     assert "Traceback" not in said
@@ -63,7 +63,7 @@ def test_a_set_with_its_own_head_shapes_the_features_and_is_in_no_pack(
     from converters.statistics import intervals
     from converters.training import checkpoint, leave_out, steps, train
 
-    data, more = with_sources(films, tmp_path / "films"), draw(tmp_path / "turned", 24, seed=5)
+    data, more = write_sources(films, tmp_path / "films"), draw(tmp_path / "turned", 24, seed=5)
     (more / "disc").rename(tmp_path / "clear")
     (more / "clear").rename(more / "disc")
     (tmp_path / "clear").rename(more / "clear")
@@ -123,8 +123,8 @@ def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path)
         "prune": None,
         "distill": {"unlabelled_share": 0.25},
     }
-    assert trained(tmp_path, films, **changes) == 0
-    assert trained(tmp_path, films, "distill", **changes) == 0
+    assert run_step(tmp_path, films, **changes) == 0
+    assert run_step(tmp_path, films, "distill", **changes) == 0
 
     from converters.recipe import load_recipe
     from converters.training import steps
@@ -144,15 +144,15 @@ def test_a_fit_starts_anew_when_its_films_changed_under_their_names(
         (own / path.parent.name).mkdir(parents=True, exist_ok=True)
         (own / path.parent.name / path.name).write_bytes(path.read_bytes())
     plain = {**PLAIN, "train": {"epochs": 1}, "data": {"folds": 1}}
-    assert trained(tmp_path, own, **plain) == 0
+    assert run_step(tmp_path, own, **plain) == 0
     account = tmp_path / "out" / "work" / "toy-disc" / "train.json"
     before = account.stat().st_mtime_ns
     capfd.readouterr()
-    assert trained(tmp_path, own, **plain) == 0
+    assert run_step(tmp_path, own, **plain) == 0
     assert account.stat().st_mtime_ns == before
     changed = next(path for path in sorted(own.rglob("*.png")))
     changed.write_bytes(changed.read_bytes() + b"\0")
-    assert trained(tmp_path, own, **plain) == 0
+    assert run_step(tmp_path, own, **plain) == 0
     assert account.stat().st_mtime_ns != before
     said = capfd.readouterr().err
     assert "going on after epoch" not in said

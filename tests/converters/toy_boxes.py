@@ -58,7 +58,7 @@ class ToyBoxes(Task):
 
     def verdicts(self, baseline: Any, answers: Answers) -> list[Any]:
         masks = (one[:, 5:].reshape(-1, CELLS, CELLS) for one in (baseline.answers, answers))
-        before, after = (segmentation.dices(one, baseline.truth, 0.0) for one in masks)
+        before, after = (segmentation.dices(mask, baseline.truth, 0.0) for mask in masks)
         labels, patients = baseline.original.labels, baseline.original.patients
         return [segmentation.dice_gate(before, after, labels, patients, baseline.gate.dice_loss)]
 

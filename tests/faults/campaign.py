@@ -26,7 +26,7 @@ from tests import toy_pack
 from tests.faults import clock_attacks, damage_attacks, disk_attacks, kill_attacks, power_attacks, report
 from tests.faults.scene import Outcome, Scene
 from tests.peers import lacking
-from tests.wire.line_rig import place
+from tests.wire.line_rig import run_hospital
 
 _WHOLE_MINUTES: Final = 60
 
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say = _speaker()
     try:
         (folder / "hospital").mkdir()
-        with place(folder / "hospital") as site:
+        with run_hospital(folder / "hospital") as site:
             scene = Scene(folder, toy_pack.write_both(folder / "packs"), site, seed, say, options.logs)
             outcomes = play(scene, names, options.minutes)
     except KeyboardInterrupt:

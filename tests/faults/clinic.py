@@ -17,8 +17,8 @@ from firmware_app.appliance import box_identity
 from firmware_app.core import run_status
 from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
-from tests.box import LANTERN, environment
-from tests.wire.line_rig import Place, free_port
+from tests.box import LANTERN, make_environment
+from tests.wire.line_rig import HospitalRig, free_port
 
 ROLES = ("supervisor", "gateway", "reader", "decode_child", "inference_child", "viewer", "uplink")
 _WORDS = {
@@ -36,7 +36,13 @@ class Clinic:
     """`lantern serve` on *root*; every process of it is in a session of its own, by which it is found and killed."""
 
     def __init__(
-        self, folder: Path, root: Path, packs: Path, site: Place | None = None, broker: int | None = None, **more: str
+        self,
+        folder: Path,
+        root: Path,
+        packs: Path,
+        site: HospitalRig | None = None,
+        broker: int | None = None,
+        **more: str,
     ) -> None:
         """*folder*'s name is the box's; *broker* is the port at which it finds the broker of *site*, if a proxy's."""
         self.name, self.state, self.port = folder.name, StateDir(root), free_port()
@@ -48,10 +54,10 @@ class Clinic:
         self.starts = 0
         tree: dict[str, Any] = {"state": {"dir": str(root)}}
         if site is not None:
-            tree |= _provisioned(self.state, site, self.name)
+            tree |= _provision(self.state, site, self.name)
             tree["uplink"]["port"] = broker or site.port
         self._config.write_text(describe_config(Config.model_validate(tree)), "utf-8")
-        self.environment = environment(
+        self.environment = make_environment(
             root,
             LANTERN_DICOM__PORT=str(self.port),
             LANTERN_PACKS__DIR=str(packs),
@@ -74,7 +80,7 @@ class Clinic:
         self._sessions.add(self._process.pid)
         self.starts += 1
 
-    def family(self) -> dict[int, psutil.Process]:
+    def list_processes(self) -> dict[int, psutil.Process]:
         """Every living process of the box by pid, those whose supervisor was killed included."""
         processes = {}
         for pid in psutil.pids():
@@ -87,10 +93,10 @@ class Clinic:
                 continue
         return processes
 
-    def cast(self) -> dict[str, psutil.Process]:
+    def list_processes_by_role(self) -> dict[str, psutil.Process]:
         """The oldest living process for each role: between fork and exec a child has its parent's command line."""
         processes: dict[str, psutil.Process] = {}
-        for process in (one for _, one in sorted(self.family().items())):
+        for process in (one for _, one in sorted(self.list_processes().items())):
             try:
                 words = " ".join(process.cmdline())
             except psutil.Error:
@@ -103,7 +109,7 @@ class Clinic:
     def kill(self) -> None:
         """SIGKILL to every process, and none is left."""
         deadline = time.monotonic() + 20
-        while family := self.family():
+        while family := self.list_processes():
             for process in family.values():
                 _kill(process)
             assert time.monotonic() < deadline, "a process of the box cannot be killed"
@@ -125,17 +131,19 @@ class Clinic:
         self.kill()
         return status
 
-    def ended(self) -> int | None:
+    def read_exit_status(self) -> int | None:
         """The exit status of the supervisor when it is no more."""
         return self._process.poll() if self._process is not None else None
 
-    def announced(self, role: str) -> dict[str, str | int | None] | None:
+    def read_announcement(self, role: str) -> dict[str, str | int | None] | None:
         """What a process that is ready says of itself."""
         return run_status.read_announcement(self.state, role)
 
     def ready(self, *roles: str, seconds: float = 60.0) -> float:
         """Wait until *roles* are ready; the seconds that took."""
-        return wait_until(lambda: all(self.announced(role) for role in roles), seconds, f"ready: {', '.join(roles)}")
+        return wait_until(
+            lambda: all(self.read_announcement(role) for role in roles), seconds, f"ready: {', '.join(roles)}"
+        )
 
 
 class Keeper(threading.Thread):
@@ -148,7 +156,7 @@ class Keeper(threading.Thread):
 
     def run(self) -> None:
         while not self._enough.wait(0.1):
-            if self._clinic.ended() is not None:
+            if self._clinic.read_exit_status() is not None:
                 self._clinic.start()
 
     def stop(self) -> None:
@@ -173,7 +181,7 @@ def _kill(process: psutil.Process) -> None:
         return
 
 
-def _provisioned(state: StateDir, site: Place, name: str) -> dict[str, Any]:
+def _provision(state: StateDir, site: HospitalRig, name: str) -> dict[str, Any]:
     """The two steps of `lantern provision`, and the settings they give."""
     state.prepare()
     box_identity.begin_identity(state.line_keys, name, site.house.bundle_file)

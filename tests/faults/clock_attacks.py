@@ -10,7 +10,7 @@ from tests.box import LANTERN
 from tests.faults import ledger, shifted_clock
 from tests.faults.clinic import wait_until
 from tests.faults.doctor import Doctor
-from tests.faults.scene import Outcome, Play, Scene, playing
+from tests.faults.scene import AttackRun, Outcome, Scene, run_attack
 from tests.faults.shifted_clock import ShiftedClock
 
 NAME = "wrong clocks"
@@ -27,7 +27,7 @@ def shift(scene: Scene, films: int) -> Outcome:
     """*films* under each clock; in the end, with the right one, every summary must have been counted."""
     room = scene.room("clocks")
     clock = ShiftedClock(room)
-    with playing(scene, "clocks", room / "state", line=True, room=room) as play:
+    with run_attack(scene, "clocks", room / "state", line=True, room=room) as play:
         play.clinic.environment |= clock.environment
         doctor = Doctor()
         for time in _CLOCKS:
@@ -47,7 +47,7 @@ def shift(scene: Scene, films: int) -> Outcome:
         play.clinic.kill()
         for name in clock.environment:
             del play.clinic.environment[name]
-        play.rest()
+        play.wait_settled()
         play.conclude()
         play.tracebacks()
         play.outcome.restarts = 0  # those here are the technician's
@@ -56,13 +56,13 @@ def shift(scene: Scene, films: int) -> Outcome:
     return play.outcome
 
 
-def _a_day(play: Play, doctor: Doctor, films: int, when: str) -> None:
+def _a_day(play: AttackRun, doctor: Doctor, films: int, when: str) -> None:
     """Images come, are read, and a doctor looks at them."""
     before = set(play.ledger.snapshot())
     play.send(films)
     root = play.clinic.state.root
-    wait_until(lambda: ledger.waiting(root) == 0, 60, f"the films of {when} are read")
-    port = int((play.clinic.announced("viewer") or {"port": 0})["port"] or 0)
+    wait_until(lambda: ledger.count_waiting(root) == 0, 60, f"the films of {when} are read")
+    port = int((play.clinic.read_announcement("viewer") or {"port": 0})["port"] or 0)
     if not before:
         code = _lantern(play, "user", "claim", "--json")[0]["code"]
         if not doctor.claim(port, code):
@@ -72,7 +72,7 @@ def _a_day(play: Play, doctor: Doctor, films: int, when: str) -> None:
     _check_order(play, set(play.ledger.snapshot()) - before, when)
 
 
-def _check_order(play: Play, newest: set[str], when: str) -> None:
+def _check_order(play: AttackRun, newest: set[str], when: str) -> None:
     """Every case is listed, and of one priority the newest come first, whatever the clock says."""
     listed = [case for case in _lantern(play, "case", "list", "--json") if case["case"]]
     if len(listed) != len(play.ledger.snapshot()):
@@ -86,7 +86,7 @@ def _check_order(play: Play, newest: set[str], when: str) -> None:
             return
 
 
-def _lantern(play: Play, *words: str) -> list[dict[str, Any]]:
+def _lantern(play: AttackRun, *words: str) -> list[dict[str, Any]]:
     """What a command of the box prints, under the box's clock."""
     done = subprocess.run(
         [*LANTERN, *words], env=play.clinic.environment, text=True, capture_output=True, check=False, timeout=60

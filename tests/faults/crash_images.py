@@ -30,7 +30,7 @@ class CrashImage(Generic[Known]):
     known: Known
 
 
-class Darkroom:
+class CrashImageDisk:
     """The XFS with the disk on it, and the copies made of the disk."""
 
     def __init__(self, folder: Path, megabytes: int) -> None:
@@ -53,7 +53,7 @@ class Darkroom:
         return target
 
     @contextmanager
-    def opened(self, image: Path) -> Iterator[Path]:
+    def mount_copy(self, image: Path) -> Iterator[Path]:
         """The copy mounted apart from the disk; thrown away afterwards."""
         run("mount", "-o", "loop", str(image), str(self._look))
         try:
@@ -71,21 +71,21 @@ class Darkroom:
 
 
 @contextmanager
-def darkroom(folder: Path, megabytes: int = 1024) -> Iterator[Darkroom]:
+def darkroom(folder: Path, megabytes: int = 1024) -> Iterator[CrashImageDisk]:
     """A disk that can be photographed; gone afterwards."""
     need_root()
     peer("xfs_io")
-    made = Darkroom(folder, megabytes)
+    made = CrashImageDisk(folder, megabytes)
     try:
         yield made
     finally:
         made.close()
 
 
-class Photographer(threading.Thread, Generic[Known]):
+class DiskCopier(threading.Thread, Generic[Known]):
     """Copies the disk every *seconds* until `stop`; *known* is asked before each copy begins."""
 
-    def __init__(self, room: Darkroom, known: Callable[[], Known], seconds: float = 0.05) -> None:
+    def __init__(self, room: CrashImageDisk, known: Callable[[], Known], seconds: float = 0.05) -> None:
         super().__init__(name="photographer")
         self._room, self._known, self._seconds = room, known, seconds
         self._enough = threading.Event()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from firmware_app.appliance import rescue_report
 from tests.faults.clinic import wait_until
-from tests.faults.scene import REST_S, Outcome, Play, Scene, at_work, playing
+from tests.faults.scene import REST_S, AttackRun, Outcome, Scene, run_attack, run_workers
 
 NAME = "damaged database"
 _PAGE = 4096
@@ -28,7 +28,7 @@ def damage_pages(scene: Scene, times: int) -> Outcome:
     Every image is there afterwards and has a reading.
     """
     room = scene.room("damage")
-    with playing(scene, "damage", room / "state", line=True, room=room) as play:
+    with run_attack(scene, "damage", room / "state", line=True, room=room) as play:
         play.reads_again = True
         wanted = 0
         for number in range(2 * times):
@@ -36,13 +36,13 @@ def damage_pages(scene: Scene, times: int) -> Outcome:
             play.clinic.start()
             play.clinic.ready("gateway")
             if number % 2:
-                wanted += _killed_at_work(play)
+                wanted += _kill_under_load(play)
             else:
                 play.send(_FILMS)
-                play.rest()
+                play.wait_settled()
                 play.clinic.stop()
                 wanted += _spoil(play)
-        play.rest()
+        play.wait_settled()
         rescues = _check_rescues(play, wanted)
         play.conclude()
         play.tracebacks()
@@ -55,23 +55,23 @@ def damage_pages(scene: Scene, times: int) -> Outcome:
     return play.outcome
 
 
-def _killed_at_work(play: Play) -> bool:
+def _kill_under_load(play: AttackRun) -> bool:
     """kill -9 of all while films come and are read, noise, and the box goes on; whether the noise was damage."""
     before = len(play.ledger.snapshot())
     sender = play.modality(2 * _FILMS)
-    with at_work(sender):
+    with run_workers(sender):
         wait_until(lambda: len(play.ledger.snapshot()) > before, _LOAD_S, "the first film is acknowledged")
         time.sleep(play.chance.uniform(0.0, 1.0))  # the random instant itself
         play.clinic.kill()
         damaged = _spoil(play)
         play.clinic.start()
         sender.join(2 * REST_S)
-    play.rest()
+    play.wait_settled()
     play.clinic.stop()
     return damaged
 
 
-def _spoil(play: Play) -> bool:
+def _spoil(play: AttackRun) -> bool:
     """Noise in a few pages; whether it is damage, for noise in a free page or in one that the log replaces is none."""
     path = play.clinic.state.clinical_db
     pages = path.stat().st_size // _PAGE
@@ -97,7 +97,7 @@ def _is_damaged(path: Path) -> bool:
             connection.close()
 
 
-def _check_rescues(play: Play, wanted: int) -> int:
+def _check_rescues(play: AttackRun, wanted: int) -> int:
     """Each damage is found, the damaged file is kept, and what was lost is written down."""
     rescues = list(rescue_report.list_reports(play.clinic.state))
     if len(rescues) < wanted:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from tests.faults import doctor, ledger
 from tests.faults.clinic import wait_until
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
-from tests.faults.scene import Outcome, Play, Scene, playing
+from tests.faults.scene import AttackRun, Outcome, Scene, run_attack
 from tests.objects import DX, EXPLICIT, film, new_uid
 from tests.peers import peer
 from tests.wire.raw import Closed, RawClient, Refused
@@ -27,30 +27,30 @@ _LITTLE_BYTES = 32_000_000  # above the mark at which images are refused
 
 
 @contextmanager
-def _small(scene: Scene, name: str, inodes: int | None = None) -> Iterator[tuple[Play, LoopFileSystem]]:
+def _small(scene: Scene, name: str, inodes: int | None = None) -> Iterator[tuple[AttackRun, LoopFileSystem]]:
     """A box on a small disk of its own, running; the same processes must run at the end of the block."""
     room = scene.room(name.replace(" ", "-"))
     with (
         loop_file_system(room, _MEGABYTES, inodes) as disk,
-        playing(scene, "disk", disk.mount / "state", line=False, room=room) as play,
+        run_attack(scene, "disk", disk.mount / "state", line=False, room=room) as play,
     ):
         play.outcome.attack = name
         play.clinic.start()
         play.clinic.ready("gateway", "reader", "viewer")
         yield play, disk
-        play.rest()
+        play.wait_settled()
         play.conclude()
         play.tracebacks()
 
 
 @contextmanager
-def _nobody_dies(play: Play) -> Iterator[None]:
+def _nobody_dies(play: AttackRun) -> Iterator[None]:
     """Through the block every process lives on, and the viewer answers at its end."""
-    before = {role: process.pid for role, process in play.clinic.cast().items()}
+    before = {role: process.pid for role, process in play.clinic.list_processes_by_role().items()}
     yield
-    after = {role: process.pid for role, process in play.clinic.cast().items()}
+    after = {role: process.pid for role, process in play.clinic.list_processes_by_role().items()}
     play.outcome.unexpected += [f"{role} ended" for role, pid in before.items() if after.get(role) != pid]
-    viewer = play.clinic.announced("viewer")
+    viewer = play.clinic.read_announcement("viewer")
     if viewer is None or not doctor.is_up(int(viewer["port"] or 0)):
         play.outcome.unexpected.append("the viewer did not answer")
 
@@ -61,15 +61,15 @@ def fill_in_store(scene: Scene, times: int) -> Outcome:
         for number in range(times):
             scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
             with _nobody_dies(play):
-                _interrupted_store(play, disk.fill)
-                _refused_store(play)
+                _interrupt_store(play, disk.fill)
+                _expect_refusal(play)
                 disk.free()
                 play.send(1)
         play.outcome.strikes = f"{times} times full to the last byte"
     return play.outcome
 
 
-def _interrupted_store(play: Play, interrupt: Callable[[], None]) -> None:
+def _interrupt_store(play: AttackRun, interrupt: Callable[[], None]) -> None:
     """*interrupt* between two fragments of one image, which says too little of itself to be judged."""
     play.unjudgeable += 1
     instance = new_uid()
@@ -91,10 +91,10 @@ def _interrupted_store(play: Play, interrupt: Callable[[], None]) -> None:
         play.ledger.refused[f"0x{status:04X}"] += 1
 
 
-def _refused_store(play: Play, status: int | None = None) -> None:
+def _expect_refusal(play: AttackRun, status: int | None = None) -> None:
     """A whole image on a disk that takes nothing; the answer is to be *status*, where one is given."""
     before = Counter(play.ledger.refused)
-    _interrupted_store(play, lambda: None)
+    _interrupt_store(play, lambda: None)
     if status is not None and set(play.ledger.refused - before) != {f"0x{status:04X}"}:
         play.outcome.unexpected.append(f"it was not refused with 0x{status:04X}")
 
@@ -118,7 +118,7 @@ def restart_on_full(scene: Scene, times: int) -> Outcome:
             echo = subprocess.run([peer("echoscu"), "127.0.0.1", str(play.clinic.port)], check=False)
             if echo.returncode != 0:
                 play.outcome.unexpected.append("a C-ECHO failed")
-            _refused_store(play, 0xA700)
+            _expect_refusal(play, 0xA700)
             disk.free()
             play.send(1)
             _has_ballast(play)
@@ -127,16 +127,16 @@ def restart_on_full(scene: Scene, times: int) -> Outcome:
     return play.outcome
 
 
-def _has_ballast(play: Play) -> None:
+def _has_ballast(play: AttackRun) -> None:
     try:
         wait_until(lambda: play.clinic.state.ballast_bytes, _ANSWER_S, "there is ballast")
     except TimeoutError as late:
         play.outcome.unexpected.append(str(late))
 
 
-def _expect_trouble(play: Play, code: str) -> None:
+def _expect_trouble(play: AttackRun, code: str) -> None:
     """The viewer is up and names *code*."""
-    port = int((play.clinic.announced("viewer") or {}).get("port") or 0)
+    port = int((play.clinic.read_announcement("viewer") or {}).get("port") or 0)
     try:
         wait_until(lambda: code in doctor.troubles(port), _ANSWER_S, f"/healthz says {code}")
     except TimeoutError as late:
@@ -150,7 +150,7 @@ def fill_in_result(scene: Scene, times: int) -> Outcome:
             scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
             with _nobody_dies(play):
                 disk.fill(leave=_LITTLE_BYTES)  # now: a reader that stands still for long is replaced
-                reader = play.clinic.cast()["reader"]
+                reader = play.clinic.list_processes_by_role()["reader"]
                 reader.send_signal(signal.SIGSTOP)
                 play.send(_SOME)
                 disk.fill()
@@ -159,15 +159,15 @@ def fill_in_result(scene: Scene, times: int) -> Outcome:
                     time.sleep(play.chance.uniform(0.1, 1.0))
                     disk.fill()
                 disk.free()
-                _all_read(play)
+                _wait_all_read(play)
         play.outcome.strikes = f"{times} × {_SOME} results on a full disk"
     return play.outcome
 
 
-def _all_read(play: Play) -> None:
+def _wait_all_read(play: AttackRun) -> None:
     root = play.clinic.state.root
     try:
-        wait_until(lambda: ledger.waiting(root) == 0, 60, "the images are read when there is room again")
+        wait_until(lambda: ledger.count_waiting(root) == 0, 60, "the images are read when there is room again")
     except TimeoutError as late:
         play.outcome.unexpected.append(str(late))
 
@@ -179,11 +179,11 @@ def fill_in_checkpoint(scene: Scene, times: int) -> Outcome:
         for number in range(times):
             scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
             with _nobody_dies(play):
-                with _snapshot_held(play):
+                with _hold_snapshot(play):
                     play.send(6 * _SOME)
                     disk.fill(leave=play.chance.choice((0, 8192, 32768, 131072)))
                 checkpoints += _checkpoint_fails(play)
-                _refused_store(play)
+                _expect_refusal(play)
                 disk.free()
                 play.send(1)
         play.outcome.strikes = f"{times} times full, {checkpoints} checkpoints failed for it"
@@ -191,7 +191,7 @@ def fill_in_checkpoint(scene: Scene, times: int) -> Outcome:
 
 
 @contextmanager
-def _snapshot_held(play: Play) -> Iterator[None]:
+def _hold_snapshot(play: AttackRun) -> Iterator[None]:
     """While someone reads an old snapshot, no page can go from the WAL into the database."""
     connection = sqlite3.connect(play.clinic.state.clinical_db, isolation_level=None)
     try:
@@ -202,7 +202,7 @@ def _snapshot_held(play: Play) -> Iterator[None]:
         connection.close()
 
 
-def _checkpoint_fails(play: Play) -> bool:
+def _checkpoint_fails(play: AttackRun) -> bool:
     """Try a checkpoint now, as the next commit of the box may."""
     connection = sqlite3.connect(play.clinic.state.clinical_db, timeout=1, isolation_level=None)
     try:
@@ -220,8 +220,8 @@ def exhaust_inodes(scene: Scene, times: int) -> Outcome:
         for number in range(times):
             scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
             with _nobody_dies(play):
-                _interrupted_store(play, disk.take_inodes)
-                _refused_store(play)
+                _interrupt_store(play, disk.take_inodes)
+                _expect_refusal(play)
                 disk.give_inodes()
                 play.send(2)
         play.outcome.strikes = f"{times} times without an inode"
@@ -234,12 +234,12 @@ def turn_read_only(scene: Scene, times: int) -> Outcome:
         for number in range(times):
             scene.say(f"{play.outcome.attack}: {number + 1} of {times}")
             play.send(_SOME)
-            _interrupted_store(play, disk.fail_read_only)
-            _refused_store(play)
+            _interrupt_store(play, disk.fail_read_only)
+            _expect_refusal(play)
             _expect_trouble(play, "disk.read_only")
             play.clinic.stop()
             disk.restore_power()
-            play.present()
+            play.check_acknowledged()
             disk.make_read_only()
             play.clinic.start()
             _refuses_to_start(play)
@@ -251,12 +251,12 @@ def turn_read_only(scene: Scene, times: int) -> Outcome:
     return play.outcome
 
 
-def _refuses_to_start(play: Play) -> None:
+def _refuses_to_start(play: AttackRun) -> None:
     try:
-        wait_until(lambda: play.clinic.ended() is not None, _ANSWER_S, "a box ends that cannot write")
+        wait_until(lambda: play.clinic.read_exit_status() is not None, _ANSWER_S, "a box ends that cannot write")
     except TimeoutError as late:
         play.outcome.unexpected.append(str(late))
-    if play.clinic.ended() == 0:
+    if play.clinic.read_exit_status() == 0:
         play.outcome.unexpected.append("a box that cannot write said that all was well")
     if not play.clinic.log.read_text("utf-8", "replace").splitlines()[-1].startswith("disk.read_only: "):
         play.outcome.unexpected.append("it did not say that the disk is read-only")

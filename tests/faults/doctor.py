@@ -22,11 +22,11 @@ class Doctor:
     def claim(self, port: int, code: str) -> bool:
         """Make the account with the one-time *code* that a person at the box was given."""
         words = {"code": code, "name": _NAME, "password": _PASSWORD, "again": _PASSWORD}
-        return _posted(port, "/claim", words) is not None
+        return _post_form(port, "/claim", words) is not None
 
     def sees_the_list(self, port: int) -> bool:
         """Log in and look at the list of cases."""
-        browser = _posted(port, "/login", {"name": _NAME, "password": _PASSWORD})
+        browser = _post_form(port, "/login", {"name": _NAME, "password": _PASSWORD})
         if browser is None:
             return False
         status, page = _get(browser, port, "/")
@@ -44,7 +44,7 @@ def troubles(port: int) -> list[str]:
     return [str(code) for code in said.get("codes", [])]
 
 
-def _posted(port: int, page: str, words: dict[str, str]) -> urllib.request.OpenerDirector | None:
+def _post_form(port: int, page: str, words: dict[str, str]) -> urllib.request.OpenerDirector | None:
     """The browser in which the form of *page* was sent and taken; None when it was refused."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
     token = _TOKEN.search(_get(browser, port, page)[1])

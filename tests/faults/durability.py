@@ -130,14 +130,14 @@ def _one_round(
             time.sleep(delay_s)  # the random instant itself
         instant = time.monotonic() if cut == _NONE else disk.cut_power()
         sender.stop()
-        acknowledged = sender.promised_before(instant)
+        acknowledged = sender.count_successes_before(instant)
     if cut == _NONE:
         subprocess.run(["sync", "-f", str(disk.mount)], check=True)
     disk.restore_power()
     acknowledged_uids = {image.sop_instance for image in series[:acknowledged]}
-    whole = kept_whole(disk.mount / receiver.store, series)
+    whole = find_intact_instances(disk.mount / receiver.store, series)
     with receiver.running(disk.mount):
-        known = receiver.indexed(disk.mount)
+        known = receiver.list_indexed(disk.mount)
     return (
         acknowledged,
         len(acknowledged_uids & whole),
@@ -145,7 +145,7 @@ def _one_round(
     )
 
 
-def kept_whole(store: Path, series: list[Image]) -> set[str]:
+def find_intact_instances(store: Path, series: list[Image]) -> set[str]:
     """The instances of *series* whose data set lies in a file below *store*, byte for byte."""
     sent = {image.data_set_sha256: image.sop_instance for image in series}
     length = series[0].data_set_bytes

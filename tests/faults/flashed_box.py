@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
-from demo.stage import free_port
+from demo.stage import find_free_port
 from systemd.build import disk_image, signing
 from tests.peers import peer
 
@@ -42,7 +42,7 @@ class FlashedBox:
     state lies in that folder."""
 
     def __init__(self, disk: Path, log: Path, *, efi: bool = False, chip: Path | None = None) -> None:
-        self.dicom, self.https, self._log = free_port(), free_port(), log
+        self.dicom, self.https, self._log = find_free_port(), find_free_port(), log
         self._folder = Path(tempfile.mkdtemp(prefix="box-"))  # a socket's path is short
         self._chip, self._sticks, self._asked = chip, 0, 0
         log.unlink(missing_ok=True)
@@ -139,7 +139,7 @@ class FlashedBox:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
-    def said(self) -> str:
+    def screen_text(self) -> str:
         """What stood on its screen so far, without colours."""
         text = self._log.read_bytes().decode("utf-8", "replace") if self._log.exists() else ""
         return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
@@ -147,9 +147,9 @@ class FlashedBox:
     def wait(self, *words: str, times: int = 1, seconds: float = PATIENCE_S) -> float:
         """Wait until the box has said one of these so many *times*; the seconds since it was switched on."""
         end = time.monotonic() + seconds
-        while not any(self.said.count(one) >= times for one in words):
-            assert self._process.poll() is None, f"qemu ended: {self.said[-2000:]}"
-            assert time.monotonic() < end, f"the box never said {words}: {self.said[-3000:]}"
+        while not any(self.screen_text.count(word) >= times for word in words):
+            assert self._process.poll() is None, f"qemu ended: {self.screen_text[-2000:]}"
+            assert time.monotonic() < end, f"the box never said {words}: {self.screen_text[-3000:]}"
             time.sleep(1.0)
         return time.monotonic() - self.began
 
@@ -190,8 +190,8 @@ class FlashedBox:
         end = time.monotonic() + seconds
         echo = [peer("echoscu"), "-to", "10", "-ta", "20", "-aec", "LANTERN", "127.0.0.1", str(self.dicom)]
         while subprocess.run(echo, capture_output=True, check=False).returncode:
-            assert self._process.poll() is None, f"qemu ended: {self.said[-2000:]}"
-            assert time.monotonic() < end, f"no C-ECHO was answered: {self.said[-3000:]}"
+            assert self._process.poll() is None, f"qemu ended: {self.screen_text[-2000:]}"
+            assert time.monotonic() < end, f"no C-ECHO was answered: {self.screen_text[-3000:]}"
             time.sleep(2.0)
         return time.monotonic() - self.began
 
@@ -282,7 +282,7 @@ class Page:
     def set_up(self) -> None:
         """What the technician does on a new box: the code on the screen, the questions, the first account."""
         self._box.wait("give this code: ")
-        code = re.findall(r"give this code: (\S+)", self._box.said)[-1]
+        code = re.findall(r"give this code: (\S+)", self._box.screen_text)[-1]
         self.until("/setup", "csrf_token", 900)
         assert self.send("/setup", "/setup", code=code)[0] == 302
         told = {
@@ -333,7 +333,7 @@ def config(disk: Path, work: Path) -> Iterator[Path]:
         copy.unlink()
 
 
-def listed(file_system: Path, folder: str) -> set[str]:
+def list_folder(file_system: Path, folder: str) -> set[str]:
     """The names in a *folder* of an ext4 *file_system*."""
     said = subprocess.run(
         [peer("debugfs"), "-R", f"ls -p {folder}", file_system], capture_output=True, check=True, text=True
@@ -360,7 +360,7 @@ def version_after(original: Path, work: Path, name: str, changed: Mapping[str, s
 def update_file(slot: disk_image.Slot, keys: Path, work: Path) -> Path:
     """The signed file of *slot*."""
     bundle = work / f"lantern-{slot.version}.raucb"
-    disk_image.make_bundle(slot, signing.keys(keys), slot.root.parent, bundle)
+    disk_image.make_bundle(slot, signing.load_keys(keys), slot.root.parent, bundle)
     return bundle
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from PIL import Image
 
 from demo import samples
-from tests.browser.clinic import Person
+from tests.browser.clinic import BrowserUser
 from tests.faults.flashed_box import PASSWORD, FlashedBox, new_disk
 from tests.peers import REPOSITORY
 
@@ -34,10 +34,10 @@ def main() -> int:
             box.wait("give this code: ")
             time.sleep(20)
             box.photograph(folder / "screen.png")
-            _kept(folder / "screen.png", "screen")
-            host = re.findall(r"Open https://([^/]+)/", box.said)[-1]
-            code = re.findall(r"give this code: (\S+)", box.said)[-1]
-            person = Person(
+            _save_picture(folder / "screen.png", "screen")
+            host = re.findall(r"Open https://([^/]+)/", box.screen_text)[-1]
+            code = re.findall(r"give this code: (\S+)", box.screen_text)[-1]
+            person = BrowserUser(
                 folder,
                 "--ignore-certificate-errors",
                 f"--host-resolver-rules=MAP *.local:443 127.0.0.1:{box.https}",
@@ -50,19 +50,19 @@ def main() -> int:
     return 0
 
 
-def _walk(box: FlashedBox, person: Person, host: str, code: str) -> None:
+def _walk(box: FlashedBox, person: BrowserUser, host: str, code: str) -> None:
     person.screen(*SIZE)
     for language, short in (("en", "en"), ("zh_CN", "zh")):
         person.driver.get(f"https://{host}/setup")
-        person.speak(language)
-        _kept(person.picture("code"), f"code-{short}")
+        person.choose_language(language)
+        _save_picture(person.take_screenshot("code"), f"code-{short}")
     person.type("main [name=code]", code)
     person.send()
     person.type("main [name=clinic]", "清河卫生院")
     person.type("main [name=box]", "clinic-7")
     for language, short in (("en", "en"), ("zh_CN", "zh")):
-        person.speak(language)
-        _kept(person.picture("questions"), f"questions-{short}")
+        person.choose_language(language)
+        _save_picture(person.take_screenshot("questions"), f"questions-{short}")
     person.type("main [name=clinic]", "清河卫生院")
     person.type("main [name=box]", "clinic-7")
     person.send()
@@ -76,7 +76,7 @@ def _walk(box: FlashedBox, person: Person, host: str, code: str) -> None:
     for selector, text in (("code", code), ("name", "陈医生"), ("password", PASSWORD), ("again", PASSWORD)):
         person.type(f"main [name={selector}]", text)
     person.send()
-    samples.send([one for one in samples.draw() if "child" in one.title][:1], box.dicom)
+    samples.send([image for image in samples.load_golden_images() if "child" in image.title][:1], box.dicom)
     end = time.monotonic() + 900
     while time.monotonic() < end and not person.all("a.row:not(.unread)"):
         person.driver.get(f"{url}/")
@@ -84,12 +84,12 @@ def _walk(box: FlashedBox, person: Person, host: str, code: str) -> None:
     person.all("a.row")[0].click()
     time.sleep(30)
     for language, short in (("en", "en"), ("zh_CN", "zh")):
-        person.speak(language)
+        person.choose_language(language)
         time.sleep(20)
-        _kept(person.picture("reading"), f"reading-{short}")
+        _save_picture(person.take_screenshot("reading"), f"reading-{short}")
 
 
-def _kept(picture: Path, name: str) -> None:
+def _save_picture(picture: Path, name: str) -> None:
     target = REPOSITORY / "docs" / f"flashing-{name}.png"
     with Image.open(picture) as image:
         image.convert("RGB").quantize(COLOURS).save(target, optimize=True)

@@ -8,7 +8,7 @@ from collections import Counter
 from tests.faults.clinic import Keeper
 from tests.faults.killer import Killer
 from tests.faults.proxy import Fault, FaultProxy
-from tests.faults.scene import Outcome, Scene, at_work, playing
+from tests.faults.scene import Outcome, Scene, run_attack, run_workers
 
 KILLS = "kill -9"
 LINES = "failing lines"
@@ -44,15 +44,15 @@ def kill_all(scene: Scene, studies: int) -> Outcome:
     room = scene.room("kills")
     with (
         FaultProxy(scene.site.port, chance) as proxy,
-        playing(scene, "kills", room / "state", line=True, broker=proxy.port, room=room) as play,
+        run_attack(scene, "kills", room / "state", line=True, broker=proxy.port, room=room) as play,
     ):
         play.clinic.start()
-        killer = Killer(play.clinic.cast, chance)
+        killer = Killer(play.clinic.list_processes_by_role, chance)
         draw = [(chance.uniform(1.0, 5.0), chance.choice(_BROKER_FAULTS)) for _ in range(10_000)]
         weather = Weather(proxy, draw)
         sender = play.modality(studies)
         play.clinic.ready("gateway")
-        with at_work(sender, killer, weather, Keeper(play.clinic)):
+        with run_workers(sender, killer, weather, Keeper(play.clinic)):
             while sender.is_alive():
                 sender.join(2.0)
                 scene.say(
@@ -62,7 +62,7 @@ def kill_all(scene: Scene, studies: int) -> Outcome:
         # An image is given up only when two children have died over it; no other death counts.
         play.may_give_up = (killer.struck["decode_child"] + killer.struck["inference_child"]) // 2
         play.outcome.restarts = killer.struck.total()
-        play.rest()
+        play.wait_settled()
         play.conclude()
         play.tracebacks()
         struck = ", ".join(f"{role} {times}" for role, times in sorted(killer.struck.items()))
@@ -77,18 +77,18 @@ def fail_lines(scene: Scene, seconds: float) -> Outcome:
     """A modality behind a network that delays, cuts, resets, swallows and babbles; the box itself is not touched."""
     chance = scene.chance("lines")
     room = scene.room("lines")
-    with playing(scene, "lines", room / "state", line=True, room=room, LANTERN_DICOM__IDLE_SECONDS="5") as play:
+    with run_attack(scene, "lines", room / "state", line=True, room=room, LANTERN_DICOM__IDLE_SECONDS="5") as play:
         play.clinic.start()
         play.clinic.ready("gateway")
         with FaultProxy(play.clinic.port, chance) as proxy:
             order = [fault for fault in _DICOM_FAULTS for _ in range(2)]
             chance.shuffle(order)
             weather = Weather(proxy, [(seconds / len(order), fault) for fault in order])
-            with at_work(play.modality(port=proxy.port), weather):
+            with run_workers(play.modality(port=proxy.port), weather):
                 weather.join()
         play.outcome.strikes = ", ".join(f"{fault} {times}×" for fault, times in sorted(weather.seen.items()))
         play.send(4)  # straight, and at once
-        play.rest()
+        play.wait_settled()
         play.conclude()
         play.tracebacks()
         play.outcome.attack = LINES

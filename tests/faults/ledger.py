@@ -53,7 +53,7 @@ class Ledger:
         with self._lock:
             return dict(self.acknowledged)
 
-    def promised_before(self, instant: float) -> Digests:
+    def list_acknowledged_before(self, instant: float) -> Digests:
         """What was answered before *instant*, a power cut's: a machine without power answers nothing."""
         with self._lock:
             return {uid: digest for uid, digest in self.acknowledged.items() if self.answered_at[uid] < instant}
@@ -100,7 +100,7 @@ def audit(root: Path) -> Audit:
     ]
     if not _has_schema(state.clinical_db):
         return Audit({}, 0, {}, {}, damage, Counter())
-    with _Opened(state.clinical_db) as clinical:
+    with _Connection(state.clinical_db) as clinical:
         present = {}
         for row in clinical.execute("SELECT sop_uid, file, sha256 FROM instances"):
             content = _content(root / row["file"])
@@ -135,15 +135,15 @@ def audit(root: Path) -> Audit:
     )
 
 
-def waiting(root: Path) -> int | None:
+def count_waiting(root: Path) -> int | None:
     """How many images wait to be read; None when the database cannot be asked now."""
-    return asked(root, "SELECT COUNT(*) FROM instances WHERE state = 'waiting'", lambda row: int(row[0]))
+    return query_row(root, "SELECT COUNT(*) FROM instances WHERE state = 'waiting'", lambda row: int(row[0]))
 
 
-def asked(root: Path, question: str, answer: Callable[[sqlite3.Row], Result]) -> Result | None:
+def query_row(root: Path, question: str, answer: Callable[[sqlite3.Row], Result]) -> Result | None:
     """One row of clinical.db of a box that may be in any condition."""
     try:
-        with _Opened(StateDir(root).clinical_db) as clinical:
+        with _Connection(StateDir(root).clinical_db) as clinical:
             row = clinical.execute(question).fetchone()
     except sqlite3.Error:
         return None
@@ -155,7 +155,7 @@ def digest_of_file(content: bytes) -> str:
     return hashlib.sha256(content[132 + 12 + int.from_bytes(content[140:144], "little") :]).hexdigest()
 
 
-class _Opened:
+class _Connection:
     """A plain connection that is closed, not only committed, at the end of the block."""
 
     def __init__(self, path: Path) -> None:
@@ -178,7 +178,7 @@ class _Opened:
 def _complaints(path: Path) -> list[str]:
     """What SQLite's integrity_check finds; an empty file is one that never became a database."""
     try:
-        with _Opened(path) as connection:
+        with _Connection(path) as connection:
             rows = connection.execute("PRAGMA integrity_check").fetchall()
     except sqlite3.DatabaseError as error:
         return [str(error)]
@@ -188,7 +188,7 @@ def _complaints(path: Path) -> list[str]:
 def _has_schema(path: Path) -> bool:
     if not path.exists():
         return False
-    with _Opened(path) as connection:
+    with _Connection(path) as connection:
         return bool(connection.execute("PRAGMA user_version").fetchone()[0])
 
 

@@ -30,7 +30,7 @@ class Film:
     digest: str
 
 
-class Stack:
+class FilmSource:
     """Endlessly many films, each a study of its own, made as they are needed."""
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -38,9 +38,9 @@ class Stack:
         self._folder, self._next = folder, seed % 10**6 * 10**6
 
     def take(self, count: int) -> list[Film]:
-        return [self._made() for _ in range(count)]
+        return [self._make_film() for _ in range(count)]
 
-    def _made(self) -> Film:
+    def _make_film(self) -> Film:
         self._next += 1
         path = save(self._folder, f"{self._next}.dcm", film := tiny_film(self._next))
         return Film(str(film.SOPInstanceUID), path, digest_of_file(path.read_bytes()))
@@ -89,7 +89,7 @@ class Modality(threading.Thread):
     """Sends films until *studies* are acknowledged or it is stopped; several go in one association by chance."""
 
     def __init__(
-        self, stack: Stack, port: int, ledger: Ledger, chance: random.Random, studies: int | None = None
+        self, stack: FilmSource, port: int, ledger: Ledger, chance: random.Random, studies: int | None = None
     ) -> None:
         super().__init__(name="modality")
         self._stack, self._port, self._ledger, self._chance = stack, port, ledger, chance

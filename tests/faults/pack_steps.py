@@ -19,7 +19,7 @@ from tests.publishing_rig import NAME
 _STEPS = frozenset({"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.chmod", "open"})
 
 
-def changed(store: PackStore, repository: Path, verb: str) -> None:
+def change_pack(store: PackStore, repository: Path, verb: str) -> None:
     """Make the change *verb*."""
     if verb == "install":
         wish = InstallRequest(NAME, str(repository), trial=True)
@@ -30,7 +30,7 @@ def changed(store: PackStore, repository: Path, verb: str) -> None:
         )
 
 
-def killed_at(folder: Path, verb: str, step: int) -> bool:
+def kill_at_step(folder: Path, verb: str, step: int) -> bool:
     """Make the change in a fork that kills itself at *step*; False where there is no such step any more."""
     child = os.fork()
     if child == 0:
@@ -42,7 +42,7 @@ def killed_at(folder: Path, verb: str, step: int) -> bool:
     return False
 
 
-def held_at(folder: Path, verb: str, step: int) -> int | None:
+def stop_at_step(folder: Path, verb: str, step: int) -> int | None:
     """Make the change in a fork that stands still at *step*; its process, or None where there is no such step."""
     ours, theirs = os.pipe()
     child = os.fork()
@@ -71,7 +71,7 @@ def _work(folder: Path, verb: str, step: int, tell: int | None) -> None:
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal done
-        if event not in _STEPS or not any(str(one).startswith(below) for one in arguments[:2]):
+        if event not in _STEPS or not any(str(argument).startswith(below) for argument in arguments[:2]):
             return
         done += 1
         if done == step and tell is not None:
@@ -83,7 +83,7 @@ def _work(folder: Path, verb: str, step: int, tell: int | None) -> None:
     sys.addaudithook(watch)
     status = 1
     try:
-        changed(store, folder / "repository", verb)
+        change_pack(store, folder / "repository", verb)
         status = 0
     finally:  # a fork of a test must not go on as one
         os._exit(status)

@@ -72,18 +72,18 @@ class FaultProxy:
         """From now on *fault*; connections whose bytes were swallowed are closed."""
         with self._lock:
             self._fault = fault
-            self._connections = [one for one in self._connections if one.near.fileno() >= 0]
-            for one in self._connections:
-                if one.spoiled or fault in (Fault.GARBAGE, Fault.REFUSE):
-                    one.end()
+            self._connections = [connection for connection in self._connections if connection.near.fileno() >= 0]
+            for connection in self._connections:
+                if connection.spoiled or fault in (Fault.GARBAGE, Fault.REFUSE):
+                    connection.end()
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
             connections = list(self._connections)
-        for one in connections:
-            one.end()
+        for connection in connections:
+            connection.end()
         for thread in list(self._threads):
             thread.join(10)
 

@@ -50,7 +50,7 @@ class Receiver(ABC):
     @abstractmethod
     def services(self, folder: Path) -> list[tuple[list[str], int]]: ...
 
-    def indexed(self, folder: Path) -> set[str] | None:
+    def list_indexed(self, folder: Path) -> set[str] | None:
         """The SOP Instance UIDs that its index knows, asked while it runs again; None where there is no index."""
         return None
 
@@ -86,7 +86,7 @@ class Lantern(Receiver):
         command = [sys.executable, "-m", "firmware_app", "serve", "--only", "gateway", "--config", str(config)]
         return [(command, port)]
 
-    def indexed(self, folder: Path) -> set[str] | None:
+    def list_indexed(self, folder: Path) -> set[str] | None:
         connection = sqlite3.connect(folder / "state" / "clinical" / "clinical.db")
         try:
             rows = connection.execute("SELECT sop_uid, file FROM instances").fetchall()
@@ -148,7 +148,7 @@ class Orthanc(Receiver):
             "SyncStorageArea": True,
         }
 
-    def indexed(self, folder: Path) -> set[str] | None:
+    def list_indexed(self, folder: Path) -> set[str] | None:
         _await_port(self.name, self._http)  # it opens after the DICOM port
         question = json.dumps({"Level": "Instance", "Expand": True, "Query": {}}).encode()
         with urllib.request.urlopen(f"http://127.0.0.1:{self._http}/tools/find", question, timeout=60) as answer:

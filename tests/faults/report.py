@@ -123,19 +123,19 @@ class Report:
                 ),
                 [
                     (
-                        one.attack,
-                        one.strikes,
-                        one.acknowledged,
-                        one.lost,
-                        one.unread,
-                        one.read_twice,
-                        one.counted or "–",
-                        one.uncounted,
-                        one.counted_twice,
-                        f"{one.longest_outage_s:.1f} s",
-                        "kept" if one.holds else "**broken**",
+                        outcome.attack,
+                        outcome.strikes,
+                        outcome.acknowledged,
+                        outcome.lost,
+                        outcome.unread,
+                        outcome.read_twice,
+                        outcome.counted or "–",
+                        outcome.uncounted,
+                        outcome.counted_twice,
+                        f"{outcome.longest_outage_s:.1f} s",
+                        "kept" if outcome.holds else "**broken**",
                     )
-                    for one in self.outcomes
+                    for outcome in self.outcomes
                 ],
             ),
             "",
@@ -149,11 +149,11 @@ class Report:
             _table(("answer or code", "times"), sorted(self.refused.items())),
             "",
             *(
-                f"- {one.attack}: {said} ({times}×)"
-                for one in self.outcomes
-                for said, times in Counter(one.unexpected).items()
+                f"- {outcome.attack}: {said} ({times}×)"
+                for outcome in self.outcomes
+                for said, times in Counter(outcome.unexpected).items()
             ),
-            *([] if any(one.unexpected for one in self.outcomes) else ["No unexpected failure."]),
+            *([] if any(outcome.unexpected for outcome in self.outcomes) else ["No unexpected failure."]),
             "",
             "## What it took",
             "",
@@ -168,14 +168,14 @@ class Report:
                 ),
                 [
                     (
-                        one.attack,
-                        f"{one.peaks.pss_mb:.0f} MB",
-                        one.peaks.sockets,
-                        one.restarts,
-                        one.temporary_files,
-                        f"{one.seconds:.0f} s",
+                        outcome.attack,
+                        f"{outcome.peaks.pss_mb:.0f} MB",
+                        outcome.peaks.sockets,
+                        outcome.restarts,
+                        outcome.temporary_files,
+                        f"{outcome.seconds:.0f} s",
                     )
-                    for one in self.outcomes
+                    for outcome in self.outcomes
                 ],
             ),
             "",
@@ -201,8 +201,8 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "linux": platform.release().split("-")[0],
         "onnxruntime": metadata.version("onnxruntime"),
-        "dcmtk": _said("storescu", "--version", word=2).lstrip("v"),
-        "mosquitto": _said("mosquitto", "-h", word=2),
+        "dcmtk": _read_version_word("storescu", "--version", word=2).lstrip("v"),
+        "mosquitto": _read_version_word("mosquitto", "-h", word=2),
     }
 
 
@@ -211,7 +211,7 @@ def _object(outcome: Outcome) -> dict[str, Any]:
     return {**fields, "refused": dict(outcome.refused), "peaks": asdict(outcome.peaks), "holds": outcome.holds}
 
 
-def _said(*command: str, word: int) -> str:
+def _read_version_word(*command: str, word: int) -> str:
     """One word of the first line that *command* says."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     words = (done.stdout or done.stderr).split()

@@ -17,9 +17,9 @@ from typing import Protocol
 from tests.faults import ledger as books
 from tests.faults.clinic import Clinic, wait_until
 from tests.faults.ledger import Ledger, audit
-from tests.faults.modality import Modality, Stack
-from tests.faults.watcher import Peaks, Watcher, left_behind
-from tests.wire.line_rig import Place
+from tests.faults.modality import FilmSource, Modality
+from tests.faults.watcher import Peaks, Watcher, list_leftovers
+from tests.wire.line_rig import HospitalRig
 
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Stopped|Lost|Full|Refused))\b", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last)"
@@ -61,7 +61,7 @@ class Scene:
 
     folder: Path
     packs: Path
-    site: Place
+    site: HospitalRig
     seed: int
     say: Callable[[str], None]
     logs: Path | None = None  # where what the boxes said is kept
@@ -79,14 +79,14 @@ class Scene:
 
 
 @dataclass
-class Play:
+class AttackRun:
     """One box, its ledger and its outcome while an attack goes on."""
 
     scene: Scene
     clinic: Clinic
     outcome: Outcome
     ledger: Ledger
-    stack: Stack
+    stack: FilmSource
     chance: random.Random
     has_line: bool
     withdrawn: int = 0  # answers that came while the power was being cut
@@ -100,10 +100,10 @@ class Play:
     def send(self, studies: int) -> None:
         """Send *studies* films, each until it is acknowledged."""
         sender = self.modality(studies)
-        with at_work(sender):
+        with run_workers(sender):
             sender.join()
 
-    def present(self, where: Path | None = None) -> None:
+    def check_acknowledged(self, where: Path | None = None) -> None:
         """Every acknowledged image must be there now, in databases that are whole; the box does not run."""
         acknowledged = self.ledger.snapshot()
         self.compare(where or self.clinic.state.root, acknowledged)
@@ -115,17 +115,19 @@ class Play:
         self.outcome.read_twice += len(audited.read_twice)
         self.outcome.unexpected += audited.damage
 
-    def rest(self, seconds: float = REST_S) -> None:
+    def wait_settled(self, seconds: float = REST_S) -> None:
         """Start the box unless it runs, and wait until all is read and, where there is a line, counted."""
-        if self.clinic.ended() is not None or not self.clinic.family():
+        if self.clinic.read_exit_status() is not None or not self.clinic.list_processes():
             self.clinic.start()
         self._within(
-            seconds, "the box is ready", lambda: self.clinic.announced("gateway") and self.clinic.announced("reader")
+            seconds,
+            "the box is ready",
+            lambda: self.clinic.read_announcement("gateway") and self.clinic.read_announcement("reader"),
         )
         root = self.clinic.state.root
-        self._within(seconds, "every image is read", lambda: books.waiting(root) == 0)
+        self._within(seconds, "every image is read", lambda: books.count_waiting(root) == 0)
         if self.has_line:
-            self._within(seconds, "the hospital has every case", self._all_counted)
+            self._within(seconds, "the hospital has every case", self._has_counted_all)
 
     def conclude(self) -> None:
         """Stop the box and write down what became of everything."""
@@ -145,7 +147,7 @@ class Play:
         out.longest_outage_s = max(out.longest_outage_s, self.ledger.longest_outage_s)
         out.restarts = max(out.restarts, self.clinic.starts - 1)
         if self.has_line:
-            counted = self._counted()
+            counted = self._list_counted()
             wanted = {audited.revisions[uid] for uid in acknowledged if uid in audited.revisions}
             out.counted = len(counted)
             out.uncounted = len(wanted - set(counted))
@@ -160,21 +162,21 @@ class Play:
             raised = _RAISED.search(part)
             self.outcome.unexpected.append(f"traceback: {raised[1] if raised else 'of an unknown kind'}")
 
-    def _counted(self) -> list[tuple[str, int]]:
-        return [(row.case, row.revision) for row in self.scene.site.inbox.cases() if row.box == self.clinic.name]
+    def _list_counted(self) -> list[tuple[str, int]]:
+        return [(row.case, row.revision) for row in self.scene.site.inbox.list_cases() if row.box == self.clinic.name]
 
-    def _all_counted(self) -> bool:
-        cases = books.asked(
+    def _has_counted_all(self) -> bool:
+        cases = books.query_row(
             self.clinic.state.root,
             "SELECT COUNT(*) FROM cases WHERE fresh = 0 AND revision > 0",
             lambda row: int(row[0]),
         )
-        unsettled = books.asked(
+        unsettled = books.query_row(
             self.clinic.state.root,
             "SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(*) FROM cases WHERE fresh = 1)",
             lambda row: int(row[0]),
         )
-        return unsettled == 0 and cases is not None and len(self._counted()) >= cases
+        return unsettled == 0 and cases is not None and len(self._list_counted()) >= cases
 
     def _within(self, seconds: float, what: str, condition: Callable[[], object]) -> None:
         try:
@@ -184,7 +186,7 @@ class Play:
 
 
 @contextmanager
-def playing(
+def run_attack(
     scene: Scene,
     attack: str,
     root: Path,
@@ -193,20 +195,20 @@ def playing(
     broker: int | None = None,
     room: Path | None = None,
     **more: str,
-) -> Iterator[Play]:
+) -> Iterator[AttackRun]:
     """A box below *root* for one attack, watched while it lives, and dead when the block ends."""
     folder = room or scene.room(attack)
     clinic = Clinic(folder / f"box-{folder.name}", root, scene.packs, scene.site if line else None, broker, **more)
-    play = Play(
+    play = AttackRun(
         scene,
         clinic,
         Outcome(attack),
         Ledger(),
-        Stack(folder / "films", scene.chance(attack).randrange(10**6)),
+        FilmSource(folder / "films", scene.chance(attack).randrange(10**6)),
         scene.chance(attack),
         line,
     )
-    watcher = Watcher(lambda: clinic.family().values())
+    watcher = Watcher(lambda: clinic.list_processes().values())
     watcher.start()
     begun = time.monotonic()
     try:
@@ -214,7 +216,7 @@ def playing(
     finally:
         play.outcome.peaks = watcher.stop()
         clinic.kill()
-        play.outcome.temporary_files = len(left_behind(clinic.temporary))
+        play.outcome.temporary_files = len(list_leftovers(clinic.temporary))
         if scene.logs is not None:
             scene.logs.mkdir(parents=True, exist_ok=True)
             shutil.copy(clinic.log, scene.logs / f"{attack}-{time.monotonic_ns()}.log")
@@ -230,7 +232,7 @@ class Worker(Protocol):
 
 
 @contextmanager
-def at_work(*workers: Worker) -> Iterator[None]:
+def run_workers(*workers: Worker) -> Iterator[None]:
     """They work through the block, and no longer, however it ends."""
     started: list[Worker] = []
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.peers import no_package
+from tests.peers import skip_missing_packages
 
 _LIBRARIES: Final = Path("/usr/lib")
 EPOCH: Final = "@1970-01-01 00:00:10"
@@ -24,7 +24,7 @@ class ShiftedClock:
     def __init__(self, folder: Path, time: str = RIGHT) -> None:
         libraries = sorted(_LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
         if not libraries:
-            no_package("faketime")
+            skip_missing_packages("faketime")
         self._file = folder / "clock"
         self.environment = {
             "LD_PRELOAD": str(libraries[0]),

@@ -22,11 +22,11 @@ from firmware_app.cases.usb_import import StickStatus
 from firmware_app.core.settings import Config, StateSection, UsbSection
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest import stick_mounting
-from firmware_app.ingest.stick_handover import ReceivedStick, Word
+from firmware_app.ingest.stick_handover import MountMessage, ReceivedStick
 from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults.loopfs import run
-from tests.peers import missing as not_here
 from tests.peers import need_root, peer
+from tests.peers import skip_or_fail as not_here
 from tests.small_disk import unmount
 
 _FUSE = {
@@ -70,12 +70,12 @@ class Stick:
         return self.kind
 
     @contextmanager
-    def handed(self) -> Iterator[ReceivedStick]:
+    def open_received(self) -> Iterator[ReceivedStick]:
         """The mounted stick as the importer gets it."""
         root = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY)
         try:
             kind = self.kind.value if self.kind else ""
-            yield ReceivedStick(Word(kind, stick_mounting.device_number(self.device)), root)
+            yield ReceivedStick(MountMessage(kind, stick_mounting.read_device_number(self.device)), root)
         finally:
             os.close(root)
 
@@ -130,7 +130,7 @@ def fat(image: Path, content: Path, megabytes: int = 64) -> Path:
     return image
 
 
-def made(image: Path, kind: FileSystem, *options: str, megabytes: int = 64) -> Path:
+def make_stick(image: Path, kind: FileSystem, *options: str, megabytes: int = 64) -> Path:
     """An empty stick of *kind*."""
     need_sticks(kind)
     _blank(image, megabytes)
@@ -140,7 +140,7 @@ def made(image: Path, kind: FileSystem, *options: str, megabytes: int = 64) -> P
 
 
 @contextmanager
-def opened(image: Path, kind: FileSystem) -> Iterator[Path]:
+def mount_image(image: Path, kind: FileSystem) -> Iterator[Path]:
     """What is on *image*, through its own FUSE driver, and to be written to."""
     place = image.with_suffix(".mnt")
     place.mkdir()
@@ -153,15 +153,15 @@ def opened(image: Path, kind: FileSystem) -> Iterator[Path]:
             yield place
         finally:
             unmount(place)
-            _gone(device)
+            _wait_unused(device)
     finally:
         run("losetup", "--detach", device)
         place.rmdir()
 
 
-def written(image: Path, content: Path, kind: FileSystem, megabytes: int = 64) -> Path:
+def write_stick(image: Path, content: Path, kind: FileSystem, megabytes: int = 64) -> Path:
     """A stick of *kind* with everything in *content*, written through its own FUSE driver."""
-    with opened(made(image, kind, megabytes=megabytes), kind) as place:
+    with mount_image(make_stick(image, kind, megabytes=megabytes), kind) as place:
         run("cp", "-rT", "--preserve=timestamps", str(content), str(place))
     return image
 
@@ -191,9 +191,9 @@ def with_dicomdir(folder: Path, images: list[Path]) -> None:
     assert (folder / "DICOMDIR").exists(), done.stderr
 
 
-def importing(config: Config, made: Stick) -> StickStatus:
+def import_stick(config: Config, made: Stick) -> StickStatus:
     """Copy the plugged stick to the end."""
-    with made.handed() as handed:
+    with made.open_received() as handed:
         ended = importer.run(config, handed, threading.Event())
     assert ended is not None
     return ended
@@ -226,7 +226,7 @@ def _blank(image: Path, megabytes: int) -> None:
         handle.truncate(megabytes << 20)
 
 
-def _gone(device: str) -> None:
+def _wait_unused(device: str) -> None:
     """Return when no process has *device* open any more: the daemon writes at its end."""
     await_true(lambda: not users_of(device))
 

@@ -48,7 +48,7 @@ class Sender:
     def successes(self) -> int:
         return len(self._answered_at)
 
-    def promised_before(self, instant: float) -> int:
+    def count_successes_before(self, instant: float) -> int:
         """How many successes were heard before *instant*, a power cut's."""
         with self._heard:
             return sum(answered < instant for answered in self._answered_at)
@@ -77,14 +77,14 @@ class Sender:
             with self._child as child:
                 assert child.stderr is not None
                 for line in child.stderr:
-                    self._hear(line)
+                    self._read_line(line)
             if child.returncode != 0:
                 break
         with self._heard:
             self._ended = True
             self._heard.notify_all()
 
-    def _hear(self, line: str) -> None:
+    def _read_line(self, line: str) -> None:
         with self._heard:
             self._said.append(line.strip())
             if "Received Store Response (Success)" in line:

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.peers import REPOSITORY, missing, need_root, needed, no_package
+from tests.peers import REPOSITORY, need_root, needed, skip_missing_packages, skip_or_fail
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
@@ -40,7 +40,7 @@ _NEVER_BEGAN: Final = range(200, 244)  # systemd.exec(5): the sandbox could not 
 UNITS: Final = Path("/etc/systemd/system")
 
 
-class House:
+class SystemdContainer:
     """See the module.  Entering it starts systemd, leaving it ends every process in it, also after a failure."""
 
     def __init__(self, *, udev: bool = False, network: bool = False, megabytes: int = 2048) -> None:
@@ -59,7 +59,7 @@ class House:
         need_root()
         needed("unshare", "nsenter", "setpriv", "losetup", "tar")
         if not _SYSTEMD.exists():
-            no_package("systemd")
+            skip_missing_packages("systemd")
         self.base = Path(tempfile.mkdtemp(prefix="lantern-house-"))
         self.group = _control_group(self.base.name)
         self._log = (self.base.with_suffix(".log")).open("w+")
@@ -284,7 +284,7 @@ def _control_group(name: str) -> Path:
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text("ascii").splitlines()]
     mounted = next((mount for _, mount, kind, *_ in mounts if kind == "cgroup2"), None)
     if mounted is None:
-        missing("needs a control group file system of version 2")
+        skip_or_fail("needs a control group file system of version 2")
     group = Path(mounted) / name
     group.mkdir()
     return group

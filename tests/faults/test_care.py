@@ -25,11 +25,11 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes
 from tests import toy_pack
-from tests.box import environment, lantern, served
-from tests.faults.bare_box import Modality, settings, waiting
+from tests.box import make_environment, run_box, run_lantern
+from tests.faults.bare_box import Modality, count_waiting, settings
 from tests.faults.loopfs import loop_file_system, run
-from tests.finished import finished, on_the_disk, tell_time
-from tests.reading_rig import until
+from tests.finished import confirm_time, list_case_files, make_finished_cases
+from tests.reading_rig import wait_until
 from tests.small_disk import small_disk
 from tests.unit.cases.test_clearing import files_with_a_row
 
@@ -41,7 +41,7 @@ BY_AGE = {**KEEP, "LANTERN_RETENTION__DAYS": "60", "LANTERN_RETENTION__ROOM_MB":
 _MEGABYTE = 1 << 20
 
 
-def seeded() -> random.Random:
+def make_random() -> random.Random:
     seed = int(os.environ.get("LANTERN_SEED") or random.SystemRandom().randrange(10**6))
     print(f"LANTERN_SEED={seed}")
     return random.Random(seed)
@@ -54,7 +54,7 @@ def command(part: str) -> list[str]:
 def care(part: str, state: StateDir, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command(part), *arguments],
-        env=environment(state.root, **more),
+        env=make_environment(state.root, **more),
         text=True,
         capture_output=True,
         check=False,
@@ -62,7 +62,7 @@ def care(part: str, state: StateDir, *arguments: str, **more: str) -> subprocess
     )
 
 
-def said(state: StateDir, part: Callable[[Config, StateDir], Iterator[Check]]) -> str:
+def read_sentences(state: StateDir, part: Callable[[Config, StateDir], Iterator[Check]]) -> str:
     """What this part of the doctor says of the box."""
     config = Config.model_validate({"state": {"dir": state.root}})
     return "\n".join(check.reason.text("en") for check in part(config, state))
@@ -72,9 +72,9 @@ def box(root: Path, films: Path, old: int, new: int) -> tuple[StateDir, list[str
     """A box that knows the time, with *old* finished cases and *new* ones; which ones are old."""
     now = datetime.now(UTC)
     ages = [200 - number / 10 for number in range(old)] + [float(new - number) for number in range(new)]
-    state, clinical, _, cases = finished(root, ages, now, films)
+    state, clinical, _, cases = make_finished_cases(root, ages, now, films)
     clinical.database.close()
-    tell_time(state)
+    confirm_time(state)
     return state, cases[:old]
 
 
@@ -86,7 +86,7 @@ def check_consistent(state: StateDir) -> set[str]:
         assert clinical.database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert not clinical.database.connection.execute("PRAGMA foreign_key_check").fetchall()
         assert Audit(clinical.database).verify()[0]
-        on_disk, known = on_the_disk(state), files_with_a_row(clinical)
+        on_disk, known = list_case_files(state), files_with_a_row(clinical)
         assert known <= on_disk
         listed = {row[0] for row in clinical.database.connection.execute("SELECT name FROM leaving")}
         assert {name for name in on_disk if name.startswith("images/")} - known <= listed
@@ -114,11 +114,11 @@ def test_on_a_disk_without_a_free_byte_finished_work_makes_room(tmp_path: Path) 
         assert gone == old[: len(gone)], "the oldest first"
         assert 5 <= len(gone) < 20
         assert f"Finished cases deleted: {len(gone)}" in done.stdout
-        assert f"Finished cases deleted: {len(gone)}" in said(state, doctor.check_retention)
+        assert f"Finished cases deleted: {len(gone)}" in read_sentences(state, doctor.check_retention)
 
 
 def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path: Path) -> None:
-    chance = seeded()
+    chance = make_random()
     with loop_file_system(tmp_path, megabytes=96) as disk:
         state, old = box(disk.mount / "state", tmp_path / "films", old=25, new=4)
         before = check_consistent(state)
@@ -126,7 +126,7 @@ def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path:
         for _ in range(2):
             process = subprocess.Popen(
                 command("retention"),
-                env=environment(state.root, **BY_AGE),
+                env=make_environment(state.root, **BY_AGE),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -141,7 +141,7 @@ def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path:
             assert before - set(old) <= check_consistent(state)
         assert care("retention", state, **BY_AGE).returncode == 0
         assert check_consistent(state) == before - set(old)
-        assert len(on_the_disk(state)) == 3 * 4
+        assert len(list_case_files(state)) == 3 * 4
 
 
 # --- backing up ------------------------------------------------------------------------------------------------------
@@ -172,13 +172,13 @@ def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_i
         assert care("backup", state, "--now", **other).returncode == 0
         assert backup_ring.find_newest_whole(state, "clinical.db") is not None
         assert stat.S_IMODE((mount / "000001" / "accounts.db").stat().st_mode) == 0o600, "no group of the accounts here"
-        assert str(mount) in said(state, doctor.check_backup)
+        assert str(mount) in read_sentences(state, doctor.check_backup)
         (mount / "filler").write_bytes(bytes(free_bytes(mount)))
         full = care("backup", state, "--now", **other)
         assert full.returncode == 1
         assert "There is no room for a backup" in full.stderr
         assert [copy.number for copy in backup_ring.list_copies(state)] == [1]
-        assert "There is no room for a backup" in said(state, doctor.check_backup)
+        assert "There is no room for a backup" in read_sentences(state, doctor.check_backup)
     gone = care("backup", state, "--now", **other)
     assert gone.returncode == 1
     assert "The disk for backups is not there" in gone.stderr
@@ -189,35 +189,35 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
     packs = toy_pack.write_both(tmp_path / "packs")
     state = StateDir(tmp_path / "state")
     modality = Modality(tmp_path / "films", 4)
-    assert lantern(state.root, "user", "add", "li", **settings(packs)).returncode == 0
-    with served(state.root, **settings(packs)) as running:
+    assert run_lantern(state.root, "user", "add", "li", **settings(packs)).returncode == 0
+    with run_box(state.root, **settings(packs)) as running:
         running.wait_ready()
         assert all(modality.store(number, running.ready["gateway"]["port"]) for number in range(4))
-        until(lambda: waiting(state.root) == 0)
+        wait_until(lambda: count_waiting(state.root) == 0)
         clinical = ClinicalDatabase(state.clinical_db)
-        until(lambda: all(case.revision for case in clinical.cases()))
-        cases = [case.reference or "" for case in clinical.cases()]
+        wait_until(lambda: all(case.revision for case in clinical.load_cases()))
+        cases = [case.reference or "" for case in clinical.load_cases()]
         for case in cases:
             CaseLists(clinical).judge(case, "bright", "disagree", "li")
             CaseLists(clinical).finish(case, "li")
-        head = Audit(clinical.database).head()
+        head = Audit(clinical.database).read_head()
         clinical.database.close()
         assert care("backup", state, "--now", **settings(packs)).returncode == 0, "while the box works"
     for database in state.databases:
         for path in database.parent.glob(f"{database.name}*"):
             path.unlink()
     (state.clinical_db.parent / "references.key").unlink()
-    with served(state.root, **settings(packs)) as running:
+    with run_box(state.root, **settings(packs)) as running:
         running.wait_ready()
-        until(lambda: waiting(state.root) == 0)
+        wait_until(lambda: count_waiting(state.root) == 0)
     clinical = ClinicalDatabase(state.clinical_db)
-    assert sorted(case.reference or "" for case in clinical.cases()) == sorted(cases)
+    assert sorted(case.reference or "" for case in clinical.load_cases()) == sorted(cases)
     for case in cases:
-        words = [(word.finding, word.actor, word.verdict) for word in CaseLists(clinical).verdicts(case)]
+        words = [(word.finding, word.actor, word.verdict) for word in CaseLists(clinical).list_verdicts(case)]
         assert words == [("bright", "li", "disagree")]
     audit = Audit(clinical.database)
     assert audit.verify(head.hash)[1].code == "audit.cut_off", "the hospital's head is in it, and the chain fits"
     clinical.database.close()
-    told = said(state, databases.examine)
+    told = read_sentences(state, databases.examine)
     assert told.count("it goes on as it was on") == told.count("they are as they were on") == 1
-    assert "li" in lantern(state.root, "user", "list", **settings(packs)).stdout.split()
+    assert "li" in run_lantern(state.root, "user", "list", **settings(packs)).stdout.split()

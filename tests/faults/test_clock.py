@@ -16,7 +16,7 @@ from firmware_app.core import clock
 from firmware_app.core.clock import CLOCK_FILE, Stamp
 from firmware_app.core.clock_memory import EARLIEST
 from firmware_app.core.state_dir import StateDir
-from tests.box import LANTERN, environment
+from tests.box import LANTERN, make_environment
 from tests.faults.shifted_clock import EPOCH, RIGHT, ShiftedClock
 
 
@@ -28,7 +28,7 @@ class Box:
     machine: ShiftedClock
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        seen = {**environment(self.state.root), **self.machine.environment, "TZ": "UTC"}
+        seen = {**make_environment(self.state.root), **self.machine.environment, "TZ": "UTC"}
         return subprocess.run([*LANTERN, *words], env=seen, text=True, capture_output=True, check=False, timeout=120)
 
     def status(self) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import pytest
 
 from firmware_app.appliance.installation.product import HOSPITAL as HOSPITAL_PRODUCT
 from systemd.build import debian_contents, debian_package
-from tests.faults.systemd_house import House
-from tests.peers import REPOSITORY, missing, peer, release
+from tests.faults.systemd_house import SystemdContainer
+from tests.peers import REPOSITORY, peer, read_debian_release, skip_or_fail
 
 pytestmark = [pytest.mark.install, pytest.mark.timeout(3600)]
 
@@ -44,7 +44,7 @@ def test_lintian_has_no_error() -> None:
     build = REPOSITORY / "build"
     packages = [str(path) for path in (*build.glob("lantern-*.deb"), *build.glob("arm64/lantern-*.deb"))]
     if len(packages) < len(debian_contents.BY_NAME):
-        missing("needs the packages in build; “make test-deb” makes them")
+        skip_or_fail("needs the packages in build; “make test-deb” makes them")
     done = subprocess.run(
         [peer("lintian"), "--allow-root", "--fail-on", "error", *packages], text=True, capture_output=True
     )
@@ -74,11 +74,11 @@ def later() -> Iterator[Path]:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
+def house() -> Iterator[SystemdContainer]:
     """A Debian without Lantern, whose apt knows no other place than the repository on a stick."""
     if not (REPOSITORY / "build/apt").is_dir():
-        missing("needs build/apt; “make test-deb” makes it")
-    with House(megabytes=7168) as made:
+        skip_or_fail("needs build/apt; “make test-deb” makes it")
+    with SystemdContainer(megabytes=7168) as made:
         made.run(
             "mkdir /srv/lantern && mount --bind /opt/lantern/source /srv/lantern &&"
             " for place in venv python source; do umount /opt/lantern/$place 2>/dev/null || true; done &&"
@@ -89,13 +89,15 @@ def house() -> Iterator[House]:
         made.write(
             "/etc/apt/sources.list.d/lantern.list",
             "deb [signed-by=/usr/share/keyrings/lantern-archive-keyring.gpg] file:/srv/lantern/build/apt"
-            f" {release()} lantern debian\n",
+            f" {read_debian_release()} lantern debian\n",
         )
         made.run(f"{APT} update", timeout=120)
         yield made
 
 
-def test_a_box_is_installed_upgraded_removed_and_purged_and_no_image_is_lost(house: House, later: Path) -> None:
+def test_a_box_is_installed_upgraded_removed_and_purged_and_no_image_is_lost(
+    house: SystemdContainer, later: Path
+) -> None:
     house.run(f"{APT} install lantern-box", timeout=1800)
     for process in PROCESSES:
         house.wait_active(f"lantern-{process}.service", 180)
@@ -124,19 +126,21 @@ def test_a_box_is_installed_upgraded_removed_and_purged_and_no_image_is_lost(hou
     assert "No such file" in house.run("ls -d /var/lib/lantern", check=False)
 
 
-def test_a_hospital_is_installed_upgraded_removed_and_purged_and_no_row_is_lost(house: House, later: Path) -> None:
+def test_a_hospital_is_installed_upgraded_removed_and_purged_and_no_row_is_lost(
+    house: SystemdContainer, later: Path
+) -> None:
     house.run(f"{APT} install lantern-hospital", timeout=600)
     house.run("lantern-hospital keys new --host 127.0.0.1")
     house.run(f"systemctl start {' '.join(SERVICES)}")
-    house.wait("the page", lambda: '"status"' in house.run(_asked(ASK), check=False), 60)
-    house.run(_asked(ROW))
+    house.wait("the page", lambda: '"status"' in house.run(_wrap_code(ASK), check=False), 60)
+    house.run(_wrap_code(ROW))
     settings = "LANTERN_HOSPITAL_SERVE=--page-port 8090 --silent-minutes 45"
     house.run(f"echo '{settings}' >> /etc/default/lantern-hospital")
     before = house.pid(SERVICES[-1])
 
     house.run("dpkg -i --force-confold /srv/lantern/build/later/lantern-hospital_*.deb", timeout=600)
     assert house.pid(SERVICES[-1]) != before, "the new programs run"
-    house.wait("the page", lambda: '"status"' in house.run(_asked(ASK), check=False), 60)
+    house.wait("the page", lambda: '"status"' in house.run(_wrap_code(ASK), check=False), 60)
     assert "hospital.topic" in house.run("lantern-hospital aside --json")
     assert settings in house.read("/etc/default/lantern-hospital")
     for unit in SERVICES:
@@ -162,15 +166,15 @@ def test_a_hospital_is_installed_upgraded_removed_and_purged_and_no_row_is_lost(
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small Debian of today with unattended-upgrades, out of Debian's archives."""
     root = tmp_path_factory.mktemp("plain") / "root"
-    wanted = ["--variant=apt", "--mode=root", "--include=unattended-upgrades", release(), str(root)]
+    wanted = ["--variant=apt", "--mode=root", "--include=unattended-upgrades", read_debian_release(), str(root)]
     done = subprocess.run([peer("mmdebstrap"), "--quiet", *wanted], text=True, capture_output=True, check=False)
     if done.returncode:
-        missing(f"Debian cannot be reached: {done.stderr[-200:]}")
+        skip_or_fail(f"Debian cannot be reached: {done.stderr[-200:]}")
     return root
 
 
 def test_security_updates_come_by_themselves_and_no_other_updates(plain: Path) -> None:
-    for path, content in debian_contents.BOX.files(REPOSITORY).items():
+    for path, content in debian_contents.BOX.collect_files(REPOSITORY).items():
         if path.is_relative_to("etc/apt"):
             (plain / path).write_bytes(content)
     done = subprocess.run(
@@ -178,13 +182,13 @@ def test_security_updates_come_by_themselves_and_no_other_updates(plain: Path) -
     )
     [allowed] = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Allowed origins are:")]
     assert sorted(allowed.partition(": ")[2].split(", ")) == [
-        f"origin=Debian,codename={release()}-security,label=Debian-Security",
-        f"origin=Ubuntu,archive={release()}-security,label=Ubuntu",
+        f"origin=Debian,codename={read_debian_release()}-security,label=Debian-Security",
+        f"origin=Ubuntu,archive={read_debian_release()}-security,label=Ubuntu",
     ]
     read = ["APT::Periodic::Unattended-Upgrade", "APT::Periodic::Update-Package-Lists"]
     said = subprocess.run(["chroot", str(plain), "apt-config", "dump", *read], text=True, capture_output=True)
     assert said.stdout.count('"1";') == len(read), said.stdout
 
 
-def _asked(code: str) -> str:
+def _wrap_code(code: str) -> str:
     return f"/opt/lantern-hospital/venv/bin/python - <<'CODE'\n{code}\nCODE"

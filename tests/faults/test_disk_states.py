@@ -17,10 +17,10 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import explain_not_kept
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
-from web import standing
+from web import reading_status
 from web.app import create_app
-from web.box import Box
-from web.standing import Disk
+from web.reading_status import DiskMonitor
+from web.viewer_context import Box
 
 Attack = Callable[[LoopFileSystem], object]
 STATES: tuple[tuple[str, str, int, Attack], ...] = (
@@ -30,7 +30,7 @@ STATES: tuple[tuple[str, str, int, Attack], ...] = (
 )
 
 
-def met(folder: Path) -> OSError | sqlite3.Error:
+def find_write_error(folder: Path) -> OSError | sqlite3.Error:
     """What a writer meets there."""
     try:
         (folder / "probe").write_bytes(bytes(4096))
@@ -60,10 +60,10 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("CREATE TABLE t (b)")
         database.commit()
-        page = Disk(config, state)
-        assert page.look() is None
+        page = DiskMonitor(config, state)
+        assert page.check() is None
         attack(loop)
-        for error in (met(state.run), met_by_sqlite(database)):
+        for error in (find_write_error(state.run), met_by_sqlite(database)):
             trouble = disk.classify_disk_error(state.run, error)
             assert isinstance(trouble, DiskTrouble)
             refused = explain_not_kept(state.run, error)
@@ -74,7 +74,7 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
         database.close()
         assert code in {check.reason.code for check in hardware.check_disk(state.run, 16)}
         assert [check.reason.code for check in state_folder.examine(config, state)] == [code]
-        fresh = Disk(config, state).look()
+        fresh = DiskMonitor(config, state).check()
         assert fresh is not None
         assert fresh.code == code
         loop.restore_power()
@@ -83,7 +83,7 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
 def test_a_page_that_is_left_open_hears_that_the_disk_fails_and_that_it_works_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standing, "PULSE_WRITE_S", 0.5)
+    monkeypatch.setattr(reading_status, "PULSE_WRITE_S", 0.5)
     with loop_file_system(tmp_path, megabytes=64) as loop:
         state = StateDir(tmp_path / "state")
         state.prepare()
@@ -102,7 +102,7 @@ def test_a_page_that_is_left_open_hears_that_the_disk_fails_and_that_it_works_ag
             assert failing != seen
             loop.restore_power()
             assert box.pulse.wait(failing, 10) != failing
-            assert box.disk.look() is None
+            assert box.disk.check() is None
         finally:
             box.pulse.stop()
             clinical.database.close()

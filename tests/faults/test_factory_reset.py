@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.state_dir import StateDir
-from tests.faults.systemd_house import House
+from tests.faults.systemd_house import SystemdContainer
 from tests.films import film, save
 from tests.peers import need_root, peer
 
@@ -29,10 +29,10 @@ THREE = tuple(f"lantern-{name}.service" for name in ("gateway", "reader", "viewe
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[House]:
+def box(tmp_path: Path) -> Iterator[SystemdContainer]:
     """A box with an image and an account."""
     need_root()
-    with House() as house:
+    with SystemdContainer() as house:
         house.install(CONFIG)
         start(house)
         house.copy(save(tmp_path, "film.dcm", film()), Path("/var/house/film.dcm"))
@@ -41,13 +41,13 @@ def box(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-def start(house: House) -> None:
+def start(house: SystemdContainer) -> None:
     house.run("systemctl start lantern.target", timeout=120)
     for unit in THREE:
         house.wait_active(unit, 120)
 
 
-def require_new(house: House) -> None:
+def require_new(house: SystemdContainer) -> None:
     """It runs, as a box that nobody has provisioned, and nothing of the clinic is left."""
     for unit in THREE:
         house.wait_active(unit, 120)
@@ -57,7 +57,7 @@ def require_new(house: House) -> None:
     house.run(f"test ! -e {STATE.factory_reset}")
 
 
-def test_the_command_stops_the_box_and_the_next_start_is_a_first_one(box: House) -> None:
+def test_the_command_stops_the_box_and_the_next_start_is_a_first_one(box: SystemdContainer) -> None:
     assert "clinic-7" in box.run("echo clinic-8 | lantern factory-reset 2>&1", check=False)
     assert box.run(f"find {STATE.images} -name '*.dcm'")
     box.run("echo clinic-7 | lantern factory-reset", timeout=120)
@@ -67,7 +67,7 @@ def test_the_command_stops_the_box_and_the_next_start_is_a_first_one(box: House)
     require_new(box)
 
 
-def test_the_next_start_finishes_what_the_power_has_cut(box: House) -> None:
+def test_the_next_start_finishes_what_the_power_has_cut(box: SystemdContainer) -> None:
     box.run("systemctl stop lantern.target 'lantern-*'", timeout=120)
     box.write("/var/house/cut.py", CUT.format(state=STATE.root))
     box.run("/opt/lantern/venv/bin/python /var/house/cut.py", check=False)

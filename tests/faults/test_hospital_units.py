@@ -14,7 +14,7 @@ import pytest
 from firmware_app.appliance import box_identity
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from firmware_app.uplink.messages.summary import decode
-from tests.faults.systemd_house import House
+from tests.faults.systemd_house import SystemdContainer
 from tests.peers import need_root, peer
 
 pytestmark = pytest.mark.appliance
@@ -25,10 +25,10 @@ TYPED = "/opt/lantern/venv/bin/python -m hospital.cli"
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def house() -> Iterator[SystemdContainer]:
     need_root()
     peer("mosquitto")
-    with House() as made:
+    with SystemdContainer() as made:
         made.run(
             "ln -s lantern /opt/lantern-hospital &&"
             f" install -m 644 {SOURCE}/*.service /etc/systemd/system &&"
@@ -43,12 +43,12 @@ def house() -> Iterator[House]:
         yield made
 
 
-def test_systemd_accepts_the_units(house: House) -> None:
+def test_systemd_accepts_the_units(house: SystemdContainer) -> None:
     names = " ".join(f"/etc/systemd/system/{unit}" for unit in SERVICES)
     assert house.run(f"systemd-analyze verify --man=no {names}") == ""
 
 
-def test_all_that_root_makes_is_the_hospitals(house: House) -> None:
+def test_all_that_root_makes_is_the_hospitals(house: SystemdContainer) -> None:
     assert house.run(f"find {FOLDER} ! -user lantern-hospital -o ! -group lantern-hospital") == ""
     assert house.run(f"stat -c %U:%a {FOLDER} {FOLDER}/keys {FOLDER}/inbox.db").split() == [
         "lantern-hospital:700",
@@ -57,7 +57,7 @@ def test_all_that_root_makes_is_the_hospitals(house: House) -> None:
     ]
 
 
-def test_the_broker_reads_its_own_key_and_no_other(house: House) -> None:
+def test_the_broker_reads_its_own_key_and_no_other(house: SystemdContainer) -> None:
     code = f"""
 from pathlib import Path
 for name in ("tls/broker.key", "tls/ca.key", "keys/sign.pem", "inbox.db"):
@@ -71,7 +71,7 @@ for name in ("tls/broker.key", "tls/ca.key", "keys/sign.pem", "inbox.db"):
     assert set(access.values()) == {"PermissionError"}
 
 
-def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tmp_path: Path) -> None:
+def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: SystemdContainer, tmp_path: Path) -> None:
     bundle = tmp_path / "hospital.json"
     bundle.write_text(house.read(f"{FOLDER}/hospital.json"))
     assert decode(bundle.read_bytes().strip(), HospitalBundle).host == "127.0.0.1"
@@ -82,7 +82,7 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
     assert answer == {"box": "clinic-7", "certificates": 1, "broker": "in force"}
 
 
-def test_the_receiver_may_have_the_broker_read_the_list_again(house: House) -> None:
+def test_the_receiver_may_have_the_broker_read_the_list_again(house: SystemdContainer) -> None:
     code = f"from pathlib import Path; from hospital import broker; print(broker.reread(Path('{FOLDER}/broker')))"
     done = house.attempt(SERVICES[-1], f"import sys; sys.path.insert(0, '/opt/lantern/source'); {code}")
     assert done.stdout.strip() == "True", done.stderr

@@ -24,7 +24,7 @@ from firmware_app.ingest.stick_mounting import FileSystem
 from systemd.build import disk_image, signing
 from tests.faults import flashed_box, sticks
 from tests.faults.flashed_box import FlashedBox, Page
-from tests.peers import REPOSITORY, missing, need_root
+from tests.peers import REPOSITORY, need_root, skip_or_fail
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(6 * 3600)]
 
@@ -40,9 +40,9 @@ def original() -> Path:
     need_root()
     found = sorted(BUILD.glob("lantern-[0-9]*.img"))
     if len(found) != 1:
-        missing("needs build/lantern-VERSION.img; “make image” makes it")
+        skip_or_fail("needs build/lantern-VERSION.img; “make image” makes it")
     if not flashed_box.has_room(BUILD, 16):
-        missing("needs 16 GB of disk in build/")
+        skip_or_fail("needs 16 GB of disk in build/")
     return found[0]
 
 
@@ -82,7 +82,7 @@ def test_a_flashed_box_answers_is_set_up_keeps_a_film_through_a_hard_stop_and_re
 ) -> None:
     with switch_on("first") as box:
         _report("first start until C-ECHO is answered", box.answers_echo())
-        samples.send(samples.draw()[:1], box.dicom)
+        samples.send(samples.load_golden_images()[:1], box.dicom)
         box.cut()
     with switch_on("second") as box:
         box.wait("opened by the machine's chip")
@@ -94,13 +94,13 @@ def test_a_flashed_box_answers_is_set_up_keeps_a_film_through_a_hard_stop_and_re
         _report("second start until the slot is marked good", box.wait("slot A is good"))
         box.cut()
     with flashed_box.config(disk, work) as config:
-        names = flashed_box.listed(config, "/")
+        names = flashed_box.list_folder(config, "/")
     assert "volume.made" in names
     assert "volume.key" not in names, "the chip alone opens the disk"
 
 
 def test_sticks_of_four_kinds_are_read_when_they_are_plugged_in(switch_on: Switch, work: Path) -> None:
-    film = samples.draw()[0]
+    film = samples.load_golden_images()[0]
     with switch_on("sticks") as box:
         box.answers_echo()
         page = Page(box)
@@ -189,7 +189,7 @@ def test_a_version_that_does_not_start_is_left_after_three_starts(switch_on: Swi
         box.wait("slot B is good")
         box.plug(flashed_box.stick(work / "unstarted.img", [file]))
         box.wait("slot A was left: it did not start")
-        assert box.said.count("the system in root-a is not whole") == 3
+        assert box.screen_text.count("the system in root-a is not whole") == 3
         box.cut()
 
 
@@ -225,7 +225,7 @@ def test_a_factory_reset_from_the_boot_menu_leaves_a_new_box(switch_on: Switch, 
         box.wait("the state's disk is ready, and encrypted")
         box.wait("give this code: ")
         before = (work / "first.log").read_text("utf-8", "replace")
-        assert _recovery_key(box.said) != _recovery_key(before)
+        assert _recovery_key(box.screen_text) != _recovery_key(before)
         page = Page(box)
         page.set_up()
         page.log_in()
@@ -248,7 +248,7 @@ def _stick(work: Path, kind: FileSystem, film: DemoImage) -> Path:
     image = work / f"stick-{kind.value}.img"
     if kind is FileSystem.FAT:
         return sticks.fat(image, content)
-    return sticks.disc(image, content) if kind is FileSystem.ISO9660 else sticks.written(image, content, kind)
+    return sticks.disc(image, content) if kind is FileSystem.ISO9660 else sticks.write_stick(image, content, kind)
 
 
 def _small(
@@ -261,7 +261,7 @@ def _small(
         (folder / part).write_bytes(os.urandom(1 << 20))
     bundle = work / f"lantern-{name}.raucb"
     slot = disk_image.Slot(version, folder / "root.img", folder / "boot.img")
-    disk_image.make_bundle(slot, signing.keys(keys), folder, bundle, compatible)
+    disk_image.make_bundle(slot, signing.load_keys(keys), folder, bundle, compatible)
     if damaged:
         with bundle.open("r+b") as file:
             file.seek(1 << 19)

@@ -23,8 +23,8 @@ from firmware_app.appliance.errors import INSTALL_PORT_TAKEN
 from firmware_app.appliance.installation import installer, system_packages, uninstaller
 from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
 from firmware_app.core.settings import load_config
-from tests.faults.systemd_house import House
-from tests.peers import REPOSITORY, missing, need_root, no_package, peer, release
+from tests.faults.systemd_house import SystemdContainer
+from tests.peers import REPOSITORY, need_root, peer, read_debian_release, skip_missing_packages, skip_or_fail
 from tests.refusals import raises_refusal
 
 pytestmark = pytest.mark.appliance
@@ -57,7 +57,7 @@ def make(
     return done.returncode, done.stdout
 
 
-def everything(root: Path) -> dict[str, tuple[int, int, int, str]]:
+def snapshot_tree(root: Path) -> dict[str, tuple[int, int, int, str]]:
     """Mode, owner, time of change and content of all that lies below *root*."""
     entries = {}
     for path in sorted(root.rglob("*")):
@@ -88,7 +88,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pristine(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A machine on which a box was installed once; nobody changes it."""
     if not PYTHON.exists() or subprocess.run([PYTHON, "-c", "import ensurepip"], check=False).returncode:
-        no_package("python3-venv")
+        skip_missing_packages("python3-venv")
     root = tmp_path_factory.mktemp("machine") / "root"
     status, said = make("install", root, WHEELS=wheels)
     assert status == 0, said
@@ -131,9 +131,9 @@ def test_a_hospitals_computer_has_its_user_and_units_and_a_second_run_changes_no
     command = root / "usr/local/bin/lantern-hospital"
     assert str(command.readlink()) == "/opt/lantern-hospital/venv/bin/lantern-hospital"
     assert stat.S_IMODE((root / "var/lib/lantern-hospital").stat().st_mode) == 0o700
-    before = everything(root)
+    before = snapshot_tree(root)
     assert make("install-hospital", root, WHEELS=wheels)[0] == 0
-    assert everything(root) == before
+    assert snapshot_tree(root) == before
 
 
 def test_the_machines_own_watchdog_is_wound_up(pristine: Path) -> None:
@@ -175,15 +175,15 @@ def test_the_first_configuration_is_valid_and_leaves_the_viewer_behind_its_front
 
 
 def test_a_second_installation_changes_nothing_and_says_so(box: Path, wheels: Path) -> None:
-    before = everything(box)
+    before = snapshot_tree(box)
     status, said = make("install", box, WHEELS=wheels)
     assert status == 0
     assert "nothing was changed" in said
-    assert everything(box) == before
+    assert snapshot_tree(box) == before
 
 
 def test_an_installation_that_was_cut_off_is_finished_by_the_next(box: Path, wheels: Path) -> None:
-    before = {path: (entry[0], entry[1], entry[3]) for path, entry in everything(box).items()}
+    before = {path: (entry[0], entry[1], entry[3]) for path, entry in snapshot_tree(box).items()}
     venv = box / "opt/lantern" / (box / "opt/lantern/venv").readlink()
     (venv / "lantern-whole").unlink()
     shutil.rmtree(venv / "bin")
@@ -191,7 +191,7 @@ def test_an_installation_that_was_cut_off_is_finished_by_the_next(box: Path, whe
     (box / "opt/lantern/installed.json").unlink()
     status, said = make("install", box, WHEELS=wheels)
     assert status == 0, said
-    after = {path: (entry[0], entry[1], entry[3]) for path, entry in everything(box).items()}
+    after = {path: (entry[0], entry[1], entry[3]) for path, entry in snapshot_tree(box).items()}
     compiled = {path for path in before.keys() ^ after.keys() if "__pycache__" in path}
     assert after.keys() - compiled == before.keys() - compiled
     assert all(after[path] == before[path] for path in before if path.startswith(("etc/", "usr/")))
@@ -218,7 +218,7 @@ def test_a_unit_that_this_version_has_no_more_goes(box: Path, wheels: Path) -> N
 def test_a_wheel_that_was_made_of_another_lantern_is_refused_though_its_version_is_the_same(
     box: Path, wheels: Path, tmp_path: Path
 ) -> None:
-    before = everything(box)
+    before = snapshot_tree(box)
     stale = tmp_path / next(wheels.glob("lantern_box-*.whl")).name
     with zipfile.ZipFile(next(wheels.glob("lantern_box-*.whl"))) as now, zipfile.ZipFile(stale, "w") as then:
         for name in now.namelist():
@@ -226,7 +226,7 @@ def test_a_wheel_that_was_made_of_another_lantern_is_refused_though_its_version_
     status, said = make("install", box, WHEELS=tmp_path)
     assert status != 0
     assert "was not built from the Lantern in this folder (firmware_app/core/records.py" in said
-    assert everything(box) == before
+    assert snapshot_tree(box) == before
     shutil.copy(next(wheels.glob("lantern_box-*.whl")), tmp_path / stale.name.replace("-py3-", "-1-py3-"))
     status, said = make("install", box, WHEELS=tmp_path)
     assert status == 0, "the one of the two that is right is taken"
@@ -245,13 +245,13 @@ def test_only_the_programs_own_disk_is_waited_for(tmp_path: Path, wheels: Path) 
 
 def test_an_installation_that_fails_leaves_the_one_before_in_use(box: Path, tmp_path: Path) -> None:
     """A folder without any wheel, and no internet to ask instead."""
-    before = everything(box)
+    before = snapshot_tree(box)
     (tmp_path / "empty").mkdir()
     status, said = make("install", box, WHEELS=tmp_path / "empty")
     assert status != 0
     assert "What was installed before still runs" in said
     assert "make wheels" in said
-    assert everything(box) | {"opt/lantern/programs": before["opt/lantern/programs"]} == before
+    assert snapshot_tree(box) | {"opt/lantern/programs": before["opt/lantern/programs"]} == before
 
 
 def test_uninstalling_keeps_images_and_settings_and_says_so(box: Path, wheels: Path) -> None:
@@ -265,7 +265,7 @@ def test_uninstalling_keeps_images_and_settings_and_says_so(box: Path, wheels: P
     assert "users and groups, whose files these are" in said
     assert image.read_bytes() == b"an image"
     assert "lantern-reader" in names(box, "passwd")
-    left = {path for path in everything(box) if "lantern" in path}
+    left = {path for path in snapshot_tree(box) if "lantern" in path}
     assert all(path.startswith(("var/lib/lantern", "etc/lantern")) for path in left), left
     assert make("install", box, WHEELS=wheels)[0] == 0
     assert image.read_bytes() == b"an image"
@@ -281,7 +281,7 @@ def test_uninstalling_leaves_only_what_it_was_asked_to_keep(box: Path, keep: dic
     assert status == 0, said
     first = said.index("This removes for good: /var/lib/lantern (1 files, 3 MB")
     assert first < said.index("Removed:"), "it says what will be lost before it is"
-    left = {path for path in everything(box) if "lantern" in path}
+    left = {path for path in snapshot_tree(box) if "lantern" in path}
     assert left == {path for path in (stays, f"{stays}/lantern.toml") if stays}
     assert not {name for name in names(box, "passwd") | names(box, "group") if name.startswith("lantern")}
 
@@ -289,11 +289,11 @@ def test_uninstalling_leaves_only_what_it_was_asked_to_keep(box: Path, keep: dic
 @pytest.mark.parametrize("how", [{"PURGE": "1"}, {"KEEP": "config"}, {"KEEP": ""}])
 def test_nothing_goes_for_good_unless_somebody_says_so(box: Path, how: dict[str, str]) -> None:
     """From a script, where nobody can be asked, and on a terminal, where the answer is not the word."""
-    before = everything(box)
+    before = snapshot_tree(box)
     status, said = make("uninstall", box, None, subprocess.DEVNULL, **how)
     assert status != 0
     assert "SURE=yes" in said
-    assert everything(box) == before
+    assert snapshot_tree(box) == before
     ours, theirs = os.openpty()
     with os.fdopen(ours, "wb", buffering=0) as keyboard:
         keyboard.write(b"yes\n")
@@ -301,7 +301,7 @@ def test_nothing_goes_for_good_unless_somebody_says_so(box: Path, how: dict[str,
     os.close(theirs)
     assert status != 0
     assert "Nothing was removed." in said
-    assert everything(box) == before
+    assert snapshot_tree(box) == before
 
 
 def test_a_debian_package_that_another_one_needs_by_now_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,11 +320,11 @@ def test_a_debian_package_that_another_one_needs_by_now_stays(monkeypatch: pytes
 
 
 def test_a_word_that_cannot_be_kept_removes_nothing(box: Path) -> None:
-    before = everything(box)
+    before = snapshot_tree(box)
     status, said = make("uninstall", box, KEEP="images")
     assert status != 0
     assert "KEEP knows only" in said
-    assert everything(box) == before
+    assert snapshot_tree(box) == before
 
 
 def test_it_speaks_chinese_where_the_terminal_does(box: Path, wheels: Path) -> None:
@@ -381,10 +381,16 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The least of this Debian that boots, fresh from Debian: it has no make and no Python."""
     need_root()
     root = tmp_path_factory.mktemp("bare") / "root"
-    command = [peer("debootstrap"), "--variant=minbase", "--include=systemd,systemd-sysv", release(), str(root)]
+    command = [
+        peer("debootstrap"),
+        "--variant=minbase",
+        "--include=systemd,systemd-sysv",
+        read_debian_release(),
+        str(root),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
-        missing(f"Debian cannot be reached: {done.stdout[-200:]}")
+        skip_or_fail(f"Debian cannot be reached: {done.stdout[-200:]}")
     return root
 
 
@@ -428,8 +434,8 @@ def test_a_debian_that_has_nothing_yet_becomes_a_box_as_the_handbook_says_it(bar
 @pytest.mark.timeout(1800)
 def test_a_plain_debian_becomes_a_box_without_the_internet_and_a_plain_debian_again() -> None:
     if not (REPOSITORY / "build/wheels").is_dir():
-        missing("needs build/wheels; “make test-install” makes it")
-    with House(megabytes=4096) as house:
+        skip_or_fail("needs build/wheels; “make test-install” makes it")
+    with SystemdContainer(megabytes=4096) as house:
         house.run(
             "mkdir /srv/lantern && cd /opt/lantern/source &&"
             " cp -a Makefile pyproject.toml constraints.txt systemd firmware_app build /srv/lantern && cd / &&"

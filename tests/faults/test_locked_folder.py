@@ -13,7 +13,7 @@ from firmware_app.appliance.errors import LOCKED_DISK_ABSENT, LOCKED_FAILED, LOC
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
-from tests.local_films import opened as clinic
+from tests.local_films import create_database as clinic
 from tests.refusals import raises_refusal
 from tests.small_disk import small_disk
 
@@ -45,7 +45,7 @@ def admit(state: StateDir, name: str, size: int) -> None:
     (state.root / file).write_bytes(secrets.token_bytes(size))
 
 
-def copied(state: StateDir) -> backup_ring.BackupCopy:
+def copy_databases(state: StateDir) -> backup_ring.BackupCopy:
     return backup_ring.BackupRing(state.backup).make(state.databases, 3, 0)
 
 
@@ -56,11 +56,11 @@ def images(state: StateDir) -> dict[str, bytes]:
 def test_a_full_disk_keeps_the_last_whole_night_and_goes_on_when_there_is_room(state: StateDir, tmp_path: Path) -> None:
     code, before = locked_backup.make_recovery_code(state), images(state)
     with small_disk(tmp_path / "disk", "size=24m") as disk:
-        locked_backup.make_locked_backup(state, disk, copied(state), 1)
+        locked_backup.make_locked_backup(state, disk, copy_databases(state), 1)
         filler = disk / "films-of-a-wedding"
         filler.write_bytes(bytes(4_000_000))
         admit(state, "new", 3_000_000)
-        newer = copied(state)
+        newer = copy_databases(state)
         with raises_refusal(LOCKED_NO_ROOM, match="locked_keep"):
             locked_backup.make_locked_backup(state, disk, newer, 1)
         assert (disk / "sets" / "000001.list").exists(), "the oldest goes only when a later one is whole"
@@ -78,7 +78,7 @@ def test_a_share_that_goes_in_the_middle_keeps_what_it_had_and_the_next_run_goes
     state: StateDir, share: LoopFileSystem, tmp_path: Path
 ) -> None:
     code = locked_backup.make_recovery_code(state)
-    copy = copied(state)
+    copy = copy_databases(state)
 
     def cut(done: int, of: int) -> None:
         assert (done, of) == (4, IMAGES)
@@ -102,7 +102,7 @@ def test_a_restoring_from_a_share_that_goes_is_begun_again(
     state: StateDir, share: LoopFileSystem, tmp_path: Path
 ) -> None:
     code = locked_backup.make_recovery_code(state)
-    locked_backup.make_locked_backup(state, share.mount, copied(state), 1)
+    locked_backup.make_locked_backup(state, share.mount, copy_databases(state), 1)
     other = StateDir(tmp_path / "other")
     with raises_refusal(RESTORE_CUT, match="run the same command again"):
         locked_restore.restore_backup(other, share.mount, code, tell=lambda _done, _of: share.detach())

@@ -15,7 +15,7 @@ from firmware_app.packs import installer
 from firmware_app.packs.pack_store import PackStore
 from tests.faults.loopfs import loop_file_system
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
-from tests.publishing_rig import NAME, World, fill, pack
+from tests.publishing_rig import NAME, PackPublisher, fill, pack
 from tests.unit.packs.test_pack_repository import trusting as trusting
 from tests.unit.packs.test_pack_repository import world as world
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_box_without_a_clock_does_not_judge_age_but_still_refuses_what_is_older(
-    trusting: World, tmp_path: Path
+    trusting: PackPublisher, tmp_path: Path
 ) -> None:
     shutil.copytree(trusting.repository, tmp_path / "stick")
     repository.publish(pack(tmp_path, "1.2.0"), trusting.repository, trusting.keys, days=-1)
@@ -55,7 +55,7 @@ def test_a_box_without_a_clock_does_not_judge_age_but_still_refuses_what_is_olde
 
 @pytest.mark.parametrize("leave_kb", [0, 40, 600])
 def test_a_full_disk_leaves_the_old_version_in_use_and_nothing_half_installed(
-    world: World, tmp_path: Path, leave_kb: int
+    world: PackPublisher, tmp_path: Path, leave_kb: int
 ) -> None:
     world.install(root=world.root)
     world.publish("1.1.0", ballast=1 << 20)
@@ -63,7 +63,7 @@ def test_a_full_disk_leaves_the_old_version_in_use_and_nothing_half_installed(
         shutil.copytree(world.store.installed, disk.mount / "packs", symlinks=True)
         world.store = PackStore(disk.mount / "packs", world.store.shipped)
         fill(disk.mount, leave_kb)
-        assert world.refused().code == "pack.disk_full"
+        assert world.expect_refusal().code == "pack.disk_full"
         installer.verify_pack(world.store.find(NAME), world.store)
         disk.free()
         assert world.install().pack.manifest.version == "1.1.0"

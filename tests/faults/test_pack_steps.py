@@ -13,9 +13,9 @@ from firmware_app.packs import installer
 from firmware_app.packs.pack_store import PackStore
 from tests.faults import pack_steps
 from tests.faults.loopfs import loop_file_system
-from tests.publishing_rig import NAME, World
+from tests.publishing_rig import NAME, PackPublisher
 
-BEFORE: dict[str, Callable[[World], object]] = {
+BEFORE: dict[str, Callable[[PackPublisher], object]] = {
     "install": lambda _world: None,
     "commit": lambda world: world.install(trial=True),
     "drop": lambda world: world.install(trial=True),
@@ -33,8 +33,8 @@ BETWEEN = ("1.1.0", "1.1.0")
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(tmp_path / "world")
+def world(tmp_path: Path) -> PackPublisher:
+    made = PackPublisher(tmp_path / "world")
     made.publish("1.0.0")
     made.install(root=made.root)
     made.publish("1.1.0")
@@ -45,27 +45,27 @@ def serves(store: PackStore) -> tuple[str, str | None]:
     """The whole version in use and the whole version on trial."""
     used = store.find(NAME)
     installer.verify_pack(used, store)
-    on_trial = store.trialled(NAME)
+    on_trial = store.find_trial_version(NAME)
     if on_trial is not None:
-        (kept,) = [one for one in store.versions(NAME) if one.manifest.version == on_trial]
+        (kept,) = [version for version in store.versions(NAME) if version.manifest.version == on_trial]
         installer.verify_pack(kept, store)
     return used.manifest.version, on_trial
 
 
-def again(world: World, verb: str) -> None:
+def again(world: PackPublisher, verb: str) -> None:
     """What the next start, or the same person, does after the cut."""
     if verb == "install":
         world.install(trial=True)
     elif verb == "rollback" and serves(world.store)[0] == "1.1.0":
         installer.roll_back(world.store, NAME)
-    elif verb in ("commit", "drop") and world.store.trialled(NAME) is not None:
+    elif verb in ("commit", "drop") and world.store.find_trial_version(NAME) is not None:
         (installer.commit_trial if verb == "commit" else installer.drop_trial)(world.store, NAME)
 
 
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", list(AFTER))
 def test_a_kill_at_every_step_leaves_the_old_version_or_the_new_one(
-    world: World, tmp_path: Path, verb: str, every: int
+    world: PackPublisher, tmp_path: Path, verb: str, every: int
 ) -> None:
     BEFORE[verb](world)
     spare, steps, seen = tmp_path / "spare", 1 - every, set()
@@ -74,7 +74,7 @@ def test_a_kill_at_every_step_leaves_the_old_version_or_the_new_one(
         steps += every
         shutil.rmtree(world.folder)
         shutil.copytree(spare, world.folder, symlinks=True)
-        if not pack_steps.killed_at(world.folder, verb, steps):
+        if not pack_steps.kill_at_step(world.folder, verb, steps):
             break
         seen.add(serves(world.store))
         assert seen <= {*AFTER[verb], BETWEEN}, steps
@@ -86,7 +86,7 @@ def test_a_kill_at_every_step_leaves_the_old_version_or_the_new_one(
 
 @pytest.mark.parametrize("verb", list(AFTER))
 def test_a_power_cut_in_the_middle_leaves_the_old_version_or_the_new_one(
-    world: World, tmp_path: Path, verb: str
+    world: PackPublisher, tmp_path: Path, verb: str
 ) -> None:
     BEFORE[verb](world)
     with loop_file_system(tmp_path, megabytes=32) as disk:
@@ -95,7 +95,7 @@ def test_a_power_cut_in_the_middle_leaves_the_old_version_or_the_new_one(
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(world.folder, folder, symlinks=True)
             subprocess.run(["sync", "--file-system", str(disk.mount)], check=True)
-            child = pack_steps.held_at(folder, verb, step)
+            child = pack_steps.stop_at_step(folder, verb, step)
             if child is None:
                 break
             disk.cut_power()

@@ -9,7 +9,7 @@ import pytest
 from firmware_app.cases.pack_changes import TrialState
 from tests.faults.test_reader_kills import ReaderProcess
 from tests.process.test_pack_trial import RIGHT, _runtimes_as_installed
-from tests.reading_rig import until
+from tests.reading_rig import wait_until
 from tests.trial_rig import NEW, OLD, TrialBox, box
 
 __all__ = ["_runtimes_as_installed"]
@@ -26,23 +26,23 @@ def test_a_reader_killed_in_the_trial_goes_on_with_it_to_its_end(
         for number in range(IMAGES):
             clinic.film(number + 2)
             if number % 2:
-                until(lambda seen=number // 2: _seen(clinic) >= seen)  # type: ignore[misc]
+                wait_until(lambda seen=number // 2: _count_seen(clinic) >= seen)  # type: ignore[misc]
                 process.kill()
                 process = ReaderProcess(clinic.rig)
-        until(lambda: process.has_ended() or clinic.serving() == NEW)
-        until(process.has_ended)  # to be started anew with the version that serves now
+        wait_until(lambda: process.has_ended() or clinic.serving() == NEW)
+        wait_until(process.has_ended)  # to be started anew with the version that serves now
         assert set(clinic.readings().values()) == {OLD}
         assert len(clinic.readings()) == IMAGES
         trial = clinic.trial()
         assert (trial.state, trial.images, trial.same, trial.failed) == (TrialState.COMMITTED, IMAGES, IMAGES, 0)
         again = ReaderProcess(clinic.rig)
         clinic.film(99)
-        until(lambda: len(clinic.readings()) == IMAGES + 1)
+        wait_until(lambda: len(clinic.readings()) == IMAGES + 1)
         again.kill()
         assert NEW in clinic.readings().values()
 
 
-def _seen(clinic: TrialBox) -> int:
+def _count_seen(clinic: TrialBox) -> int:
     (count,) = clinic.rig.clinical.database.connection.execute(
         "SELECT COUNT(*) FROM trial_images WHERE status = 'read'"
     ).fetchone()

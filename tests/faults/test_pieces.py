@@ -182,7 +182,7 @@ def test_an_answer_after_the_cut_is_no_promise(tmp_path: Path) -> None:
         cut = disk.cut_power()
         ledger.acknowledge("2.25.2", "the machine lives on", 0.0)
         disk.restore_power()
-    assert ledger.promised_before(cut) == {"2.25.1": "before"}
+    assert ledger.list_acknowledged_before(cut) == {"2.25.1": "before"}
     assert set(ledger.snapshot()) == {"2.25.1", "2.25.2"}
 
 
@@ -196,5 +196,5 @@ def test_the_sender_of_the_durability_experiment_stamps_what_it_hears(tmp_path: 
         cut = time.monotonic()
         sender.await_successes(len(series))
         sender.stop()
-    assert sender.promised_before(begun) == 0
-    assert 1 <= sender.promised_before(cut) < len(series) == sender.successes
+    assert sender.count_successes_before(begun) == 0
+    assert 1 <= sender.count_successes_before(cut) < len(series) == sender.successes

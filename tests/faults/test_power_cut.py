@@ -31,7 +31,7 @@ def test_fifty_of_fifty_acknowledged_images_survive_a_power_cut(tmp_path: Path) 
             gateway.process.kill()
             gateway.process.wait()
         disk.restore_power()
-        assert kept(StateDir(disk.mount / "state")) == {
+        assert read_kept_images(StateDir(disk.mount / "state")) == {
             uid: hashlib.sha256(data).hexdigest() for uid, data in sent.items()
         }
 
@@ -51,7 +51,7 @@ def test_an_image_cut_off_midway_is_gone_and_the_box_takes_it_again(tmp_path: Pa
             gateway.process.kill()
             gateway.process.wait()
         disk.restore_power()
-        assert kept(StateDir(disk.mount / "state")) == {}
+        assert read_kept_images(StateDir(disk.mount / "state")) == {}
         with process(disk.mount / "state") as again, RawClient(again.port, [(CT, [EXPLICIT])]) as client:
             assert client.store(CT, instance, data_set).status == 0
             client.release()
@@ -59,7 +59,7 @@ def test_an_image_cut_off_midway_is_gone_and_the_box_takes_it_again(tmp_path: Pa
             assert again.incoming() == []
 
 
-def kept(state: StateDir) -> dict[str, str]:
+def read_kept_images(state: StateDir) -> dict[str, str]:
     """SOP Instance UID → sha256 of the data set, of every image that has its row and whose bytes are intact."""
     clinical = ClinicalDatabase(state.clinical_db)
     try:

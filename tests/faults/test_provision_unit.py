@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from firmware_app.core.state_dir import StateDir
-from tests.faults.systemd_house import House
+from tests.faults.systemd_house import SystemdContainer
 from tests.peers import need_root, peer
 
 pytestmark = pytest.mark.appliance
@@ -28,11 +28,11 @@ provisioning_request.submit_request(StateDir(Path("/var/lib/lantern")), request)
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[House]:
+def box() -> Iterator[SystemdContainer]:
     """An installed box from the shelf."""
     need_root()
     peer("ip")
-    with House() as house:
+    with SystemdContainer() as house:
         house.install('[viewer]\nhost = "127.0.0.1"\n[retention]\nballast_mb = 0\n')
         # What starts the whole box again has nothing to start here.
         house.run("sed -i 's/ --restart//' /etc/systemd/system/lantern-provision.service && systemctl daemon-reload")
@@ -40,7 +40,7 @@ def box() -> Iterator[House]:
         yield house
 
 
-def asked(box: House, unit: str, name: str, number: str) -> dict[str, Any]:
+def request_provisioning(box: SystemdContainer, unit: str, name: str, number: str) -> dict[str, Any]:
     """What root says to a request that *unit*'s user wrote."""
     zone = box.run("readlink /etc/localtime").partition("zoneinfo/")[2]
     done = box.attempt(unit, ASK.format(box=name, zone=zone, number=number))
@@ -51,7 +51,7 @@ def asked(box: House, unit: str, name: str, number: str) -> dict[str, Any]:
     return answer
 
 
-def test_the_box_shows_its_first_code_above_the_log_in(box: House) -> None:
+def test_the_box_shows_its_first_code_above_the_log_in(box: SystemdContainer) -> None:
     assert "lantern-console.service" in box.show("lantern.target", "Wants").split()
     box.run("systemctl start lantern-console.service")
     shown = box.run("script -qec 'agetty --show-issue' /dev/null")
@@ -63,7 +63,7 @@ def test_the_box_shows_its_first_code_above_the_log_in(box: House) -> None:
     assert box.show("lantern-console.service", "Result") == "success"
 
 
-def test_no_other_process_can_ask(box: House) -> None:
+def test_no_other_process_can_ask(box: SystemdContainer) -> None:
     """The sandbox holds the gateway; the folder's group, which is the viewer's alone, holds the importer."""
     request = ASK.format(box="clinic-6", zone="Etc/UTC", number="0" * 16)
     assert "Permission denied" in box.attempt("lantern-gateway.service", request).stderr
@@ -74,10 +74,10 @@ def test_no_other_process_can_ask(box: House) -> None:
     assert "clinic-6" not in box.read("/etc/lantern/lantern.toml")
 
 
-def test_what_the_viewer_asks_is_done_once(box: House) -> None:
+def test_what_the_viewer_asks_is_done_once(box: SystemdContainer) -> None:
     written = box.attempt("lantern-viewer.service", "open('/etc/lantern/lantern.toml', 'w')")
     assert "Read-only file system" in written.stderr
-    answer = asked(box, "lantern-viewer.service", "clinic-7", "1" * 16)
+    answer = request_provisioning(box, "lantern-viewer.service", "clinic-7", "1" * 16)
     assert (answer["reason"]["code"], answer["box"]) == ("provision.done", "clinic-7")
     assert 'id = "clinic-7"' in box.read("/etc/lantern/lantern.toml")
     look = f"stat -c '%n %U %G %a' {STATE.line_keys}/* /etc/lantern/lantern.toml"
@@ -85,12 +85,12 @@ def test_what_the_viewer_asks_is_done_once(box: House) -> None:
     assert lines["identity.pem"] == ["root", "root", "600"]
     assert lines["tls.key"] == ["root", "root", "600"]
     assert lines["lantern.toml"] == ["root", "root", "644"]
-    answer = asked(box, "lantern-viewer.service", "clinic-8", "2" * 16)
+    answer = request_provisioning(box, "lantern-viewer.service", "clinic-8", "2" * 16)
     assert answer["reason"]["code"] == "provision.already"
     assert 'id = "clinic-7"' in box.read("/etc/lantern/lantern.toml")
 
 
-def test_who_answers_sees_no_image_and_reaches_no_network(box: House) -> None:
+def test_who_answers_sees_no_image_and_reaches_no_network(box: SystemdContainer) -> None:
     code = """
 import os, socket
 for path in ("images", "clinical", "accounts"):

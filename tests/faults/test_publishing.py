@@ -12,7 +12,7 @@ import pytest
 from converters.failures import OutputUnwritable
 from converters.publishing import repository
 from tests.faults.loopfs import loop_file_system
-from tests.publishing_rig import World, fill, pack
+from tests.publishing_rig import PackPublisher, fill, pack
 from tests.unit.converters.test_publishing import world as world
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,9 @@ repository.publish(*map(Path, sys.argv[2:5]))
 """
 
 
-def test_a_publication_that_is_killed_before_any_of_its_files_is_named_leaves_the_old_state(world: World) -> None:
+def test_a_publication_that_is_killed_before_any_of_its_files_is_named_leaves_the_old_state(
+    world: PackPublisher,
+) -> None:
     made = pack(world.folder / "made", "1.1.0")
     world.install(root=world.root)
     for left in range(99):
@@ -47,7 +49,7 @@ def test_a_publication_that_is_killed_before_any_of_its_files_is_named_leaves_th
     assert world.install().pack.manifest.version == "1.1.0"
 
 
-def test_a_publication_onto_a_full_stick_leaves_the_old_state(world: World, tmp_path: Path) -> None:
+def test_a_publication_onto_a_full_stick_leaves_the_old_state(world: PackPublisher, tmp_path: Path) -> None:
     world.install(root=world.root)
     made = pack(world.folder / "made", "1.1.0", ballast=1 << 20)
     with loop_file_system(tmp_path, megabytes=32) as disk:

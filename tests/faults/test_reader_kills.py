@@ -36,7 +36,7 @@ class ReaderProcess:
         command = [sys.executable, "-m", "firmware_app", "serve", "--only", "reader"]
         self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         self._box = box
-        reading_rig.until(lambda: self._announced() or self._process.poll() is not None)
+        reading_rig.wait_until(lambda: self._announced() or self._process.poll() is not None)
         assert self._process.poll() is None
 
     def _announced(self) -> bool:
@@ -90,10 +90,10 @@ def test_every_image_has_one_final_reading_however_often_reader_and_children_are
         try:
             for strike in range(KILLS):
                 left = IMAGES - (strike + 1) * IMAGES // (KILLS + 2)
-                reading_rig.until(lambda left=left: box.clinical.counts().waiting <= left)  # type: ignore[misc]
+                reading_rig.wait_until(lambda left=left: box.clinical.count_queue().waiting <= left)  # type: ignore[misc]
                 time.sleep(chance.random() * 0.03)  # any instant within two images, not only the one after a commit
                 process = _strike(process, chance.choice(ROLES), box)
-            reading_rig.until(lambda: box.clinical.counts().waiting == 0)
+            reading_rig.wait_until(lambda: box.clinical.count_queue().waiting == 0)
         finally:
             process.kill()
         judged = [box.reading(instance) for instance in instances]

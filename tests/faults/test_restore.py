@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.state_dir import StateDir
-from tests.faults.systemd_house import House
+from tests.faults.systemd_house import SystemdContainer
 from tests.films import film, save
 from tests.peers import REPOSITORY, peer
 
@@ -42,9 +42,9 @@ def commands(block: str) -> list[str]:
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[House]:
+def box(tmp_path: Path) -> Iterator[SystemdContainer]:
     """A box with a case that is read, an account, and another disk for its backups."""
-    with House() as house:
+    with SystemdContainer() as house:
         house.run("mkdir -p /mnt/backup && mount -t tmpfs -o mode=755 tmpfs /mnt/backup")
         house.install(CONFIG)
         house.run(OTHER_DISK)
@@ -57,23 +57,23 @@ def box(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-def start(house: House) -> None:
+def start(house: SystemdContainer) -> None:
     house.run("systemctl start lantern.target", timeout=120)
     for unit in THREE:
         house.wait_active(unit, 120)
 
 
-def send(house: House) -> None:
+def send(house: SystemdContainer) -> None:
     house.run(f"{peer('storescu')} -aec LANTERN 127.0.0.1 11112 /var/house/film.dcm")
 
 
-def database(house: House) -> str:
+def database(house: SystemdContainer) -> str:
     """What the doctor says of the database."""
     checks = [json.loads(line) for line in house.run("lantern doctor --json", check=False).splitlines()]
     return next(str(line["code"]) for line in checks if line["check"] == "database")
 
 
-def another_machine(house: House) -> None:
+def another_machine(house: SystemdContainer) -> None:
     """The same house, empty, and with the box's users counted otherwise."""
     names = house.run("getent passwd | grep -o '^lantern-[a-z]*'").split()
     groups = house.run("getent group | grep -o '^lantern-[a-z]*'").split()
@@ -95,7 +95,7 @@ def test_both_handbooks_have_the_same_lines() -> None:
     assert [commands(one) for one in (locking, restoring)] == [commands(one) for one in (LOCKING, RESTORING)]
 
 
-def test_everything_comes_back_on_a_machine_that_counts_its_users_otherwise(box: House) -> None:
+def test_everything_comes_back_on_a_machine_that_counts_its_users_otherwise(box: SystemdContainer) -> None:
     before, user = box.run(CASES), box.run("id -u lantern-gateway")
     box.run("touch /mnt/backup/lantern-all.tar.gz && chmod 644 /mnt/backup/lantern-all.tar.gz")  # of an earlier day
     box.run(f"umask 022\n{SAVE}", timeout=120)
@@ -113,7 +113,7 @@ def test_everything_comes_back_on_a_machine_that_counts_its_users_otherwise(box:
     send(box)  # and it goes on with its work
 
 
-def test_the_databases_alone_come_back_from_another_disk(box: House) -> None:
+def test_the_databases_alone_come_back_from_another_disk(box: SystemdContainer) -> None:
     before = json.loads(box.run(CASES).splitlines()[0])
     box.run("systemctl start lantern-backup.service")
     assert box.run("stat -c '%U %a' /mnt/backup/lantern/000001/accounts.db") == "lantern-care 600"
@@ -133,7 +133,7 @@ def test_the_databases_alone_come_back_from_another_disk(box: House) -> None:
 
 
 @pytest.mark.timeout(600)  # two installations
-def test_a_locked_backup_comes_back_on_another_machine_with_its_settings(box: House) -> None:
+def test_a_locked_backup_comes_back_on_another_machine_with_its_settings(box: SystemdContainer) -> None:
     make_folder, code_line, *_ = commands(LOCKING)
     box.run("mkdir -p /mnt/clinic && mount -t tmpfs -o mode=755 tmpfs /mnt/clinic")
     settings = f'{CONFIG}[box]\nname = "West"\nid = "clinic-7"\n[backup]\n{SETTING}locked = "{LOCKED}"\n'

@@ -19,7 +19,7 @@ from firmware_app.ingest.errors import STICK_BLANK, STICK_FOREIGN, STICK_UNSAFE
 from firmware_app.ingest.stick_mounting import FileSystem, probe_file_system
 from tests.faults import sticks
 from tests.faults.loopfs import run
-from tests.faults.sticks import box, importing, stick
+from tests.faults.sticks import box, import_stick, stick
 from tests.objects import file_of, film, new_uid
 from tests.peers import peer
 from tests.refusals import raises_refusal
@@ -33,7 +33,7 @@ def image_of(kind: FileSystem, folder: Path, content: Path) -> Path:
         return sticks.fat(folder / "fat.img", content)
     if kind is FileSystem.ISO9660:
         return sticks.disc(folder / "disc.iso", content)
-    return sticks.written(folder / f"{kind.value}.img", content, kind)
+    return sticks.write_stick(folder / f"{kind.value}.img", content, kind)
 
 
 def real_images() -> list[Path]:
@@ -97,9 +97,9 @@ def test_a_driver_that_drops_an_option_in_silence_is_caught_and_nothing_is_opene
         with raises_refusal(STICK_UNSAFE) as unsafe:
             stick_mounting.require_safe_mount(plugged.files)
         assert unsafe.value.missing == "noexec, nosymfollow"  # the first was asked for
-        ended = importing(config, plugged)
+        ended = import_stick(config, plugged)
         assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.REFUSED, STICK_UNSAFE.code)
-    assert clinical.counts().instances == 0
+    assert clinical.count_queue().instances == 0
     assert usb_import.read_status(state) == ended
 
 
@@ -141,12 +141,12 @@ def test_chinese_names_are_shown_whole_where_the_locale_is_c(
     if kind is FileSystem.ISO9660:
         image = sticks.disc(tmp_path / "disc.iso", content, "-J", "-input-charset", "utf-8")
     elif kind is FileSystem.FAT:  # mtools writes by the locale
-        image = sticks.made(tmp_path / "fat.img", kind)
+        image = sticks.make_stick(tmp_path / "fat.img", kind)
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         folder = str(content / "清河卫生院")
         subprocess.run([peer("mcopy"), "-s", "-i", str(image), folder, "::/"], env=environment, check=True)
     else:
-        image = sticks.written(tmp_path / "image", content, kind)
+        image = sticks.write_stick(tmp_path / "image", content, kind)
     with stick(image, tmp_path / "usb") as plugged:
         plugged.plug()
         assert (plugged.files / name).read_bytes() == (content / name).read_bytes()
@@ -167,7 +167,7 @@ def test_real_images_with_their_dicomdir_are_all_taken_once_and_only_once(tmp_pa
     for again in range(2):
         with stick(image, tmp_path / "usb") as plugged:
             plugged.plug()
-            ended = importing(config, plugged)
+            ended = import_stick(config, plugged)
         assert (ended.stage, ended.reason) == (StickStage.DONE, None)
         assert (ended.new, ended.known) == ((0, wanted) if again else (wanted, 0))
         assert ended.refused == {}
@@ -175,7 +175,7 @@ def test_real_images_with_their_dicomdir_are_all_taken_once_and_only_once(tmp_pa
         assert f"{wanted}" in (state.usb / f"{ended.receipt:06d}.txt").read_text("utf-8")
     rows = clinical.database.connection.execute("SELECT outcome, COUNT(*) FROM arrivals GROUP BY 1").fetchall()
     assert [tuple(row) for row in rows] == [("accepted", wanted)]  # the second time not a byte was copied
-    assert [case.incomplete for case in clinical.cases()] == [None] * clinical.counts().cases
+    assert [case.incomplete for case in clinical.load_cases()] == [None] * clinical.count_queue().cases
 
 
 # --- what is never taken --------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_links_pipes_devices_lists_giants_and_bombs_lead_nowhere(
     read = _bytes_read()
     with stick(sticks.linux(tmp_path / "ext4.img", content), tmp_path / "usb") as plugged:
         plugged.plug(FileSystem.FAT)
-        ended = importing(config, plugged)
+        ended = import_stick(config, plugged)
     assert _bytes_read() - read < 50_000_000
     assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.not_all")
     assert ended.new == 1

@@ -52,7 +52,7 @@ def content(tmp_path: Path) -> Path:
     return made
 
 
-def held(config: Config, device: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+def mount_stick(config: Config, device: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """Hold the stick as the unit does and stop at once: its kind when it was ready, and whether it was sealed."""
     seen: list[tuple[str, bool]] = []
     monkeypatch.setattr(notify, "ready", lambda kind: seen.append((kind, is_sealed(device))))
@@ -67,16 +67,16 @@ def test_a_stick_is_writable_again_after_copying_and_after_any_failure(
 ) -> None:
     with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "unused") as made:
         place = usb.usb.mount_root / made.device.name / mounter.FILES
-        assert held(usb, made.device, monkeypatch) == [("vfat", True)]
+        assert mount_stick(usb, made.device, monkeypatch) == [("vfat", True)]
         assert not is_sealed(made.device)
 
         def fails(kind: str, device: str) -> NoReturn:
             assert is_sealed(made.device)
             raise MemoryError
 
-        monkeypatch.setattr(stick_handover, "Word", fails)
+        monkeypatch.setattr(stick_handover, "MountMessage", fails)
         with pytest.raises(MemoryError):
-            held(usb, made.device, monkeypatch)
+            mount_stick(usb, made.device, monkeypatch)
         assert not sticks.is_mounted(place)
         assert not is_sealed(made.device)
 
@@ -90,7 +90,7 @@ def test_a_disk_that_the_box_runs_from_is_left_as_it_is(
         run("mount", "-o", "ro,noload", str(made.device), str(place))
         try:
             stick_mounting._set_read_only(made.device, True)
-            assert held(usb, made.device, monkeypatch) == [("-", True)]
+            assert mount_stick(usb, made.device, monkeypatch) == [("-", True)]
             assert is_sealed(made.device)
             assert sticks.is_mounted(place)
         finally:

@@ -26,7 +26,7 @@ from firmware_app.results.case_json import case_to_json
 from firmware_app.results.case_text import format_page, format_row
 from firmware_app.uplink.outbox import Outbox
 from tests.faults import sticks
-from tests.faults.sticks import Stick, await_true, box, importing, stick
+from tests.faults.sticks import Stick, await_true, box, import_stick, stick
 from tests.objects import file_of, film, new_uid
 from web.blueprints import sticks as stick_pages
 
@@ -44,7 +44,7 @@ def image(tmp_path: Path) -> Path:
         sop = new_uid()
         data = file_of(film(sop_instance=sop, study=study, rows=256, columns=256), sop_instance=sop)
         (content / f"IM{number:04d}.DCM").write_bytes(data)
-    return sticks.written(tmp_path / "exfat.img", content, FileSystem.EXFAT)
+    return sticks.write_stick(tmp_path / "exfat.img", content, FileSystem.EXFAT)
 
 
 def read_all(clinical: ClinicalDatabase) -> None:
@@ -57,19 +57,19 @@ def read_all(clinical: ClinicalDatabase) -> None:
     clinical.close_revisions(0.0, report=Outbox(clinical.database).put)
 
 
-def held(state: StateDir, clinical: ClinicalDatabase) -> list[str]:
+def read_held_images(state: StateDir, clinical: ClinicalDatabase) -> list[str]:
     """Every image that the box says it has, after a look at its bytes."""
     rows = clinical.database.connection.execute("SELECT reference, file, sha256 FROM instances").fetchall()
     for _, file, sha256 in rows:
         assert hashlib.sha256((state.root / file).read_bytes()).hexdigest() == sha256
-    return [one[0] for one in rows]
+    return [row[0] for row in rows]
 
 
 def pulled_in_the_middle(config: Config, state: StateDir, plugged: Stick) -> usb_import.StickStatus:
     with ThreadPoolExecutor(1) as threads:
-        working = threads.submit(importing, config, plugged)
+        working = threads.submit(import_stick, config, plugged)
         clinical = ClinicalDatabase(state.clinical_db)
-        await_true(lambda: clinical.counts().instances >= SEEN)
+        await_true(lambda: clinical.count_queue().instances >= SEEN)
         clinical.database.close()
         plugged.pull()
         return working.result(timeout=60)
@@ -83,13 +83,13 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
         plugged.plug()
         ended = pulled_in_the_middle(config, state, plugged)
     assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.pulled")
-    before = held(state, clinical)
+    before = read_held_images(state, clinical)
     assert SEEN <= ended.new == len(before) < FILES
     assert ended.reason is not None
     assert ended.reason.text(config.box.language) in (state.usb / f"{ended.receipt:06d}.txt").read_text("utf-8")
 
     read_all(clinical)
-    (case,) = clinical.cases()
+    (case,) = clinical.load_cases()
     assert case.incomplete is not None
     assert case.revision == 1
     line = case_to_json(case, "en")
@@ -97,21 +97,21 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     assert {reading["quality"]["hints"][0]["code"] for reading in line["readings"]} == {"stick.incomplete"}
     assert case.incomplete.text("en") in format_page(case, "en")
     assert "incomplete" in format_row(case, "en")
-    assert [brief.quality for brief in Outbox(clinical.database).waiting(9)] == ["stick.incomplete"]
+    assert [brief.quality for brief in Outbox(clinical.database).list_waiting(9)] == ["stick.incomplete"]
 
     with stick(image, tmp_path / "usb") as plugged:
         plugged.plug()
-        ended = importing(config, plugged)
+        ended = import_stick(config, plugged)
     assert (ended.stage, ended.new, ended.known) == (StickStage.DONE, FILES - len(before), len(before))
-    assert set(before) < set(held(state, clinical))
+    assert set(before) < set(read_held_images(state, clinical))
     counts = clinical.database.connection.execute("SELECT outcome, COUNT(*) FROM arrivals GROUP BY 1").fetchall()
     accepted = {row[0]: row[1] for row in counts}
     assert accepted["accepted"] == FILES  # nothing twice
     assert "duplicate" not in accepted
     read_all(clinical)
-    (case,) = clinical.cases()
+    (case,) = clinical.load_cases()
     assert (case.incomplete, case.revision) == (None, 2)
-    assert [brief.quality for brief in Outbox(clinical.database).waiting(9)] == ["stick.incomplete", "ok"]
+    assert [brief.quality for brief in Outbox(clinical.database).list_waiting(9)] == ["stick.incomplete", "ok"]
 
 
 def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_word(tmp_path: Path, image: Path) -> None:
@@ -126,7 +126,7 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
         kind = plugged.plug()
         stop = threading.Event()
         with ThreadPoolExecutor(1) as threads:
-            word = stick_handover.Word(kind.value, "7:0")
+            word = stick_handover.MountMessage(kind.value, "7:0")
             offering = threads.submit(stick_handover.offer_stick, plugged.folder, word, plugged.files, stop)
             try:
                 await_true((plugged.folder / stick_handover.SOCKET).exists)
@@ -138,12 +138,12 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
                     str(plugged.folder),
                 ]
                 with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-                    await_true(lambda: clinical.counts().instances >= SEEN)
+                    await_true(lambda: clinical.count_queue().instances >= SEEN)
                     process.send_signal(signal.SIGKILL)
-                before = held(state, clinical)
+                before = read_held_images(state, clinical)
                 assert SEEN <= len(before) < FILES
-                assert [bool(case.incomplete) for case in clinical.cases()] == [True]
-                said = stick_pages.latest(state)  # what the viewer believes of a dead importer
+                assert [bool(case.incomplete) for case in clinical.load_cases()] == [True]
+                said = stick_pages.read_latest_status(state)  # what the viewer believes of a dead importer
                 assert said is not None
                 assert (said.stage, said.reason and said.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
                 importer.farewell(config)
@@ -155,7 +155,7 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
             finally:
                 stop.set()
                 offering.result(timeout=10)
-    assert len(held(state, clinical)) == FILES
-    assert [case.incomplete for case in clinical.cases()] == [None]
+    assert len(read_held_images(state, clinical)) == FILES
+    assert [case.incomplete for case in clinical.load_cases()] == [None]
     importer.farewell(config)
-    assert stick_pages.strip(state) is None  # taken out, and nothing left to say
+    assert stick_pages.find_banner_status(state) is None  # taken out, and nothing left to say

@@ -15,7 +15,7 @@ import pytest
 from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults import sticks
 from tests.faults.loopfs import run
-from tests.faults.systemd_house import House
+from tests.faults.systemd_house import SystemdContainer
 from tests.objects import file_of, film, new_uid
 
 pytestmark = pytest.mark.appliance
@@ -39,7 +39,7 @@ LOOP_IS_STICK = 'SUBSYSTEM=="block", KERNEL=="loop*", TEST=="/run/plugged-in/%k"
 class Plugged:
     """A house in which a stick was found, and has been copied."""
 
-    house: House
+    house: SystemdContainer
     name: str
     image: Path
 
@@ -58,12 +58,12 @@ class Plugged:
         return status
 
 
-def plug_in(house: House, name: str) -> None:
+def plug_in(house: SystemdContainer, name: str) -> None:
     house.run(f"mkdir -p /run/plugged-in; touch /run/plugged-in/{name}")
     house.run(f"udevadm trigger --action=add /sys/block/{name}; udevadm settle", timeout=60)
 
 
-def take_out(house: House, name: str) -> None:
+def take_out(house: SystemdContainer, name: str) -> None:
     house.run(f"rm /run/plugged-in/{name}; udevadm trigger --action=remove /sys/block/{name}; udevadm settle")
 
 
@@ -77,7 +77,7 @@ def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugged]:
         sop = new_uid()
         (content / f"IM{number:04d}").write_bytes(file_of(film(sop_instance=sop, study=study), sop_instance=sop))
     image = sticks.fat(folder / "fat.img", content)
-    with House(udev=True) as house:
+    with SystemdContainer(udev=True) as house:
         house.install(CONFIG)
         house.run("install -D -m 644 /opt/lantern/source/systemd/udev/*.rules -t /etc/udev/rules.d")
         house.write("/etc/udev/rules.d/10-house.rules", LOOP_IS_STICK)
@@ -138,7 +138,7 @@ for name in "NAMES".split():
 """
 
 
-def tried(plugged: Plugged, unit: str, names: str) -> set[str]:
+def list_refused(plugged: Plugged, unit: str, names: str) -> set[str]:
     """Of *names*, what was refused."""
     done = plugged.house.attempt(unit, TRY.replace("DEVICE", plugged.name).replace("NAMES", names))
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -148,14 +148,14 @@ def tried(plugged: Plugged, unit: str, names: str) -> set[str]:
 
 def test_the_importer_reaches_no_network_no_device_no_key_and_mounts_nothing(plugged: Plugged) -> None:
     names = "mount internet packets accounts keys shadow configuration device overwrite other"
-    assert tried(plugged, plugged.importing, names) == set(names.split())
-    assert tried(plugged, plugged.importing, "clinical") == set()
+    assert list_refused(plugged, plugged.importing, names) == set(names.split())
+    assert list_refused(plugged, plugged.importing, "clinical") == set()
 
 
 def test_the_mounter_reads_the_one_device_and_sees_nothing_of_a_patient(plugged: Plugged) -> None:
     names = "internet packets clinical accounts keys configuration overwrite other"
-    assert tried(plugged, plugged.mounting, names) == set(names.split())
-    assert tried(plugged, plugged.mounting, "device") == set()
+    assert list_refused(plugged, plugged.mounting, names) == set(names.split())
+    assert list_refused(plugged, plugged.mounting, "device") == set()
 
 
 def test_a_stick_that_is_taken_out_ends_both_and_leaves_no_mount(plugged: Plugged) -> None:
@@ -170,7 +170,7 @@ def test_a_stick_that_is_taken_out_ends_both_and_leaves_no_mount(plugged: Plugge
     assert house.run("ls -A /run/lantern/usb") == ""
 
 
-def _is_inactive(house: House, unit: str) -> bool:
+def _is_inactive(house: SystemdContainer, unit: str) -> bool:
     return house.show(unit, "ActiveState") == "inactive"
 
 
@@ -186,7 +186,7 @@ def test_every_kind_of_stick_is_mounted_from_within_the_sandbox(
     if kind is FileSystem.ISO9660:
         sticks.disc(image, content)
     else:
-        sticks.written(image, content, kind)
+        sticks.write_stick(image, content, kind)
     house = plugged.house
     name = Path(house.loop(image)).name
     plug_in(house, name)

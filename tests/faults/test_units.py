@@ -18,7 +18,7 @@ from firmware_app.appliance import box_identity, unit_drop_ins
 from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
 from hospital.hospital_site import HospitalSite as Hospital
-from tests.faults.systemd_house import House
+from tests.faults.systemd_house import SystemdContainer
 from tests.films import film, save
 from tests.peers import REPOSITORY, need_root, peer
 
@@ -97,7 +97,7 @@ def test_a_drop_in_goes_when_its_reason_has_gone(tmp_path: Path) -> None:
 
 def test_a_house_leaves_nothing_behind_when_what_is_done_in_it_fails() -> None:
     need_root()
-    house = House()
+    house = SystemdContainer()
     with pytest.raises(AssertionError, match="ended with 3"), house:
         house.run("sleep 1000 > /dev/null 2>&1 & exit 3")
     assert not house.base.exists()
@@ -110,14 +110,14 @@ def test_a_house_leaves_nothing_behind_when_what_is_done_in_it_fails() -> None:
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdContainer]:
     """An installed box that is provisioned and runs; its hospital's broker does not answer."""
     need_root()
     peer("ip")
     peer("storescu")
     folder = tmp_path_factory.mktemp("units")
     hospital = Hospital(folder / "hospital")
-    hospital.establish("127.0.0.1", 8883)
+    hospital.set_up("127.0.0.1", 8883)
     keys = folder / "line"
     box_identity.begin_identity(keys, "clinic-7", hospital.bundle_file)
     box_identity.complete_identity(keys, hospital.enrol(keys / "box.json")[1])
@@ -129,7 +129,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         **box_identity.make_settings(keys),
     }
     config = describe_config(Config.model_validate(tree)).replace(str(keys), str(STATE.line_keys))
-    with House() as house:
+    with SystemdContainer() as house:
         house.install(config)
         house.run(f"ip address add {PUBLIC}/32 dev lo; ip address add {PRIVATE}/32 dev lo")
         house.copy(keys, STATE.line_keys)
@@ -140,25 +140,25 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-def attempted(box: House, unit: str, code: str) -> str:
+def run_attempt(box: SystemdContainer, unit: str, code: str) -> str:
     """What the attempt prints; it must come to its end."""
     done = box.attempt(unit, code)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-def test_systemd_accepts_every_unit(box: House) -> None:
+def test_systemd_accepts_every_unit(box: SystemdContainer) -> None:
     names = " ".join(f"/etc/systemd/system/{unit.name}" for unit in UNITS)
     assert box.run(f"systemd-analyze verify --man=no {names}") == ""
 
 
 @pytest.mark.parametrize("unit", PROCESSES)
-def test_a_process_says_itself_that_it_is_ready(box: House, unit: str) -> None:
+def test_a_process_says_itself_that_it_is_ready(box: SystemdContainer, unit: str) -> None:
     assert box.show(unit, "ActiveState") == "active"
     assert box.show(unit, "StatusText") == "at work"
 
 
-def test_setup_done_twice_changes_nothing(box: House) -> None:
+def test_setup_done_twice_changes_nothing(box: SystemdContainer) -> None:
     look = (
         f"find {STATE.root} -type d -printf '%p %u %g %m\\n' | sort; find /run/systemd/system/*.d -printf '%p %T@\\n'"
     )
@@ -170,7 +170,7 @@ def test_setup_done_twice_changes_nothing(box: House) -> None:
     assert box.run(look) == before
 
 
-def test_what_root_has_copied_into_the_state_is_handed_to_its_group(box: House) -> None:
+def test_what_root_has_copied_into_the_state_is_handed_to_its_group(box: SystemdContainer) -> None:
     box.run(
         f"mkdir -p {STATE.packs}/one && echo x > {STATE.packs}/one/file && ln -s /etc/shadow {STATE.packs}/one/link"
     )
@@ -184,7 +184,7 @@ def test_what_root_has_copied_into_the_state_is_handed_to_its_group(box: House) 
     box.run(f"rm -r {STATE.packs}/one")
 
 
-def test_a_folder_that_is_a_link_stops_setup_with_a_sentence(box: House) -> None:
+def test_a_folder_that_is_a_link_stops_setup_with_a_sentence(box: SystemdContainer) -> None:
     box.run(f"rmdir {STATE.usb} && ln -s /etc {STATE.usb}")
     output = box.run(
         "systemctl restart lantern-setup.service; journalctl -u lantern-setup.service -o cat -n 20", check=False
@@ -194,7 +194,7 @@ def test_a_folder_that_is_a_link_stops_setup_with_a_sentence(box: House) -> None
     assert box.run("stat -c %G /etc") == "root"
 
 
-def test_a_film_is_read_by_processes_that_may_do_so_little(box: House, tmp_path: Path) -> None:
+def test_a_film_is_read_by_processes_that_may_do_so_little(box: SystemdContainer, tmp_path: Path) -> None:
     path = save(tmp_path, "film.dcm", film())
     box.copy(path, Path("/var/house/film.dcm"))
     box.run(f"{peer('storescu')} -aec LANTERN 127.0.0.1 11112 /var/house/film.dcm")
@@ -208,7 +208,7 @@ def test_a_film_is_read_by_processes_that_may_do_so_little(box: House, tmp_path:
     assert owners == ["lantern-gateway lantern-clinical", *["lantern-reader lantern-clinical"] * 2]
 
 
-def test_a_line_that_is_switched_off_has_no_process(box: House) -> None:
+def test_a_line_that_is_switched_off_has_no_process(box: SystemdContainer) -> None:
     unit, config = "lantern-uplink.service", box.read("/etc/lantern/lantern.toml")
     box.run(f"systemctl stop {unit}")
     box.write("/etc/lantern/lantern.toml", config.replace("enabled = true", "enabled = false"))
@@ -219,7 +219,7 @@ def test_a_line_that_is_switched_off_has_no_process(box: House) -> None:
     box.wait_active(unit)
 
 
-def test_a_damaged_database_is_mended_though_most_units_may_not_see_what_that_takes(box: House) -> None:
+def test_a_damaged_database_is_mended_though_most_units_may_not_see_what_that_takes(box: SystemdContainer) -> None:
     kept = STATE.clinical_db.parent / "damaged" / "1" / "report.json"
     # What the log holds would hide the damage of the file.
     checkpoint = f"import sqlite3; sqlite3.connect('{STATE.clinical_db}').execute('PRAGMA wal_checkpoint(TRUNCATE)')"
@@ -236,16 +236,16 @@ def test_a_damaged_database_is_mended_though_most_units_may_not_see_what_that_ta
 # --- the watchdog ----------------------------------------------------------------------------------------------------
 
 
-def restarted(box: House, unit: str, before: int) -> bool:
+def has_restarted(box: SystemdContainer, unit: str, before: int) -> bool:
     return int(box.show(unit, "NRestarts")) > before and box.show(unit, "ActiveState") == "active"
 
 
-def test_a_process_that_hangs_is_killed_and_started_again(box: House) -> None:
+def test_a_process_that_hangs_is_killed_and_started_again(box: SystemdContainer) -> None:
     before = {unit: int(box.show(unit, "NRestarts")) for unit in PROCESSES}
     for unit in PROCESSES:
         box.run(f"kill -STOP {box.pid(unit)}")
     for unit in PROCESSES:
-        box.wait(f"{unit} to be back", lambda unit=unit: restarted(box, unit, before[unit]), 90)  # type: ignore[misc]
+        box.wait(f"{unit} to be back", lambda unit=unit: has_restarted(box, unit, before[unit]), 90)  # type: ignore[misc]
         assert "Watchdog timeout" in box.log(unit)
 
 
@@ -268,7 +268,7 @@ except ChildProcessError:
 WAITING = {"x86_64": ("232", "281", "23", "270", "7", "271"), "aarch64": ("22", "72", "73")}
 
 
-def listeners(box: House, unit: str) -> list[str]:
+def listeners(box: SystemdContainer, unit: str) -> list[str]:
     """The threads of *unit* beside its first that wait for connections."""
     pid = str(box.pid(unit))
     calls = (line.split(":")[:2] for line in box.run(f"cd /proc/{pid}/task && grep '' */syscall").splitlines())
@@ -276,7 +276,7 @@ def listeners(box: House, unit: str) -> list[str]:
     return [task for name, call in calls if (task := name.split("/")[0]) != pid and call.split()[0] in waiting]
 
 
-def test_a_process_whose_listening_threads_hang_is_started_again(box: House) -> None:
+def test_a_process_whose_listening_threads_hang_is_started_again(box: SystemdContainer) -> None:
     """The main loops go round; what they ask after does not: the gateway's accepting thread, the viewer's server."""
     before = {unit: int(box.show(unit, "NRestarts")) for unit in ("lantern-gateway.service", "lantern-viewer.service")}
     box.write("/var/house/freeze.py", FREEZE)
@@ -285,11 +285,11 @@ def test_a_process_whose_listening_threads_hang_is_started_again(box: House) -> 
         box.run(f"systemd-run --quiet --unit freeze{number} python3 /var/house/freeze.py {threads}")
         box.wait("the threads to stand", lambda number=number: "frozen" in box.log(f"freeze{number}"))  # type: ignore[misc]
     for unit, number in before.items():
-        box.wait(f"{unit} to be back", lambda unit=unit, number=number: restarted(box, unit, number), 60)  # type: ignore[misc]
+        box.wait(f"{unit} to be back", lambda unit=unit, number=number: has_restarted(box, unit, number), 60)  # type: ignore[misc]
         assert "Watchdog timeout" in box.log(unit)
 
 
-def test_a_process_that_dies_again_and_again_is_started_again_and_again(box: House) -> None:
+def test_a_process_that_dies_again_and_again_is_started_again_and_again(box: SystemdContainer) -> None:
     unit = "lantern-gateway.service"  # systemd's own limit, which is lifted here, is five starts in ten seconds
     for _ in range(6):
         before = int(box.show(unit, "NRestarts"))
@@ -321,34 +321,36 @@ def opened(path):
 """
 
 
-def test_the_reader_gets_no_socket_of_any_network_from_the_kernel(box: House) -> None:
+def test_the_reader_gets_no_socket_of_any_network_from_the_kernel(box: SystemdContainer) -> None:
     families = "socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET"
     code = DIAL + f"print([dial('127.0.0.1', family=family) for family in ({families})])\n"
     code += "print(sorted(line.split(':')[0].strip() for line in open('/proc/net/dev') if ':' in line))"
-    refused, networks = attempted(box, "lantern-reader.service", code).splitlines()
+    refused, networks = run_attempt(box, "lantern-reader.service", code).splitlines()
     assert refused == str(["no such family"] * 4)
     assert networks == "['lo']"  # and that is the loopback of nobody else
 
 
-def test_the_gateway_speaks_to_private_addresses_and_the_viewer_to_this_machine_only(box: House) -> None:
+def test_the_gateway_speaks_to_private_addresses_and_the_viewer_to_this_machine_only(box: SystemdContainer) -> None:
     code = DIAL + f"print(dial('127.0.0.1'), dial('{PRIVATE}'), dial('{PUBLIC}'))"
     there, refused = "ConnectionRefusedError", "TimeoutError"  # nobody listens there; the kernel drops what is sent
-    assert attempted(box, "lantern-gateway.service", code).split() == [there, there, refused]
-    assert attempted(box, "lantern-viewer.service", code).split() == [there, refused, refused]
+    assert run_attempt(box, "lantern-gateway.service", code).split() == [there, there, refused]
+    assert run_attempt(box, "lantern-viewer.service", code).split() == [there, refused, refused]
 
 
-def test_the_sender_speaks_to_private_addresses_and_opens_images_but_no_account(box: House) -> None:
+def test_the_sender_speaks_to_private_addresses_and_opens_images_but_no_account(box: SystemdContainer) -> None:
     box.run(f"echo x > {STATE.images}/an-image; chmod 666 {STATE.images}/an-image")
     code = DIAL + READ + f"print(dial('{PRIVATE}'), dial('{PUBLIC}'))\n"
     code += (
         f"print(opened('{STATE.images / 'an-image'}'), opened('{STATE.accounts_db}'), opened('{STATE.exchange_db}'))"
     )
-    dialled, looked = attempted(box, "lantern-sender.service", code).splitlines()
+    dialled, looked = run_attempt(box, "lantern-sender.service", code).splitlines()
     assert dialled.split() == ["ConnectionRefusedError", "TimeoutError"]
     assert looked.split() == ["opened", "PermissionError", "PermissionError"]
 
 
-def test_the_results_of_a_film_are_made_by_a_process_that_may_do_so_little(box: House, tmp_path: Path) -> None:
+def test_the_results_of_a_film_are_made_by_a_process_that_may_do_so_little(
+    box: SystemdContainer, tmp_path: Path
+) -> None:
     path = save(tmp_path, "film.dcm", film())
     box.copy(path, Path("/var/house/for-the-pacs.dcm"))
     box.run(f"{peer('storescu')} -aec LANTERN 127.0.0.1 11112 /var/house/for-the-pacs.dcm")
@@ -359,11 +361,11 @@ def test_the_results_of_a_film_are_made_by_a_process_that_may_do_so_little(box: 
     assert f"The PACS PACS at {PRIVATE}:104 cannot be reached (Connection refused)" in said
 
 
-def test_the_uplink_opens_no_image_and_no_database_of_the_clinic(box: House) -> None:
+def test_the_uplink_opens_no_image_and_no_database_of_the_clinic(box: SystemdContainer) -> None:
     box.run(f"echo x > {STATE.images}/an-image; chmod 666 {STATE.images}/an-image; ls {STATE.clinical_db}")
     paths = [STATE.images / "an-image", STATE.clinical_db, STATE.accounts_db, STATE.run / "gateway.json"]
     code = READ + f"print(*[opened(path) for path in {[str(path) for path in paths]}])\n"
-    assert attempted(box, "lantern-uplink.service", code).split() == ["PermissionError"] * 4
+    assert run_attempt(box, "lantern-uplink.service", code).split() == ["PermissionError"] * 4
     # Without the unit, by the user alone; what the others of the clinic may open, it may not.
     box.write("/var/house/user.py", code)
     by_user = "setpriv --reuid {0} --regid {0} --init-groups python3 /var/house/user.py"
@@ -372,24 +374,24 @@ def test_the_uplink_opens_no_image_and_no_database_of_the_clinic(box: House) -> 
 
 
 @pytest.mark.parametrize("unit", ALOOF)
-def test_a_unit_that_needs_no_other_disk_sees_none(box: House, unit: str) -> None:
+def test_a_unit_that_needs_no_other_disk_sees_none(box: SystemdContainer, unit: str) -> None:
     """A copy of everything may lie there, and whoever made it may have forgotten to close it."""
     box.run("mkdir -p /mnt/backup /media/disk; echo x | tee /mnt/backup/all.tar.gz > /media/disk/all.tar.gz")
     box.run("chmod 644 /mnt/backup/all.tar.gz /media/disk/all.tar.gz")
     code = READ + "print(opened('/mnt/backup/all.tar.gz'), opened('/media/disk/all.tar.gz'))"
-    assert attempted(box, unit, code) == "PermissionError PermissionError"
-    assert attempted(box, "lantern-backup.service", code) == "opened opened", "it may be told to write there"
+    assert run_attempt(box, unit, code) == "PermissionError PermissionError"
+    assert run_attempt(box, "lantern-backup.service", code) == "opened opened", "it may be told to write there"
 
 
-def test_the_viewer_opens_no_image_and_the_gateway_no_account(box: House) -> None:
+def test_the_viewer_opens_no_image_and_the_gateway_no_account(box: SystemdContainer) -> None:
     box.run(f"echo x > {STATE.images}/an-image; chmod 666 {STATE.images}/an-image")
     code = READ + f"print(opened('{STATE.images / 'an-image'}'), opened('{STATE.accounts_db}'))"
-    assert attempted(box, "lantern-viewer.service", code).split() == ["PermissionError", "opened"]
-    assert attempted(box, "lantern-gateway.service", code).split() == ["opened", "PermissionError"]
-    assert attempted(box, "lantern-reader.service", code).split() == ["opened", "PermissionError"]
+    assert run_attempt(box, "lantern-viewer.service", code).split() == ["PermissionError", "opened"]
+    assert run_attempt(box, "lantern-gateway.service", code).split() == ["opened", "PermissionError"]
+    assert run_attempt(box, "lantern-reader.service", code).split() == ["opened", "PermissionError"]
 
 
-def test_no_user_of_the_box_puts_another_folder_in_the_place_of_one(box: House) -> None:
+def test_no_user_of_the_box_puts_another_folder_in_the_place_of_one(box: SystemdContainer) -> None:
     """Without the unit, by the user alone: who may rename accounts/ may have the viewer believe accounts of his own."""
     code = f"""
 import os
@@ -409,7 +411,9 @@ print("tried", len(os.listdir("{STATE.root}")))
         assert int(lines[0].removeprefix("tried ")) > 10
 
 
-def test_a_copy_of_the_accounts_is_opened_by_those_who_open_the_accounts_and_by_nobody_else(box: House) -> None:
+def test_a_copy_of_the_accounts_is_opened_by_those_who_open_the_accounts_and_by_nobody_else(
+    box: SystemdContainer,
+) -> None:
     box.run("systemctl start lantern-backup.service")
     copies = box.run(f"ls -d {STATE.backup}/*/accounts.db").split()
     assert copies
@@ -418,19 +422,21 @@ def test_a_copy_of_the_accounts_is_opened_by_those_who_open_the_accounts_and_by_
     for user, answer in (("gateway", "PermissionError"), ("reader", "PermissionError"), ("viewer", "opened")):
         by_user = f"setpriv --reuid lantern-{user} --regid lantern-{user} --init-groups"
         assert set(box.run(f"{by_user} python3 /var/house/copies.py").split()) == {answer}, user
-    assert set(attempted(box, "lantern-viewer.service", code).split()) == {"opened"}, "a rescue takes accounts from it"
+    assert set(run_attempt(box, "lantern-viewer.service", code).split()) == {"opened"}, (
+        "a rescue takes accounts from it"
+    )
     # As a copy of the whole state that root put back has them.
     box.run(f"chgrp -R lantern-clinical {STATE.backup} && systemctl restart lantern-setup.service")
     assert set(box.run(f"stat -c %G {' '.join(copies)}").split()) == {"lantern-viewer"}
 
 
-def test_the_lines_private_keys_are_handed_to_the_uplink_and_lie_open_to_nobody(box: House) -> None:
+def test_the_lines_private_keys_are_handed_to_the_uplink_and_lie_open_to_nobody(box: SystemdContainer) -> None:
     code = READ + f"import os\nprint(opened('{STATE.line_keys}/identity.pem'), opened('{STATE.line_keys}/tls.key'))\n"
     code += "place = os.environ.get('CREDENTIALS_DIRECTORY', '/nowhere')\n"
     code += "print(opened(place + '/identity.pem'), opened(place + '/tls.key'))"
-    on_disk, handed = attempted(box, "lantern-uplink.service", code).splitlines()
+    on_disk, handed = run_attempt(box, "lantern-uplink.service", code).splitlines()
     assert (on_disk, handed) == ("PermissionError PermissionError", "opened opened")
-    on_disk, handed = attempted(box, "lantern-reader.service", code).splitlines()
+    on_disk, handed = run_attempt(box, "lantern-reader.service", code).splitlines()
     assert (on_disk, handed) == ("PermissionError PermissionError", "FileNotFoundError FileNotFoundError")
 
 
@@ -460,7 +466,7 @@ MAY_WRITE = {
 
 
 @pytest.mark.parametrize("unit", MAY_WRITE)
-def test_a_unit_writes_to_its_part_of_the_state_and_nowhere_else(box: House, unit: str) -> None:
+def test_a_unit_writes_to_its_part_of_the_state_and_nowhere_else(box: SystemdContainer, unit: str) -> None:
     names = (
         "accounts",
         "backup",
@@ -480,11 +486,11 @@ def test_a_unit_writes_to_its_part_of_the_state_and_nowhere_else(box: House, uni
         "usb",
     )
     code = f"STATE = '{STATE.root}'\nFOLDERS = {[f'{STATE.root}/{name}' for name in names]}\n" + WRITE
-    wrote = json.loads(attempted(box, unit, code))
+    wrote = json.loads(run_attempt(box, unit, code))
     assert sorted(wrote) == sorted(f"{STATE.root}/{name}".rstrip("/") for name in MAY_WRITE[unit])
 
 
-def test_no_process_becomes_more_than_it_is(box: House) -> None:
+def test_no_process_becomes_more_than_it_is(box: SystemdContainer) -> None:
     code = """
 import ctypes, mmap, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -504,6 +510,6 @@ except OSError as error:
 print(found)
 """
     no = "Operation not permitted"
-    assert attempted(box, "lantern-gateway.service", code) == str([no] * 5)
+    assert run_attempt(box, "lantern-gateway.service", code) == str([no] * 5)
     # OpenVINO writes the kernels that it runs; the rest is refused to the reader too.
-    assert attempted(box, "lantern-reader.service", code) == str([no, no, no, "done", no])
+    assert run_attempt(box, "lantern-reader.service", code) == str([no, no, no, "done", no])

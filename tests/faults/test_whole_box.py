@@ -21,10 +21,10 @@ from tests.faults import report
 from tests.faults.campaign import ATTACKS, dose
 from tests.faults.ledger import audit
 from tests.faults.loopfs import loop_file_system
-from tests.faults.scene import Scene, playing
+from tests.faults.scene import Scene, run_attack
 from tests.peers import REPOSITORY, need_root, needed
-from tests.reading_rig import until
-from tests.wire.line_rig import place
+from tests.reading_rig import wait_until
+from tests.wire.line_rig import run_hospital
 
 CUT_IMAGES = 50
 _STUDIES = 20
@@ -41,21 +41,24 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     seed = int(os.environ.get("LANTERN_SEED") or random.SystemRandom().randrange(10**6))
     print(f"LANTERN_SEED={seed}")
     (folder / "hospital").mkdir()
-    with place(folder / "hospital") as site:
+    with run_hospital(folder / "hospital") as site:
         yield Scene(folder, toy_pack.write_both(folder / "packs"), site, seed, print)
 
 
 @pytest.mark.slow  # test_power_cut.py has the door alone
 def test_fifty_of_fifty_acknowledged_images_are_read_after_a_power_cut(scene: Scene) -> None:
     room = scene.room("fifty")
-    with loop_file_system(room) as disk, playing(scene, "fifty", disk.mount / "state", line=False, room=room) as play:
+    with (
+        loop_file_system(room) as disk,
+        run_attack(scene, "fifty", disk.mount / "state", line=False, room=room) as play,
+    ):
         play.clinic.start()
         play.clinic.ready("gateway", "reader", "viewer")
         play.send(CUT_IMAGES)
         disk.cut_power()
         play.clinic.kill()
         disk.restore_power()
-        play.rest()
+        play.wait_settled()
         play.conclude()
         audited = audit(play.clinic.state.root)
         assert set(audited.present) == set(play.ledger.acknowledged)
@@ -82,7 +85,7 @@ def test_ctrl_c_leaves_no_mount_and_no_process_of_the_campaign(tmp_path: Path, s
     campaign = subprocess.Popen(
         command, cwd=REPOSITORY, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
     )
-    until(lambda: any(tmp_path.glob("*/cuts/xfs/mnt/state/run/gateway.json")))
+    wait_until(lambda: any(tmp_path.glob("*/cuts/xfs/mnt/state/run/gateway.json")))
     family = psutil.Process(campaign.pid).children(recursive=True)
     campaign.send_signal(signal.SIGINT)
     _, said = campaign.communicate(timeout=60)

@@ -57,6 +57,6 @@ def look(family: Iterable[psutil.Process]) -> Peaks:
     return now
 
 
-def left_behind(folder: Path) -> list[Path]:
+def list_leftovers(folder: Path) -> list[Path]:
     """The files that lie in a temporary folder."""
     return sorted(path for path in folder.rglob("*") if not path.is_dir())

@@ -65,7 +65,7 @@ class Campaign:
             self.process = subprocess.Popen(
                 [*_command(self.target, *flags), *folders],
                 cwd=ROOT,
-                env=child_process.child_environment(),
+                env=child_process.build_child_environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -101,7 +101,7 @@ class Campaign:
 def main() -> int:
     options = _options()
     if options.findings:
-        return _replayed(options.target, options.findings)
+        return _replay(options.target, options.findings)
     names = options.target or list(targets.TARGETS)
     for name in names:
         (WORK / name).mkdir(parents=True, exist_ok=True)
@@ -109,17 +109,17 @@ def main() -> int:
     shutil.rmtree(WORK / "seeds", ignore_errors=True)
     for folder in ("seeds", "found"):
         (WORK / folder).mkdir(exist_ok=True)
-    for name, data in seeds.made().items():
+    for name, data in seeds.make_seeds().items():
         (WORK / "seeds" / name).write_bytes(data)
     if options.merge:
         for name in names:
             _merge(name)
         return 0
     until = time.monotonic() + 60 * options.minutes / len(names)
-    return _told([Campaign(name, until) for name in names])
+    return _run_campaigns([Campaign(name, until) for name in names])
 
 
-def _told(campaigns: list[Campaign]) -> int:
+def _run_campaigns(campaigns: list[Campaign]) -> int:
     """Run them; a line for each at the end, and for every finding."""
     begun = time.monotonic()
     try:
@@ -159,7 +159,7 @@ def _merge(name: str) -> None:
     libFuzzer's own merge starts itself anew as a program, which a Python module is not.
     """
     files = (file for folder in (name, "seeds") for file in (WORK / folder).iterdir())
-    least = coverage.least(targets.TARGETS[name], [file.read_bytes() for file in files])
+    least = coverage.minimise(targets.TARGETS[name], [file.read_bytes() for file in files])
     count = corpus.pack(name, least)
     print(f"{name}: {count} files, {corpus.path(name).stat().st_size} bytes in {corpus.path(name).relative_to(ROOT)}")
 
@@ -169,7 +169,7 @@ def _command(target: str, *flags: str) -> list[str]:
     return [sys.executable, "-m", "tests.fuzz.one", target, *limits, *flags]
 
 
-def _replayed(names: list[str], findings: list[Path]) -> int:
+def _replay(names: list[str], findings: list[Path]) -> int:
     status = 0
     for path in findings:
         for name in names or list(targets.TARGETS):

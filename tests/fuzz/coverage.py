@@ -17,19 +17,19 @@ Way = tuple[CodeType, int, int]
 """From a line to the next one, in one function."""
 
 
-def least(target: Callable[[bytes], object], inputs: Iterable[bytes]) -> list[bytes]:
+def minimise(target: Callable[[bytes], object], inputs: Iterable[bytes]) -> list[bytes]:
     """Those of *inputs* that take a way which none of the smaller ones takes."""
     seen: set[Way] = set()
     kept = []
     for data in sorted(set(inputs), key=lambda data: (len(data), data)):
-        new = ways(target, data) - seen
+        new = trace_lines(target, data) - seen
         if new:
             seen |= new
             kept.append(data)
     return kept
 
 
-def ways(target: Callable[[bytes], object], data: bytes) -> set[Way]:
+def trace_lines(target: Callable[[bytes], object], data: bytes) -> set[Way]:
     """The ways that *target* takes for *data*."""
     ways_taken: set[Way] = set()
 

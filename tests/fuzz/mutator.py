@@ -23,7 +23,7 @@ _ITEM: Final = re.compile(rb"\xfe\xff\x00\xe0(....)", re.DOTALL)
 _NUMBERS: Final = (0, 1, 2, 3, 7, 8, 9, 12, 16, 17, 24, 32, 64, 127, 255, 256, 4096, 32767, 32768, 65534, 65535)
 
 
-def mutated(data: bytes, most: int, seed: int, bend: Bend) -> bytes:
+def mutate(data: bytes, most: int, seed: int, bend: Bend) -> bytes:
     """*data* changed in one place, of at most *most* bytes."""
     chance = random.Random(seed)
     places = [match for shape in (_SHORT, _LONG, _ITEM) for match in shape.finditer(data)]

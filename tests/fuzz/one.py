@@ -31,10 +31,10 @@ def main() -> None:
     def once(data: bytes) -> None:
         target(data)
 
-    def bent(data: bytes, most: int, seed: int) -> bytes:
-        return mutator.mutated(data, most, seed, atheris.Mutate)
+    def mutate_input(data: bytes, most: int, seed: int) -> bytes:
+        return mutator.mutate(data, most, seed, atheris.Mutate)
 
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], once, custom_mutator=bent)
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], once, custom_mutator=mutate_input)
     atheris.Fuzz()
 
 

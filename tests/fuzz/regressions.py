@@ -45,7 +45,7 @@ def tiff_of_two_sizes() -> bytes:
 
 def avi_of_two_sizes() -> bytes:
     """The same of a clip: FFmpeg's decoder takes a frame's size from its own header, and the file's is forgotten."""
-    clip = bytearray(clips.made("mjpeg", "avi", 4))
+    clip = bytearray(clips.encode_clip("mjpeg", "avi", 4))
     size = pack(">HH", clips.ROWS, clips.COLUMNS)
     last = clip.rindex(b"\xff\xc0\x00\x11\x08" + size)
     clip[last + 5 : last + 9] = pack(">HH", clips.ROWS - 1, clips.COLUMNS)

@@ -46,11 +46,11 @@ _QUIET: Final = {"libx265": {"x265-params": "log-level=error"}}
 _FILES: Final = (("mpeg4", "mp4"), ("mjpeg", "avi"))
 
 
-def made() -> dict[str, bytes]:
+def make_seeds() -> dict[str, bytes]:
     """Every seed by its name."""
     return {
         **{f"plain-{name}.dcm": _bytes(dataset) for name, dataset in _plain()},
-        **{f"coded-{name}.dcm": _bytes(dataset) for name, dataset in _coded()},
+        **{f"coded-{name}.dcm": _bytes(dataset) for name, dataset in _make_compressed()},
         **{f"unnamed-{name}.dcm": data for name, data in _unknown_to_pydicom()},
         **{f"bare-{name}": data for name, data in _bare()},
         **{f"picture-{name}": data for name, data in _pictures()},
@@ -108,28 +108,28 @@ def _plain() -> Iterator[tuple[str, FileDataset]]:
     )
 
 
-def _coded() -> Iterator[tuple[str, FileDataset]]:
+def _make_compressed() -> Iterator[tuple[str, FileDataset]]:
     for name, pixels in (("grey", grey()), ("grey8", grey("uint8")), ("colour", colour())):
         for syntax in (RLELossless, JPEGLSLossless, JPEG2000Lossless):
             dataset = films.film(pixels)
             dataset.compress(syntax, generate_instance_uid=False)
             yield f"{syntax.keyword}-{name}", dataset
-    yield "baseline", _of([_pillow(colour(), "JPEG")] * 2, colour(), JPEGBaseline8Bit, NumberOfFrames=2)
-    yield "baseline-grey", _of([_pillow(grey("uint8"), "JPEG")], grey("uint8"), JPEGBaseline8Bit)
-    yield "progressive", _of([_pillow(colour(), "JPEG", progressive=True)], colour(), _PROGRESSIVE)
+    yield "baseline", _encapsulate([_pillow(colour(), "JPEG")] * 2, colour(), JPEGBaseline8Bit, NumberOfFrames=2)
+    yield "baseline-grey", _encapsulate([_pillow(grey("uint8"), "JPEG")], grey("uint8"), JPEGBaseline8Bit)
+    yield "progressive", _encapsulate([_pillow(colour(), "JPEG", progressive=True)], colour(), _PROGRESSIVE)
     lossy = _pillow(grey("uint8"), "JPEG2000", no_jp2=True, irreversible=True, quality_layers=[20])
-    yield "lossy-2000", _of([lossy], grey("uint8"), JPEG2000)
-    yield "high-throughput", _of([htj2k.GREY], htj2k.grey(), HTJ2KLossless)
-    yield "high-throughput-colour", _of([htj2k.COLOUR], htj2k.colour(), HTJ2KLossless)
+    yield "lossy-2000", _encapsulate([lossy], grey("uint8"), JPEG2000)
+    yield "high-throughput", _encapsulate([htj2k.GREY], htj2k.draw_grey(), HTJ2KLossless)
+    yield "high-throughput-colour", _encapsulate([htj2k.COLOUR], htj2k.draw_colour(), HTJ2KLossless)
     for name, option in (("lossless", "+el"), ("lossless-sv1", "+e1"), ("extended", "+ee")):
         yield name, _by_dcmtk(option)
     for codec, container, video in _VIDEOS:
-        stream = clips.made(codec, container, 6, g="3", **_QUIET.get(codec, {}))
+        stream = clips.encode_clip(codec, container, 6, g="3", **_QUIET.get(codec, {}))
         pieces = [stream[at : at + 1500] for at in range(0, len(stream), 1500)]
         yield (
             f"{codec}-{container}",
             films.film(
-                clips.picture(0),
+                clips.draw_frame(0),
                 syntax=UID(video),
                 pixel_data=encapsulate(pieces, has_bot=False),
                 NumberOfFrames=6,
@@ -147,7 +147,7 @@ def _unknown_to_pydicom() -> Iterator[tuple[str, bytes]]:
     }
     for name, (other, stream) in streams.items():
         known = JPEG2000Lossless.encode()
-        written = _bytes(_of([stream], grey(), JPEG2000Lossless))
+        written = _bytes(_encapsulate([stream], grey(), JPEG2000Lossless))
         yield name, written.replace(known, other.ljust(len(known), b"\0"), 1)
 
 
@@ -184,7 +184,7 @@ def _pictures() -> Iterator[tuple[str, bytes]]:
 
 def _clips() -> Iterator[tuple[str, bytes]]:
     for codec, container in _FILES:
-        yield f"{codec}.{container}", clips.made(codec, container, 4, g="2")
+        yield f"{codec}.{container}", clips.encode_clip(codec, container, 4, g="2")
 
 
 def _bytes(dataset: FileDataset) -> bytes:
@@ -193,7 +193,7 @@ def _bytes(dataset: FileDataset) -> bytes:
     return file.getvalue()
 
 
-def _of(streams: list[bytes], pixels: Pixels, syntax: UID, **attributes: Any) -> FileDataset:
+def _encapsulate(streams: list[bytes], pixels: Pixels, syntax: UID, **attributes: Any) -> FileDataset:
     return films.film(pixels, syntax=syntax, pixel_data=encapsulate(streams), **attributes)
 
 

@@ -82,7 +82,7 @@ def child(data: bytes) -> str:
         file.write_bytes(data)
         is_picture = data[_PREFIXED] != MAGIC and picture_formats.detect_format(data[:_HEAD_BYTES]) is not None
         is_ultrasound = is_picture or b"CS\x02\0US" in data[:4096]
-        answers = decode_child.work(
+        answers = decode_child.handle_job(
             ChildMessage(
                 {
                     "file": str(file),
@@ -95,7 +95,7 @@ def child(data: bytes) -> str:
                 }
             )
         )
-        return _checked(list(answers))
+        return _check_answers(list(answers))
     finally:
         shutil.rmtree(folder)
 
@@ -103,7 +103,7 @@ def child(data: bytes) -> str:
 TARGETS: Final[dict[str, Callable[[bytes], object]]] = {"door": door, "child": child}
 
 
-def _checked(answers: list[ChildMessage]) -> str:
+def _check_answers(answers: list[ChildMessage]) -> str:
     """Hold the answers against what the reader's side believes (`reading.decoder`)."""
     first = answers[0]
     if "refusal" in first.header:

@@ -14,7 +14,7 @@ from hospital.inbox.inbox_db import Inbox
 @pytest.fixture
 def house(tmp_path: Path) -> HospitalSite:
     made = HospitalSite(tmp_path / "hospital")
-    made.establish("127.0.0.1", 8883)
+    made.set_up("127.0.0.1", 8883)
     return made
 
 

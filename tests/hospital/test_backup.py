@@ -32,7 +32,7 @@ BOXES, CASES = 3, 1000
 @pytest.fixture
 def house(tmp_path: Path) -> HospitalSite:
     made = HospitalSite(tmp_path / "hospital")
-    made.establish("127.0.0.1", 8883)
+    made.set_up("127.0.0.1", 8883)
     for number in range(BOXES):
         box_identity.begin_identity(tmp_path / f"box-{number}", f"clinic-{number}", made.bundle_file)
         made.enrol(tmp_path / f"box-{number}" / "box.json")
@@ -49,9 +49,9 @@ def fill(house: HospitalSite) -> None:
     inbox.close()
 
 
-def counted(house: HospitalSite) -> set[str]:
+def read_counted_cases(house: HospitalSite) -> set[str]:
     inbox = Inbox(house.inbox_db)
-    cases = {row.case for row in inbox.cases()}
+    cases = {row.case for row in inbox.list_cases()}
     inbox.close()
     return cases
 
@@ -67,10 +67,10 @@ def test_a_backup_restored_elsewhere_is_the_hospital_with_a_key_that_boxes_take(
     done = backup.restore_backup(other, file)
 
     assert (done.boxes, done.cases) == (BOXES, CASES)
-    assert done.serial == other.bundle().serial == keyring.load_keys(other.keys).serial > highest
-    assert other.bundle().verify == house.bundle().verify
-    assert counted(other) == counted(house)
-    assert other.enrolment("clinic-1").read_bytes() == house.enrolment("clinic-1").read_bytes()
+    assert done.serial == other.load_bundle().serial == keyring.load_keys(other.keys).serial > highest
+    assert other.load_bundle().verify == house.load_bundle().verify
+    assert read_counted_cases(other) == read_counted_cases(house)
+    assert other.enrolment_path("clinic-1").read_bytes() == house.enrolment_path("clinic-1").read_bytes()
     assert str(other.tls) in (other.broker / "mosquitto.conf").read_text()
 
 
@@ -102,7 +102,7 @@ def test_a_hospital_that_is_there_is_not_overwritten(house: HospitalSite, tmp_pa
 
 def test_a_folder_put_back_from_a_plain_copy_gets_a_key_that_boxes_take(house: HospitalSite) -> None:
     assert backup.restore_in_place(house).serial > 10_000 - 1
-    assert keyring.load_keys(house.keys).serial == house.bundle().serial
+    assert keyring.load_keys(house.keys).serial == house.load_bundle().serial
 
 
 EVERY = pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
@@ -117,9 +117,9 @@ def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: HospitalSite, 
         died = killed_before(call, partial(backup.restore_backup, other, file))
         with suppress(RestoreOccupied):
             backup.restore_backup(other, file)
-        assert keyring.load_keys(other.keys).serial == other.bundle().serial > 40_000
+        assert keyring.load_keys(other.keys).serial == other.load_bundle().serial > 40_000
         with closing(other.open_inbox()) as inbox:
-            assert len(inbox.verify_keys()) == BOXES
+            assert len(inbox.load_verify_keys()) == BOXES
         if not died:
             break
     assert call > 10, "it died at every step"
@@ -141,7 +141,7 @@ def test_a_damaged_inbox_goes_on_with_its_newest_whole_copy(house: HospitalSite)
     assert copies.make_due_copy(house) is None, "the next one is due in an hour"
     bad = copies.list_copies(house)[0].with_name("inbox-000002.db")
     bad.write_bytes(b"\xa5" * 40_000)
-    wanted = counted(house)
+    wanted = read_counted_cases(house)
     count_later(house)
     house.inbox_db.write_bytes(torn := b"\xa5" * 40_000)
 
@@ -149,7 +149,7 @@ def test_a_damaged_inbox_goes_on_with_its_newest_whole_copy(house: HospitalSite)
 
     assert kept is not None
     assert kept.read_bytes() == torn
-    assert counted(house) == wanted
+    assert read_counted_cases(house) == wanted
     assert losses(house) == ["hospital.inbox_rebuilt"]
     assert rescue.rescue_inbox(house) is None, "it is sound now"
 
@@ -188,14 +188,15 @@ def test_no_copy_takes_the_room_that_the_hospital_receives_with(
 def test_what_was_revoked_or_enrolled_after_the_copy_is_known(house: HospitalSite, tmp_path: Path) -> None:
     copies.make_due_copy(house)
     certificate_authority.revoke_certificates(
-        house.tls, certificate_authority.list_issued_certificates(house.tls, "clinic-1", house.enrolment("clinic-1"))
+        house.tls,
+        certificate_authority.list_issued_certificates(house.tls, "clinic-1", house.enrolment_path("clinic-1")),
     )
     box_identity.begin_identity(tmp_path / "later", "clinic-later", house.bundle_file)
     house.enrol(tmp_path / "later" / "box.json")
     house.inbox_db.write_bytes(b"\xa5" * 40_000)
     assert rescue.rescue_inbox(house) is not None
     with closing(house.open_inbox()) as inbox:
-        keys = inbox.verify_keys()
+        keys = inbox.load_verify_keys()
     assert keys["clinic-later"] is not None
     assert [box for box, key in keys.items() if key is None] == ["clinic-1"]
 
@@ -250,14 +251,14 @@ def test_a_rescue_that_is_killed_anywhere_loses_nothing_of_the_copy(house: Hospi
     torn[-4096 * 3 : -4096 * 2] = b"\xa5" * 4096
     house.inbox_db.write_bytes(torn)
     rescue.rescue_inbox(house)
-    wanted = counted(house)
+    wanted = read_counted_cases(house)
     for call in itertools.count(0, every):
         house.inbox_db.write_bytes(torn)
         died = killed_before(call, lambda: rescue.rescue_inbox(house))
         rescue.rescue_inbox(house)
-        assert (call, counted(house)) == (call, wanted)
+        assert (call, read_counted_cases(house)) == (call, wanted)
         with closing(house.open_inbox()) as inbox:
-            assert len(inbox.verify_keys()) == BOXES
+            assert len(inbox.load_verify_keys()) == BOXES
         assert not list(house.root.glob("inbox.db.new*"))
         if not died:
             break
@@ -266,12 +267,13 @@ def test_a_rescue_that_is_killed_anywhere_loses_nothing_of_the_copy(house: Hospi
 
 def test_an_inbox_that_is_lost_knows_the_boxes_again_but_takes_no_revoked_one_back(house: HospitalSite) -> None:
     certificate_authority.revoke_certificates(
-        house.tls, certificate_authority.list_issued_certificates(house.tls, "clinic-1", house.enrolment("clinic-1"))
+        house.tls,
+        certificate_authority.list_issued_certificates(house.tls, "clinic-1", house.enrolment_path("clinic-1")),
     )
     for file in house.root.glob("inbox.db*"):
         file.unlink()
     with closing(house.open_inbox()) as inbox:
-        keys = inbox.verify_keys()
+        keys = inbox.load_verify_keys()
     assert len(keys) == BOXES
     assert [box for box, key in keys.items() if key is None] == ["clinic-1"]
 
@@ -279,10 +281,10 @@ def test_an_inbox_that_is_lost_knows_the_boxes_again_but_takes_no_revoked_one_ba
 def test_an_inbox_without_a_copy_knows_its_boxes_still(house: HospitalSite) -> None:
     house.inbox_db.write_bytes(b"\xa5" * 40_000)
     assert rescue.rescue_inbox(house) is not None
-    assert counted(house) == set()
+    assert read_counted_cases(house) == set()
     assert losses(house) == ["hospital.inbox_begun_anew"]
     with closing(house.open_inbox()) as inbox:
-        assert len(inbox.verify_keys()) == BOXES
+        assert len(inbox.load_verify_keys()) == BOXES
 
 
 def test_an_inbox_that_turns_out_damaged_ends_serve_with_a_sentence(

@@ -38,7 +38,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Any:
     return monkeypatch.undo
 
 
-def listed(house: HospitalSite) -> x509.CertificateRevocationList:
+def load_revocation_list(house: HospitalSite) -> x509.CertificateRevocationList:
     return x509.load_pem_x509_crl((house.tls / certificate_authority.REVOCATION_LIST).read_bytes())
 
 
@@ -63,12 +63,12 @@ def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(hou
     certificate = x509.load_pem_x509_certificate((house.tls / "broker.crt").read_bytes())
     certificate_authority.revoke_certificates(house.tls, [certificate])
     ahead()
-    assert listed(house).last_update_utc > datetime.now(UTC), "as the wrong clock wrote it"
+    assert load_revocation_list(house).last_update_utc > datetime.now(UTC), "as the wrong clock wrote it"
     assert "hospital.list_early" in codes(house)
     assert broker(house) == (1, ["hospital.list_early"])
     assert broker(house, "--update") == (0, [])
-    assert listed(house).last_update_utc <= datetime.now(UTC)
-    assert [entry.serial_number for entry in listed(house)] == [certificate.serial_number]
+    assert load_revocation_list(house).last_update_utc <= datetime.now(UTC)
+    assert [entry.serial_number for entry in load_revocation_list(house)] == [certificate.serial_number]
     assert "hospital.list_early" not in codes(house)
 
 
@@ -82,7 +82,7 @@ def test_a_list_written_by_a_clock_that_was_far_behind_is_written_again(
     monkeypatch.undo()
     assert "hospital.list_over" in codes(house)
     house.renew_list()
-    next_update = listed(house).next_update_utc
+    next_update = load_revocation_list(house).next_update_utc
     assert next_update is not None
     assert next_update > datetime.now(UTC)
 
@@ -93,13 +93,13 @@ def test_a_lost_or_damaged_list_keeps_out_whom_it_kept_out(
 ) -> None:
     enrol(house, tmp_path / "first")
     enrol(house, tmp_path / "second", replace=True)
-    before = {entry.serial_number for entry in listed(house)}
+    before = {entry.serial_number for entry in load_revocation_list(house)}
     assert len(before) == 1
     file = house.tls / certificate_authority.REVOCATION_LIST
     file.unlink() if content is None else file.write_bytes(content)
     assert "hospital.list_unusable" in codes(house)
     house.renew_list()
-    assert {entry.serial_number for entry in listed(house)} == before
+    assert {entry.serial_number for entry in load_revocation_list(house)} == before
     assert "hospital.list_unusable" not in codes(house)
 
 
@@ -107,7 +107,7 @@ def test_a_hospital_made_by_a_clock_that_was_ahead_is_told_which_certificate_is_
     tmp_path: Path, ahead: Any
 ) -> None:
     house = HospitalSite(tmp_path / "hospital")
-    house.establish("127.0.0.1", 8883)
+    house.set_up("127.0.0.1", 8883)
     ahead()
     assert "hospital.certificate_early" in codes(house)
     status, found = broker(house)

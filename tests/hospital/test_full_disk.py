@@ -16,7 +16,7 @@ from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Kind, Receipt, decode
 from tests import line
 from tests.small_disk import small_disk
-from tests.wire.line_rig import Box, Place, place, wait_for
+from tests.wire.line_rig import Box, HospitalRig, run_hospital, wait_for
 
 _MEGABYTES = 12
 _MESSAGES = 40
@@ -40,8 +40,8 @@ def fill(file: Path) -> None:
 class Publisher:
     """A box that says each thing once: whatever is counted later was kept by the broker and nobody else."""
 
-    def __init__(self, site: Place, box: Box) -> None:
-        self._box, self._bundle = box, site.house.bundle()
+    def __init__(self, site: HospitalRig, box: Box) -> None:
+        self._box, self._bundle = box, site.house.load_bundle()
         self.taken: list[int] = []
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, box.name, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
@@ -79,7 +79,7 @@ class Publisher:
 def test_a_summary_that_could_not_be_committed_is_acknowledged_to_nobody_and_counted_when_there_is_space(
     hospital_disk: Path, tmp_path: Path
 ) -> None:
-    with place(tmp_path) as site:
+    with run_hospital(tmp_path) as site:
         box = site.box("clinic-7")
         publisher = Publisher(site, box)
         try:
@@ -91,14 +91,14 @@ def test_a_summary_that_could_not_be_committed_is_acknowledged_to_nobody_and_cou
             cases = [publisher.say(seq) for seq in range(2, 2 + _MESSAGES)]
             wait_for(lambda: site.receiver.log.read_text().count("could not be written") >= 2, because="a full disk")
             assert publisher.taken == [1], "no receipt before the commit"
-            assert len(site.counted()) == 1
+            assert len(site.list_revisions()) == 1
             assert site.receiver.alive()
 
             filler.unlink()
             wait_for(lambda: len(publisher.taken) == 1 + _MESSAGES, because="the receipts of what the broker kept")
             assert sorted(publisher.taken) == list(range(1, 2 + _MESSAGES))
-            assert {case for case, _ in site.counted()} == {f"c-{1:020x}", *cases}
-            assert site.reasons() == []
+            assert {case for case, _ in site.list_revisions()} == {f"c-{1:020x}", *cases}
+            assert site.list_quarantine_codes() == []
         finally:
             publisher.close()
             box.close()

@@ -32,7 +32,7 @@ def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
         message = line.summary(seq, 0, priority)
         with inbox.transaction():
             inbox.count(message, message.encode(), b"envelope %d" % seq)
-    [row] = inbox.cases()
+    [row] = inbox.list_cases()
     assert row.brief is not None
     assert (row.priority, row.brief["priority"]) == ("urgent", "urgent")
 

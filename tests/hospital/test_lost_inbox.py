@@ -21,16 +21,16 @@ from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 from tests.hospital.test_full_disk import Publisher, fill
 from tests.small_disk import small_disk
-from tests.wire.line_rig import Place, events, place, wait_for
+from tests.wire.line_rig import HospitalRig, events, run_hospital, wait_for
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as made:
+def site(tmp_path: Path) -> Iterator[HospitalRig]:
+    with run_hospital(tmp_path) as made:
         yield made
 
 
-def health(site: Place) -> dict[str, Any]:
+def health(site: HospitalRig) -> dict[str, Any]:
     """What the page of the running `serve` answers, the last that was started."""
     page = [event["page"] for event in events(site.receiver.log) if event.get("event") == "listening"][-1]
     with urllib.request.urlopen(f"{page}healthz", timeout=10) as answer:
@@ -38,7 +38,7 @@ def health(site: Place) -> dict[str, Any]:
     return told
 
 
-def has_code(site: Place, code: str) -> Callable[[], bool]:
+def has_code(site: HospitalRig, code: str) -> Callable[[], bool]:
     def asked() -> bool:
         try:
             return code in health(site)["codes"]
@@ -49,7 +49,7 @@ def has_code(site: Place, code: str) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("ending", ["", "-wal"])
-def test_no_receipt_without_its_row_at_the_inboxs_place(site: Place, ending: str) -> None:
+def test_no_receipt_without_its_row_at_the_inboxs_place(site: HospitalRig, ending: str) -> None:
     publisher = Publisher(site, site.box("clinic-7"))
     try:
         publisher.say(1)
@@ -59,13 +59,13 @@ def test_no_receipt_without_its_row_at_the_inboxs_place(site: Place, ending: str
         wait_for(lambda: site.receiver.log.read_text().count('"listening"') == 2, because="serve has started again")
         wait_for(lambda: 2 in publisher.taken, because="the receipt of what the broker kept")
         with closing(Inbox(site.house.inbox_db)) as inbox:
-            assert case in [row.case for row in inbox.cases()]
+            assert case in [row.case for row in inbox.list_cases()]
     finally:
         publisher.close()
     assert "hospital.inbox_gone" in site.receiver.log.read_text()
 
 
-def test_a_start_without_the_inbox_alarms_until_somebody_has_seen_it(site: Place) -> None:
+def test_a_start_without_the_inbox_alarms_until_somebody_has_seen_it(site: HospitalRig) -> None:
     site.box("clinic-7")
     site.receiver.stop()
     for file in site.house.root.glob("inbox.db*"):
@@ -90,7 +90,7 @@ def test_a_new_hospital_has_lost_nothing(house: HospitalSite) -> None:
 
 
 def test_a_full_disk_is_named_at_once(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "hospital", "size=12m"), place(tmp_path) as site:
+    with small_disk(tmp_path / "hospital", "size=12m"), run_hospital(tmp_path) as site:
         wait_for(lambda: health(site)["status"] == "ok", because="an ordinary day")
         filler = tmp_path / "hospital" / "filler"
         fill(filler)
@@ -101,7 +101,7 @@ def test_a_full_disk_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_can_only_be_read_is_named(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "hospital", "size=12m") as mount, place(tmp_path) as site:
+    with small_disk(tmp_path / "hospital", "size=12m") as mount, run_hospital(tmp_path) as site:
         wait_for(lambda: health(site)["status"] == "ok", because="an ordinary day")
         site.receiver.stop()
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
@@ -118,13 +118,13 @@ def children(process: int) -> list[int]:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("harm", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
-def test_a_receiver_that_ends_or_hangs_is_replaced(site: Place, harm: signal.Signals) -> None:
+def test_a_receiver_that_ends_or_hangs_is_replaced(site: HospitalRig, harm: signal.Signals) -> None:
     assert site.receiver.process is not None
     (hung,) = children(site.receiver.process.pid)
     os.kill(hung, harm)
     wait_for(lambda: children(site.receiver.process.pid) not in ([hung], []), 180, "another one")  # type: ignore[union-attr]
     box = site.box("clinic-7")
-    box.show(1, Priority.URGENT)
+    box.add_image(1, Priority.URGENT)
     box.relay().step()
     site.uplink(box).start()
-    wait_for(lambda: len(site.counted()) == 1, because="it counts")
+    wait_for(lambda: len(site.list_revisions()) == 1, because="it counts")

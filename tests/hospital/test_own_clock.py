@@ -14,12 +14,12 @@ from hospital.inbox.receiver_status import ReceiverClock
 from tests.line import presence
 
 
-def says(box: str, off: timedelta, state: PresenceKind = PresenceKind.HEALTH) -> Presence:
+def make_presence(box: str, off: timedelta, state: PresenceKind = PresenceKind.HEALTH) -> Presence:
     hour = (datetime.now(UTC) + off).strftime("%Y-%m-%dT%H")
     return presence(1, 0, state, box=box, hour=hour)
 
 
-def signs(clock: ReceiverClock) -> bool:
+def can_sign(clock: ReceiverClock) -> bool:
     signed = clock.now()
     assert signed is None or abs(signed - time.time()) < 5
     return signed is not None
@@ -28,12 +28,12 @@ def signs(clock: ReceiverClock) -> bool:
 @pytest.mark.parametrize("off", [timedelta(days=-300), timedelta(days=3)])
 def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timedelta, house: HospitalSite) -> None:
     clock = ReceiverClock(house.clock_word)
-    clock.heard(says("a", off))
-    assert signs(clock), "one box may be wrong itself"
-    clock.heard(says("b", off))
-    assert not signs(clock)
-    clock.heard(says("a", timedelta()))
-    assert signs(clock), "they do not agree with each other"
+    clock.record_witness(make_presence("a", off))
+    assert can_sign(clock), "one box may be wrong itself"
+    clock.record_witness(make_presence("b", off))
+    assert not can_sign(clock)
+    clock.record_witness(make_presence("a", timedelta()))
+    assert can_sign(clock), "they do not agree with each other"
 
 
 def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(
@@ -43,26 +43,26 @@ def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(
 
     def contradict(state: PresenceKind = PresenceKind.HEALTH) -> None:
         for box in ("a", "b"):
-            clock.heard(says(box, off, state))
+            clock.record_witness(make_presence(box, off, state))
 
     def later(seconds: int) -> None:
         monkeypatch.setattr(time, "monotonic", lambda: since + seconds)
 
     contradict(PresenceKind.DEATH)
-    assert signs(clock), "a last will was sealed long before"
+    assert can_sign(clock), "a last will was sealed long before"
     contradict()
-    assert not signs(clock)
+    assert not can_sign(clock)
     contradict(PresenceKind.DEATH)
-    assert signs(clock), "both said goodbye"
+    assert can_sign(clock), "both said goodbye"
     contradict()
     later(601)
-    assert signs(clock), "both said nothing for ten minutes"
-    clock.connected()
+    assert can_sign(clock), "both said nothing for ten minutes"
+    clock.record_connected()
     contradict()
-    assert signs(clock), "that waited at the broker"
+    assert can_sign(clock), "that waited at the broker"
     later(601 + 301)
     contradict()
-    assert not signs(clock)
+    assert not can_sign(clock)
 
 
 def test_a_person_says_that_the_clock_is_right_until_it_leaps(
@@ -71,14 +71,14 @@ def test_a_person_says_that_the_clock_is_right_until_it_leaps(
     def contradicted() -> ReceiverClock:
         clock = ReceiverClock(house.clock_word)
         for box in ("a", "b"):
-            clock.heard(says(box, timedelta(days=-3)))
+            clock.record_witness(make_presence(box, timedelta(days=-3)))
         return clock
 
     running, now = contradicted(), time.time()
-    assert not signs(running)
+    assert not can_sign(running)
     assert cli.main(["clock-is-right", "--dir", str(house.root)]) == 0
-    assert signs(running)
-    assert signs(contradicted()), "after a restart, too"
+    assert can_sign(running)
+    assert can_sign(contradicted()), "after a restart, too"
     for off in (31 * 86_400, -4 * 3_600):
         monkeypatch.setattr(time, "time", lambda off=off: now + off)
         assert running.now() is None

@@ -52,7 +52,7 @@ def desk(house: HospitalSite) -> Desk:
 
 
 def hear_the_broker(inbox: Inbox) -> None:
-    receiver_status.ReceiverStatusRecorder(inbox).connected()
+    receiver_status.ReceiverStatusRecorder(inbox).record_connected()
 
 
 def add_cases(inbox: Inbox, box: str, number: int, priority: str = "urgent") -> None:
@@ -87,19 +87,19 @@ def test_a_broker_that_is_not_heard_has_a_code(
     def ago(seconds: int | None) -> datetime | None:
         return NOW - timedelta(seconds=seconds) if seconds is not None else None
 
-    assert ReceiverStatus(ago(written), ago(since), ago(heard)).codes(NOW) == codes
+    assert ReceiverStatus(ago(written), ago(since), ago(heard)).list_codes(NOW) == codes
 
 
 def test_no_box_is_called_online_while_the_broker_is_not_heard(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
     word = receiver_status.ReceiverStatusRecorder(inbox)
-    word.connected()
+    word.record_connected()
     heard = desk(house)
     assert "Every box has been heard lately" in heard.text()
     assert "broker last heard" in heard.text()
     assert heard.client.get("/healthz", base_url="http://127.0.0.1").json == {"status": "ok", "codes": []}
-    word.lost("Connection refused")
+    word.record_disconnected("Connection refused")
     unheard = desk(house)
     assert "Every box has been heard lately" not in unheard.text()
     assert "The receiver does not hear the broker" in unheard.text()
@@ -112,15 +112,15 @@ def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: HospitalSite, inb
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
     word = receiver_status.ReceiverStatusRecorder(inbox)
-    word.keep("boxes")
-    word.connected()
+    word.refresh("boxes")
+    word.record_connected()
     doubtful = desk(house)
     assert "This machine's clock is doubtful" in doubtful.text()
     assert "The receiver does not hear the broker" not in doubtful.text()
     answer = doubtful.client.get("/healthz", base_url="http://127.0.0.1").json
     assert answer == {"status": "degraded", "codes": ["hospital.clock_doubtful"]}
-    word.keep(None)
-    word.connected()
+    word.refresh(None)
+    word.record_connected()
     assert "clock is doubtful" not in desk(house).text()
 
 
@@ -241,12 +241,12 @@ def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
 
     boxes = [heard("a", 3), heard("b", 20), heard("c", 2, gone=True), heard("d", None), heard("e", 90)]
     rows = find_silent_boxes(boxes, NOW, timedelta(minutes=15))
-    assert [(one.box, one.said_goodbye) for one in rows] == [("d", False), ("e", False), ("b", False), ("c", True)]
+    assert [(row.box, row.said_goodbye) for row in rows] == [("d", False), ("e", False), ("b", False), ("c", True)]
 
 
 def test_a_box_last_heard_while_the_clock_was_ahead_is_silent(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(1, 0, PresenceKind.BIRTH))
+    inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH))
     inbox.connection.execute("UPDATE heard SET at = '2099-01-01T00:00:00.000+00:00'")
     assert "the hospital's clock was ahead then" in desk(house).text()
 
@@ -258,30 +258,30 @@ def test_the_last_will_of_a_stream_that_is_gone_disconnects_no_box(
     """`exchange.db` was lost; the broker tells of the old line's end in the same batch as the new one's birth."""
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     with inbox.transaction():
-        inbox.hear(presence(9, 0, PresenceKind.BIRTH, before))
-        inbox.hear(presence(9, 10**9, PresenceKind.DEATH, before))
-        inbox.hear(presence(1, 0, PresenceKind.BIRTH, after))
+        inbox.keep_presence(presence(9, 0, PresenceKind.BIRTH, before))
+        inbox.keep_presence(presence(9, 10**9, PresenceKind.DEATH, before))
+        inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH, after))
     assert "disconnected" not in desk(house).text()
     with inbox.transaction():
-        inbox.hear(presence(10, 10**9, PresenceKind.DEATH, before))
+        inbox.keep_presence(presence(10, 10**9, PresenceKind.DEATH, before))
     assert "disconnected" not in desk(house).text()
     with inbox.transaction():
-        inbox.hear(presence(1, 10**9, PresenceKind.DEATH, after))
+        inbox.keep_presence(presence(1, 10**9, PresenceKind.DEATH, after))
     assert "disconnected" in desk(house).text()
 
 
 def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: HospitalSite, inbox: Inbox) -> None:
     """`exchange.db` was put back: what the box says of itself has numbers that were used before."""
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(9, 10**9, PresenceKind.DEATH))
+    inbox.keep_presence(presence(9, 10**9, PresenceKind.DEATH))
     assert "disconnected" in desk(house).text()
     with raises_refusal(OUTDATED):
-        inbox.hear(presence(4, 0, PresenceKind.BIRTH))
+        inbox.keep_presence(presence(4, 0, PresenceKind.BIRTH))
     text = desk(house).text()
     assert "disconnected" not in text
     assert "It sends old numbers only" in text
     count(inbox, summary(seq=100))
-    inbox.hear(presence(10, 0, PresenceKind.BIRTH))
+    inbox.keep_presence(presence(10, 0, PresenceKind.BIRTH))
     text = desk(house).text()
     assert "disconnected" not in text
     assert "It sends old numbers only" not in text
@@ -289,25 +289,25 @@ def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: Hospita
 
 def test_a_summary_after_the_goodbye_shows_that_the_box_is_there(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(9, 10**9, PresenceKind.DEATH))
+    inbox.keep_presence(presence(9, 10**9, PresenceKind.DEATH))
     count(inbox, summary())
     assert "disconnected" not in desk(house).text()
 
 
 def test_what_the_broker_delivers_twice_is_no_old_number(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(1, 0, PresenceKind.BIRTH))
-    inbox.hear(presence(1, 1))
+    inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH))
+    inbox.keep_presence(presence(1, 1))
     with raises_refusal(OUTDATED):
-        inbox.hear(presence(1, 0, PresenceKind.BIRTH), again=True)
+        inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH), again=True)
     assert "It sends old numbers only" not in desk(house).text()
 
 
 def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.hear(presence(1, 0, PresenceKind.BIRTH))
-    inbox.hear(presence(1, 10**9, PresenceKind.DEATH))
-    assert not inbox.hear(presence(1, 10**9, PresenceKind.DEATH))
+    inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH))
+    inbox.keep_presence(presence(1, 10**9, PresenceKind.DEATH))
+    assert not inbox.keep_presence(presence(1, 10**9, PresenceKind.DEATH))
     text = desk(house).text()
     assert "disconnected" in text
     assert "It sends old numbers only" not in text
@@ -316,10 +316,10 @@ def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(hous
 def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(house: HospitalSite, inbox: Inbox) -> None:
     for box in ("clinic-7", "clinic-8"):
         inbox.enrol(box, "0" * 64, replace=False)
-    inbox.hear(presence(1, 1, version="0.1.0"))
+    inbox.keep_presence(presence(1, 1, version="0.1.0"))
     packs = (PackBrief("chest-xray-adult", "1.2.3"),)
     faults = ("pack.fell_sensitivity", "disk.full")
-    inbox.hear(presence(1, 1, box="clinic-8", version="0.9.1", faults=faults, packs=packs))
+    inbox.keep_presence(presence(1, 1, box="clinic-8", version="0.9.1", faults=faults, packs=packs))
     text = desk(house).text()
     assert "0.1.0" in text
     assert "0.9.1" in text
@@ -353,7 +353,7 @@ def test_however_many_look_the_inbox_is_asked_once_a_second(
 
 
 @contextmanager
-def traced(connection: sqlite3.Connection) -> Iterator[list[str]]:
+def trace_statements(connection: sqlite3.Connection) -> Iterator[list[str]]:
     """Every statement that is run meanwhile."""
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
@@ -363,14 +363,14 @@ def traced(connection: sqlite3.Connection) -> Iterator[list[str]]:
 
 def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -> None:
     add_cases(inbox, "a", 3)
-    with traced(inbox.connection) as statements:
+    with trace_statements(inbox.connection) as statements:
         page = urgent_cases.urgent(inbox.connection, datetime.now(UTC))
         urgent_cases.list_box_cases(inbox.connection, "a", datetime.now(UTC), None)
         urgent_cases.list_box_cases(inbox.connection, "a", datetime.now(UTC), 2)
-        inbox.boxes()
-        inbox.aside()
-        inbox.aside(20, also_ordinary=False)
-        inbox.ordinary()
+        inbox.list_boxes()
+        inbox.list_aside()
+        inbox.list_aside(20, also_ordinary=False)
+        inbox.count_ordinary()
         receiver_status.read_receiver_status(inbox.connection)
     assert len(page.cases) == 3
     steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]

@@ -33,7 +33,7 @@ BOXES = 200
 @pytest.fixture
 def house(tmp_path: Path) -> HospitalSite:
     made = HospitalSite(tmp_path / "hospital")
-    made.establish("mqtt.hospital.example", 8883)
+    made.set_up("mqtt.hospital.example", 8883)
     return made
 
 
@@ -47,7 +47,7 @@ def command(house: HospitalSite, *arguments: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def listed(path: Path, encoding: str) -> Path:
+def write_list(path: Path, encoding: str) -> Path:
     with path.open("w", encoding=encoding, newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(["box", "clinic", "ae_title", "calling", "pacs_host"])
@@ -60,9 +60,9 @@ def listed(path: Path, encoding: str) -> Path:
 @pytest.mark.appliance
 def test_two_hundred_boxes_from_one_list_are_enrolled(house: HospitalSite, tmp_path: Path) -> None:
     boxes = command(
-        house, "enrol", "--csv", str(listed(tmp_path / "boxes.csv", "gb18030")), "--out", str(tmp_path / "o")
+        house, "enrol", "--csv", str(write_list(tmp_path / "boxes.csv", "gb18030")), "--out", str(tmp_path / "o")
     )
-    assert len(boxes) == len({one["code"] for one in boxes}) == BOXES
+    assert len(boxes) == len({box["code"] for box in boxes}) == BOXES
     bundles = []
     for one in boxes:
         root = tmp_path / "boxes" / one["box"]
@@ -70,16 +70,16 @@ def test_two_hundred_boxes_from_one_list_are_enrolled(house: HospitalSite, tmp_p
         file = root / "lantern.toml"
         file.write_text(f'[state]\ndir = "{root}"\n')
         config = load_config(file, {})
-        places = IdentityPaths.of(config, file)
+        places = IdentityPaths.from_config(config, file)
         offer = provisioning_file.read_file(Path(one["file"]))
-        given = provisioning_file.take_file(offer, config, places, HospitalProof(code=one["code"]))
+        given = provisioning_file.apply_file(offer, config, places, HospitalProof(code=one["code"]))
         assert given.config.box.id == one["box"]
         assert given.config.dicom.ae_title == one["box"].upper().replace("CLINIC-", "BOX")
         bundles.append(places.keys / "box.json")
     enrolled = command(house, "enrol", *map(str, bundles))
-    assert [one["box"] for one in enrolled] == [one["box"] for one in boxes]
+    assert [one["box"] for one in enrolled] == [box["box"] for box in boxes]
     inbox = Inbox(house.inbox_db)
-    assert len(inbox.verify_keys()) == BOXES
+    assert len(inbox.load_verify_keys()) == BOXES
     inbox.close()
     for one, keys in zip(enrolled, bundles, strict=True):
         assert box_identity.complete_identity(keys.parent, Path(one["enrolment"])) == one["box"]
@@ -99,7 +99,7 @@ def test_a_sheet_that_was_printed_stays_good(house: HospitalSite, tmp_path: Path
     elsewhere = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "p", 30)
     assert [one.code for one in elsewhere] == [one.code for one in first]
     changed = [(2, {**rows[0][1], "ae_title": "OTHER"}), *rows[1:]]
-    assert [one.kept for one in new_boxes.write_provisioning_files(house, "l", changed, tmp_path / "o", 30)] == [
+    assert [file.kept for file in new_boxes.write_provisioning_files(house, "l", changed, tmp_path / "o", 30)] == [
         False,
         True,
         True,
@@ -130,7 +130,7 @@ def test_one_box_needs_no_list(house: HospitalSite, tmp_path: Path) -> None:
     assert content.expires - content.made == 7 * 86_400
 
 
-def printed(house: HospitalSite, *arguments: str) -> str:
+def run_hospital(house: HospitalSite, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root)],
         capture_output=True,
@@ -148,7 +148,7 @@ def commands(text: str, program: str) -> list[list[str]]:
 def test_what_the_hospital_says_is_typed_as_it_stands_there(house: HospitalSite, tmp_path: Path) -> None:
     """From the list to the box that may talk, by nothing but the commands that were printed."""
     out = tmp_path / "o"
-    ours = printed(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
+    ours = run_hospital(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
     assert "*.lantern.json" in ours
     (on_box,), (by_code, enrol) = commands(ours, "lantern"), commands(ours, "lantern-hospital")
     assert shlex.join(by_code[:3]) == "lantern-hospital enrol --code"
@@ -184,7 +184,7 @@ def test_what_the_hospital_says_is_typed_as_it_stands_there(house: HospitalSite,
 
 
 def test_the_help_and_the_handbooks_explain_the_list(house: HospitalSite, tmp_path: Path) -> None:
-    helped = printed(house, "enrol", "--help")
+    helped = run_hospital(house, "enrol", "--help")
     books = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("operations.en.md", "operations.zh_CN.md")]
     for text in (helped, *books):
         asked = [

@@ -49,7 +49,7 @@ def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: HospitalSi
 
 def test_keys_are_made_once_and_missed_with_a_sentence(house: HospitalSite, tmp_path: Path) -> None:
     with raises_refusal(KEYS_EXIST):
-        house.establish("127.0.0.1", 8883)
+        house.set_up("127.0.0.1", 8883)
     with raises_refusal(KEYS_MISSING, match="keys new"):
         HospitalSite(tmp_path / "none").rotate()
 
@@ -74,7 +74,7 @@ def test_a_bundle_that_someone_changed_is_refused(house: HospitalSite, tmp_path:
     changed.write_bytes(BoxBundle("clinic-8", made.verify, made.tls, made.proof).encode())
     with pytest.raises(SignatureForged):
         house.enrol(changed)
-    changed.write_bytes(BoxBundle.made("clinic-8", Ed25519PrivateKey.generate(), "04" + "1" * 128).encode())
+    changed.write_bytes(BoxBundle.create("clinic-8", Ed25519PrivateKey.generate(), "04" + "1" * 128).encode())
     with raises_refusal(BUNDLE_INVALID):
         house.enrol(changed)
 
@@ -89,23 +89,23 @@ def test_a_message_counts_once(inbox: Inbox) -> None:
         count(inbox, summary(), b"first")
     with pytest.raises(Contradicted):
         count(inbox, summary(case=2), b"other")
-    assert len(inbox.cases()) == 1
+    assert len(inbox.list_cases()) == 1
 
 
 def test_a_case_revision_counts_once_whatever_it_came_in(inbox: Inbox) -> None:
     for message in (summary(1, case=1), summary(2, case=1), summary(3, case=2), summary(1, case=1, stream="6")):
         assert count(inbox, message) is CountResult.COUNTED
-    assert [row.case[-1] for row in inbox.cases()] == ["1", "2"]
+    assert [row.case[-1] for row in inbox.list_cases()] == ["1", "2"]
 
 
 def test_an_older_word_of_a_box_on_itself_changes_nothing(inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     for session, beat in ((1, 0), (1, 1), (1, 10**9), (2, 0)):
-        inbox.hear(presence(session, beat))
+        inbox.keep_presence(presence(session, beat))
     for session, beat in ((1, 5), (1, 10**9)):
         with raises_refusal(OUTDATED):
-            inbox.hear(presence(session, beat))
-    assert inbox.boxes()[0].presence is not None
+            inbox.keep_presence(presence(session, beat))
+    assert inbox.list_boxes()[0].presence is not None
 
 
 def test_a_transaction_that_fails_changes_nothing_and_stands_before_no_later_one(inbox: Inbox) -> None:
@@ -116,20 +116,20 @@ def test_a_transaction_that_fails_changes_nothing_and_stands_before_no_later_one
 
     with pytest.raises(Contradicted):
         contradicting()
-    assert inbox.cases() == []
+    assert inbox.list_cases() == []
     assert count(inbox, summary(1)) is CountResult.COUNTED
 
 
 def test_a_box_is_known_from_the_moment_it_is_enrolled_and_by_its_newest_key(house: HospitalSite, inbox: Inbox) -> None:
     first, second = (Ed25519PrivateKey.generate().public_key() for _ in range(2))
     other = Inbox(house.inbox_db)
-    assert inbox.verify_keys() == {}
+    assert inbox.load_verify_keys() == {}
     other.enrol("clinic-7", first.public_bytes_raw().hex(), replace=False)
-    assert inbox.verify_keys()["clinic-7"] == first
+    assert inbox.load_verify_keys()["clinic-7"] == first
     other.enrol("clinic-7", second.public_bytes_raw().hex(), replace=True)
-    assert inbox.verify_keys()["clinic-7"] == second
+    assert inbox.load_verify_keys()["clinic-7"] == second
     inbox.enrol("clinic-8", first.public_bytes_raw().hex(), replace=False)
-    assert inbox.verify_keys().keys() == {"clinic-7", "clinic-8"}, "its own enrolment too"
+    assert inbox.load_verify_keys().keys() == {"clinic-7", "clinic-8"}, "its own enrolment too"
     other.close()
 
 
@@ -138,8 +138,8 @@ def test_what_is_kept_aside_does_not_grow_without_end(inbox: Inbox, monkeypatch:
     for number in range(25):
         inbox.set_aside(TOPIC_UNKNOWN(), None, None, bytes([number]))
     inbox.set_aside(TOPIC_UNKNOWN(), None, None, bytes([24]))
-    assert len(inbox.aside(100)) == 10
-    assert inbox.aside(1)[0]["times"] == 2
+    assert len(inbox.list_aside(100)) == 10
+    assert inbox.list_aside(1)[0]["times"] == 2
 
 
 @pytest.mark.parametrize(
@@ -193,5 +193,5 @@ def test_the_rubbish_of_one_box_pushes_out_only_its_own(inbox: Inbox) -> None:
         inbox.set_aside(TOPIC_UNKNOWN(), "clinic-a", "alert", b"the one of a")
         for number in range(2 * inbox_module.MOST_ASIDE_OF_A_BOX):
             inbox.set_aside(TOPIC_UNKNOWN(), "clinic-b", "alert", b"%d" % number)
-    kept = Counter(row["box"] for row in inbox.aside(10_000))
+    kept = Counter(row["box"] for row in inbox.list_aside(10_000))
     assert kept == {"clinic-a": 1, "clinic-b": inbox_module.MOST_ASIDE_OF_A_BOX}

@@ -23,7 +23,7 @@ from firmware_app.uplink.messages.box_reports import (
     SlotLeftReason,
     SoftwareState,
 )
-from firmware_app.uplink.messages.message import Hour, message, whole
+from firmware_app.uplink.messages.message import Hour, bounded_int, message
 from firmware_app.uplink.messages.summary import Kind, Origin
 from hospital import cli
 from hospital.errors import OUTDATED
@@ -61,7 +61,7 @@ def test_the_latest_word_of_a_box_counts(inbox: Inbox) -> None:
         inbox.keep_report(figures(2, 2, 55))
     assert not inbox.keep_report(figures(2, 2, 55), again=True)
     assert inbox.keep_report(figures(1, 0, 61, stream="6")), "a new stream begins anew"
-    (row,) = inbox.figures()
+    (row,) = inbox.list_figures()
     assert (row["box"], row["state"], row["auc"], row["confirmed"]) == ("clinic-7", "suspended", [55, 44, 66], 61)
 
 
@@ -106,21 +106,26 @@ def test_the_page_counts_the_boxes_of_each_version_and_those_that_left_it(house:
     inbox.keep_report(running("clinic-8", "0.9.0"))
     inbox.keep_report(running("clinic-9", "0.10.0"))
     counts = inbox_tables.count_versions(inbox_tables.list_latest_software(inbox.connection))
-    assert [(one.version, one.runs, one.left) for one in counts] == [("0.10.0", 1, 1), ("0.9.0", 2, 0)]
+    assert [(count.version, count.runs, count.left) for count in counts] == [("0.10.0", 1, 1), ("0.9.0", 2, 0)]
     text = desk(house).text()
     assert "Software versions" in text
     assert "failed its self-test" in text
     assert "gateway, packs" in text
     inbox.revoke("clinic-7")
     assert [
-        (one.version, one.runs, one.left)
-        for one in inbox_tables.count_versions(inbox_tables.list_latest_software(inbox.connection))
+        (version.version, version.runs, version.left)
+        for version in inbox_tables.count_versions(inbox_tables.list_latest_software(inbox.connection))
     ] == [("0.10.0", 1, 0), ("0.9.0", 1, 0)]
 
 
 def test_a_prerelease_is_before_its_release_and_a_later_commit_after_it() -> None:
     said = [{"machine": None, "version": one, "left": None} for one in ("0.4.0", "0.4.0~rc1", "0.4.0+git2", "0.10.0")]
-    assert [one.version for one in inbox_tables.count_versions(said)] == ["0.10.0", "0.4.0+git2", "0.4.0", "0.4.0~rc1"]
+    assert [version.version for version in inbox_tables.count_versions(said)] == [
+        "0.10.0",
+        "0.4.0+git2",
+        "0.4.0",
+        "0.4.0~rc1",
+    ]
 
 
 @message
@@ -131,8 +136,8 @@ class BatteryReport(Report):
     kind: ClassVar = Kind.HEALTH
     content_field: ClassVar = "percent"
     origin: Origin
-    beat: Annotated[int, whole(0, 10**9)]
-    percent: Annotated[int, whole(0, 100)]
+    beat: Annotated[int, bounded_int(0, 10**9)]
+    percent: Annotated[int, bounded_int(0, 100)]
     hour: Hour | None
 
 

@@ -25,16 +25,18 @@ def enrol(house: HospitalSite, folder: Path, *, replace: bool = False) -> None:
     house.enrol(folder / "box.json", replace=replace)
 
 
-def on_the_list(house: HospitalSite) -> set[int]:
+def read_revoked_serials(house: HospitalSite) -> set[int]:
     listed = x509.load_pem_x509_crl((house.tls / certificate_authority.REVOCATION_LIST).read_bytes())
     assert listed.is_signature_valid(x509.load_pem_x509_certificate((house.tls / "ca.crt").read_bytes()).public_key())  # type: ignore[arg-type]
     return {entry.serial_number for entry in listed}
 
 
-def given(house: HospitalSite) -> set[int]:
+def read_issued_serials(house: HospitalSite) -> set[int]:
     return {
-        one.serial_number
-        for one in certificate_authority.list_issued_certificates(house.tls, "clinic-7", house.enrolment("clinic-7"))
+        certificate.serial_number
+        for certificate in certificate_authority.list_issued_certificates(
+            house.tls, "clinic-7", house.enrolment_path("clinic-7")
+        )
     }
 
 
@@ -43,11 +45,11 @@ def test_a_box_that_comes_with_new_keys_has_its_former_certificates_revoked(
 ) -> None:
     enrol(house, tmp_path / "first")
     enrol(house, tmp_path / "first")  # the certificate again, for the same key: nobody lost anything
-    former = given(house)
-    assert (len(former), on_the_list(house)) == (2, set())
+    former = read_issued_serials(house)
+    assert (len(former), read_revoked_serials(house)) == (2, set())
     enrol(house, tmp_path / "second", replace=True)
-    assert on_the_list(house) == former
-    assert len(given(house)) == 3
+    assert read_revoked_serials(house) == former
+    assert len(read_issued_serials(house)) == 3
 
 
 def test_processes_that_revoke_at_once_all_reach_the_list(house: HospitalSite) -> None:
@@ -66,7 +68,7 @@ def test_processes_that_revoke_at_once_all_reach_the_list(house: HospitalSite) -
                 os._exit(0)
     for process in processes:
         os.waitpid(process, 0)
-    assert on_the_list(house) == {certificate.serial_number for certificate in certificates}
+    assert read_revoked_serials(house) == {certificate.serial_number for certificate in certificates}
 
 
 def test_the_list_is_renewed_long_before_it_ends(house: HospitalSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,7 @@ def test_the_list_is_renewed_long_before_it_ends(house: HospitalSite, monkeypatc
     listed = x509.load_pem_x509_crl((house.tls / certificate_authority.REVOCATION_LIST).read_bytes())
     assert listed.next_update_utc is not None
     assert listed.next_update_utc > datetime.now(UTC) + timedelta(days=360)
-    assert on_the_list(house) == {certificate.serial_number}
+    assert read_revoked_serials(house) == {certificate.serial_number}
 
 
 def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: HospitalSite, tmp_path: Path) -> None:
@@ -88,5 +90,5 @@ def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: HospitalS
     inbox = Inbox(house.inbox_db)
     inbox.revoke("clinic-7")
     with raises_refusal(BOX_REVOKED):
-        receiver.open_message(b"", "clinic-7", Kind.ALERT, keyring.load_keys(house.keys), inbox.verify_keys())
+        receiver.open_message(b"", "clinic-7", Kind.ALERT, keyring.load_keys(house.keys), inbox.load_verify_keys())
     inbox.close()

@@ -38,7 +38,7 @@ def add_cases(inbox: Inbox, number: int) -> None:
         connection.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def listed(house: HospitalSite, capsys: pytest.CaptureFixture[str], *options: str) -> list[int]:
+def read_printed_cases(house: HospitalSite, capsys: pytest.CaptureFixture[str], *options: str) -> list[int]:
     """The numbers of the cases that the command prints."""
     since = () if "--since" in options else ("--since", "all")
     assert cli.main(["summaries", "--json", "--dir", str(house.root), *since, *options]) == 0
@@ -67,10 +67,12 @@ def test_the_list_is_of_one_box_and_from_a_time_on_where_it_is_asked_so(
     house: HospitalSite, inbox: Inbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_cases(inbox, 2500)
-    assert listed(house, capsys) == list(range(2500))
-    assert listed(house, capsys, "--box", "clinic-1") == list(range(1, 2500, 2))
-    assert listed(house, capsys, "--since", "2026-11-22T08:03:20+08:00") == list(range(2000, 2500))
-    assert listed(house, capsys, "--since", "2026-11-22T00:03:20", "--box", "clinic-0") == list(range(2000, 2500, 2))
+    assert read_printed_cases(house, capsys) == list(range(2500))
+    assert read_printed_cases(house, capsys, "--box", "clinic-1") == list(range(1, 2500, 2))
+    assert read_printed_cases(house, capsys, "--since", "2026-11-22T08:03:20+08:00") == list(range(2000, 2500))
+    assert read_printed_cases(house, capsys, "--since", "2026-11-22T00:03:20", "--box", "clinic-0") == list(
+        range(2000, 2500, 2)
+    )
     with pytest.raises(SystemExit) as ended:
         cli.main(["summaries", "--since", "yesterday"])
     assert ended.value.code == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from systemd.build import apt_repository
-from tests.peers import needed, peer, release
+from tests.peers import needed, peer, read_debian_release
 
 
 @dataclass
@@ -25,7 +25,9 @@ class Apt:
         for name in ("lists/partial", "archives/partial"):
             (self.folder / name).mkdir(parents=True)
         (self.folder / "status").touch()
-        line = f"deb [arch=amd64 signed-by={self.keyring}] file:{self.repository} {release()} lantern debian\n"
+        line = (
+            f"deb [arch=amd64 signed-by={self.keyring}] file:{self.repository} {read_debian_release()} lantern debian\n"
+        )
         (self.folder / "sources.list").write_text(line, "utf-8")
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -108,7 +110,7 @@ def test_a_package_that_was_changed_on_the_stick_is_refused(apt: Apt) -> None:
 
 
 def test_a_list_that_was_changed_on_the_stick_is_refused(apt: Apt) -> None:
-    folder = apt.repository / f"dists/{release()}/lantern/binary-amd64"
+    folder = apt.repository / f"dists/{read_debian_release()}/lantern/binary-amd64"
     (folder / "Packages.gz").unlink()
     (folder / "Packages").write_text((folder / "Packages").read_text("utf-8").replace("Version: 1", "Version: 2"))
     assert "Hash Sum mismatch" in apt("update").stderr

@@ -16,7 +16,9 @@ from firmware_app.core.state_dir import StateDir
 from tests.peers import need_root
 
 
-def examined(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
+def run_doctor(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> dict[str, list[str]]:
     """The results and English sentences of each check."""
     monkeypatch.setenv("LANTERN_STATE__DIR", str(folder))
     capsys.readouterr()
@@ -33,7 +35,7 @@ def examined(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_a_state_that_is_not_there_is_told_as_such_and_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checks = examined(tmp_path / "var" / "lantern", monkeypatch, capsys)
+    checks = run_doctor(tmp_path / "var" / "lantern", monkeypatch, capsys)
     (state,) = checks["state"]
     assert state.startswith("warn doctor.state_none ")
     assert str(tmp_path / "var" / "lantern") in state
@@ -56,7 +58,7 @@ def test_a_box_that_stands_still_is_started_as_it_was_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On an installed box `lantern serve` would run everything as root, beside the units."""
-    checks = examined(tmp_path, monkeypatch, capsys)
+    checks = run_doctor(tmp_path, monkeypatch, capsys)
     for process in ("gateway", "reader", "viewer"):
         (sentence,) = checks[process]
         assert sentence.index("systemctl start lantern.target") < sentence.index("lantern serve")

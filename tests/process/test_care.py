@@ -29,11 +29,11 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.execution_variants import TrialResults
 from tests import toy_pack
-from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
+from tests.finished import NOW, admit_image, days_ago, film, make_finished_cases, open_state, read_all
 from tests.refusals import raises_refusal
 from tests.unit.appliance.test_backup_ring import overwrite, root_of
-from web.metrics_port import Measures
-from web.standing import Disk, trouble
+from web.metrics_port import MetricsServer
+from web.reading_status import DiskMonitor, list_troubles
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def results(checks: list[Check]) -> dict[str, str]:
 
 
 def test_a_box_that_works_passes_but_for_the_processes_that_nobody_started(tmp_path: Path, packs: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
     steps: list[tuple[int, int]] = []
     checks = selftest.run_selftest(config(state, packs), lambda done, total: steps.append((done, total)))
@@ -96,7 +96,7 @@ def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_pa
     doctor = {check.reason.code: check.result for check in last_selftest.examine(config(state), state)}
     assert doctor["doctor.selftest_bad"] == "fail"
     assert doctor["runtime.wrong"] == "fail"
-    assert TrialResults(state.trials).mark() != 0, "what it found is where the reader looks"
+    assert TrialResults(state.trials).read_mtime_ns() != 0, "what it found is where the reader looks"
     (again,) = [check for check in selftest.run_selftest(config(state, packs)) if check.name == "packs"]
     assert again.reason.code == "doctor.way_none"
 
@@ -109,7 +109,7 @@ def _golden(pack: Path, promised: float) -> list[dict[str, object]]:
 
 
 def test_a_damaged_database_fails_and_is_noted_so_that_the_box_mends_it(tmp_path: Path, packs: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
     overwrite(state.clinical_db, root_of(state.clinical_db, "readings"))
     checks = [check for check in selftest.run_selftest(config(state, packs)) if check.name == "databases"]
@@ -154,7 +154,7 @@ def test_the_doctor_tells_no_old_news_of_what_it_looks_at_itself(tmp_path: Path)
 
 
 def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:
-    state, clinical, _, cases = finished(tmp_path / "state", [1])
+    state, clinical, _, cases = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
     selftest.run_selftest(config(state, packs))
     kept = (state.run / "selftest.json").read_text("utf-8")
@@ -218,7 +218,7 @@ def test_memory_is_what_is_free_and_how_long_programs_waited(
 
 
 def test_the_doctor_tells_of_a_box_that_never_cared_for_itself(tmp_path: Path, packs: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
     codes = {check.reason.code: check.result for check in health.run_checks(config(state, packs))}
     assert codes["doctor.selftest_none"] == "warn"
@@ -231,7 +231,7 @@ def test_the_doctor_tells_of_a_box_that_never_cared_for_itself(tmp_path: Path, p
 
 
 def test_the_doctor_tells_when_the_timers_have_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
     backup.run(config(state))
     run_status.write_check_result(state, selftest.NAME, selftest.as_object([]))
@@ -273,7 +273,7 @@ def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk
 
 
 def test_the_hourly_clearing_restores_the_ballast_though_it_deletes_nothing(tmp_path: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
     settings = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"room_mb": 1, "ballast_mb": 1}})
     retention.run(settings, dry_run=True)
@@ -283,14 +283,16 @@ def test_the_hourly_clearing_restores_the_ballast_though_it_deletes_nothing(tmp_
 
 
 def test_healthz_says_codes_only(tmp_path: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     run_status.write_check_result(
         state, backup.NAME, {"at": clock.stamp_text(), "result": "fail", "code": "care.backup_room", "details": {}}
     )
     run_status.write_check_result(
         state, retention.NAME, {"at": clock.stamp_text(), "result": "warn", "code": retention.STUCK, "details": {}}
     )
-    assert {"backup.failed", "retention.stuck"} <= set(trouble(Disk(config(state), state), clinical, state))
+    assert {"backup.failed", "retention.stuck"} <= set(
+        list_troubles(DiskMonitor(config(state), state), clinical, state)
+    )
     clinical.database.close()
 
 
@@ -309,7 +311,7 @@ def keeps(**settings: int) -> dict[str, object]:
 
 @pytest.mark.usefixtures("trusted")
 def test_by_age_what_is_older_goes_and_the_newest_days_of_work_stay(tmp_path: Path) -> None:
-    state, clinical, _, cases = finished(tmp_path / "state", [200, 150, 100, *range(40, 8, -1)])
+    state, clinical, _, cases = make_finished_cases(tmp_path / "state", [200, 150, 100, *range(40, 8, -1)])
     clinical.database.close()
     settings = config(state, retention=keeps(days=120))
     would = retention.run(settings, dry_run=True)
@@ -323,7 +325,7 @@ def test_by_age_what_is_older_goes_and_the_newest_days_of_work_stay(tmp_path: Pa
 
 @pytest.mark.usefixtures("trusted")
 def test_for_room_the_oldest_go_until_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, clinical, _, cases = finished(tmp_path / "state", [*range(100, 60, -1)])
+    state, clinical, _, cases = make_finished_cases(tmp_path / "state", [*range(100, 60, -1)])
     clinical.database.close()
     free = iter([*(1_000_000 * number for number in (100, 150, 199)), *(201_000_000 for _ in range(9))])
     monkeypatch.setattr(retention, "free_bytes", lambda root: next(free))
@@ -335,9 +337,9 @@ def test_for_room_the_oldest_go_until_there_is_enough(tmp_path: Path, monkeypatc
 def test_a_full_disk_on_which_nothing_may_go_is_told_with_the_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, clinical, door = opened(tmp_path / "state")
+    state, clinical, door = open_state(tmp_path / "state")
     for number in range(3):
-        taken(door, film(tmp_path / "films", number), days_ago(200 - number))
+        admit_image(door, film(tmp_path / "films", number), days_ago(200 - number))
     read_all(state, clinical, report=True)
     clinical.database.close()
     monkeypatch.setattr(retention, "free_bytes", lambda root: 10_000_000)
@@ -357,14 +359,14 @@ def test_a_full_disk_on_which_nothing_may_go_is_told_with_the_reasons(
 
 
 def test_where_nobody_told_the_time_nothing_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [*range(100, 60, -1)])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [*range(100, 60, -1)])
     clinical.database.close()
     monkeypatch.setattr(clock, "stamp", lambda: clock.Stamp(NOW, False))
     assert retention.run(config(state, retention=keeps(days=90))).reason.code == retention.UNSURE
 
 
 def test_retention_that_is_off_says_so(tmp_path: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
     settings = config(state, retention=keeps())
     assert retention.run(settings).reason.code == retention.OFF
@@ -384,7 +386,7 @@ def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -
 
 
 def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) -> None:
-    state, clinical, _, cases = finished(tmp_path / "state", [2, 1])
+    state, clinical, _, cases = make_finished_cases(tmp_path / "state", [2, 1])
     backup.run(config(state))
     run_status.write_check_result(state, selftest.NAME, selftest.as_object([Check("packs", "fail", Reason("x"))]))
     text = metrics.format_metrics(config(state, dicom={"ae_title": "SECRET"}), state, clinical)
@@ -407,7 +409,7 @@ def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) 
 
 
 def test_a_database_that_does_not_answer_is_a_number_too(tmp_path: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     database_health.write_damage_note(state.clinical_db)
     clinical.database.close()
     assert "lantern_database_readable 0" in metrics.format_metrics(
@@ -416,8 +418,8 @@ def test_a_database_that_does_not_answer_is_a_number_too(tmp_path: Path) -> None
 
 
 def test_metrics_are_for_this_machine_only_and_never_keep_the_viewer_down(tmp_path: Path) -> None:
-    state, clinical, _, _ = finished(tmp_path / "state", [1])
-    served = Measures(config(state, viewer={"metrics_port": 0}), state, clinical)
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
+    served = MetricsServer(config(state, viewer={"metrics_port": 0}), state, clinical)
     assert served.port
     with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=10) as answer:
         assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
@@ -426,7 +428,7 @@ def test_metrics_are_for_this_machine_only_and_never_keep_the_viewer_down(tmp_pa
         urllib.request.urlopen(f"http://127.0.0.1:{served.port}/", timeout=10)
     with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", served.port), 5):
         pass
-    assert Measures(config(state, viewer={"metrics_port": served.port}), state, clinical).port is None
+    assert MetricsServer(config(state, viewer={"metrics_port": served.port}), state, clinical).port is None
     served.close()
     clinical.database.close()
 
@@ -436,7 +438,7 @@ def test_metrics_are_for_this_machine_only_and_never_keep_the_viewer_down(tmp_pa
 
 def test_images_whose_files_are_gone_are_told_by_doctor_and_selftest(tmp_path: Path, packs: Path) -> None:
     """As after databases were put back alone; a database that is whole says nothing of its images."""
-    state, clinical, _, _ = finished(tmp_path / "state", [1, 2, 3])
+    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1, 2, 3])
     clinical.database.close()
     settings = config(state, packs)
 

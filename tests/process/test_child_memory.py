@@ -41,7 +41,7 @@ def mapped_mb(decoder: Decoder) -> int:
     return int(Path(f"/proc/{decoder.pid}/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
-def starved(decoder: Decoder) -> None:
+def limit_memory(decoder: Decoder) -> None:
     """Leave the child 8 MB, as if the files before had kept the rest; a fresh one sets its own limit."""
     most = (mapped_mb(decoder) + 8) << 20
     resource.prlimit(decoder.pid, resource.RLIMIT_AS, (most, most))
@@ -84,7 +84,7 @@ def test_an_image_that_no_childs_memory_suffices_for_is_refused_and_costs_only_t
 
 def test_an_image_that_the_fresh_child_has_room_for_is_read(tmp_path: Path, decoder: Decoder) -> None:
     path, first = film(tmp_path, "good.dcm"), decoder.pid
-    starved(decoder)
+    limit_memory(decoder)
     assert isinstance(decoder.begin(path, False, SPEC, tmp_path / "shown"), DecodedImage)
     assert decoder.end()
     assert decoder.pid != first
@@ -92,7 +92,7 @@ def test_an_image_that_the_fresh_child_has_room_for_is_read(tmp_path: Path, deco
 
 def test_frames_for_people_are_tried_in_a_fresh_child_as_well(tmp_path: Path, decoder: Decoder) -> None:
     path, first = film(tmp_path, "good.dcm"), decoder.pid
-    starved(decoder)
+    limit_memory(decoder)
     assert isinstance(decoder.begin(path, False, None, tmp_path / "shown"), DecodedImage)
     assert decoder.pid == first  # its facts alone need no room
     assert decoder.end()

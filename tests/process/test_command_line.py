@@ -138,8 +138,8 @@ def test_every_line_of_the_doctor_of_a_damaged_box_is_an_object(
 ) -> None:
     assert command_line.main(["doctor", "--json"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"check", "result", "code", "text"} <= set.intersection(*(set(one) for one in lines))
-    assert [one["result"] for one in lines if one["check"] == "database"] == ["fail"]
+    assert {"check", "result", "code", "text"} <= set.intersection(*(set(line) for line in lines))
+    assert [line["result"] for line in lines if line["check"] == "database"] == ["fail"]
 
 
 @pytest.mark.parametrize("language", ["zh_CN", "en"])
@@ -204,7 +204,7 @@ def test_whatever_the_terminal_speaks_json_is_utf_8_and_text_is_no_traceback(enc
     assert "\\u" not in said
 
 
-def in_ascii(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+def run_in_ascii(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
     """The command of *module* as on a terminal that knows ASCII alone."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LANTERN_BOX__LANGUAGE": "zh_CN"}
     return subprocess.run(
@@ -231,7 +231,7 @@ def in_ascii(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedPro
 def test_a_terminal_without_utf_8_shows_plain_characters_and_no_codes_of_them(
     module: str, arguments: list[str], tmp_path: Path
 ) -> None:
-    done = in_ascii(module, *arguments, cwd=tmp_path)
+    done = run_in_ascii(module, *arguments, cwd=tmp_path)
     said = (done.stdout + done.stderr).decode("ascii")
     assert said
     assert "\\u" not in said
@@ -239,8 +239,10 @@ def test_a_terminal_without_utf_8_shows_plain_characters_and_no_codes_of_them(
 
 
 def test_json_of_every_command_is_utf_8_on_such_a_terminal_too(tmp_path: Path) -> None:
-    assert in_ascii("hospital.cli", "keys", "new", "--host", "h.example", "--dir", "h", cwd=tmp_path).returncode == 0
-    made = in_ascii(
+    assert (
+        run_in_ascii("hospital.cli", "keys", "new", "--host", "h.example", "--dir", "h", cwd=tmp_path).returncode == 0
+    )
+    made = run_in_ascii(
         "hospital.cli",
         "enrol",
         "--new",

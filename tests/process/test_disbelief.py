@@ -21,7 +21,7 @@ SHAPE = [1, SPEC.channels, SPEC.height, SPEC.width]
 COUNT = SPEC.channels * SPEC.height * SPEC.width
 
 
-class Deceived(Decoder):
+class LyingDecoder(Decoder):
     """A decoder whose child is one that says what the test wants."""
 
     def __init__(self, header: dict[str, Any], zeros: int) -> None:
@@ -33,15 +33,15 @@ class Deceived(Decoder):
 
 
 @contextmanager
-def deceived(header: dict[str, Any], zeros: int = 0) -> Iterator[Decoder]:
-    decoder = Deceived({"_arrays": [], **header}, zeros)
+def open_lying_decoder(header: dict[str, Any], zeros: int = 0) -> Iterator[Decoder]:
+    decoder = LyingDecoder({"_arrays": [], **header}, zeros)
     try:
         yield decoder
     finally:
         decoder.close()
 
 
-def asked(decoder: Decoder) -> DecodedImage | Reason:
+def ask_decoder(decoder: Decoder) -> DecodedImage | Reason:
     return decoder.begin(Path("film.dcm"), False, SPEC, Path("shown"))
 
 
@@ -82,11 +82,11 @@ def asked(decoder: Decoder) -> DecodedImage | Reason:
     ],
 )
 def test_any_other_form_is_nonsense_and_costs_the_child(header: dict[str, Any], zeros: int) -> None:
-    with deceived(header, zeros) as decoder:
+    with open_lying_decoder(header, zeros) as decoder:
         decoder.warm()
         before = decoder.pid
         with pytest.raises(ChildLost):
-            asked(decoder)
+            ask_decoder(decoder)
         assert decoder.pid != before
 
 
@@ -96,7 +96,7 @@ def test_a_child_that_is_out_of_time_is_replaced_while_the_image_is_set_down() -
         decoder.warm()
         before = decoder.pid
         with pytest.raises(ChildLost):
-            asked(decoder)
+            ask_decoder(decoder)
         assert decoder.pid != before
         decoder.warm()
     finally:
@@ -104,8 +104,8 @@ def test_a_child_that_is_out_of_time_is_replaced_while_the_image_is_set_down() -
 
 
 def test_a_long_detail_is_cut() -> None:
-    with deceived(
+    with open_lying_decoder(
         {"refusal": {"code": "imaging.undecodable", "details": {"detail": "x" * 5000, "more": 1}}}
     ) as decoder:
-        answer = asked(decoder)
+        answer = ask_decoder(decoder)
     assert answer == Reason("imaging.undecodable", {"detail": "x" * 200})

@@ -24,7 +24,7 @@ from tests.exporting_rig import STUDY, Box
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
 from tests.refusals import raises_refusal
-from tests.results import read
+from tests.results import add_reading
 
 both_ways = pytest.mark.parametrize("way", ["--stick", "--to"])
 
@@ -38,7 +38,7 @@ def test_export_is_off_until_somebody_switches_it_on(
     assert box.run(way=way) == 1
     assert "export.off" in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
-    assert box.audited() == []
+    assert box.read_export_audit() == []
 
 
 def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
@@ -46,7 +46,7 @@ def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
 ) -> None:
     assert box.run("--json") == 0
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(one["file"], one["reason"]) for one in entries] == [("00001.dcm", None), ("00002.dcm", None)]
+    assert [(entry["file"], entry["reason"]) for entry in entries] == [("00001.dcm", None), ("00002.dcm", None)]
     (left,) = box.stick.iterdir()
     assert left.name == box.case
     assert sorted(path.name for path in left.iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
@@ -62,7 +62,7 @@ def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
         assert one["sha256"] == hashlib.sha256((left / one["file"]).read_bytes()).hexdigest()
         assert one["sop_instance_uid"] == dcmread(left / one["file"]).SOPInstanceUID
         assert one["text_check"] == "person"
-    assert [(one.actor, one.action, one.case, dict(one.details)) for one in box.audited()] == [
+    assert [(one.actor, one.action, one.case, dict(one.details)) for one in box.read_export_audit()] == [
         ("console", "export.begun", box.case, {"account": "li", "images": 2, "looked": 1}),
         ("console", "export.done", box.case, {"account": "li", "begun": 1, "exported": 2, "refused": 0}),
     ]
@@ -76,16 +76,16 @@ def test_the_results_leave_as_dicom_objects_by_a_named_person_and_are_not_writte
 ) -> None:
     assert box.run(way="--dicom") == 1
     assert "reading.waiting" in capsys.readouterr().err
-    read(box.clinical, box.case)
+    add_reading(box.clinical, box.case)
     assert box.run("--json", way="--dicom") == 0
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    named = [(one["instance"], one["file"]) for one in entries]
+    named = [(entry["instance"], entry["file"]) for entry in entries]
     assert named == [("pdf", "pdf-01.dcm"), ("sr", "sr-01.dcm")]  # no frame was drawn
     document = dcmread(box.stick / f"{box.case}-results" / "pdf-01.dcm")
-    assert "ZhangSan" in printed.words(document.EncapsulatedDocument)
+    assert "ZhangSan" in printed.extract_text(document.EncapsulatedDocument)
     report = dcmread(box.stick / f"{box.case}-results" / "sr-01.dcm")
     assert (str(report.PatientName), report.StudyInstanceUID) == ("Zhang^San", STUDY)
-    assert [(one.action, one.details["account"], one.details["results"]) for one in box.audited()] == [
+    assert [(one.action, one.details["account"], one.details["results"]) for one in box.read_export_audit()] == [
         (f"export.{action}", "li", 1) for action in ("begun", "stopped", "begun", "done")
     ]
     assert box.run(way="--dicom") == 1
@@ -100,7 +100,7 @@ def test_only_an_account_in_use_may_be_named(box: Box, person: str, capsys: pyte
     accounts.database.close()
     assert box.run(person=person) == 1
     assert "export.person" in capsys.readouterr().err
-    assert box.audited() == []
+    assert box.read_export_audit() == []
 
 
 def test_an_unknown_case_is_said_to_be_unknown(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,15 +159,15 @@ def test_a_broken_film_stays_and_its_neighbours_leave(box: Box, capsys: pytest.C
     film = films.film(films.shapes(9), StudyInstanceUID=STUDY, SOPInstanceUID="2.25.9", PatientID="P-4711")
     film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID
     box.take(films.save(box.folder, "broken.dcm", film))
-    (kept,) = Exports(box.clinical.database).images(box.case)[2:]
+    (kept,) = Exports(box.clinical.database).list_images(box.case)[2:]
     path = box.state.root / kept.file
     path.chmod(0o660)
     path.write_bytes(path.read_bytes()[:-1000])
     assert box.run("--json") == 3
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["reason"] and one["reason"]["code"] for one in entries] == [None, None, "imaging.undecodable"]
+    assert [entry["reason"] and entry["reason"]["code"] for entry in entries] == [None, None, "imaging.undecodable"]
     assert sorted(one.name for one in (box.stick / box.case).iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
-    assert box.audited()[-1].details["refused"] == 1
+    assert box.read_export_audit()[-1].details["refused"] == 1
 
 
 @both_ways
@@ -184,17 +184,17 @@ def test_a_child_that_dies_of_a_file_costs_that_file(box: Box, monkeypatch: pyte
     with monkeypatch.context() as hurried:
         hurried.setattr(export, "_SECONDS", 0.0)
         outcomes = box.export().outcomes
-    assert [one.reason and one.reason.code for one in outcomes] == [EXPORT_GAVE_UP.code] * 2
+    assert [outcome.reason and outcome.reason.code for outcome in outcomes] == [EXPORT_GAVE_UP.code] * 2
     assert box.export().left == 2
 
 
 def test_the_secret_of_the_new_identities_follows_from_the_references_and_is_another(box: Box) -> None:
     folder = box.state.clinical_db.parent
-    key = Exports(box.clinical.database).key()
-    assert key == References(folder).subkey("de-identification")
-    assert key != References(folder).subkey("another purpose")
+    key = Exports(box.clinical.database).derive_key()
+    assert key == References(folder).derive_subkey("de-identification")
+    assert key != References(folder).derive_subkey("another purpose")
     assert key.hex() not in (folder / KEY_FILE).read_bytes().hex()
     (folder / KEY_FILE).unlink()
-    assert Exports(box.clinical.database).key() == key, "the database has a copy of the secret"
+    assert Exports(box.clinical.database).derive_key() == key, "the database has a copy of the secret"
     with raises_refusal(REFERENCES_LOST):
-        References(folder).subkey("de-identification")
+        References(folder).derive_subkey("de-identification")

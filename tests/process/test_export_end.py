@@ -58,7 +58,7 @@ def free(box: Box) -> None:
     (box.state.root / "filler").unlink()
 
 
-def exported(box: Box, at_last: Callable[[], object] = lambda: None) -> None:
+def export_case(box: Box, at_last: Callable[[], object] = lambda: None) -> None:
     """Export the case; *at_last* is done when the last image is written, before the case has its name."""
     box.export(on_progress=lambda done, total: done == total and at_last())
 
@@ -77,38 +77,38 @@ def doctor(box: Box) -> list[str | None]:
 
 def test_a_disk_that_fills_before_the_last_line_of_the_audit_costs_the_ballast(box: Box) -> None:
     box.state.prepare_ballast(1)
-    exported(box, lambda: fill(box))
+    export_case(box, lambda: fill(box))
     assert not box.state.ballast.exists()
     assert box.actions == ["export.begun", "export.done"]
 
 
 def test_the_next_export_closes_what_the_one_before_left_open(box: Box) -> None:
-    Exports(box.clinical.database).telling(box.case, "li").begin(images=2, looked=1)  # and the power was cut
-    exported(box)
+    Exports(box.clinical.database).create_audit(box.case, "li").begin(images=2, looked=1)  # and the power was cut
+    export_case(box)
     assert box.actions == ["export.begun", "export.unknown", "export.begun", "export.done"]
 
 
 def test_an_export_that_is_under_way_is_left_alone(box: Box) -> None:
-    exported(box, lambda: database_repair.prepare_database(box.state, box.state.clinical_db))
+    export_case(box, lambda: database_repair.prepare_database(box.state, box.state.clinical_db))
     assert box.actions == ["export.begun", "export.done"]
     seen: list[list[str | None]] = []
     (box.stick / box.case).rename(box.folder / "before")
-    exported(box, lambda: seen.append(doctor(box)))
+    export_case(box, lambda: seen.append(doctor(box)))
     assert seen == [[]]
 
 
 def test_an_export_whose_end_finds_no_room_is_whole_unrecorded_and_closed_at_the_next_start(box: Box) -> None:
     with pytest.raises(ExportUnrecorded) as unrecorded:
-        exported(box, lambda: fill(box))
+        export_case(box, lambda: fill(box))
     assert (unrecorded.value.left, unrecorded.value.total) == (2, 2)
     assert len(list((box.stick / box.case).iterdir())) == 3
     assert doctor(box) == [box.case], "shown before the next start too"
-    Exports(box.clinical.database).close_left()
+    Exports(box.clinical.database).close_abandoned()
     assert box.actions == ["export.begun"], "the disk is still full, and that is no reason to fail"
     free(box)
     for _ in range(2):
         start(box)
-        begun, ended = box.audited()
+        begun, ended = box.read_export_audit()
         assert (ended.actor, ended.action, ended.case) == ("box", "export.unknown", box.case)
         assert dict(ended.details) == {"account": "li", "begun": begun.sequence}
     assert Audit(box.clinical.database).verify()[0]
@@ -121,7 +121,7 @@ def test_what_stopped_an_export_is_told_also_when_the_audit_takes_no_line(box: B
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        exported(box, full_and_interrupted)
+        export_case(box, full_and_interrupted)
     assert list(box.stick.iterdir()) == []
     free(box)
     start(box)

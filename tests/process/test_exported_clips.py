@@ -32,7 +32,7 @@ def moving() -> NDArray[np.uint8]:
     return clip
 
 
-def coloured(photometric: str) -> tuple[FileDataset, NDArray[np.uint8]]:
+def make_colour_clip(photometric: str) -> tuple[FileDataset, NDArray[np.uint8]]:
     """A clip in this colour model, and its samples, (5, 128, 160) or (5, 128, 160, 3)."""
     clip = moving()
     if photometric == "YBR_FULL":
@@ -50,7 +50,7 @@ def left(folder: Path, dataset: FileDataset) -> Path:
     return out
 
 
-def by_dcmtk(path: Path) -> NDArray[np.uint8]:
+def decode_with_dcmtk(path: Path) -> NDArray[np.uint8]:
     """Its words, decompressed by dcmdjpls."""
     plain = path.with_name("plain.dcm")
     subprocess.run([peers.peer("dcmdjpls"), str(path), str(plain)], check=True, capture_output=True)
@@ -62,19 +62,19 @@ def by_dcmtk(path: Path) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "MONOCHROME1", "PALETTE COLOR"])
 def test_a_clip_leaves_smaller_and_everybody_reads_its_words(tmp_path: Path, photometric: str) -> None:
-    dataset, samples = coloured(photometric)
+    dataset, samples = make_colour_clip(photometric)
     out = left(tmp_path, dataset)
     exported, mask = dcmread(out), inside()
     assert (exported.file_meta.TransferSyntaxUID, exported.PhotometricInterpretation) == (JPEGLSLossless, photometric)
     assert out.stat().st_size < samples.nbytes / 2
     assert "LossyImageCompression" not in exported
-    words = by_dcmtk(out).reshape(samples.shape)
+    words = decode_with_dcmtk(out).reshape(samples.shape)
     assert np.array_equal(words[:, mask], samples[:, mask])
     assert (words[:, ~mask] == words[0][~mask][0]).all()
     with dicom_image.open_dicom_image(out) as after, dicom_image.open_dicom_image(tmp_path / "clip.dcm") as before:
         assert after.frames == FRAMES
         for index in range(FRAMES):
-            assert np.array_equal(after.shown(index).pixels[mask], before.shown(index).pixels[mask])
+            assert np.array_equal(after.render_frame(index).pixels[mask], before.render_frame(index).pixels[mask])
     if photometric != "YBR_FULL":  # which pydicom turns into RGB
         assert np.array_equal(exported.pixel_array, words)
 
@@ -99,7 +99,7 @@ def test_a_clip_of_colour_jpeg_leaves_as_it_is_decoded(tmp_path: Path) -> None:
     exported, mask = dcmread(out), inside()
     assert (exported.file_meta.TransferSyntaxUID, exported.PhotometricInterpretation) == (JPEGLSLossless, "YBR_FULL")
     assert (exported.LossyImageCompression, exported.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
-    assert np.array_equal(by_dcmtk(out)[:, mask], np.stack(samples)[:, mask])
+    assert np.array_equal(decode_with_dcmtk(out)[:, mask], np.stack(samples)[:, mask])
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,6 @@ def test_a_still_and_a_deep_clip_leave_as_their_words(tmp_path: Path) -> None:
 def test_a_clip_too_long_for_the_child_s_time_leaves_as_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset, clip = coloured("RGB")
+    dataset, clip = make_colour_clip("RGB")
     monkeypatch.setattr(deidentified_pixels, "_MOST_STREAMED", clip.nbytes - 1)
     assert dcmread(left(tmp_path, dataset)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian

@@ -35,7 +35,7 @@ with film.open_image_file(Path(sys.argv[1]), is_picture=sys.argv[2] == "picture"
 """
 
 
-def read(path: Path, kind: str = "dicom") -> tuple[int, float, float]:
+def read_clip(path: Path, kind: str = "dicom") -> tuple[int, float, float]:
     """(frames, the sum of every frame's brightest grey, peak MB)."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -81,7 +81,7 @@ def run_lengths(folder: Path, frames: int) -> Path:
 @pytest.mark.parametrize("made", [native, run_lengths])
 def test_hundreds_of_frames_take_no_more_memory_than_twenty(tmp_path: Path, made: object) -> None:
     assert callable(made)
-    (few, _, small_mb), (many, total, large_mb) = read(made(tmp_path, FEW)), read(made(tmp_path, MANY))
+    (few, _, small_mb), (many, total, large_mb) = read_clip(made(tmp_path, FEW)), read_clip(made(tmp_path, MANY))
     assert (few, many) == (FEW, MANY)
     assert total == MANY * (MANY + 1) / 2  # every frame was itself
     assert large_mb - small_mb < ALLOWED_MB, (small_mb, large_mb)
@@ -91,8 +91,8 @@ def test_a_clip_of_hundreds_of_frames_takes_no_more_memory_than_one_of_twenty(tm
     peaks = []
     for frames in (FEW, MANY):
         path = tmp_path / f"{frames}.mp4"
-        path.write_bytes(clips.made("mpeg4", "mp4", frames))
-        count, _, peak_mb = read(path, "picture")
+        path.write_bytes(clips.encode_clip("mpeg4", "mp4", frames))
+        count, _, peak_mb = read_clip(path, "picture")
         assert count == frames
         peaks.append(peak_mb)
     assert peaks[1] - peaks[0] < ALLOWED_MB, peaks
@@ -101,14 +101,14 @@ def test_a_clip_of_hundreds_of_frames_takes_no_more_memory_than_one_of_twenty(tm
 def test_a_video_of_hundreds_of_frames_in_a_dicom_object_takes_no_more_memory_either(tmp_path: Path) -> None:
     peaks = []
     for frames in (FEW, MANY):
-        stream = clips.made("mpeg2video", "mpegts", frames)
+        stream = clips.encode_clip("mpeg2video", "mpegts", frames)
         dataset = films.film(
-            clips.picture(0),
+            clips.draw_frame(0),
             syntax=UID("1.2.840.10008.1.2.4.100"),
             pixel_data=encapsulate([stream], has_bot=False),
             NumberOfFrames=frames,
         )
-        count, _, peak_mb = read(films.save(tmp_path, f"{frames}.dcm", dataset))
+        count, _, peak_mb = read_clip(films.save(tmp_path, f"{frames}.dcm", dataset))
         assert count == frames
         peaks.append(peak_mb)
     assert peaks[1] - peaks[0] < ALLOWED_MB, peaks

@@ -41,7 +41,7 @@ def test_a_golden_image_gets_the_expected_probability_everywhere(
     frame = cases.frame_of(pack, case)
     assert "fp32" in case.expected, "fill it: lantern-convert golden PACK --update-references"
     for runtime, precision in judge.sessions:
-        promise = pack.manifest.promise(case, pack.described(runtime, precision))
+        promise = pack.manifest.find_expectation(case, pack.find_artefact(runtime, precision))
         assert promise is not None
         expected, tolerance = promise
         away = judge.box.difference(expected, judge.ask(frame, runtime, precision))

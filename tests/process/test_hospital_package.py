@@ -49,13 +49,13 @@ def test_a_wheel_is_made_smaller_and_its_record_with_it(tmp_path: Path) -> None:
         for name in (kept, gone):
             made.writestr(name, "content")
         made.writestr(record, f"{kept},,\n{gone},,\n{record},,\n")
-    debian_package._leave_out(wheel, HOSPITAL.unused)
+    debian_package._strip_wheel(wheel, HOSPITAL.unused)
     with zipfile.ZipFile(wheel) as smaller:
         assert smaller.namelist() == [kept, record]
         assert smaller.read(record).decode() == f"{kept},,\n{record},,\n"
 
 
 def test_the_two_packages_share_no_file() -> None:
-    assert not BOX.files(REPOSITORY).keys() & HOSPITAL.files(REPOSITORY).keys()
+    assert not BOX.collect_files(REPOSITORY).keys() & HOSPITAL.collect_files(REPOSITORY).keys()
     assert BOX.product.command != HOSPITAL.product.command
     assert BOX.product.prefix != HOSPITAL.product.prefix

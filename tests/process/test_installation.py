@@ -29,8 +29,8 @@ from firmware_app.appliance.errors import (
     InstallWheelStale,
 )
 from firmware_app.appliance.installation import installer, programs, system_packages, uninstaller
-from firmware_app.appliance.installation.kind import MADE_FOR, MachineKind
-from firmware_app.appliance.installation.product import AVAHI, BOX, HOSPITAL, UNITS, Product, package_path
+from firmware_app.appliance.installation.kind import MADE_FOR, Platform
+from firmware_app.appliance.installation.product import AVAHI, BOX, HOSPITAL, UNITS, Product, map_to_package_path
 from firmware_app.appliance.installation.programs import ProgramSource
 from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
 from tests.peers import REPOSITORY, need_root, needed, peer
@@ -70,7 +70,7 @@ class Running(TargetSystem):
     """A folder in the place of the running machine, whose apt and dpkg work in it."""
 
     @property
-    def alive(self) -> bool:
+    def is_running_system(self) -> bool:
         return True
 
     @property
@@ -166,7 +166,7 @@ def pack(place: Place, content: bytes | None = None) -> None:
         made.writestr(name, (place.source.tree / name).read_bytes() if content is None else content)
 
 
-def everything(root: Path) -> set[Path]:
+def list_tree(root: Path) -> set[Path]:
     return set(root.rglob("*"))
 
 
@@ -176,7 +176,7 @@ def install(place: Place) -> InstallationRecord:
     return record
 
 
-def on_record(place: Place) -> list[str]:
+def read_recorded_packages(place: Place) -> list[str]:
     record = place.machine.record
     return record.packages if record else []
 
@@ -184,7 +184,7 @@ def on_record(place: Place) -> list[str]:
 # --- refused before anything is changed ------------------------------------------------------------------------------
 
 
-def stale(place: Place) -> None:
+def change_package(place: Place) -> None:
     pack(place, b"NUMBER = 2\n")
 
 
@@ -196,16 +196,16 @@ def empty(place: Place) -> None:
     place.wheel.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [stale, cut, empty])
+@pytest.mark.parametrize("spoil", [change_package, cut, empty])
 def test_a_wheel_that_cannot_be_used_is_refused_before_any_package_comes(
     place: Place, spoil: Callable[[Place], None]
 ) -> None:
     spoil(place)
-    before = everything(place.root)
-    with pytest.raises(InstallWheelStale if spoil is stale else InstallWheelDamaged) as refused:
+    before = list_tree(place.root)
+    with pytest.raises(InstallWheelStale if spoil is change_package else InstallWheelDamaged) as refused:
         installer.install(PORTLESS, place.machine, place.source)
     assert place.wheel.name in refused.value.text("en")
-    assert everything(place.root) == before
+    assert list_tree(place.root) == before
 
 
 @pytest.mark.parametrize("mistake", [{"system": "ubuntu 24.04 x86_64"}, {"python": "3.99"}], ids=["system", "python"])
@@ -213,11 +213,11 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     place: Place, mistake: dict[str, str]
 ) -> None:
     (place.root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12 (bookworm)"\n')
-    here = MachineKind.here(place.root)
+    here = Platform.detect(place.root)
     assert place.source.wheels is not None
     made_for = place.source.wheels / MADE_FOR
     made_for.write_text(json.dumps({**asdict(here), "name": "the other one", **mistake}), "utf-8")
-    before = everything(place.root)
+    before = list_tree(place.root)
     with raises_refusal(INSTALL_WHEELS_FOREIGN) as refused:
         installer.install(PORTLESS, place.machine, place.source)
     sentence = refused.value.text("en")
@@ -225,7 +225,7 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     assert "the other one" in sentence
     with raises_refusal(INSTALL_WHEELS_FOREIGN):
         installer.install(HOSPITAL, place.machine, place.source)
-    assert everything(place.root) == before
+    assert list_tree(place.root) == before
     made_for.write_text(json.dumps(asdict(here)), "utf-8")
     installer._check_wheels(place.machine, place.source)
 
@@ -241,8 +241,8 @@ def test_where_there_is_no_python_yet_the_shell_refuses_them(place: Place) -> No
     assert place.source.wheels is not None
     made_for = place.source.wheels / MADE_FOR
     script = ["sh", str(place.source.tree / "systemd/packages.sh"), str(place.source.wheels), "ntfs-3g"]
-    foreign = replace(MachineKind.here(), system="ubuntu 24.04 x86_64")
-    for kind, status in ((foreign, 1), (MachineKind.here(), 0)):
+    foreign = replace(Platform.detect(), system="ubuntu 24.04 x86_64")
+    for kind, status in ((foreign, 1), (Platform.detect(), 0)):
         made_for.write_text(json.dumps(asdict(kind), indent=1), "utf-8")
         done = subprocess.run(script, capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stderr
@@ -268,7 +268,7 @@ def test_each_flipped_bit_of_a_wheel_is_a_sentence_or_does_no_harm(place: Place)
 def test_a_damaged_wheel_beside_a_good_one_is_passed_by(place: Place) -> None:
     good = place.wheel.rename(place.wheel.with_name("lantern_box-1.0-1-py3-none-any.whl"))
     place.wheel.write_bytes(good.read_bytes()[:100])
-    assert place.source.wheel() == good
+    assert place.source.find_wheel() == good
 
 
 # --- on record before it comes ---------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_what_came_with_lantern_is_on_record_before_it_comes_and_goes_with_it(pl
     place.apt(meanwhile=f"test -e {seen} || cp {place.root}/opt/lantern/installed.json {seen}")
     install(place)
     assert all(f'"{name}"' in seen.read_text("utf-8") for name in _DEBS), "also what they need themselves"
-    assert on_record(place) == sorted(_DEBS)
+    assert read_recorded_packages(place) == sorted(_DEBS)
     assert (place.root / "usr/sbin/nginx").exists()
     place.apt()
     uninstaller._remove_packages(place.machine, InstallationRecord(packages=[*_DEBS, "never-came"]))
@@ -299,11 +299,11 @@ def test_an_installation_that_was_killed_in_the_middle_of_it_is_finished_and_lea
         finally:
             os._exit(0)
     assert os.waitpid(child, 0)[1] == 9
-    assert on_record(place) == sorted(_DEBS)
+    assert read_recorded_packages(place) == sorted(_DEBS)
     assert (place.root / _MASK).is_symlink()
     place.apt()
     install(place)
-    assert on_record(place) == sorted(_DEBS)
+    assert read_recorded_packages(place) == sorted(_DEBS)
     assert not os.path.lexists(place.root / _MASK)
 
 
@@ -349,7 +349,7 @@ def test_packages_that_came_though_apt_failed_are_on_record(place: Place) -> Non
     place.apt(after="exit 1")
     with raises_refusal(INSTALL_PACKAGES_MISSING):
         install(place)
-    assert on_record(place) == sorted(_DEBS)
+    assert read_recorded_packages(place) == sorted(_DEBS)
 
 
 def test_make_wheels_collects_every_package_that_make_install_asks_for() -> None:
@@ -363,7 +363,7 @@ def test_a_mask_of_somebody_else_stays(place: Place) -> None:
     (place.root / _MASK).parent.mkdir(parents=True)
     (place.root / _MASK).symlink_to("/dev/null")
     install(place)
-    assert on_record(place) == ["avahi-daemon", "fonts-noto-cjk", "ntfs-3g"]
+    assert read_recorded_packages(place) == ["avahi-daemon", "fonts-noto-cjk", "ntfs-3g"]
     assert (place.root / _MASK).is_symlink()
 
 
@@ -385,14 +385,14 @@ def test_an_upgrade_stops_the_box_and_writes_the_units_right_after_the_switch(
 ) -> None:
     """Old units with new programs do not start: whatever takes time comes after the units, or before the switch."""
     machine = UnderSystemd(place.root)
-    kept = machine.at("opt/lantern/programs")
-    fresh = kept / place.source.stamp()
+    kept = machine.resolve("opt/lantern/programs")
+    fresh = kept / place.source.compute_stamp()
     for folder in (kept / "oldest", kept / "old", fresh):
         folder.mkdir(parents=True)
     (fresh / "lantern-whole").touch()
     machine.link(machine.prefix / "venv", "programs/old")
-    machine.put(UNITS / BOX.starts[-1], b"of the old version")
-    machine.remember(InstallationRecord(running="the old version"))
+    machine.write_file(UNITS / BOX.starts[-1], b"of the old version")
+    machine.save_record(InstallationRecord(running="the old version"))
     stopped: list[str] = []
 
     def run(*command: str, **_: object) -> None:
@@ -406,7 +406,7 @@ def test_an_upgrade_stops_the_box_and_writes_the_units_right_after_the_switch(
         installer.install(PORTLESS, machine, place.source)
     assert stopped == ["old"]
     assert programs.read_stamp_in_use(machine) == fresh.name
-    assert machine.at(UNITS / BOX.starts[-1]).read_bytes() != b"of the old version"
+    assert machine.resolve(UNITS / BOX.starts[-1]).read_bytes() != b"of the old version"
     assert (kept / "oldest").exists()
     record = machine.record
     assert record is not None
@@ -422,18 +422,18 @@ def test_the_package_takes_over_what_make_install_made_and_make_then_refuses(
 ) -> None:
     machine = replace(Running(place.root), prefix=what.prefix)
     source = replace(place.source, as_given=what.as_given)
-    fresh = machine.at(what.prefix / "programs") / source.stamp()
+    fresh = machine.resolve(what.prefix / "programs") / source.compute_stamp()
     fresh.mkdir(parents=True)
     (fresh / "lantern-whole").touch()
     installer._place(what, machine, InstallationRecord(), what.collect_files(place.source.tree))
-    machine.put(package_path(UNITS) / what.starts[-1], b"[Unit]\n")  # dpkg has unpacked
+    machine.write_file(map_to_package_path(UNITS) / what.starts[-1], b"[Unit]\n")  # dpkg has unpacked
     for name in ("_make_users", "_enable"):
         monkeypatch.setattr(installer, name, lambda *_: None)
     monkeypatch.setattr(programs, "finish", lambda *_: None)
     installer.configure(what, machine, source)
-    assert not list(machine.at(UNITS).glob("lantern*"))
-    assert not machine.at(what.command).is_symlink()
-    assert machine.at(AVAHI).exists() == (what is BOX), "it lies where the package has it"
+    assert not list(machine.resolve(UNITS).glob("lantern*"))
+    assert not machine.resolve(what.command).is_symlink()
+    assert machine.resolve(AVAHI).exists() == (what is BOX), "it lies where the package has it"
     with raises_refusal(INSTALL_PACKAGED):
         installer.install(what, machine, place.source)
     if what is BOX:
@@ -450,9 +450,9 @@ def test_on_a_machine_with_both_the_one_goes_without_the_other(place: Place, goe
     before = {*installer.list_installable_units(stays, machine)}
     assert before.isdisjoint(installer.list_installable_units(goes, machine))
     uninstaller.withdraw(goes, machine)
-    assert not machine.at(goes.prefix).exists()
+    assert not machine.resolve(goes.prefix).exists()
     assert machine.record is not None
-    wanted = {path.name for path in machine.at(UNITS).glob("*.wants/*")}
+    wanted = {path.name for path in machine.resolve(UNITS).glob("*.wants/*")}
     assert wanted == before
 
 
@@ -492,7 +492,7 @@ def test_programs_that_a_cut_removal_has_left_without_a_record_go_with_the_next(
 def test_whoever_closes_the_terminal_has_not_agreed(place: Place, typed: bytes) -> None:
     """Ctrl-D, Ctrl-C, and letters that are none, on a real terminal."""
     (place.root / "var/lib/lantern/images").mkdir(parents=True)
-    before = everything(place.root)
+    before = list_tree(place.root)
     child, terminal = os.forkpty()
     if child == 0:
         try:
@@ -519,4 +519,4 @@ def test_whoever_closes_the_terminal_has_not_agreed(place: Place, typed: bytes) 
     os.close(terminal)
     assert b"Nothing was removed." in said
     assert b"Traceback" not in said
-    assert everything(place.root) == before
+    assert list_tree(place.root) == before

@@ -11,7 +11,7 @@ from imagecodecs import jpeg2k_encode
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
-from tests.unit.imaging.test_jpeg2000 import noise, saved
+from tests.unit.imaging.test_jpeg2000 import noise, save_stream
 
 
 @pytest.mark.slow
@@ -19,7 +19,7 @@ def test_a_film_of_27_megapixels_is_read_whatever_its_threads_took(tmp_path: Pat
     """Their stacks are free again when its greys ask for room."""
     side = 5250
     stream = bytes(jpeg2k_encode(films.shapes(3, side, side), codecformat="j2k", reversible=True, level=0))
-    path = saved(tmp_path, stream, noise(8, 8, kind=np.uint16), Rows=side, Columns=side)
+    path = save_stream(tmp_path, stream, noise(8, 8, kind=np.uint16), Rows=side, Columns=side)
     decoder = Decoder(384, 60.0)
     try:
         decoder.warm()

@@ -59,7 +59,7 @@ def decoder() -> Iterator[Decoder]:
     made.close()
 
 
-def read(decoder: Decoder, path: Path, shown: Path) -> DecodedImage:
+def read_picture(decoder: Decoder, path: Path, shown: Path) -> DecodedImage:
     """*path*, read for a model and shown to people by one child."""
     first = decoder.pid
     decoded = decoder.begin(path, path.suffix != ".dcm", SPEC, shown, CARE)
@@ -82,13 +82,13 @@ def test_a_picture_of_16_megapixels_in_colour_is_read_whole(
     tmp_path: Path, decoder: Decoder, square: Image.Image, name: str, options: dict[str, Any]
 ) -> None:
     square.save(tmp_path / name, **options)
-    decoded = read(decoder, tmp_path / name, tmp_path / "shown")
+    decoded = read_picture(decoder, tmp_path / name, tmp_path / "shown")
     assert (decoded.rows, decoded.columns, decoded.hints) == (4096, 4096, ())
 
 
 def test_an_object_of_16_megapixels_in_colour_is_read(tmp_path: Path, decoder: Decoder, square: Image.Image) -> None:
     path = films.save(tmp_path, "film.dcm", films.film(np.asarray(square)))
-    assert read(decoder, path, tmp_path / "shown").rows == 4096
+    assert read_picture(decoder, path, tmp_path / "shown").rows == 4096
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_a_phones_photograph_is_read_smaller_than_it_was_taken_and_says_so(
 ) -> None:
     options: dict[str, Any] = {"compress_level": 1} if name == "film.png" else {}
     photograph(rows, columns).save(tmp_path / name, **options)
-    decoded = read(decoder, tmp_path / name, tmp_path / "shown")
+    decoded = read_picture(decoder, tmp_path / name, tmp_path / "shown")
     assert (decoded.rows, decoded.columns) == shown
     assert decoded.hints == (picture.REDUCED_HINT,)
     assert picture.REDUCED_HINT in PIXEL_HINTS
 
 
-def made(mode: str, rows: int = 90, columns: int = 70) -> Image.Image:
+def draw_picture(mode: str, rows: int = 90, columns: int = 70) -> Image.Image:
     soft = np.asarray(photograph(8 * 12, 8 * 10).convert("L").resize((columns, rows)))
     if mode == "I;16":
         return Image.fromarray(soft.astype(np.uint16) * 200)
@@ -135,14 +135,14 @@ def test_made_smaller_it_is_the_same_picture(
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"film{suffix}"
-    made(mode).save(path, exif=exif)
+    draw_picture(mode).save(path, exif=exif)
     with image_file.open_image_file(path, is_picture=True) as opened:
-        whole, seen = opened.grey(0), opened.shown(0)
+        whole, seen = opened.grey(0), opened.render_frame(0)
         assert opened.hints == ()
     monkeypatch.setattr(picture, "WHOLE_PX", 90 * 70 // 4)
     monkeypatch.setattr(picture, "_STRIP_PX", 1000)
     with image_file.open_image_file(path, is_picture=True) as opened:
-        smaller, shown = opened.grey(0), opened.shown(0)
+        smaller, shown = opened.grey(0), opened.render_frame(0)
         assert (opened.rows, opened.columns) == smaller.shape == (whole.shape[0] // 2, whole.shape[1] // 2)
         assert opened.hints == (picture.REDUCED_HINT,)
     means = whole.reshape(smaller.shape[0], 2, smaller.shape[1], 2).mean((1, 3))
@@ -153,7 +153,7 @@ def test_made_smaller_it_is_the_same_picture(
 
 def test_strips_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, mode in enumerate(("L", "RGB", "RGBA", "P", "I;16", "1")):
-        made(mode).save(tmp_path / f"{number}.png")
+        draw_picture(mode).save(tmp_path / f"{number}.png")
         with image_file.open_image_file(tmp_path / f"{number}.png", is_picture=True) as opened:
             whole = opened.grey(0)
         monkeypatch.setattr(picture, "_STRIP_PX", 7 * 70)
@@ -262,11 +262,11 @@ def test_a_decoder_that_died_with_much_memory_in_use_is_no_sign_of_a_damaged_fil
     attempt._of = ("i-1",)
     attempt.phase = DecodeGaveUp
     codes = [
-        getattr(attempt.gave_up(ChildLost("signal 6", held), MEMORY_MB).reason, "code", None) for held in (0, 192, 193)
+        getattr(attempt.give_up(ChildLost("signal 6", held), MEMORY_MB).reason, "code", None) for held in (0, 192, 193)
     ]
     assert codes == ["reading.decode_gave_up", "reading.decode_gave_up", "reading.memory_gave_up"]
     attempt.phase = InferenceGaveUp
-    reason = attempt.gave_up(ChildLost("signal 6", 5000), MEMORY_MB).reason
+    reason = attempt.give_up(ChildLost("signal 6", 5000), MEMORY_MB).reason
     assert reason is not None
     assert reason.code == "reading.inference_gave_up"
 

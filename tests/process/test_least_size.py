@@ -22,7 +22,7 @@ SMALL, LARGE = films.shapes(1, 160, LEAST - 1), films.shapes(2, 160, LEAST)
 def packs(tmp_path: Path) -> Path:
     """A pack with an input of 64 pixels that asks for `LEAST`."""
     pack = toy_pack.write(tmp_path / "packs", "toy-adult", "adult", 18, None)
-    toy_pack.asks_for(pack, LEAST)
+    toy_pack.set_least_size(pack, LEAST)
     return tmp_path / "packs"
 
 
@@ -44,7 +44,7 @@ def test_a_film_below_the_packs_least_size_is_refused_before_the_model_is_asked(
         line = case_json.case_to_json(case, "zh_CN")
     assert asked == [large.reference]
     assert read.status is ReadingStatus.READ
-    assert (refused.status, reading_rig.why(refused)) == (ReadingStatus.CANNOT_JUDGE, "reading.too_small")
+    assert (refused.status, reading_rig.read_reason_code(refused)) == (ReadingStatus.CANNOT_JUDGE, "reading.too_small")
     assert (refused.findings, case.priority, refused.quality.acceptable) == ((), Priority.CANNOT_JUDGE, False)
     assert _sizes(refused) == {"columns": LEAST - 1, "rows": 160, "least": LEAST, "pack": "toy-adult"}
     (said,) = line["readings"]

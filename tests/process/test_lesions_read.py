@@ -35,7 +35,7 @@ def outlining(folder: Path) -> Path:
         "rows": [{**row, "code": "seen"}, {**row, "code": "raised", "background": ["virus"]}],
     }
     pack = toy_pack.write(folder, "toy-adult", "adult", 18, None)
-    toy_pack.outlines(pack, "US", "CHEST", FRAMES, follow_up=rules)
+    toy_pack.make_segmenter(pack, "US", "CHEST", FRAMES, follow_up=rules)
     return folder
 
 
@@ -98,7 +98,7 @@ def test_sizes_come_in_millimetres_by_the_headers_scale(case: Case) -> None:
     # A rectangle of 128 × 96 pixels has a diagonal of 160; the outline of 2 × 3 cells cuts its corners.
     assert 25.0 < lesion.long_axis_mm < 33.0
     assert {feature.name for feature in lesion.features} >= {"shape", "orientation", "echo_pattern"}
-    assert next(one.term for one in lesion.features if one.name == "echo_pattern") == "hyperechoic"
+    assert next(feature.term for feature in lesion.features if feature.name == "echo_pattern") == "hyperechoic"
 
 
 def test_the_cases_json_has_outline_axes_and_features_beside_what_it_always_had(case: Case) -> None:

@@ -31,9 +31,9 @@ def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_pat
         first = read_one()
         assert first.local is LocalState.PROVISIONAL
         (finding,) = first.findings
-        ((place, code),) = Confirmations(rig.clinical.database).places()
+        ((place, code),) = Confirmations(rig.clinical.database).list_sites()
         assert code == finding.code
-        (film,) = Confirmations(rig.clinical.database).films(place, code).films
+        (film,) = Confirmations(rig.clinical.database).load_images(place, code).films
         assert abs(film.score - finding.probability) < 1e-9
         (row,) = rig.clinical.database.connection.execute("SELECT * FROM watched")
         assert abs(row["score"] - finding.probability) < 1e-9
@@ -59,7 +59,7 @@ def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_pat
         assert (third.status, third.local) == (ReadingStatus.CANNOT_JUDGE, LocalState.SUSPENDED)
         assert third.reason is not None
         assert (third.reason.code, third.reason.details["pack"]) == ("pack.unfit_here", place.pack)
-        case = rig.clinical.case(next(iter(rig.clinical.references()[-1:])))
+        case = rig.clinical.load_case(next(iter(rig.clinical.list_references()[-1:])))
         assert case.priority is Priority.CANNOT_JUDGE
         said = case_json.case_to_json(case, "en")["local_calibration"]
         assert (said["state"], said["code"]) == ("suspended", "pack.unfit_here")
@@ -72,7 +72,7 @@ def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_pat
 def test_a_film_is_judged_by_the_scores_of_its_machine_and_so_is_whether_a_number_is_given(tmp_path: Path) -> None:
     packs = toy_pack.write_both(tmp_path / "packs")
     abstain = {**ABSTAIN, "low": 0.499, "high": 0.5}
-    toy_pack.follows(packs / "toy-adult", abstain=abstain)
+    toy_pack.set_usual_scores(packs / "toy-adult", abstain=abstain)
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as rig, reading_rig.reader(rig) as reader:
 
         def read_one() -> Reading:
@@ -85,7 +85,7 @@ def test_a_film_is_judged_by_the_scores_of_its_machine_and_so_is_whether_a_numbe
                 _write_scores(connection, place, code, "set", 50, LogOdds(mean, 1.0), "box")
 
         (own,) = read_one().findings
-        ((place, code),) = Confirmations(rig.clinical.database).places()
+        ((place, code),) = Confirmations(rig.clinical.database).list_sites()
         film = log_odds(own.probability)
         assert 0.01 < abs(film) < 0.9
         scores_lie_at(film + (0.1 if own.positive else -0.1))

@@ -14,7 +14,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from tests import exporting_rig
 from tests.exporting_rig import Box
-from tests.results import read
+from tests.results import add_reading
 
 box = exporting_rig.box
 
@@ -70,12 +70,12 @@ def ask(box: Box, *words: str) -> int:
 def test_a_message_leaves_as_one_file_by_a_named_person_and_is_not_written_over(
     box: Box, capsys: pytest.CaptureFixture[str], option: str, name: str
 ) -> None:
-    read(box.clinical, box.case)
+    add_reading(box.clinical, box.case)
     assert ask(box, option, str(box.stick)) == 0
     assert [path.name for path in box.stick.iterdir()] == [f"{box.case}{name}"]
     written = (box.stick / f"{box.case}{name}").read_text("utf-8")
     assert ("||Zhang^San|" if option == "--hl7" else "Zhang San") in written
-    assert [(one.action, one.details["account"]) for one in box.audited()] == [
+    assert [(one.action, one.details["account"]) for one in box.read_export_audit()] == [
         ("export.begun", "li"),
         ("export.done", "li"),
     ]
@@ -84,7 +84,7 @@ def test_a_message_leaves_as_one_file_by_a_named_person_and_is_not_written_over(
 
 
 def test_a_server_takes_the_whole_bundle(box: Box, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    read(box.clinical, box.case)
+    add_reading(box.clinical, box.case)
     assert ask(box, "--fhir-server") == 0
     ((headers, bundle),) = server.came
     assert headers["Authorization"] == "Bearer secret"
@@ -99,7 +99,7 @@ def test_a_server_takes_the_whole_bundle(box: Box, server: Server, capsys: pytes
 def test_a_server_that_refuses_is_told_of_and_nothing_counts_as_sent(
     box: Box, server: Server, capsys: pytest.CaptureFixture[str], status: int, entry: str, said: str
 ) -> None:
-    read(box.clinical, box.case)
+    add_reading(box.clinical, box.case)
     server.status, server.entry_status = status, entry
     assert ask(box, "--fhir-server") == 1
     told = capsys.readouterr().err
@@ -111,7 +111,7 @@ def test_a_server_that_refuses_is_told_of_and_nothing_counts_as_sent(
 def test_without_a_server_or_with_one_that_is_down_a_sentence_says_so(
     box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read(box.clinical, box.case)
+    add_reading(box.clinical, box.case)
     assert ask(box, "--fhir-server") == 1
     assert "export.fhir_off" in capsys.readouterr().err
     monkeypatch.setenv("LANTERN_FHIR__URL", "http://127.0.0.1:9/fhir")

@@ -17,7 +17,7 @@ import pytest
 from waitress.server import create_server
 
 from firmware_app.dicom.scp import association_server
-from web.lap import Lap
+from web.watchdog import ServerWatchdog
 
 WATCHDOG_S = 0.3
 _GIVEN_UP_S = 10.0
@@ -47,7 +47,7 @@ def run(folder: Path, code: str, **environment: str) -> str:
     return done.stdout
 
 
-def heard(listening: socket.socket) -> list[str]:
+def read_messages(listening: socket.socket) -> list[str]:
     listening.setblocking(False)
     messages = []
     while True:
@@ -57,14 +57,14 @@ def heard(listening: socket.socket) -> list[str]:
             return messages
 
 
-def watched() -> dict[str, str]:
+def watchdog_environment() -> dict[str, str]:
     return {"WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
 
 
 def test_systemd_hears_that_a_process_is_ready_and_how_it_is(tmp_path: Path) -> None:
     with systemd(tmp_path) as listening:
         run(tmp_path, "notify.say('starting'); notify.ready('at work')")
-        assert heard(listening) == ["STATUS=starting", "READY=1\nSTATUS=at work"]
+        assert read_messages(listening) == ["STATUS=starting", "READY=1\nSTATUS=at work"]
 
 
 def test_nothing_is_said_where_nobody_listens(tmp_path: Path) -> None:
@@ -74,8 +74,12 @@ def test_nothing_is_said_where_nobody_listens(tmp_path: Path) -> None:
 
 def test_a_loop_that_goes_round_gives_three_signs_in_the_time_of_the_watchdog(tmp_path: Path) -> None:
     with systemd(tmp_path) as listening:
-        run(tmp_path, "until = time.monotonic() + 0.65\nwhile time.monotonic() < until: notify.alive()", **watched())
-        signs = heard(listening)
+        run(
+            tmp_path,
+            "until = time.monotonic() + 0.65\nwhile time.monotonic() < until: notify.alive()",
+            **watchdog_environment(),
+        )
+        signs = read_messages(listening)
     assert set(signs) == {"WATCHDOG=1"}
     assert 3 <= len(signs) <= 7  # a loop of a million rounds says no more than it must
 
@@ -83,29 +87,29 @@ def test_a_loop_that_goes_round_gives_three_signs_in_the_time_of_the_watchdog(tm
 def test_a_side_thread_gives_no_sign_for_a_main_loop_that_hangs(tmp_path: Path) -> None:
     code = "side = threading.Thread(target=notify.alive)\nside.start(); side.join()"
     with systemd(tmp_path) as listening:
-        run(tmp_path, code, **watched())
-        assert heard(listening) == []
+        run(tmp_path, code, **watchdog_environment())
+        assert read_messages(listening) == []
 
 
 def test_there_is_no_sign_while_a_part_that_does_the_work_hangs(tmp_path: Path) -> None:
     code = "works = []\nnotify.depend_on(lambda: bool(works))\nnotify.alive()\nnotify.say('it comes back')\n"
     code += "works.append(1)\nnotify.alive()"
     with systemd(tmp_path) as listening:
-        run(tmp_path, code, **watched())
-        assert heard(listening) == ["STATUS=it comes back", "WATCHDOG=1"]
+        run(tmp_path, code, **watchdog_environment())
+        assert read_messages(listening) == ["STATUS=it comes back", "WATCHDOG=1"]
 
 
 def test_a_child_cannot_speak_for_its_parent(tmp_path: Path) -> None:
     child = "import os; print([name for name in os.environ if name.startswith((\\'NOTIFY\\', \\'WATCHDOG\\'))])"
     code = f"notify.say('starting')\nsubprocess.run([sys.executable, '-c', '{child}'], check=True)"
     with systemd(tmp_path):
-        assert run(tmp_path, code, **watched()) == "[]\n"
+        assert run(tmp_path, code, **watchdog_environment()) == "[]\n"
 
 
 def test_a_watchdog_that_is_meant_for_another_process_is_none_of_ours(tmp_path: Path) -> None:
     with systemd(tmp_path) as listening:
-        run(tmp_path, "notify.alive()", WATCHDOG_PID="1", **watched())
-        assert heard(listening) == []
+        run(tmp_path, "notify.alive()", WATCHDOG_PID="1", **watchdog_environment())
+        assert read_messages(listening) == []
 
 
 # --- the parts that do the work --------------------------------------------------------------------------------------
@@ -124,11 +128,11 @@ def test_a_port_whose_accepting_thread_hangs_does_not_pass_for_alive(monkeypatch
     port = association_server.Transport(listener, None, lambda connection, address, deadline: None, lambda: None)
     port.start()
     with port._lock:  # whoever speaks is handed over under this lock: the accepting thread waits here for good
-        assert port.turns()
+        assert port.is_responsive()
         with socket.create_connection(("127.0.0.1", port.port)) as speaker:
             speaker.sendall(b"x")
-            wait_for("the hang to be noticed", lambda: not port.turns())
-    wait_for("the thread to go on", port.turns)
+            wait_for("the hang to be noticed", lambda: not port.is_responsive())
+    wait_for("the thread to go on", port.is_responsive)
     port.stop()
 
 
@@ -139,18 +143,18 @@ def test_an_idle_port_passes_for_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     port.start()
     begun = time.monotonic()
     while time.monotonic() - begun < 2.5:
-        assert port.turns()
+        assert port.is_responsive()
         time.sleep(0.1)
     port.stop()
 
 
 @contextmanager
-def web_server(threads: int) -> Iterator[tuple[Any, Lap]]:
+def web_server(threads: int) -> Iterator[tuple[Any, ServerWatchdog]]:
     server: Any = create_server(lambda environ, start: [b""], host="127.0.0.1", port=0, threads=threads)
     serving = threading.Thread(target=server.run, daemon=True)
     serving.start()
     try:
-        yield server, Lap(server)
+        yield server, ServerWatchdog(server)
     finally:
         server.trigger.pull_trigger(server.close)
 
@@ -171,7 +175,7 @@ class Stuck:
 def test_a_web_server_that_works_brings_every_lap_home() -> None:
     with web_server(threads=2) as (_, lap):
         for _ in range(5):
-            wait_for("the lap to come home", lap.passed)
+            wait_for("the lap to come home", lap.has_responded)
 
 
 class Hanging:
@@ -196,11 +200,11 @@ def test_a_web_server_whose_loop_hangs_does_not_pass_for_alive() -> None:
         server.trigger.pull_trigger()
         try:
             assert hanging.reached.wait(10)
-            assert lap.passed()  # the lap is on its way
-            assert not any(lap.passed() for _ in range(5))
+            assert lap.has_responded()  # the lap is on its way
+            assert not any(lap.has_responded() for _ in range(5))
         finally:
             hanging.end.set()
-        wait_for("the lap to come home", lap.passed)
+        wait_for("the lap to come home", lap.has_responded)
 
 
 def test_a_web_server_whose_threads_all_hang_does_not_pass_for_alive() -> None:
@@ -208,8 +212,8 @@ def test_a_web_server_whose_threads_all_hang_does_not_pass_for_alive() -> None:
     with web_server(threads=2) as (server, lap):
         for one in stuck:
             server.add_task(one)
-        assert lap.passed()
-        assert not any(lap.passed() for _ in range(5))
+        assert lap.has_responded()
+        assert not any(lap.has_responded() for _ in range(5))
         for one in stuck:
             one.end.set()
-        wait_for("the lap to come home", lap.passed)
+        wait_for("the lap to come home", lap.has_responded)

@@ -28,7 +28,7 @@ SR, KO, PR, SEG, RTSTRUCT, REG, PDF, ECG = "88.33", "88.59", "11.1", "66.4", "48
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
 
 
-def beside(of: FileDataset, suffix: str) -> FileDataset:
+def make_sibling(of: FileDataset, suffix: str) -> FileDataset:
     """An object of the class in the study of the film *of*, with what its class must hold."""
     made = films.film(SOPClassUID=STORAGE + suffix, StudyInstanceUID=of.StudyInstanceUID, Modality="OT")
     made.file_meta.MediaStorageSOPClassUID = UID(STORAGE + suffix)
@@ -71,9 +71,9 @@ def box(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def in_lists(box: Rig) -> list[str]:
+def list_cases(box: Rig) -> list[str]:
     worklist = CaseLists(box.clinical)
-    return [row.case for tab in ("open", "cannot-judge", "done") for row in worklist.rows(tab, 99)]
+    return [row.case for tab in ("open", "cannot-judge", "done") for row in worklist.list_rows(tab, 99)]
 
 
 def read(box: Rig) -> None:
@@ -84,19 +84,19 @@ def read(box: Rig) -> None:
 
 def test_a_report_alone_is_no_case_until_its_film_comes(box: Rig) -> None:
     film = reading_rig.tiny_film(1)
-    report = box.admit(beside(film, SR))
+    report = box.admit(make_sibling(film, SR))
     read(box)
     assert (box.state.root / report.file).exists()
-    assert in_lists(box) == []
-    assert list(box.clinical.cases()) == []
-    assert box.clinical.counts().waiting == 0
+    assert list_cases(box) == []
+    assert list(box.clinical.load_cases()) == []
+    assert box.clinical.count_queue().waiting == 0
     instance = box.admit(film)
     read(box)
     case = box.case(instance)
-    assert in_lists(box) == [case.reference] == [report.case]
+    assert list_cases(box) == [case.reference] == [report.case]
     assert (case.modality, case.priority, len(case.readings), case.revision) == ("CR", case.priority, 1, 1)
     assert case.priority not in (None, "cannot-judge")
-    assert CaseLists(box.clinical).rows("open", 9)[0].images == 1
+    assert CaseLists(box.clinical).list_rows("open", 9)[0].images == 1
 
 
 def test_a_late_report_brings_no_case_back_and_closes_no_revision(box: Rig) -> None:
@@ -104,11 +104,11 @@ def test_a_late_report_brings_no_case_back_and_closes_no_revision(box: Rig) -> N
     instance = box.admit(film)
     read(box)
     worklist = CaseLists(box.clinical)
-    words = {finding.code: "none" for finding in worklist.unjudged(instance.case)}
+    words = {finding.code: "none" for finding in worklist.list_unjudged(instance.case)}
     worklist.finish(instance.case, "li", words)
     before = box.case(instance)
     for suffix in (SR, PR, SEG, RTSTRUCT):
-        box.admit(beside(film, suffix))
+        box.admit(make_sibling(film, suffix))
     read(box)
     assert CaseLists(box.clinical).is_done(instance.case)
     after = box.case(instance)
@@ -117,8 +117,8 @@ def test_a_late_report_brings_no_case_back_and_closes_no_revision(box: Rig) -> N
 
 def test_a_rebuilt_database_still_knows_it(box: Rig) -> None:
     film = reading_rig.tiny_film(1)
-    instance, report = box.admit(film), box.admit(beside(film, SR))
-    alone = box.admit(beside(reading_rig.tiny_film(2), KO))
+    instance, report = box.admit(film), box.admit(make_sibling(film, SR))
+    alone = box.admit(make_sibling(reading_rig.tiny_film(2), KO))
     read(box)
     box.clinical.database.close()
     database_health.write_damage_note(box.state.clinical_db)
@@ -126,10 +126,10 @@ def test_a_rebuilt_database_still_knows_it(box: Rig) -> None:
     clinical = ClinicalDatabase(box.state.clinical_db)
     clinical.require()
     clinical.close_revisions(0)
-    assert clinical.counts().waiting == 0
-    assert clinical.others(instance.case) == {report.reference: "report"}
-    assert [case.reference for case in clinical.cases()] == [instance.case]
-    assert clinical.case(alone.case).revision == 0
+    assert clinical.count_queue().waiting == 0
+    assert clinical.list_other_objects(instance.case) == {report.reference: "report"}
+    assert [case.reference for case in clinical.load_cases()] == [instance.case]
+    assert clinical.load_case(alone.case).revision == 0
     clinical.database.close()
 
 
@@ -137,7 +137,7 @@ def test_the_case_page_tells_what_came_along(box: Rig) -> None:
     film = reading_rig.tiny_film(1)
     instance = box.admit(film)
     for suffix in (SR, SR, PDF):
-        box.admit(beside(film, suffix))
+        box.admit(make_sibling(film, suffix))
     read(box)
     accounts = Accounts(box.state.accounts_db)
     accounts.create()
@@ -160,8 +160,8 @@ def test_lantern_read_has_one_entry_for_each_file_and_no_fault(
     film = reading_rig.tiny_film(1)
     films.save(given, "film.dcm", film)
     for number, suffix in enumerate((SR, KO, PR, SEG, RTSTRUCT, REG, PDF, ECG)):
-        films.save(given, f"{number}.dcm", beside(film, suffix))
-    films.save(given, "alone.dcm", beside(reading_rig.tiny_film(2), SR))
+        films.save(given, f"{number}.dcm", make_sibling(film, suffix))
+    films.save(given, "alone.dcm", make_sibling(reading_rig.tiny_film(2), SR))
     config = reading_rig.config(tmp_path)
     monkeypatch.setenv("LANTERN_PACKS__DIR", str(config.packs.dir))
     monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")

@@ -15,7 +15,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli.command_line import main as lantern
 from firmware_app.core.state_dir import StateDir
 from tests import made_runtime, toy_pack
-from tests.publishing_rig import NAME, pack, sums
+from tests.publishing_rig import NAME, pack, write_checksums
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
     return StateDir(tmp_path / "state")
 
 
-def printed(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> list[dict[str, object]]:
+def read_output(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> list[dict[str, object]]:
     capsys.readouterr()
     assert lantern(["pack", *arguments, "--json"]) == status
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -44,33 +44,33 @@ def test_a_technician_needs_these_commands(tmp_path: Path, state: StateDir, caps
     assert lantern(["pack", "install", NAME, "--repository", str(place)]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("pack.no_publisher: ")
     to = ("install", NAME, "--repository", str(place))
-    (first,) = printed(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
+    (first,) = read_output(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
     assert (first["version"], first["before"], first["age_judged"]) == ("1.0.0", None, True)
-    (second,) = printed(capsys, *to)
+    (second,) = read_output(capsys, *to)
     assert (second["version"], second["before"], second["on_trial"]) == ("1.0.0", "1.0.0", "1.1.0")
-    (listed,) = printed(capsys, "list")
+    (listed,) = read_output(capsys, "list")
     assert listed["on_trial"] == {"version": "1.1.0", "images": 0, "same": 0, "failed": 0}
     assert lantern(["pack", "list"]) == 0
     assert "on trial: 1.1.0, 0 images of 50 so far" in capsys.readouterr().out
-    assert printed(capsys, "drop", NAME)[0]["dropped"] == "1.1.0"
+    assert read_output(capsys, "drop", NAME)[0]["dropped"] == "1.1.0"
     assert lantern(["pack", "commit", NAME]) == 1
     assert capsys.readouterr().err.startswith("pack.not_on_trial: ")
     assert lantern(["pack", *to]) == 0
     assert f"{NAME} 1.1.0 is on trial beside 1.0.0" in capsys.readouterr().out
-    (won,) = printed(capsys, "commit", NAME)
+    (won,) = read_output(capsys, "commit", NAME)
     assert (won["version"], won["before"]) == ("1.1.0", "1.0.0")
     one = {"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed", "weights_licence": None}
-    assert printed(capsys, "list") == [{**one, "yields_to": [], "goes_before": []}]
-    (shown,) = printed(capsys, "show", NAME)
+    assert read_output(capsys, "list") == [{**one, "yields_to": [], "goes_before": []}]
+    (shown,) = read_output(capsys, "show", NAME)
     assert (shown["version"], shown["schema"]) == ("1.1.0", "lantern.pack/1")
-    assert [one["whole"] for one in printed(capsys, "verify")] == [True]
+    assert [one["whole"] for one in read_output(capsys, "verify")] == [True]
     model = state.packs / NAME / "fp32.onnx"
     model.write_bytes(model.read_bytes() + b"x")
-    (wrong,) = printed(capsys, "verify", NAME, status=1)
+    (wrong,) = read_output(capsys, "verify", NAME, status=1)
     assert (wrong["whole"], wrong["code"]) == (False, "pack.digest")
-    assert printed(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
+    assert read_output(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
     entries = Audit(ClinicalDatabase(state.clinical_db).database).latest(9)
-    assert [one.action.removeprefix("pack.") for one in reversed(entries)] == [
+    assert [entry.action.removeprefix("pack.") for entry in reversed(entries)] == [
         "installed",
         "installed",
         "dropped",
@@ -92,14 +92,14 @@ def test_a_version_that_answers_wrongly_here_takes_no_place(
     wrong = made_runtime.pack(tmp_path / "wrong", ("onnxruntime",), version="1.1.0", golden=golden)
     to = ("install", NAME, "--repository", str(place))
     for folder, status in ((right, 0), (wrong, 1)):
-        sums(folder)
+        write_checksums(folder)
         assert convert(["publish", str(folder), "--repository", str(place), "--keys", str(keys)]) == 0
         capsys.readouterr()
         assert lantern(["pack", *to, "--root", str(keys / "root.json")]) == status
     refusal = capsys.readouterr().err.splitlines()[-1]
     assert refusal.startswith("pack.not_right_here: ")
     assert "onnxruntime fp32: runtime.wrong" in refusal
-    assert [one["version"] for one in printed(capsys, "list")] == ["1.0.0"]
+    assert [one["version"] for one in read_output(capsys, "list")] == ["1.0.0"]
     assert not list(state.packs.rglob("*1.1.0*"))
 
 
@@ -125,11 +125,11 @@ def test_a_pack_that_shares_images_with_another_waits_until_somebody_says_which_
     refusal = capsys.readouterr().err.splitlines()[-1]
     assert refusal.startswith("pack.overlap: ")
     assert "shipped-adult" in refusal
-    assert [one["name"] for one in printed(capsys, "list")] == ["shipped-adult"]
+    assert [one["name"] for one in read_output(capsys, "list")] == ["shipped-adult"]
     monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
-    (installed,) = printed(capsys, *offered)
+    (installed,) = read_output(capsys, *offered)
     assert (installed["goes_before"], installed["yields_to"]) == (["shipped-adult"], [])
-    order = {one["name"]: (one["goes_before"], one["yields_to"]) for one in printed(capsys, "list")}
+    order = {one["name"]: (one["goes_before"], one["yields_to"]) for one in read_output(capsys, "list")}
     assert order == {NAME: (["shipped-adult"], []), "shipped-adult": ([], [NAME])}
     assert lantern(["pack", "list"]) == 0
     assert f"are read by “{NAME}”, as [packs] prefer says" in capsys.readouterr().out
@@ -143,12 +143,12 @@ def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
-    printed(capsys, *offered)
-    assert printed(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
-    assert [one["name"] for one in printed(capsys, "list")] == ["shipped-adult"]
+    read_output(capsys, *offered)
+    assert read_output(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
+    assert [one["name"] for one in read_output(capsys, "list")] == ["shipped-adult"]
     (newest, _) = Audit(ClinicalDatabase(state.clinical_db).database).latest(2)
     assert (newest.action, dict(newest.details)) == ("pack.removed", {"pack": NAME, "version": "", "before": "1.0.0"})
-    printed(capsys, *offered)
+    read_output(capsys, *offered)
     assert lantern(["pack", "remove", NAME]) == 0
     assert f"{NAME} 1.0.0 is removed." in capsys.readouterr().out
 

@@ -16,7 +16,7 @@ from firmware_app.reading import trial_runner
 from firmware_app.reading.errors import PACK_TRIAL_FAILED
 from firmware_app.reading.reader import Reader
 from tests.publishing_rig import NAME
-from tests.trial_rig import NEW, OLD, box, drive, reader
+from tests.trial_rig import NEW, OLD, box, open_reader, run_reader
 
 RIGHT = "return {{'map': pooled}}"
 FLAG = "os.path.exists({flag!r})"
@@ -39,9 +39,9 @@ def _runtimes_as_installed() -> Iterator[None]:
 def test_a_version_that_does_as_well_takes_over_after_its_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic, open_reader(clinic) as made:
         films = [clinic.film(number) for number in range(3)]
-        assert drive(made, lambda: False)
+        assert run_reader(made, lambda: False)
         assert set(clinic.readings().values()) == {OLD}  # what doctors saw is the serving version's
         assert all(clinic.rig.reading(film).status is ReadingStatus.READ for film in films)
         trial = clinic.trial()
@@ -52,8 +52,8 @@ def test_a_version_that_does_as_well_takes_over_after_its_images(
         assert installer.roll_back(clinic.store, NAME).pack.manifest.version == OLD
         actions = [one.action for one in Audit(clinic.rig.clinical.database).latest(9)]
         assert actions == ["pack.committed", "pack.on_trial"]
-    with reader(clinic) as again:
-        assert dict(again.packs()) == {NAME: OLD}
+    with open_reader(clinic) as again:
+        assert dict(again.list_packs()) == {NAME: OLD}
 
 
 @pytest.mark.parametrize(
@@ -62,21 +62,21 @@ def test_a_version_that_does_as_well_takes_over_after_its_images(
 def test_a_version_that_goes_wrong_on_live_images_is_left_and_the_old_one_reads_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: str
 ) -> None:
-    with box(tmp_path, monkeypatch, body, infer_seconds=1.5) as clinic, reader(clinic) as made:
+    with box(tmp_path, monkeypatch, body, infer_seconds=1.5) as clinic, open_reader(clinic) as made:
         clinic.flag.touch()
         for number in range(2, 6):
             clinic.film(number)
-        assert not drive(made, lambda: not clinic.trial().runs)
+        assert not run_reader(made, lambda: not clinic.trial().is_running)
         trial = clinic.trial()
         assert trial.state is TrialState.LEFT
-        assert trial.tells is not None
-        assert trial.tells.code == code
-        assert NEW in trial.tells.text("en")
+        assert trial.notice is not None
+        assert trial.notice.code == code
+        assert NEW in trial.notice.text("en")
         assert made.trials is not None
-        assert made.trials.codes() == [code]
-        assert clinic.store.trialled(NAME) is None
+        assert made.trials.list_codes() == [code]
+        assert clinic.store.find_trial_version(NAME) is None
         clinic.film(9)
-        drive(made, lambda: len(clinic.readings()) == 5)
+        run_reader(made, lambda: len(clinic.readings()) == 5)
         assert set(clinic.readings().values()) == {OLD}
         assert clinic.serving() == OLD
         (left, _) = Audit(clinic.rig.clinical.database).latest(2)
@@ -87,12 +87,12 @@ def test_a_version_that_goes_wrong_on_live_images_is_left_and_the_old_one_reads_
 def test_a_version_that_fails_its_golden_cases_here_reads_no_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: str
 ) -> None:
-    with box(tmp_path, monkeypatch, body) as clinic, reader(clinic) as made:
+    with box(tmp_path, monkeypatch, body) as clinic, open_reader(clinic) as made:
         clinic.flag.touch()
         clinic.film(1)
-        drive(made, lambda: made.trials is not None and bool(made.trials.codes()))
+        run_reader(made, lambda: made.trials is not None and bool(made.trials.list_codes()))
         assert made.trials is not None
-        assert made.trials.codes() == [code]
+        assert made.trials.list_codes() == [code]
         rows = clinic.rig.clinical.database.connection.execute("SELECT status FROM trial_images").fetchall()
         assert {row["status"] for row in rows} <= {"waiting"}
         assert clinic.serving() == OLD
@@ -100,18 +100,18 @@ def test_a_version_that_fails_its_golden_cases_here_reads_no_image(
 
 def test_a_restart_goes_on_with_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with box(tmp_path, monkeypatch, RIGHT) as clinic:
-        with reader(clinic) as made:
+        with open_reader(clinic) as made:
             clinic.film(1)
-            drive(made, lambda: clinic.trial().images == 1)
+            run_reader(made, lambda: clinic.trial().images == 1)
             began = clinic.trial().began
             clinic.film(2)
             while made.step():
                 pass
-        with reader(clinic) as made:
-            drive(made, lambda: clinic.trial().images == 2)
+        with open_reader(clinic) as made:
+            run_reader(made, lambda: clinic.trial().images == 2)
             assert clinic.trial().began == began
             clinic.film(3)
-            assert drive(made, lambda: False)
+            assert run_reader(made, lambda: False)
         assert clinic.serving() == NEW
 
 
@@ -120,18 +120,18 @@ def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState
 ) -> None:
     with box(tmp_path, monkeypatch, RIGHT) as clinic:
-        with reader(clinic):
+        with open_reader(clinic):
             trial = clinic.trial()
         if state is TrialState.COMMITTED:
             installer.commit_trial(clinic.store, NAME)  # its link first
         else:
             why = PACK_TRIAL_FAILED(pack=NAME, version=NEW, before=OLD, images=3)
-            PackTrials(clinic.rig.clinical.database).end(trial, state, "box", Reason.of(why))  # the row first
-        with reader(clinic) as made:
+            PackTrials(clinic.rig.clinical.database).end(trial, state, "box", Reason.from_error(why))  # the row first
+        with open_reader(clinic) as made:
             assert clinic.trial().state is state
             assert made.trials is not None
-            assert made.trials.codes() == ([] if state is TrialState.COMMITTED else ["pack.trial_failed"])
-        assert clinic.store.trialled(NAME) is None
+            assert made.trials.list_codes() == ([] if state is TrialState.COMMITTED else ["pack.trial_failed"])
+        assert clinic.store.find_trial_version(NAME) is None
         assert clinic.serving() == (NEW if state is TrialState.COMMITTED else OLD)
 
 
@@ -139,27 +139,27 @@ def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
 def test_a_person_on_the_page_ends_a_trial_early_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: PackAction, serving: str
 ) -> None:
-    with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic, open_reader(clinic) as made:
         database = clinic.rig.clinical.database
-        PackChanges(database).ask(NAME, NEW, "zhou", wish)
+        PackChanges(database).request_change(NAME, NEW, "zhou", wish)
         assert trial_runner.apply_pack_changes(clinic.rig.config, database) is (wish is PackAction.COMMIT)
         assert not trial_runner.apply_pack_changes(clinic.rig.config, database)
         assert clinic.serving() == serving
-        assert not clinic.trial().runs
-        assert drive(made, lambda: wish is PackAction.DROP) is (wish is PackAction.COMMIT)
+        assert not clinic.trial().is_running
+        assert run_reader(made, lambda: wish is PackAction.DROP) is (wish is PackAction.COMMIT)
         (ended, asked, _) = Audit(database).latest(3)
         assert (ended.actor, ended.action) == ("zhou", "pack.committed" if serving == NEW else "pack.dropped")
         assert asked.actor == "zhou"
 
 
 def test_a_stalled_trial_delays_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with box(tmp_path, monkeypatch, HANGS, infer_seconds=20.0) as clinic, reader(clinic) as made:
+    with box(tmp_path, monkeypatch, HANGS, infer_seconds=20.0) as clinic, open_reader(clinic) as made:
         clinic.flag.touch()
         clinic.film(2)
-        drive(made, lambda: _is_at_work(made))
+        run_reader(made, lambda: _is_at_work(made))
         for number in range(3, 8):
             clinic.film(number)
-        drive(made, lambda: len(clinic.readings()) == 6, seconds=5.0)
+        run_reader(made, lambda: len(clinic.readings()) == 6, seconds=5.0)
 
 
 def _is_at_work(made: Reader) -> bool:

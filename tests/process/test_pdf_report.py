@@ -20,7 +20,7 @@ from firmware_app.results import rendering
 from firmware_app.results.case_view import gather_numbered_view
 from tests import exporting_rig, films, printed, viewer
 from tests.exporting_rig import Box
-from tests.results import read
+from tests.results import add_reading
 from tests.viewer import HTML, Desk, post
 
 box, desk = exporting_rig.box, viewer.desk
@@ -37,7 +37,7 @@ def signed(tmp_path: Path, state: StateDir, clinical: ClinicalDatabase) -> tuple
     config = Config.model_validate({"state": {"dir": state.root}, "box": {"name": "Clinic"}})
     door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=64)
     case = door.accept_file(films.save(tmp_path, "one.dcm", films.film())).case
-    read(clinical, case)
+    add_reading(clinical, case)
     clinical.database.connection.execute("UPDATE instances SET state = 'done'")
     CaseLists(clinical).finish(case, "li")
     return config, case
@@ -48,7 +48,7 @@ def test_what_a_doctor_has_signed_is_the_same_file_after_an_upgrade_and_under_a_
 ) -> None:
     config, case = signed
     before = rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en")
-    assert "Signedattheboxbyli" in printed.words(before)
+    assert "Signedattheboxbyli" in printed.extract_text(before)
     monkeypatch.setattr("firmware_app.results.case_view.version", lambda: "9.9")
     renamed = config.model_copy(update={"box": config.box.model_copy(update={"name": "Another"})})
     after = gather_numbered_view(renamed, clinical, case)
@@ -63,8 +63,8 @@ def test_a_change_after_the_signature_is_a_new_version_and_the_earlier_one_stays
     config, case = signed
     before = rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en")
     patients = Patients(clinical, state)
-    patients.correct(case, replace(patients.known(case).patient, name="Li Wei"), "li")
-    after = printed.words(rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en"))
+    patients.correct(case, replace(patients.load_displayed(case).patient, name="Li Wei"), "li")
+    after = printed.extract_text(rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en"))
     assert "Version2of" in after
     assert "itreplacestheearlierones" in after
     first, second = sorted((state.root / result_versions.REPORTS_FOLDER / case).iterdir())
@@ -90,10 +90,10 @@ def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk)
     assert f'href="{link}"' in doctor.get(f"/case/{desk.case}", headers=HTML).text
     answer = doctor.get(link, headers=HTML)
     assert (answer.status_code, answer.mimetype) == (200, "application/pdf")
-    assert "AI-assisted,notfordiagnosticuse" in printed.words(answer.data)
+    assert "AI-assisted,notfordiagnosticuse" in printed.extract_text(answer.data)
     assert Audit(desk.clinical.database).latest(1)[0].action == "case.report"
     post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree")
-    assert "Pneumonia(thebox:found):Disagree(li)" in printed.words(doctor.get(link, headers=HTML).data)
+    assert "Pneumonia(thebox:found):Disagree(li)" in printed.extract_text(doctor.get(link, headers=HTML).data)
 
 
 def test_a_report_that_cannot_be_made_says_why(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,14 +107,14 @@ def test_a_report_that_cannot_be_made_says_why(desk: Desk, monkeypatch: pytest.M
 def test_a_report_leaves_the_console_by_a_named_person_and_is_not_written_over(
     box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    read(box.clinical, box.case)
+    add_reading(box.clinical, box.case)
     out = box.stick / "report.pdf"
     command = ["case", "report", box.case, "--pdf", str(out)]
     assert main(command) == 1
     assert "report.person" in capsys.readouterr().err
     assert main([*command, "--person", "li"]) == 0
-    assert "ZhangSan" in printed.words(out.read_bytes())
-    assert [(one.action, one.details["account"], one.details["report"]) for one in box.audited()] == [
+    assert "ZhangSan" in printed.extract_text(out.read_bytes())
+    assert [(one.action, one.details["account"], one.details["report"]) for one in box.read_export_audit()] == [
         ("export.begun", "li", 1),
         ("export.done", "li", 1),
     ]

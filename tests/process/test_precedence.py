@@ -36,12 +36,12 @@ def box(folder: Path, *prefer: str) -> Config:
 
 
 def order(config: Config) -> list[str]:
-    store = PackStore.of(config)
+    store = PackStore.from_config(config)
     return [pack.name for pack in routing.order_packs(store.survey().packs, config, store)]
 
 
-def told(config: Config) -> list[tuple[str, str, dict[str, Any]]]:
-    checks = list(packs._precedence(config))
+def run_checks(config: Config) -> list[tuple[str, str, dict[str, Any]]]:
+    checks = list(packs._check_precedence(config))
     return [(check.result, check.reason.code, dict(check.reason.details)) for check in checks]
 
 
@@ -58,14 +58,14 @@ def test_the_reader_asks_the_pack_that_the_doctor_names(tmp_path: Path, prefer: 
         reading = rig.reading(film)
     assert reading.pack is not None
     assert reading.pack.name == asked
-    assert [about["asked"] for _, code, about in told(config) if code.startswith("doctor.packs_")] == [asked]
+    assert [about["asked"] for _, code, about in run_checks(config) if code.startswith("doctor.packs_")] == [asked]
 
 
 def test_the_doctor_warns_of_an_order_that_nobody_chose_and_of_a_name_that_is_not_there(tmp_path: Path) -> None:
     pair = {"asked": "toy-adult", "passed_over": OWN}
-    assert told(box(tmp_path)) == [("warn", "doctor.packs_overlap", pair)]
-    assert told(box(tmp_path, "toy-adult")) == [("ok", "doctor.packs_chosen", pair)]
-    assert told(box(tmp_path, "toy-adult", "gone"))[1:] == [("warn", "doctor.prefer_idle", {"pack": "gone"})]
+    assert run_checks(box(tmp_path)) == [("warn", "doctor.packs_overlap", pair)]
+    assert run_checks(box(tmp_path, "toy-adult")) == [("ok", "doctor.packs_chosen", pair)]
+    assert run_checks(box(tmp_path, "toy-adult", "gone"))[1:] == [("warn", "doctor.prefer_idle", {"pack": "gone"})]
     checks = [check for check in doctor.run_checks(box(tmp_path)) if check.reason.code == "doctor.packs_overlap"]
     assert [(check.name, check.result) for check in checks] == [("packs", "warn")]
 
@@ -74,7 +74,7 @@ def test_the_shipped_packs_share_no_image() -> None:
     config = Config.model_validate({"state": {"dir": "/nowhere"}})
     for usual in ("ask", "adult", "children"):
         usual_config = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": usual})})
-        store = PackStore.of(usual_config)
+        store = PackStore.from_config(usual_config)
         assert len(store.survey().packs) >= 3
         assert routing.find_overlaps(store.survey().packs, usual_config, store) == []
 

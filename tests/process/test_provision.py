@@ -37,7 +37,7 @@ from firmware_app.cases.accounts import Accounts
 from firmware_app.cli.command_line import main
 from firmware_app.core.settings import Config, load_config
 from hospital.hospital_site import HospitalSite
-from tests.shelf import CLINIC, Box, prepared
+from tests.shelf import CLINIC, Box, prepare_box
 
 WAIT_S = 60.0
 ANSWERS = Answers("clinic-7", "Clear River", "en", "Asia/Shanghai", "LANTERN", ("DX1",))
@@ -117,7 +117,7 @@ def places_of(folder: Path) -> IdentityPaths:
     file = folder / "etc/lantern.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(f'[state]\ndir = "{folder / "state"}"\n')
-    return IdentityPaths.of(load_config(file, {}), file)
+    return IdentityPaths.from_config(load_config(file, {}), file)
 
 
 def test_the_answers_make_a_box(house: HospitalSite, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_answers_make_a_box(house: HospitalSite, tmp_path: Path) -> None:
             ("may send", "DX1, US1"),
             ("hospital.json", str(tmp_path / "none.json")),
             (r"cannot be used[\s\S]*hospital.json", str(house.bundle_file)),
-            (house.bundle().fingerprint, "y"),
+            (house.load_bundle().fingerprint, "y"),
             ("Code for the first account", "2345-6789-abcd"),
         )
         shown = person.until("Nothing was written")
@@ -150,7 +150,7 @@ def test_the_answers_make_a_box(house: HospitalSite, tmp_path: Path) -> None:
     assert config.uplink.host == "mqtt.hospital.example"
     assert config.state.dir == tmp_path / "state", "where the keys and accounts were put"
     accounts = Accounts(tmp_path / "state/accounts/accounts.db")
-    claim = accounts.claim("2345 6789 abcd")
+    claim = accounts.find_claim("2345 6789 abcd")
     assert claim is not None
     assert claim.user is None
     accounts.database.close()
@@ -161,7 +161,7 @@ def test_asked_again_enter_keeps_everything_and_a_small_screen_gets_a_sentence_f
 ) -> None:
     places = places_of(tmp_path)
     answers = Answers("clinic-7", "清河卫生院", "en", read_time_zone(), "LANTERN", ("DX1",))
-    first_start.apply_answers(answers, house.bundle(), load_config(places.config, {}), places)
+    first_start.apply_answers(answers, house.load_bundle(), load_config(places.config, {}), places)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     with console(tmp_path, "--config", str(places.config), rows=25) as person:
         person.answer(*[(r"\]: ", "")] * 7)  # the id is not asked again
@@ -179,17 +179,17 @@ def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(
     house: HospitalSite, tmp_path: Path
 ) -> None:
     other = HospitalSite(tmp_path / "other")
-    other.establish("other.example", 8883)
+    other.set_up("other.example", 8883)
     places = places_of(tmp_path)
-    first_start.apply_answers(ANSWERS, house.bundle(), load_config(places.config, {}), places)
+    first_start.apply_answers(ANSWERS, house.load_bundle(), load_config(places.config, {}), places)
     with console(tmp_path, "--config", str(places.config)) as person:
         person.answer(
             *[(r"\]: ", "")] * 5,
             ("hospital.json", str(other.bundle_file)),
-            (rf"reports to the hospital {house.bundle().fingerprint}\. .*y / N", "n"),
+            (rf"reports to the hospital {house.load_bundle().fingerprint}\. .*y / N", "n"),
             ("hospital.json", str(other.bundle_file)),
             ("another one from now on.*y / N", "y"),
-            (rf"{other.bundle().fingerprint}.*telephone.*y / N", "y"),
+            (rf"{other.load_bundle().fingerprint}.*telephone.*y / N", "y"),
             ("Code for the first account", ""),
             (r"other\.example[\s\S]*y / N", "y"),
         )
@@ -212,7 +212,7 @@ def test_leaving_at_a_question_changes_nothing(tmp_path: Path, questions: int, e
 
 
 def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: HospitalSite, tmp_path: Path) -> None:
-    seven, eight = (prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8))
+    seven, eight = (prepare_box(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8))
     before = files(tmp_path)
     with console(tmp_path, "--file", str(seven.file.parent)) as person:
         person.until("Code on the label|标签上的")
@@ -226,7 +226,7 @@ def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: Hos
 
 
 def test_without_a_terminal_a_folder_needs_the_code(house: HospitalSite, tmp_path: Path) -> None:
-    made = [prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8)]
+    made = [prepare_box(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8)]
     box = Box(tmp_path / "box")
 
     def provision(*options: str) -> subprocess.CompletedProcess[str]:
@@ -245,17 +245,17 @@ def test_without_a_terminal_a_folder_needs_the_code(house: HospitalSite, tmp_pat
 
 def test_carried_files_give_no_other_hospital(house: HospitalSite, tmp_path: Path) -> None:
     other = HospitalSite(tmp_path / "other")
-    other.establish("other.example", 8883)
+    other.set_up("other.example", 8883)
     box = Box(tmp_path / "box")
-    first_start.apply_answers(ANSWERS, house.bundle(), box.config, box.places)
-    before = box.everything()
+    first_start.apply_answers(ANSWERS, house.load_bundle(), box.config, box.places)
+    before = box.read_files()
     asked = ["--id", "clinic-7", "--hospital", str(other.bundle_file), "--no-tpm"]
     assert main(["provision", "--config", str(box.file), *asked]) == 1
-    assert box.everything() == before
+    assert box.read_files() == before
 
 
 def by_file(box: Box, house: HospitalSite) -> None:
-    made = prepared(house, box.root / "out")
+    made = prepare_box(house, box.root / "out")
     asked = ["--file", str(made.file), "--code", made.code, "--no-tpm", "--config", str(box.file)]
     assert main(["provision", *asked]) == 0
 
@@ -320,7 +320,7 @@ def apply_killed(house: HospitalSite, places: IdentityPaths, last: int) -> bool:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(stop_at)
-        first_start.apply_answers(ANSWERS, house.bundle(), load_config(places.config, {}), places)
+        first_start.apply_answers(ANSWERS, house.load_bundle(), load_config(places.config, {}), places)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     return status == 0
@@ -339,8 +339,8 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: HospitalSit
         if config.box.id == "clinic-7":
             assert config.uplink.identity is not None
             assert config.uplink.identity.exists()
-        given = first_start.apply_answers(ANSWERS, house.bundle(), config, places)
-        given.made.prove()
+        given = first_start.apply_answers(ANSWERS, house.load_bundle(), config, places)
+        given.made.check_proof()
         assert load_config(places.config, {}).box.id == "clinic-7"
     assert steps > 8
 
@@ -363,7 +363,7 @@ def test_the_label_has_the_address_and_the_fingerprint_or_says_why_not(tmp_path:
     names = PageNames(("lantern-clinic-7.local",), ())
     certificate_authority.prepare_certificates(places.state, names, datetime.now(UTC))
     assert printed().stderr == ""
-    assert str(certificate_authority.authority_fingerprint(places.state)) in label.read_text("utf-8")
+    assert str(certificate_authority.read_authority_fingerprint(places.state)) in label.read_text("utf-8")
 
 
 # --- what the machine's own programs do not do is said, and the rest is done -----------------------------------------

@@ -9,13 +9,13 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import Undecodable
 from firmware_app.core.settings import Config
 from firmware_app.dicom.errors import Truncated
-from tests.unit.reading.test_quarantine import NAME, admitted, cannot
+from tests.unit.reading.test_quarantine import NAME, admit_image, cannot
 
 
 def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: ClinicalDatabase) -> None:
     for _ in range(14):
         clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
-    broken = admitted(clinical)
+    broken = admit_image(clinical)
     cannot(clinical, broken, Undecodable(detail="cut"))
     config = Config.model_validate({"state": {"dir": clinical.database.path.parent.parent}})
     checks = [check for check in health.run_checks(config) if check.name == "refused"]

@@ -30,10 +30,10 @@ def picture(pixels: drawn_marks.Pixels) -> FileDataset:
 
 def tissue() -> drawn_marks.Pixels:
     """Grey tissue."""
-    return drawn_marks.tissue(2, ROWS, COLUMNS) * np.float32(0.4)
+    return drawn_marks.draw_tissue(2, ROWS, COLUMNS) * np.float32(0.4)
 
 
-def lettered(pixels: drawn_marks.Pixels) -> drawn_marks.Pixels:
+def add_letters(pixels: drawn_marks.Pixels) -> drawn_marks.Pixels:
     """*pixels* with large letters, which a model of 64 pixels still sees."""
     image = Image.fromarray(pixels)
     ImageDraw.Draw(image).text((60, 100), "RT LOQ", fill=255, font=ImageFont.load_default(40))
@@ -49,25 +49,25 @@ def echoes() -> drawn_marks.Pixels:
 
 def test_what_rests_on_marks_is_not_judged_and_what_rests_on_tissue_is_read(tmp_path: Path) -> None:
     packs = tmp_path / "packs"
-    toy_pack.goes_by_the_brightest(toy_pack.write(packs, "toy", "adult", 18, None), "US", "BREAST")
+    toy_pack.use_brightest_model(toy_pack.write(packs, "toy", "adult", 18, None), "US", "BREAST")
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as box:
-        of_marks, of_tissue = box.admit(picture(lettered(tissue()))), box.admit(picture(echoes()))
+        of_marks, of_tissue = box.admit(picture(add_letters(tissue()))), box.admit(picture(echoes()))
         box.read(of_marks, of_tissue)
         refused, read, case = box.reading(of_marks), box.reading(of_tissue), box.case(of_marks)
         line = case_json.case_to_json(case, "zh_CN")
-    assert (refused.status, reading_rig.why(refused)) == (ReadingStatus.CANNOT_JUDGE, "explain.shortcut")
+    assert (refused.status, reading_rig.read_reason_code(refused)) == (ReadingStatus.CANNOT_JUDGE, "explain.shortcut")
     assert (refused.findings, case.findings, case.priority) == ((), (), Priority.CANNOT_JUDGE)
     assert refused.reason is not None
     assert "looked at marks, not at tissue" in refused.reason.text("en")
     assert "而不是组织" in line["readings"][0]["reason"]["text"]
     assert (read.status, [finding.positive for finding in read.findings]) == (ReadingStatus.READ, [True])
-    assert not any(one.code == "hint.beside" for one in read.quality.hints)
+    assert not any(hint.code == "hint.beside" for hint in read.quality.hints)
 
 
 def test_marks_beside_what_was_found_cost_no_number(tmp_path: Path) -> None:
     packs = tmp_path / "packs"
-    toy_pack.goes_by_the_brightest(toy_pack.write(packs, "toy", "adult", 18, None), "US", "BREAST")
-    measured = drawn_marks.marked(echoes(), "callipers", 0, (120, 90, 240, 180), ink=200.0).pixels
+    toy_pack.use_brightest_model(toy_pack.write(packs, "toy", "adult", 18, None), "US", "BREAST")
+    measured = drawn_marks.draw_marks(echoes(), "callipers", 0, (120, 90, 240, 180), ink=200.0).pixels
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as box:
         reading = box.read(picture(measured))
     assert (reading.status, reading.findings[0].positive) == (ReadingStatus.READ, True)

@@ -74,11 +74,11 @@ def serve(signed: Channel) -> Iterator[Serve]:
         server.server_close()
 
 
-def refused(signed: Channel, place: str | None = None) -> str:
+def fetch_refused(signed: Channel, place: str | None = None) -> str:
     """The code of why nothing is fetched; nothing lies about afterwards."""
     with pytest.raises(SoftwareError) as error:
         signed.fetch(place)
-    assert signed.lying_about() == []
+    assert signed.list_files() == []
     return error.value.code
 
 
@@ -131,9 +131,9 @@ def test_an_altered_or_short_file_is_refused(signed: Channel) -> None:
     target = signed.target("0.4.0")
     whole = target.read_bytes()
     target.write_bytes(whole[:1000] + b"X" + whole[1001:])
-    assert refused(signed) == "software.altered"
+    assert fetch_refused(signed) == "software.altered"
     target.write_bytes(whole[:1000])
-    assert refused(signed) == "software.truncated"
+    assert fetch_refused(signed) == "software.truncated"
     target.write_bytes(whole)
     assert signed.fetch().path is not None
 
@@ -144,21 +144,21 @@ def test_another_publishers_repository_is_refused(signed: Channel, tmp_path: Pat
     shutil.rmtree(signed.repository)
     software.publish(signed.file("9.0.0"), "", ALL, signed.repository, tmp_path / "other")
     signed.root = tmp_path / "other" / "root.json"
-    assert refused(signed) == "software.other_publisher"
+    assert fetch_refused(signed) == "software.other_publisher"
     signed.root = None  # type: ignore[assignment]
-    assert refused(signed) == "software.signature"
+    assert fetch_refused(signed) == "software.signature"
 
 
 def test_a_box_that_trusts_nobody_yet_says_how_it_learns_whom_to_trust(signed: Channel) -> None:
     signed.root = None  # type: ignore[assignment]
-    assert refused(signed) == "software.no_publisher"
+    assert fetch_refused(signed) == "software.no_publisher"
 
 
 def test_an_older_state_of_the_repository_is_refused(signed: Channel, tmp_path: Path) -> None:
     shutil.copytree(signed.repository, tmp_path / "old")
     signed.publish("0.5.0")
     signed.fetch()
-    assert refused(signed, str(tmp_path / "old")) == "software.rolled_back"
+    assert fetch_refused(signed, str(tmp_path / "old")) == "software.rolled_back"
 
 
 def test_expired_signatures_are_refused_unless_the_clock_cannot_be_right(
@@ -166,8 +166,8 @@ def test_expired_signatures_are_refused_unless_the_clock_cannot_be_right(
 ) -> None:
     old = Channel(tmp_path)
     old.publish("0.4.0", days=-1)
-    assert refused(old) == "software.expired"
-    standing = clock.current_clock().standing()
+    assert fetch_refused(old) == "software.expired"
+    standing = clock.current_clock().status()
     behind = replace(standing, condition=clock.Condition.BEHIND)
     monkeypatch.setattr(type(clock.current_clock()), "standing", lambda _self: behind)
     monkeypatch.setattr(type(clock.current_clock().memory()), "certain", lambda _self: 0.0)
@@ -176,16 +176,16 @@ def test_expired_signatures_are_refused_unless_the_clock_cannot_be_right(
 
 
 def test_a_pulled_stick_or_a_line_that_breaks_leaves_nothing_half(signed: Channel, serve: Serve) -> None:
-    assert refused(signed, serve(HalfFile)) == "software.truncated"
+    assert fetch_refused(signed, serve(HalfFile)) == "software.truncated"
     shutil.rmtree(signed.repository / "targets")
-    assert refused(signed) == "software.unreachable"
+    assert fetch_refused(signed) == "software.unreachable"
     shutil.rmtree(signed.repository)
-    assert refused(signed) == "software.unreachable"
+    assert fetch_refused(signed) == "software.unreachable"
 
 
 def test_a_full_disk_is_said_before_a_byte_is_fetched(signed: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(software_channel, "free_bytes", lambda _folder: 1000)
-    assert refused(signed) == "software.disk_full"
+    assert fetch_refused(signed) == "software.disk_full"
 
 
 def test_one_fetches_and_one_installs_at_a_time(signed: Channel) -> None:
@@ -212,7 +212,7 @@ def test_what_a_power_cut_left_is_removed(signed: Channel) -> None:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> signing.Keys:
-    return signing.keys(tmp_path_factory.mktemp("keys"))
+    return signing.load_keys(tmp_path_factory.mktemp("keys"))
 
 
 def test_a_file_of_the_right_key_says_version_and_machine(tmp_path: Path, keys: signing.Keys) -> None:
@@ -228,7 +228,7 @@ def test_a_file_of_the_right_key_says_version_and_machine(tmp_path: Path, keys: 
 def test_a_file_of_another_key_a_changed_manifest_and_a_cut_one_are_refused(tmp_path: Path, keys: signing.Keys) -> None:
     config = f"--conf={rauc_config(tmp_path, keys)}"
     with raises_refusal(SOFTWARE_NOT_SIGNED):
-        software_bundle.read_bundle(make_bundle(tmp_path, "0.4.0", signing.keys(tmp_path / "other")), config)
+        software_bundle.read_bundle(make_bundle(tmp_path, "0.4.0", signing.load_keys(tmp_path / "other")), config)
     good = make_bundle(tmp_path, "0.5.0", keys)
     whole = good.read_bytes()
     good.write_bytes(whole.replace(b"version=0.5.0", b"version=9.5.0"))  # the signed manifest stands at the end

@@ -76,28 +76,28 @@ def test_what_a_browser_sent_is_installed_and_nothing_lies_about(box: FlashedBox
     file = box.bundle("0.4.0")
     assert box.send(file)
     assert box.installed.read_bytes() == file.read_bytes()
-    assert box.code() == "software.installed"
+    assert box.read_outcome_code() == "software.installed"
     assert software_record.read_progress(box.state) == software_record.UpdateProgress("starting", "0.4.0", 100)
-    assert box.lying_in_the_spool() == []
+    assert box.list_spool() == []
 
 
 def test_a_file_that_is_not_signed_older_or_no_bundle_is_refused_and_gone(box: FlashedBox, tmp_path: Path) -> None:
-    assert not box.send(box.bundle("0.4.0", signing.keys(tmp_path / "other")))
-    assert box.code() == "software.not_signed"
+    assert not box.send(box.bundle("0.4.0", signing.load_keys(tmp_path / "other")))
+    assert box.read_outcome_code() == "software.not_signed"
     assert not box.send(box.bundle("0.2.0"))
-    assert box.code() == "software.older"
+    assert box.read_outcome_code() == "software.older"
     assert not box.send(box.file("0.4.0"))
-    assert box.code() == "software.damaged"
+    assert box.read_outcome_code() == "software.damaged"
     assert not box.installed.exists()
-    assert box.lying_in_the_spool() == []
+    assert box.list_spool() == []
 
 
 def test_an_installation_that_fails_says_so_and_what_runs_goes_on(box: FlashedBox) -> None:
-    box.ends(1)
+    box.set_exit_status(1)
     assert not box.send(box.bundle("0.4.0"))
-    assert box.code() == "software.not_installed"
+    assert box.read_outcome_code() == "software.not_installed"
     assert software_record.read_progress(box.state) is None
-    assert box.lying_in_the_spool() == []
+    assert box.list_spool() == []
 
 
 def test_an_upload_that_breaks_off_leaves_nothing_that_could_be_installed(box: FlashedBox) -> None:
@@ -112,11 +112,11 @@ def test_an_upload_that_breaks_off_leaves_nothing_that_could_be_installed(box: F
         software_requests.finish_upload(box.state, token, len(data))
     software_requests.submit_request(box.state, SoftwareRequest("upload"))
     assert not software_service.carry_out_requests(box.config(), box.state, BOX)
-    assert box.code() == "software.upload_broken"
-    assert box.lying_in_the_spool() == [f"part-{token}"]
+    assert box.read_outcome_code() == "software.upload_broken"
+    assert box.list_spool() == [f"part-{token}"]
     os.utime(box.state.software / f"part-{token}", (0, 0))
     software_service.carry_out_requests(box.config(), box.state, BOX)
-    assert box.lying_in_the_spool() == [], "an hour later it is gone"
+    assert box.list_spool() == [], "an hour later it is gone"
 
 
 def test_a_second_upload_takes_the_place_of_the_first(box: FlashedBox) -> None:
@@ -124,7 +124,7 @@ def test_a_second_upload_takes_the_place_of_the_first(box: FlashedBox) -> None:
     second = software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 0)
     with pytest.raises(SoftwareError, match=r"software\.upload_broken"):
         software_requests.append_piece(box.state, first, 0, b"x")
-    assert box.lying_in_the_spool() == [f"part-{second}"]
+    assert box.list_spool() == [f"part-{second}"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "lantern-0.4.0.raucb.exe", "film.dcm", "lantern-/x.raucb"])
@@ -173,7 +173,7 @@ def test_the_channel_is_only_looked_at_until_a_person_asks(box: FlashedBox) -> N
     software_requests.submit_request(box.state, SoftwareRequest("channel"))
     assert software_service.carry_out_requests(config, box.state, BOX)
     assert box.installed.read_bytes() == file.read_bytes()
-    assert box.lying_in_the_spool() == []
+    assert box.list_spool() == []
 
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
@@ -193,7 +193,7 @@ def test_a_cut_before_any_step_leaves_the_old_or_the_new_and_the_next_try_ends_w
         assert not box.installed.exists() or box.installed.read_bytes() == file.read_bytes()
         software_requests.take_request(box.state)
         software_service.carry_out_requests(config, box.state, BOX)  # the timer's next look
-        assert box.lying_in_the_spool() == []
+        assert box.list_spool() == []
         assert software_record.read_offered(box.state) is not None
     assert left > 5
     assert box.installed.read_bytes() == file.read_bytes()
@@ -210,7 +210,7 @@ def choose(box: FlashedBox, repository: str, root: str = "") -> str:
         box.state, SoftwareRequest("choose", repository=repository, automatic=True, root=root)
     )
     assert not software_service.carry_out_requests(box.config(), box.state, BOX)
-    return box.code()
+    return box.read_outcome_code()
 
 
 def test_a_channel_that_the_page_names_is_kept_when_it_has_proved_to_be_signed(
@@ -231,7 +231,7 @@ def test_a_channel_that_the_page_names_is_kept_when_it_has_proved_to_be_signed(
     assert offered.version == "0.4.0"
     assert choose(box, "") == "software.unchosen"
     assert software_requests.read_channel_settings(box.config(), box.state).repository == ""
-    assert box.lying_in_the_spool() == ["chosen.json"]
+    assert box.list_spool() == ["chosen.json"]
 
 
 def test_the_channel_installs_by_itself_only_by_night_where_it_may(
@@ -249,28 +249,28 @@ def test_a_file_whose_own_signature_is_wrong_is_refused_although_the_index_is_si
     box: FlashedBox, tmp_path: Path
 ) -> None:
     offer(box, "0.4.0")
-    software.publish(box.bundle("0.5.0", signing.keys(tmp_path / "other")), "", ALL, box.repository, box.keys)
+    software.publish(box.bundle("0.5.0", signing.load_keys(tmp_path / "other")), "", ALL, box.repository, box.keys)
     software_requests.submit_request(box.state, SoftwareRequest("channel"))
     assert not software_service.carry_out_requests(box.config(repository=str(box.repository)), box.state, BOX)
-    assert box.code() == "software.not_signed"
-    assert box.lying_in_the_spool() == []
+    assert box.read_outcome_code() == "software.not_signed"
+    assert box.list_spool() == []
 
 
 def test_a_version_that_was_left_is_not_installed_again_by_itself_by_no_way(box: FlashedBox) -> None:
     file, config = offer(box, "0.4.0"), box.config(repository=str(box.repository))
-    box.leave("0.4.0")
+    box.record_unfit_slot("0.4.0")
     software_requests.submit_request(box.state, SoftwareRequest("channel"))
     assert not software_service.carry_out_requests(config, box.state, BOX)
-    assert box.code() == "software.left"
+    assert box.read_outcome_code() == "software.left"
     assert not box.send(file)
     assert not box.installed.exists()
     assert box.send(file, again=True), "a person may try it once more"
 
 
 def test_a_version_that_was_left_is_remembered_when_a_later_one_is_left_too(box: FlashedBox) -> None:
-    box.leave("0.4.0")
+    box.record_unfit_slot("0.4.0")
     assert box.send(box.bundle("0.5.0"))
-    box.leave("0.5.0")
+    box.record_unfit_slot("0.5.0")
     assert software_record.list_abandoned_versions(box.state) == {"0.4.0", "0.5.0"}
 
 
@@ -291,7 +291,7 @@ def plug_in(box: FlashedBox, monkeypatch: pytest.MonkeyPatch, *files: Path) -> l
     monkeypatch.setattr("firmware_app.appliance.software_bundle.read_installed_system", lambda: BOX)
     monkeypatch.setattr(stick_update, "load_config", box.config)
     monkeypatch.setattr("subprocess.run", noted)
-    stick_update._renew(files)
+    stick_update._install_first_usable(files)
     return started
 
 
@@ -301,7 +301,7 @@ def test_a_stick_renews_the_box_once_and_not_again_after_the_version_was_left(
     file = box.bundle("0.4.0")
     assert plug_in(box, monkeypatch, file) == ["systemctl reboot"]
     assert box.installed.read_bytes() == file.read_bytes()
-    box.leave("0.4.0")
+    box.record_unfit_slot("0.4.0")
     assert plug_in(box, monkeypatch, file) == [], "the stick is still plugged in"
     ended = software_record.read_outcome(box.state)
     assert ended is not None
@@ -313,25 +313,25 @@ def test_a_stick_with_a_repository_renews_only_the_boxes_whose_turn_it_is(
 ) -> None:
     started = plug_in(box, monkeypatch)
     file = offer(box, "0.4.0", Ring(boxes=("clinic-1",)))
-    assert stick_update._by_channel(box.repository) == 0
-    assert (box.code(), started) == ("software.waits", [])
+    assert stick_update._install_from_repository(box.repository) == 0
+    assert (box.read_outcome_code(), started) == ("software.waits", [])
     software.publish(None, "0.4.0", ALL, box.repository, box.keys)
-    assert stick_update._by_channel(box.repository) == 0
+    assert stick_update._install_from_repository(box.repository) == 0
     assert started == ["systemctl reboot"]
     assert box.installed.read_bytes() == file.read_bytes()
     shutil.rmtree(box.repository / "targets")
-    assert stick_update._by_channel(box.repository) == 0, "a stick that was pulled"
-    assert box.code() == "software.unreachable"
-    assert box.lying_in_the_spool() == []
+    assert stick_update._install_from_repository(box.repository) == 0, "a stick that was pulled"
+    assert box.read_outcome_code() == "software.unreachable"
+    assert box.list_spool() == []
 
 
 def test_a_stick_that_is_pulled_while_it_is_read_leaves_the_box_as_it_is(
     box: FlashedBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = box.bundle("0.4.0")
-    box.ends(1)
+    box.set_exit_status(1)
     assert plug_in(box, monkeypatch, file) == []
-    assert box.code() == "software.not_installed"
+    assert box.read_outcome_code() == "software.not_installed"
     file.unlink()
     assert plug_in(box, monkeypatch, file) == []
-    assert box.code() == "software.damaged"
+    assert box.read_outcome_code() == "software.damaged"

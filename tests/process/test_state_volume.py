@@ -9,46 +9,46 @@ import subprocess
 from pathlib import Path
 
 from firmware_app.appliance import state_volume
-from firmware_app.appliance.state_volume import MARK, NAME, LuksHeader, VolumePaths, next_step
+from firmware_app.appliance.state_volume import MARK, NAME, LuksHeader, VolumePaths, choose_step
 from tests.peers import peer
 
 
 def test_a_disk_that_was_never_ready_is_formatted_and_one_that_was_never_again() -> None:
     ready = LuksHeader(NAME, frozenset({"1"}))
-    assert next_step(None, made=False) == "format"
-    assert next_step(LuksHeader("", frozenset({"0"})), made=False) == "format", "the power went while it was made"
-    assert next_step(ready, made=False) == "open", "the partition beside it was lost"
-    assert next_step(ready, made=True) == "open"
-    assert next_step(LuksHeader(NAME), made=True) == "format", "its keys were erased"
-    assert next_step(None, made=True) == "stop", (
+    assert choose_step(None, made=False) == "format"
+    assert choose_step(LuksHeader("", frozenset({"0"})), made=False) == "format", "the power went while it was made"
+    assert choose_step(ready, made=False) == "open", "the partition beside it was lost"
+    assert choose_step(ready, made=True) == "open"
+    assert choose_step(LuksHeader(NAME), made=True) == "format", "its keys were erased"
+    assert choose_step(None, made=True) == "stop", (
         "a header that is gone is no reason to write a new one over what is left"
     )
 
 
 def test_a_factory_reset_ends_every_key_and_the_next_start_makes_a_new_disk(tmp_path: Path) -> None:
-    places = _made(tmp_path)
-    before = state_volume._header(places)
+    places = _make_volume(tmp_path)
+    before = state_volume._read_header(places)
     assert before is not None
-    assert next_step(before, made=True) == "open"
+    assert choose_step(before, made=True) == "open"
     state_volume.erase_volume_keys(places)
-    after = state_volume._header(places)
+    after = state_volume._read_header(places)
     assert after is not None
     assert not after.keys
-    assert next_step(after, made=places.made.exists()) == "format"
+    assert choose_step(after, made=places.made.exists()) == "format"
     assert sorted(path.name for path in places.config.iterdir()) == ["reset"]
 
 
 def test_flashing_a_used_disk_ends_its_key(tmp_path: Path) -> None:
     """Also the second copy of the header, which cryptsetup would look for."""
-    places = _made(tmp_path)
+    places = _make_volume(tmp_path)
     with places.device.open("r+b") as device:
         device.write(MARK * (state_volume.HEADER_BYTES // len(MARK)))
-    assert state_volume._header(places) is None
+    assert state_volume._read_header(places) is None
 
 
 def test_a_key_file_that_a_power_cut_left_behind_goes_without_a_word_from_the_disk(tmp_path: Path) -> None:
     """Its slot was ended before: the chip alone opens the disk, and goes on doing so."""
-    places = _made(tmp_path)
+    places = _make_volume(tmp_path)
     other = tmp_path / "other"
     other.write_bytes(bytes(64))
     other.chmod(0o400)
@@ -59,14 +59,14 @@ def test_a_key_file_that_a_power_cut_left_behind_goes_without_a_word_from_the_di
         capture_output=True,
     )
     subprocess.run([cryptsetup, "luksRemoveKey", "--batch-mode", places.device, places.key], check=True)
-    state_volume._forget_key(places)
+    state_volume._remove_plain_key(places)
     assert not places.key.exists()
-    header = state_volume._header(places)
+    header = state_volume._read_header(places)
     assert header is not None
     assert header.keys == {"1"}
 
 
-def _made(folder: Path) -> VolumePaths:
+def _make_volume(folder: Path) -> VolumePaths:
     """A volume that is ready, in a file."""
     places = VolumePaths(folder / "disk.img", folder / "config")
     places.config.mkdir()

@@ -31,7 +31,7 @@ from firmware_app.uplink.messages.envelope import sign
 from firmware_app.uplink.messages.summary import Keys, Kind
 from hospital import keyring
 from hospital.hospital_site import HospitalSite
-from tests.exporting_rig import BOX, STUDY, Box, carried, enrolled, opened, sealed
+from tests.exporting_rig import BOX, STUDY, Box, enrol_box, export_sealed, open_export, write_sealed_case
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
 from tests.small_disk import small_disk
@@ -40,11 +40,11 @@ from tests.small_disk import small_disk
 def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
     box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = sealed(box)
+    file = export_sealed(box)
     assert file.name == f"{box.case}.lantern-sealed"
     for clear in (b"DICM", b"manifest", box.case.encode(), STUDY.encode(), b"Zhang", b"P-4711"):
         assert clear not in file.read_bytes()
-    assert opened(house, file, tmp_path / "out") == 0
+    assert open_export(house, file, tmp_path / "out") == 0
     folder = tmp_path / "out" / f"{BOX}-{box.case}"
     assert f"2 images, sealed by box {BOX}, are in {folder}." in capsys.readouterr().out
     assert sorted(path.name for path in folder.iterdir()) == ["00001.dcm", "00002.dcm", deidentified_export.MANIFEST]
@@ -56,7 +56,7 @@ def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
         assert dcmread(folder / one["file"]).SOPInstanceUID == one["sop_instance_uid"]
     assert "Not encrypted" not in manifest["note"]
     assert list(box.state.root.glob(".exporting-*")) == []
-    assert [(one.action, one.case, dict(one.details)) for one in box.audited()] == [
+    assert [(one.action, one.case, dict(one.details)) for one in box.read_export_audit()] == [
         ("export.begun", box.case, {"account": "li", "images": 2, "looked": 1, "sealed": 1}),
         ("export.done", box.case, {"account": "li", "begun": 1, "exported": 2, "refused": 0, "sealed": 1}),
     ]
@@ -65,9 +65,9 @@ def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
 def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_has_heard_of_it(
     box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = carried(box, house)
+    file = write_sealed_case(box, house)
     house.rotate()
-    assert opened(house, file, tmp_path / "out") == 1
+    assert open_export(house, file, tmp_path / "out") == 1
     assert CARRIED_KEY_RETIRED.code in capsys.readouterr().err
     file.unlink()
 
@@ -75,9 +75,9 @@ def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_h
     message = Keys(BOX, keys.serial, keys.seal_public)
     exchange = Exchange(box.state.exchange_db)
     exchange.create()
-    exchange.keep_keys(house.bundle().verify, keys.serial, sign(message.encode(), Kind.KEYS, BOX, keys.signer))
+    exchange.keep_keys(house.load_bundle().verify, keys.serial, sign(message.encode(), Kind.KEYS, BOX, keys.signer))
     exchange.database.close()
-    assert opened(house, sealed(box), tmp_path / "out") == 0
+    assert open_export(house, export_sealed(box), tmp_path / "out") == 0
 
 
 def test_a_signing_key_under_the_security_chip_is_opened_by_it(
@@ -99,7 +99,7 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
     keys.sealed[0].write_bytes(keys.identity.read_bytes()[::-1])
     keys.identity.unlink()
     monkeypatch.setattr(key_files, "find_tpm", Chip)
-    assert opened(house, sealed(box), tmp_path / "out") == 0
+    assert open_export(house, export_sealed(box), tmp_path / "out") == 0
     (box.stick / f"{box.case}{sealed_case.SUFFIX}").unlink()
     monkeypatch.setattr(key_files, "find_tpm", lambda: Chip(works=False))
     assert box.run(way="--stick") == 1
@@ -141,7 +141,7 @@ def test_what_a_killed_export_left_goes_at_the_next_one_but_not_while_one_is_und
     killed.kill()
     killed.wait()
     left = stages(box.state)
-    with Exports(box.clinical.database).under_way():
+    with Exports(box.clinical.database).mark_in_progress():
         export_session.remove_stages(box.state)
         assert stages(box.state) == left, "this may be its folder"
     for folder in box.stick.iterdir():
@@ -194,7 +194,7 @@ def test_an_export_onto_the_box_s_own_disk_leaves_the_room_that_images_need(
 def test_a_disk_that_takes_no_more_images_seals_a_case_onto_a_stick_down_to_the_ballast(
     small: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, is_sealed: bool
 ) -> None:
-    enrolled(small, tmp_path / "hospital", monkeypatch)
+    enrol_box(small, tmp_path / "hospital", monkeypatch)
     with small_disk(small.stick, "size=24m"):
         fill(small, left, _BALLAST_MB)
         assert small.run(way="--stick") == (0 if is_sealed else 1)

@@ -35,7 +35,7 @@ from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
 from web.app import create_app
-from web.checkup import Checkup
+from web.health_report import Checkup
 
 config = load_config()
 state = StateDir(config.state.dir)

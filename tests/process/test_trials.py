@@ -64,7 +64,7 @@ def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
     before = set(psutil.Process().children())
     result = variant_trial.try_variant(made(made=body), ExecutionVariant("made", "fp32"), ONE, LIMIT_S)
     assert result.reason is not None
-    assert (result.right, result.reason.code) == (False, code)
+    assert (result.is_right, result.reason.code) == (False, code)
     assert part in result.reason.text("en")
     assert set(psutil.Process().children()) <= before
 
@@ -95,7 +95,7 @@ def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
 # --- the order ----------------------------------------------------------------------------------------------------
 
 
-def tried(runtime: str, precision: str, milliseconds: float | None) -> tuple[ExecutionVariant, TrialResult]:
+def make_result(runtime: str, precision: str, milliseconds: float | None) -> tuple[ExecutionVariant, TrialResult]:
     reason = None if milliseconds is not None else Reason("runtime.wrong", {})
     return ExecutionVariant(runtime, precision), TrialResult(runtime, precision, "1", milliseconds, 6, reason)
 
@@ -115,11 +115,11 @@ def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
 ) -> None:
     results = dict(
         [
-            tried("onnxruntime", "int8", 5.0),
-            tried("onnxruntime", "fp32", 12.0),
-            tried("openvino", "int8", 3.0),
-            tried("openvino", "fp32", 14.0),
-            tried("litert", "int8", None),
+            make_result("onnxruntime", "int8", 5.0),
+            make_result("onnxruntime", "fp32", 12.0),
+            make_result("openvino", "int8", 3.0),
+            make_result("openvino", "fp32", 14.0),
+            make_result("litert", "int8", None),
         ]
     )
     config = ReaderSection.model_validate(settings)
@@ -150,10 +150,10 @@ def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
     results = TrialResults(tmp_path / "trials.json")
     result = TrialResult("made", "fp32", "1.0", 4.2, 1, None)
     results.keep(pack, result, RuntimeSettings(2))
-    assert TrialResults(tmp_path / "trials.json").known(pack, [way], RuntimeSettings(2)) == {way: result}
-    assert results.known(pack, [way], ONE) == {}
+    assert TrialResults(tmp_path / "trials.json").read_results(pack, [way], RuntimeSettings(2)) == {way: result}
+    assert results.read_results(pack, [way], ONE) == {}
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, version="1.1")
-    assert results.known(pack, [way], RuntimeSettings(2)) == {}
+    assert results.read_results(pack, [way], RuntimeSettings(2)) == {}
 
 
 # --- the reader ---------------------------------------------------------------------------------------------------
@@ -180,11 +180,11 @@ def read_one(rig: reading_rig.Rig, reader: Reader, number: int) -> str:
 
 
 def lacks(reader: Reader, pack: str, way: ExecutionVariant) -> bool:
-    return way not in reader.inference.ways(pack)
+    return way not in reader.inference.list_variants(pack)
 
 
 def settle(reader: Reader, mark: Callable[[], bool]) -> None:
-    reading_rig.until(lambda: reader.measure() or mark())
+    reading_rig.wait_until(lambda: reader.advance_benchmark() or mark())
 
 
 def test_the_first_film_is_read_at_once_and_later_ones_on_what_was_measured_to_be_fastest(
@@ -212,11 +212,11 @@ def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on
                 assert read_one(rig, reader, number) == "bgood"
         assert "It is not run in this way" in caplog.text
         with closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
-            assert bad not in reader.inference.ways(pack.name)  # remembered: before any film is read
+            assert bad not in reader.inference.list_variants(pack.name)  # remembered: before any film is read
         sentences = [check.reason.text("en") for check in runtimes.check_execution_variants(rig.config, rig.state)]
     assert any("abad" in sentence and "not run in this way" in sentence for sentence in sentences)
-    results = TrialResults(rig.state.trials).known(pack, [bad], RuntimeSettings())
-    assert not results[bad].right
+    results = TrialResults(rig.state.trials).read_results(pack, [bad], RuntimeSettings())
+    assert not results[bad].is_right
 
 
 def test_a_runtime_that_answers_wrongly_reads_not_even_the_first_film(
@@ -225,7 +225,7 @@ def test_a_runtime_that_answers_wrongly_reads_not_even_the_first_film(
     made(abad=made_runtime.LIES, bgood=made_runtime.RIGHT)
     with reading_rig.rig(box()) as rig, closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
         assert read_one(rig, reader, 1) == "bgood"
-        reader.measure()
+        reader.advance_benchmark()
         assert "It is not run in this way" in caplog.text
 
 
@@ -237,7 +237,7 @@ def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_
         reader.warm()
         mine = set(psutil.Process().children())
         results = TrialResults(rig.state.trials)
-        settle(reader, lambda: results.mark() != 0)  # the good one is through; the one that hangs is next
+        settle(reader, lambda: results.read_mtime_ns() != 0)  # the good one is through; the one that hangs is next
         settle(reader, lambda: bool(set(psutil.Process().children()) - mine))
         assert read_one(rig, reader, 1) == "agood"
         assert set(psutil.Process().children()) - mine == set()
@@ -262,9 +262,9 @@ class Taken:
     def __init__(self, pack: Pack, way: ExecutionVariant, settings: RuntimeSettings, tries: int = 1) -> None:
         self.pack, self.way = pack, way
 
-    def outcome(self) -> TrialResult:
+    def poll(self) -> TrialResult:
         type(self).turns += 1
-        return tried(self.way.runtime, self.way.precision, self.now[self.way])[1]
+        return make_result(self.way.runtime, self.way.precision, self.now[self.way])[1]
 
     def stop(self) -> None: ...
 
@@ -275,20 +275,20 @@ class Speaker:
     def __init__(self, pack: Pack) -> None:
         self.packs, self.order = {pack.name: pack}, [LITE, ONNX]
 
-    def ways(self, name: str) -> list[ExecutionVariant]:
+    def list_variants(self, name: str) -> list[ExecutionVariant]:
         return self.order
 
-    def take_wrong(self) -> list[object]:
+    def take_failures(self) -> list[object]:
         return []
 
-    def pass_over(self, name: str, way: ExecutionVariant, why: str) -> None:
+    def drop_variant(self, name: str, way: ExecutionVariant, why: str) -> None:
         self.order = [one for one in self.order if one != way]
 
-    def succession(self, orders: dict[str, list[ExecutionVariant]], seconds: float) -> SimpleNamespace:
+    def start_successor(self, orders: dict[str, list[ExecutionVariant]], seconds: float) -> SimpleNamespace:
         loaded = [SimpleNamespace(header={"loaded": True})]
         return SimpleNamespace(is_done=lambda: True, stop=lambda: None, answers=loaded, child=None)
 
-    def succeed(self, child: object, orders: dict[str, list[ExecutionVariant]]) -> None:
+    def swap_child(self, child: object, orders: dict[str, list[ExecutionVariant]]) -> None:
         (self.order,) = orders.values()
 
 
@@ -306,12 +306,12 @@ def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         Taken.now, Taken.turns = dict(zip((LITE, ONNX), now, strict=True)), 0
         for way, milliseconds in zip((LITE, ONNX), measured or (), strict=False):
             TrialResults(state.trials).keep(
-                pack, tried(way.runtime, way.precision, milliseconds)[1], config.runtime_settings
+                pack, make_result(way.runtime, way.precision, milliseconds)[1], config.runtime_settings
             )
         speaker = Speaker(pack)
         tending = benchmark.VariantBenchmark(speaker, config, state, FaultLog())  # type: ignore[arg-type]
         while not tending.is_at_rest:
-            tending.tend()
+            tending.advance()
         return speaker.order[0]
 
     return one

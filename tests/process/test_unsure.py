@@ -57,7 +57,7 @@ def test_a_film_on_which_two_networks_disagree_gets_the_same_reason(tmp_path: Pa
     packs = toy_pack.write_both(tmp_path / "packs")
     readings = []
     for limit in (0.9, 0.1):
-        toy_pack.contradicts_itself(packs / "toy-adult", limit)
+        toy_pack.use_opposed_networks(packs / "toy-adult", limit)
         (folder := tmp_path / str(limit)).mkdir()
         with reading_rig.rig(reading_rig.config(folder, packs)) as box:
             film = box.admit(films.film(films.shapes(100, 96, 80)))

@@ -171,19 +171,19 @@ def test_a_state_and_a_pack_of_the_version_before_still_open(
     )
     for one in (clinical, exchange):
         one.require()
-    film = next(case for case in clinical.cases() if case.modality)
+    film = next(case for case in clinical.load_cases() if case.modality)
     assert film.reference is not None
     assert (film.priority, film.revision) == (Priority.URGENT, 1)
     assert [finding.code for finding in film.findings] == ["pneumonia"]
-    assert [(one.verdict, one.actor) for one in CaseLists(clinical).verdicts(film.reference)] == [
+    assert [(verdict.verdict, verdict.actor) for verdict in CaseLists(clinical).list_verdicts(film.reference)] == [
         ("disagree", "doctor")
     ]
-    assert Patients(clinical, state).known(film.reference).patient.age == "003Y"
+    assert Patients(clinical, state).load_displayed(film.reference).patient.age == "003Y"
     assert Audit(clinical.database).verify()[0]
-    assert len(Outbox(clinical.database).waiting(9)) == Outbox(clinical.database).count() == 2
-    assert (exchange.line().outgoing, exchange.keys("verify")) == (1, b"signed")
-    assert [(user.shown, user.disabled) for user in accounts.users()] == [("Doctor", False), ("left", True)]
-    assert accounts.password_hash("doctor") == "$argon2id$hash"
+    assert len(Outbox(clinical.database).list_waiting(9)) == Outbox(clinical.database).count() == 2
+    assert (exchange.read_status().outgoing, exchange.read_keys("verify")) == (1, b"signed")
+    assert [(user.shown, user.disabled) for user in accounts.list_users()] == [("Doctor", False), ("left", True)]
+    assert accounts.find_password_hash("doctor") == "$argon2id$hash"
     door = ImageIntake(state, clinical, 1, 64)  # the names follow from the old key: the same images are known again
     assert {door.accept_file(path).outcome for path in state.images.glob("*/*")} == {Outcome.DUPLICATE}
     for opened in (clinical.database, exchange.database, accounts.database):

@@ -18,7 +18,7 @@ from firmware_app.reading.decoder import DecodedImage, Decoder
 from firmware_app.reading.reader_steps import ClipCompletion
 from tests import clips as made_clips
 from tests import films
-from tests.finished import opened
+from tests.finished import open_state
 from tests.small_disk import small_disk
 
 FRAMES = 150
@@ -34,13 +34,13 @@ def file_of(clinical: ClinicalDatabase, instance: str) -> str:
     return str(row[0])
 
 
-def shown(state: StateDir, instance: str) -> dict[str, object]:
+def read_shown_frame(state: StateDir, instance: str) -> dict[str, object]:
     facts: dict[str, object] = json.loads((state.display / instance / "frame-000.json").read_text("utf-8"))
     return facts
 
 
 def test_every_frame_of_a_long_clip_is_there_in_the_end(tmp_path: Path) -> None:
-    state, clinical, door = opened(tmp_path / "state")
+    state, clinical, door = open_state(tmp_path / "state")
     instance = door.accept_file(long_clip(tmp_path)).instance
     decoder = Decoder(1024, 30.0)
     try:
@@ -50,11 +50,11 @@ def test_every_frame_of_a_long_clip_is_there_in_the_end(tmp_path: Path) -> None:
         decoded = decoder.begin(path, False, None, folder)
         assert isinstance(decoded, DecodedImage)
         assert decoder.end()
-        full = shown(state, instance)["shown"]
-        clips.note(instance, decoded.frames)
+        full = read_shown_frame(state, instance)["shown"]
+        clips.add(instance, decoded.frames)
         while clips.step():
             assert len(list(folder.glob("frame-*.json"))) >= display.MOST_FRAMES
-        facts = shown(state, instance)
+        facts = read_shown_frame(state, instance)
         assert (facts["full"], facts["frames_shown"], "shown" in facts) == (full, FRAMES, False)
         assert len(list(folder.glob("frame-*.json"))) == FRAMES
         assert len(list(folder.glob("frame-*.png"))) == display.MOST_FRAMES
@@ -67,7 +67,7 @@ def test_every_frame_of_a_long_clip_is_there_in_the_end(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_the_clip_waiting_and_it_is_whole_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, clinical, door = opened(tmp_path / "state")
+    state, clinical, door = open_state(tmp_path / "state")
     instance = door.accept_file(long_clip(tmp_path)).instance
     decoder = Decoder(1024, 30.0)
     with small_disk(state.display, "size=4m") as disk:
@@ -77,19 +77,19 @@ def test_a_full_disk_keeps_the_clip_waiting_and_it_is_whole_when_there_is_room(
             decoded = decoder.begin(path, False, None, disk / instance)
             assert isinstance(decoded, DecodedImage)
             assert decoder.end()
-            clips.note(instance, decoded.frames)
+            clips.add(instance, decoded.frames)
             filler = disk / "filler"
             with filler.open("wb") as handle:
                 os.posix_fallocate(handle.fileno(), 0, free_bytes(disk))
             while clips.step():  # what fits into a page that is left
                 pass
             assert not clips.step(), "nor is it tried at once"
-            assert shown(state, instance)["frames_shown"] == display.MOST_FRAMES
+            assert read_shown_frame(state, instance)["frames_shown"] == display.MOST_FRAMES
             filler.unlink()
             monkeypatch.setattr(clips, "_pause_until", 0.0)
             while clips.step():
                 pass
-            assert shown(state, instance)["frames_shown"] == FRAMES
+            assert read_shown_frame(state, instance)["frames_shown"] == FRAMES
         finally:
             decoder.close()
             clinical.database.close()
@@ -97,7 +97,7 @@ def test_a_full_disk_keeps_the_clip_waiting_and_it_is_whole_when_there_is_room(
 
 def test_a_clip_that_cannot_be_seeked_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, file, folder = 90, tmp_path / "long.mpg", tmp_path / "display"
-    file.write_bytes(made_clips.made("mpeg2video", "mpeg", frames))
+    file.write_bytes(made_clips.encode_clip("mpeg2video", "mpeg", frames))
     begun: list[int] = []
     restart = clip.Track._restart
 
@@ -112,7 +112,7 @@ def test_a_clip_that_cannot_be_seeked_is_decoded_once(tmp_path: Path, monkeypatc
     going: object = 0
     while going is not None:
         job = {"file": str(file), "picture": True, "display": str(folder), "first": going}
-        (answer,) = decode_child.work(ChildMessage(job))
+        (answer,) = decode_child.handle_job(ChildMessage(job))
         going = answer.header["next"]
     assert len(list(folder.glob("frame-*.json"))) == frames
     assert len(begun) == 1

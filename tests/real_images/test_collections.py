@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from converters.recipe import load_pretraining
-from tests.peers import REPOSITORY, shared
+from tests.peers import REPOSITORY, find_shared_data
 
 STARTS = sorted((REPOSITORY / "converters/pretraining").glob("*.toml"))
 
 
 @pytest.mark.parametrize("plan", STARTS, ids=lambda path: path.stem)
 def test_every_source_of_a_start_is_there(plan: Path) -> None:
-    data = shared("data")
-    assert [one.path for one in load_pretraining(plan).sources if not (data / one.path).is_dir()] == []
+    data = find_shared_data("data")
+    assert [source.path for source in load_pretraining(plan).sources if not (data / source.path).is_dir()] == []
 
 
 def test_every_folder_that_make_train_reads_is_there() -> None:
-    data = shared("data")
+    data = find_shared_data("data")
     folders = re.findall(r"call FOLLOW,[\w-]+,([\w/-]+)\)", (REPOSITORY / "Makefile").read_text("utf-8"))
     assert len(folders) == 4
     assert [folder for folder in folders if not (data / folder).is_dir()] == []

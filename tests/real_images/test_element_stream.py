@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.peers import dicom_files, pydicom_files, shared
+from tests.peers import dicom_files, find_shared_data, pydicom_files
 from tests.unit.dicom.test_element_stream import survivors, verdict
 
 
@@ -15,7 +15,7 @@ def test_no_cut_copy_of_a_pydicom_file_is_whole(at: Path) -> None:
 
 
 def test_no_cut_copy_of_a_real_file_is_whole(at: Path) -> None:
-    paths = dicom_files(shared("data", "dicom"))
+    paths = dicom_files(find_shared_data("data", "dicom"))
     assert len(paths) >= 100
     assert sum(verdict(path) == "whole" for path in paths) >= 98
     assert survivors(paths, at, 9973) == []

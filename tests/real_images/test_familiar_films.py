@@ -27,14 +27,14 @@ BEARABLE = 0.25
 
 def noisy(film: Grey) -> Grey:
     """Noise of the highest strength, different for each film."""
-    return acquisition_shift.noisy(film, acquisition_shift.NOISE, np.random.default_rng(zlib.crc32(film.tobytes())))
+    return acquisition_shift.add_noise(film, acquisition_shift.NOISE, np.random.default_rng(zlib.crc32(film.tobytes())))
 
 
 MILD: Final[dict[str, Callable[[Grey], Grey]]] = {
     "black border of 2 %": lambda film: acquisition_shift.frame(film, [0.02] * 4, acquisition_shift.BLACK),
     "noise of 1 %": noisy,
     "gamma 1.15": lambda film: acquisition_shift.change_gradient(film, 1.15),
-    "JPEG 70": lambda film: acquisition_shift.stored(film, 70),
+    "JPEG 70": lambda film: acquisition_shift.compress_jpeg(film, 70),
 }
 """What another clinic's machine might give of a film, (H, W) from 0 to 1."""
 
@@ -43,10 +43,10 @@ def some_films(pack: str) -> list[Grey]:
     """Some of a pack's frozen test part, always the same ones, spread evenly over it."""
     held_out = splits.frozen_test(pack)
     if pack == CHILD:
-        films = datasets.image_folder(peers.shared("data") / "chest-xray" / "kermany224_train", "PNEUMONIA")
+        films = datasets.image_folder(peers.find_shared_data("data") / "chest-xray" / "kermany224_train", "PNEUMONIA")
     elif held_out:
         recipe = load_recipe(splits.RECIPES / f"{pack}.toml")
-        films = recipe_data.open_reader(recipe, peers.shared("data") / "chest-xray-siim")
+        films = recipe_data.open_reader(recipe, peers.find_shared_data("data") / "chest-xray-siim")
     else:
         pytest.skip(f"the recipe of {pack} was not followed yet: there is no list of its test films")
     held = films.only(tuple(held_out)).films
@@ -54,10 +54,10 @@ def some_films(pack: str) -> list[Grey]:
     return [held[int(index)].read() for index in sorted(order)]
 
 
-def refused(name: str, greys: list[Grey]) -> float:
+def measure_refused_share(name: str, greys: list[Grey]) -> float:
     """The share that the float file's limit refuses."""
     pack = Pack.load(shipped_packs_dir() / name)
-    familiar = FamiliarityCheck.of(pack, registry.DEFAULT, "fp32")
+    familiar = FamiliarityCheck.load(pack, registry.DEFAULT, "fp32")
     assert familiar is not None
     session = registry.get_runtime(registry.DEFAULT).load(pack.artefact(registry.DEFAULT, "fp32"))
     spec, features = pack.manifest.input, pack.manifest.output.features or ""
@@ -69,12 +69,14 @@ def refused(name: str, greys: list[Grey]) -> float:
 @pytest.mark.parametrize("how", MILD)
 @pytest.mark.parametrize("name", [CHILD, ADULT])
 def test_a_good_film_from_another_clinics_machine_gets_a_number(name: str, how: str) -> None:
-    assert refused(name, [MILD[how](acquisition_shift.unit(grey)) for grey in some_films(name)]) <= BEARABLE
+    assert (
+        measure_refused_share(name, [MILD[how](acquisition_shift.unit(grey)) for grey in some_films(name)]) <= BEARABLE
+    )
 
 
 @pytest.mark.parametrize("name", [CHILD, ADULT])
 def test_a_film_lying_on_its_side_gets_none(name: str) -> None:
-    assert refused(name, [grey.T[::-1] for grey in some_films(name)]) >= 1.0 - BEARABLE
+    assert measure_refused_share(name, [grey.T[::-1] for grey in some_films(name)]) >= 1.0 - BEARABLE
 
 
 def test_a_black_frame_makes_no_child_ill() -> None:

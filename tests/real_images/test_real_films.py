@@ -32,7 +32,7 @@ def _refusals(files: list[Path]) -> dict[str, str]:
                     grey = opened.grey(index)
                     assert grey.shape == (opened.rows, opened.columns), path.name
                     assert np.isfinite(grey).all(), path.name
-                    assert opened.shown(index).pixels.shape[:2] == grey.shape, path.name
+                    assert opened.render_frame(index).pixels.shape[:2] == grey.shape, path.name
         except ImagingError as error:
             refused[path.name] = error.code
     return refused
@@ -57,7 +57,7 @@ def test_pydicoms_own_files_give_frames_or_a_coded_refusal() -> None:
 def test_the_shared_collection_gives_frames_or_a_coded_refusal() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        refused = _refusals(peers.dicom_files(peers.shared("data", "dicom")))
+        refused = _refusals(peers.dicom_files(peers.find_shared_data("data", "dicom")))
     # A CT whose stream is signed, with air below zero, under a header that says unsigned: it came out as white air.
     assert refused == {"pylibjpeg-data__ljdata__ds__JPEG2000Lossless__TOSHIBA_J2K_SIZ1_PixRep0.dcm": "imaging.sign"}
 
@@ -65,7 +65,7 @@ def test_the_shared_collection_gives_frames_or_a_coded_refusal() -> None:
 def test_twelve_bit_jpeg_is_the_film_that_it_was_made_of() -> None:
     """A chest film of the shared collection, lossy at 12 bits beside lossless; saturated pixels do not wrap around."""
     prefix = "nema-compsamples__medical.nema.org__compsamples"
-    folder = peers.shared("data", "dicom")
+    folder = peers.find_shared_data("data", "dicom")
     with image_file.open_image_file(folder / f"{prefix}_j2k__IMAGES__J2KR__RG3_J2KR", is_picture=False) as lossless:
         expected = lossless.grey(0)
     with image_file.open_image_file(folder / f"{prefix}_jpeg__IMAGES__JPLY__RG3_JPLY", is_picture=False) as lossy:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from firmware_app.imaging import image_file, ultrasound_sector
-from tests.peers import shared
+from tests.peers import find_shared_data
 
 
 def test_breast_images_that_were_cut_to_the_sector_stay_nearly_whole() -> None:
-    images = sorted(shared("data", "breast-ultrasound", "images").glob("*.png"))[::10]
+    images = sorted(find_shared_data("data", "breast-ultrasound", "images").glob("*.png"))[::10]
     shares = []
     for path in images:
         with image_file.open_image_file(path, is_picture=True) as opened:
@@ -21,7 +21,7 @@ def test_breast_images_that_were_cut_to_the_sector_stay_nearly_whole() -> None:
 
 
 def test_the_lung_stills_have_a_sector() -> None:
-    images = [path for path in shared("data", "lung-ultrasound").iterdir() if path.suffix in (".png", ".jpg")]
+    images = [path for path in find_shared_data("data", "lung-ultrasound").iterdir() if path.suffix in (".png", ".jpg")]
     assert len(images) >= 7
     for path in images:
         with image_file.open_image_file(path, is_picture=True) as opened:

@@ -27,14 +27,14 @@ Pixels = np.ndarray[Any, Any]
 LIMIT = 4.0
 
 
-def known(number: int) -> Pixels:
+def draw_known(number: int) -> Pixels:
     """Two dark fields in a bright one: what the pack learns from, and more of the kind."""
     return films.shapes(number, 96, 80)
 
 
-def foreign(number: int) -> Pixels:
+def draw_foreign(number: int) -> Pixels:
     """Two bright fields in a dark one: connected shapes in every grey, as fit to be a film as the others."""
-    return np.asarray(4095 - known(number), np.uint16)
+    return np.asarray(4095 - draw_known(number), np.uint16)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def box(tmp_path: Path) -> Iterator[Rig]:
     manifest["frames"] = {"rule": "interval", "budget": 4}
     (clips / MANIFEST_FILE).write_text(json.dumps(manifest))
     for pack in (packs / "toy-adult", clips):
-        toy_pack.learns(pack, [known(number) for number in range(40)], LIMIT)
+        toy_pack.add_typicality(pack, [draw_known(number) for number in range(40)], LIMIT)
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as made:
         yield made
 
@@ -68,7 +68,7 @@ def clip(*frames: Pixels) -> FileDataset:
 def test_an_image_like_those_learnt_from_is_read_and_so_is_any_by_a_pack_that_has_not_said_what_they_were(
     box: Rig,
 ) -> None:
-    like, of_a_child = read(box, films.film(known(100)), films.film(foreign(100), PatientAge="003Y"))
+    like, of_a_child = read(box, films.film(draw_known(100)), films.film(draw_foreign(100), PatientAge="003Y"))
     assert (like.status, like.reason) == (ReadingStatus.READ, None)
     assert 0.0 < like.findings[0].probability < 1.0
     assert of_a_child.status is ReadingStatus.READ
@@ -77,7 +77,7 @@ def test_an_image_like_those_learnt_from_is_read_and_so_is_any_by_a_pack_that_ha
 
 
 def test_an_image_unlike_them_gets_a_reason_a_sentence_and_no_number(box: Rig) -> None:
-    strange = box.admit(films.film(foreign(100)))
+    strange = box.admit(films.film(draw_foreign(100)))
     reading, case = box.read(strange), box.case(strange)
     assert reading.reason is not None
     assert (reading.status, reading.reason.code) == (ReadingStatus.CANNOT_JUDGE, "reading.unfamiliar")
@@ -94,9 +94,9 @@ def test_an_image_unlike_them_gets_a_reason_a_sentence_and_no_number(box: Rig) -
 def test_a_strange_frame_of_a_clip_does_not_count_and_a_clip_of_strange_frames_gets_no_number(box: Rig) -> None:
     mixed, strange, *alone = read(
         box,
-        clip(known(100), known(101), foreign(102), known(103)),
-        clip(foreign(100), known(101), foreign(102), foreign(103)),
-        *(clip(known(number)) for number in (100, 101, 103)),
+        clip(draw_known(100), draw_known(101), draw_foreign(102), draw_known(103)),
+        clip(draw_foreign(100), draw_known(101), draw_foreign(102), draw_foreign(103)),
+        *(clip(draw_known(number)) for number in (100, 101, 103)),
     )
     assert mixed.status is ReadingStatus.READ
     assert mixed.frames is not None
@@ -114,7 +114,7 @@ def test_a_strange_frame_of_a_clip_does_not_count_and_a_clip_of_strange_frames_g
 
 def test_a_model_that_gives_no_features_is_the_runtimes_fault_and_not_the_images(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
-    toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
+    toy_pack.add_typicality(folder, [draw_known(number) for number in range(3)], LIMIT)
     (folder / "fp32.onnx").write_bytes(toy_pack.onnx())
     with pytest.raises(RuntimeFault, match="no feature vector"):
         golden_cases.run_variant(Pack.load(folder), ExecutionVariant("onnxruntime", "fp32"), {"threads": 1})
@@ -122,7 +122,7 @@ def test_a_model_that_gives_no_features_is_the_runtimes_fault_and_not_the_images
 
 def test_a_manifest_that_judges_features_names_the_output_that_gives_them(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
-    toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
+    toy_pack.add_typicality(folder, [draw_known(number) for number in range(3)], LIMIT)
     manifest = json.loads((folder / MANIFEST_FILE).read_text())
     del manifest["output"]["features"]
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))

@@ -149,7 +149,7 @@ def in_a_cycle(arrows: Mapping[str, Iterable[str]]) -> set[str]:
                     todo.append(there)
         return seen
 
-    return {one for one in arrows if one in reached(one)}
+    return {arrow for arrow in arrows if arrow in reached(arrow)}
 
 
 @pytest.mark.parametrize("package", OURS)

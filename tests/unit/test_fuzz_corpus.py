@@ -48,8 +48,8 @@ def test_a_mutation_keeps_to_its_size_and_comes_again_with_its_seed() -> None:
     changed = 0
     for seed in range(400):
         data = random.Random(seed).choice(inputs)
-        made = mutator.mutated(data, 4096, seed, bend)
+        made = mutator.mutate(data, 4096, seed, bend)
         assert len(made) <= 4096
-        assert made == mutator.mutated(data, 4096, seed, bend)
+        assert made == mutator.mutate(data, 4096, seed, bend)
         changed += made != data
     assert changed > 300

@@ -18,13 +18,13 @@ OF_SOMETHING_ELSE = {"--stick", "case", "read", "run"}
 Values = Mapping[str, list[ast.expr]]
 
 
-def called(tree: ast.Module) -> Iterator[str]:
+def find_programs(tree: ast.Module) -> Iterator[str]:
     """The programs that the tests in *tree* look for or start: words that stand in the call itself, in a list that has
     a name, in a loop over words, or in a call of a function that hands its argument on."""
     values: dict[str, list[ast.expr]] = {}
     imported = set()
     takes = {
-        node.name: [one.arg for one in node.args.args] for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+        node.name: [arg.arg for arg in node.args.args] for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -88,25 +88,25 @@ def first_words(command: ast.expr, values: Values) -> Iterator[str]:
     ],
 )
 def test_the_search_sees_a_program_however_it_is_called(source: str) -> None:
-    assert "zstd" in set(called(ast.parse(source)))
+    assert "zstd" in set(find_programs(ast.parse(source)))
 
 
 def test_no_test_calls_a_program_that_the_list_does_not_bring() -> None:
-    brought = {program for programs in peers.listed().values() for program in programs}
+    brought = {program for programs in peers.read_package_list().values() for program in programs}
     for path in sorted((peers.REPOSITORY / "tests").rglob("*.py")):
         text = path.read_text("utf-8")
         if path != Path(__file__) and re.search(r"subprocess|shutil\.which|peers|loopfs", text):
-            named = {word.rpartition("/")[2] for word in called(ast.parse(text))}
+            named = {word.rpartition("/")[2] for word in find_programs(ast.parse(text))}
             assert named - OF_SOMETHING_ELSE <= brought, path
 
 
 def test_the_list_has_what_a_fresh_machine_lacked() -> None:
     """Issue 35: without these, 20 tests failed and 9 broke off."""
-    assert {"rauc", "squashfs-tools", "apt-utils"} <= set(peers.listed())
+    assert {"rauc", "squashfs-tools", "apt-utils"} <= set(peers.read_package_list())
 
 
 def test_every_program_is_one_packages() -> None:
-    programs = [program for programs in peers.listed().values() for program in programs]
+    programs = [program for programs in peers.read_package_list().values() for program in programs]
     assert sorted(programs) == sorted(set(programs))
 
 
@@ -127,7 +127,7 @@ def test_a_missing_peer_skips_or_fails_with_the_name_of_its_package(
     with pytest.raises(outcome, match="Debian package chromium, chromium-driver, dcmtk"):
         peers.needed("storescu", "chromium", "chromedriver")
     with pytest.raises(outcome, match=r"Debian package libtss2-rc0 or libtss2-rc0t64"):
-        peers.no_package("libtss2-rc0")
+        peers.skip_missing_packages("libtss2-rc0")
 
 
 @pytest.mark.usefixtures("bare")

@@ -37,7 +37,7 @@ def main() -> None:
         files = [path for root in (state.images, pack) for path in sorted(root.rglob("*")) if path.is_file()]
         files.append(state.clinical_db.with_name("references.key"))
         written = {
-            "databases": {f"{path.parent.name}/{path.name}": _dumped(path) for path in state.databases},
+            "databases": {f"{path.parent.name}/{path.name}": _dump_database(path) for path in state.databases},
             "files": {
                 str(
                     path.relative_to(state.root if path.is_relative_to(state.root) else Path(folder))
@@ -62,14 +62,14 @@ def _fill(state: StateDir, folder: Path) -> None:
         door.accept_file(folder / name)
     _read_all(clinical)
     clinical.close_revisions(-1, report=Outbox(clinical.database).put)
-    case = next(one.reference for one in clinical.cases() if one.reference and one.modality)
+    case = next(one.reference for one in clinical.load_cases() if one.reference and one.modality)
     Patients(clinical, state).correct(case, Patient(name="Nobody", age="003Y"), "doctor")
     _read_all(clinical)  # again, by the corrected age
     CaseLists(clinical).judge(case, "pneumonia", "disagree", "doctor")
     CaseLists(clinical).finish(case, "doctor")
     exchange = Exchange(state.exchange_db)
     exchange.create()
-    exchange.take_in(Outbox(clinical.database).waiting(1))
+    exchange.take_in(Outbox(clinical.database).list_waiting(1))
     exchange.keep_keys("verify", 3, b"signed")
     accounts = Accounts(state.accounts_db)
     accounts.create()
@@ -96,7 +96,7 @@ def _read_all(clinical: ClinicalDatabase) -> None:
         clinical.finish(claim.instance, reading, Priority.URGENT)
 
 
-def _dumped(path: Path) -> list[str]:
+def _dump_database(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         return [*connection.iterdump(), f"PRAGMA user_version={version};"]

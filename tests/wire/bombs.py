@@ -59,7 +59,7 @@ def data_set(made: FileDataset) -> bytes:
     return written[144 + int.from_bytes(written[140:144], "little") :]
 
 
-def compressed(syntax: UID, rows: int, columns: int, *streams: bytes, **attributes: Any) -> bytes:
+def encapsulate_film(syntax: UID, rows: int, columns: int, *streams: bytes, **attributes: Any) -> bytes:
     """A chest film of *rows* × *columns* 8-bit pixels, whose compressed frames are *streams*."""
     pixels = np.zeros((1, 1), np.uint8)
     framed = encapsulate(list(streams))
@@ -86,14 +86,14 @@ def jpeg2000(rows: int, columns: int, components: int = 1, tile: int | None = No
 
 def jpeg(rows: int, columns: int) -> bytes:
     """A black JPEG of *rows* × *columns*: its real size is written, then the claimed one over it."""
-    small = encoded(np.zeros((64, 64), np.uint8), "JPEG")
+    small = encode_image(np.zeros((64, 64), np.uint8), "JPEG")
     at = small.index(b"\xff\xc0")
     return small[: at + 5] + pack(">HH", rows, columns) + small[at + 9 :]
 
 
 def endless_scans(side: int, scans: int) -> bytes:
     """A progressive JPEG whose last scan comes again and again: every one has the whole picture looked at."""
-    whole = encoded(np.zeros((side, side), np.uint8), "JPEG", progressive=True)
+    whole = encode_image(np.zeros((side, side), np.uint8), "JPEG", progressive=True)
     last = whole.rindex(b"\xff\xda")
     return whole[:-2] + whole[last:-2] * scans + b"\xff\xd9"
 
@@ -104,7 +104,7 @@ def segment(marker: int, body: bytes) -> bytes:
 
 def jpeg_of_tables(rows: int, columns: int, marker: int, size: int, at_once: int = 400) -> bytes:
     """*size* bytes of quantizers (DB) or of codes (C4), each one given again and again."""
-    whole = encoded(np.zeros((rows, columns), np.uint8), "JPEG")
+    whole = encode_image(np.zeros((rows, columns), np.uint8), "JPEG")
     table = b"\x11" + b"\1" * 128 if marker == 0xDB else b"\3\1" + bytes(15) + b"\0"
     one = segment(marker, table * at_once)
     return whole[:2] + one * min(size // len(one), 9_000) + whole[2:]
@@ -112,7 +112,7 @@ def jpeg_of_tables(rows: int, columns: int, marker: int, size: int, at_once: int
 
 def jpeg_of_restarts(side: int) -> bytes:
     """A grey JPEG with a restart behind each of its blocks, which are flat: six bits of code, two of padding."""
-    whole = encoded(np.full((64, 64), 128, np.uint8), "JPEG")
+    whole = encode_image(np.full((64, 64), 128, np.uint8), "JPEG")
     frame, scan = whole.index(b"\xff\xc0"), whole.index(b"\xff\xda")
     head = whole[: frame + 5] + pack(">HH", side, side) + whole[frame + 9 : scan] + segment(0xDD, b"\0\1")
     eight = b"".join(bytes([0x2B, 0xFF, 0xD0 + number]) for number in range(8))
@@ -122,7 +122,7 @@ def jpeg_of_restarts(side: int) -> bytes:
 
 def jpeg_of_fill_bytes(size: int) -> bytes:
     """*size* FF bytes before the marker behind the coded data, of which there may be any number (B.1.1.2)."""
-    whole = encoded(np.full((64, 64), 128, np.uint8), "JPEG")
+    whole = encode_image(np.full((64, 64), 128, np.uint8), "JPEG")
     return whole[:-2] + b"\xff" * size + whole[-2:]
 
 
@@ -138,7 +138,7 @@ def jpeg_of_scans(side: int, components: int, scans: int) -> bytes:
 
 def jpeg_lossless(rows: int, columns: int) -> bytes:
     """A stream without loss, whose real size is written, then the claimed one over it."""
-    small = lossless_jpeg.encoded(np.zeros((16, 16), np.uint16), 16)
+    small = lossless_jpeg.encode_lossless(np.zeros((16, 16), np.uint16), 16)
     at = small.index(b"\xff\xc3")
     return small[: at + 5] + pack(">HH", rows, columns) + small[at + 9 :]
 
@@ -150,7 +150,7 @@ def jpeg_ls(rows: int, columns: int) -> bytes:
     return b"\xff\xd8\xff\xf7" + frame + b"\xff\xda" + scan + b"\x00" * 64 + b"\xff\xd9"
 
 
-def promising(frames: int) -> bytes:
+def claim_frames(frames: int) -> bytes:
     return data_set(films.film(films.shapes(1, 96, 80), NumberOfFrames=frames))
 
 
@@ -173,11 +173,11 @@ def many_elements(count: int) -> bytes:
 
 def fragments_only(count: int) -> bytes:
     """A film in *count* empty fragments."""
-    made = compressed(JPEGBaseline8Bit, 96, 80, jpeg(96, 80))
+    made = encapsulate_film(JPEGBaseline8Bit, 96, 80, jpeg(96, 80))
     return made[: -len(SEQUENCE_END)] + item(b"") * count + SEQUENCE_END
 
 
-def deflated() -> bytes:
+def make_deflate_bomb() -> bytes:
     """A file of a few hundred kilobytes that holds 200 MB (PS3.5 A.5)."""
     made = films.film(films.shapes(4, 96, 80))
     plain = io.BytesIO()
@@ -195,13 +195,13 @@ def deflated() -> bytes:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def encoded(pixels: np.ndarray[Any, Any], kind: str, **options: Any) -> bytes:
+def encode_image(pixels: np.ndarray[Any, Any], kind: str, **options: Any) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind, **options)
     return out.getvalue()
 
 
-def zipped() -> bytes:
+def make_zip_bomb() -> bytes:
     """A film beside a path that leaves the folder, and 100 MB of nothing."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -262,14 +262,14 @@ def bmp(columns: int, rows: int, compression: int) -> bytes:
 
 def mp4_that_claims(count: int) -> bytes:
     """An MP4 whose table of samples promises *count* of one size (ISO/IEC 14496-12 8.7.3)."""
-    whole = clips.made("mpeg4", "mp4", 8)
+    whole = clips.encode_clip("mpeg4", "mp4", 8)
     at = whole.index(b"stsz") + 8
     return whole[:at] + pack(">LL", 1, count) + whole[at + 8 :]
 
 
 def avi_of_size(columns: int, rows: int) -> bytes:
     """An AVI whose stream format claims *columns* × *rows* (BITMAPINFOHEADER)."""
-    whole = bytearray(clips.made("rawvideo", "avi", 4))
+    whole = bytearray(clips.encode_clip("rawvideo", "avi", 4))
     at = whole.index(b"strf") + 8 + 4
     whole[at : at + 8] = pack("<ll", columns, rows)
     return bytes(whole)
@@ -299,13 +299,13 @@ def _of_stream(name: str, syntax: UID, make: Callable[[int, int], bytes]) -> lis
     """Nearly as large as the box opens, and, where the stream says its size, much larger than its header."""
     large = Bomb(
         f"{name}, claims {LARGE}²",
-        lambda: compressed(syntax, LARGE, LARGE, make(LARGE, LARGE)),
+        lambda: encapsulate_film(syntax, LARGE, LARGE, make(LARGE, LARGE)),
         (UNDECODABLE, UNSUPPORTED, BLANK),
         syntax=str(syntax),
     )
     lie = Bomb(
         f"{name}, 96 × 80 outside, 65535² inside",
-        lambda: compressed(syntax, 96, 80, make(LARGEST, LARGEST)),
+        lambda: encapsulate_film(syntax, 96, 80, make(LARGEST, LARGEST)),
         (UNDECODABLE,),
         syntax=str(syntax),
     )
@@ -316,35 +316,35 @@ STORED: Sequence[Bomb] = (
     *(bomb for stream in _STREAMS for bomb in _of_stream(*stream)),
     Bomb(
         "JPEG, claims 65535²",
-        lambda: compressed(JPEGBaseline8Bit, LARGEST, LARGEST, jpeg(LARGEST, LARGEST)),
+        lambda: encapsulate_film(JPEGBaseline8Bit, LARGEST, LARGEST, jpeg(LARGEST, LARGEST)),
         (TOO_LARGE,),
         syntax=str(JPEGBaseline8Bit),
     ),
     Bomb(
         "JPEG, 2,000 scans",
-        lambda: compressed(UID("1.2.840.10008.1.2.4.55"), 3000, 3000, endless_scans(3000, 2000)),
+        lambda: encapsulate_film(UID("1.2.840.10008.1.2.4.55"), 3000, 3000, endless_scans(3000, 2000)),
         (UNDECODABLE, UNSUPPORTED),
         syntax="1.2.840.10008.1.2.4.55",
     ),
     Bomb(
         "JPEG, 15 MB of fill bytes",
-        lambda: compressed(JPEGBaseline8Bit, 64, 64, jpeg_of_fill_bytes(15_000_000)),
+        lambda: encapsulate_film(JPEGBaseline8Bit, 64, 64, jpeg_of_fill_bytes(15_000_000)),
         (UNDECODABLE,),
         syntax=str(JPEGBaseline8Bit),
     ),
     Bomb(
         "JPEG 2000, 16,384 components",
-        lambda: compressed(JPEG2000Lossless, 2000, 2000, jpeg2000(2000, 2000, components=16384)),
+        lambda: encapsulate_film(JPEG2000Lossless, 2000, 2000, jpeg2000(2000, 2000, components=16384)),
         (UNDECODABLE, UNSUPPORTED),
         syntax=str(JPEG2000Lossless),
     ),
     Bomb(
         "JPEG 2000, a million tiles",
-        lambda: compressed(JPEG2000Lossless, 4000, 4000, jpeg2000(4000, 4000, tile=4)),
+        lambda: encapsulate_film(JPEG2000Lossless, 4000, 4000, jpeg2000(4000, 4000, tile=4)),
         (UNDECODABLE, UNSUPPORTED),
         syntax=str(JPEG2000Lossless),
     ),
-    Bomb("NumberOfFrames 2,000,000,000", lambda: promising(2_000_000_000), ("intake.pixel_length",)),
+    Bomb("NumberOfFrames 2,000,000,000", lambda: claim_frames(2_000_000_000), ("intake.pixel_length",)),
     Bomb("50,000 nested sequences", lambda: nested(50_000), ("intake.nested_too_deep",)),
     Bomb("300,000 items", lambda: many_elements(300_000), ("intake.malformed",)),
     Bomb(
@@ -358,8 +358,8 @@ STORED: Sequence[Bomb] = (
 DROPPED: Sequence[Bomb] = tuple(
     Bomb(name, make, codes, way="folder", suffix=suffix)
     for name, make, codes, suffix in (
-        ("deflated DICOM, 200 MB inside", deflated, ("intake.transfer_syntax",), ".dcm"),
-        ("zip called an image", zipped, ("intake.archive",), ".dcm"),
+        ("deflated DICOM, 200 MB inside", make_deflate_bomb, ("intake.transfer_syntax",), ".dcm"),
+        ("zip called an image", make_zip_bomb, ("intake.archive",), ".dcm"),
         ("PNG, claims 65535²", lambda: png(LARGEST, LARGEST), (TOO_LARGE,), ".png"),
         (
             f"PNG, {LARGE}² of 64 bits",

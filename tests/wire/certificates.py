@@ -18,7 +18,7 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
-        self._name = _named("Clients")
+        self._name = _make_name("Clients")
         signed = self._builder(self._name, self._key.public_key()).add_extension(x509.BasicConstraints(True, 0), True)
         self.certificate = folder / "ca.pem"
         self.certificate.write_bytes(signed.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
@@ -26,7 +26,7 @@ class Authority:
     def issue(self, name: str) -> Path:
         """Certificate and key of a client called *name*, in one PEM file."""
         key = ec.generate_private_key(ec.SECP256R1())
-        signed = self._builder(_named(name), key.public_key()).sign(self._key, hashes.SHA256())
+        signed = self._builder(_make_name(name), key.public_key()).sign(self._key, hashes.SHA256())
         path = self._folder / f"{name}.pem"
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         path.write_bytes(signed.public_bytes(Encoding.PEM) + private)
@@ -39,5 +39,5 @@ class Authority:
         )
 
 
-def _named(name: str) -> x509.Name:
+def _make_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -132,7 +132,7 @@ class _Native:
 
 
 def _stream(reader: FrameReader, index: int) -> bytes:
-    stream = reader.compressed(index)
+    stream = reader.read_codestream(index)
     if stream is None:
         raise PeerFailed("it is not compressed")
     return stream

@@ -71,7 +71,7 @@ def files(folders: Iterable[Path]) -> list[Path]:
     ]
 
 
-def public() -> list[Path]:
+def list_public_folders() -> list[Path]:
     """The folders that pip brings: pydicom's test files and the package pydicom-data."""
     folders = [
         Path(pydicom.__file__).parent / "data" / "test_files",
@@ -88,7 +88,7 @@ def shared() -> Path:
     return Path(os.environ.get("LANTERN_SHARED") or REPOSITORY.parent / "shared") / "data" / "dicom"
 
 
-def examined(path: Path) -> Line:
+def compare_file(path: Path) -> Line:
     """Decode every frame of the file at *path* twice and compare; raises `PeerMissing`."""
     name, syntax = path.name.split("__")[-1], "?"
     with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def examined(path: Path) -> Line:
                 syntax = image.transfer_syntax.name
                 reader = FrameReader(image)
                 try:
-                    return _compared(name, path, image, reader)
+                    return _compare_frames(name, path, image, reader)
                 finally:
                     reader.close()
         except ImagingError as error:
@@ -106,7 +106,7 @@ def examined(path: Path) -> Line:
             return Line(name, syntax, verdict, note=f"{error.code}; at the door: {_door(path)}")
 
 
-def _compared(name: str, path: Path, image: dicom_source.PixelSource, reader: FrameReader) -> Line:
+def _compare_frames(name: str, path: Path, image: dicom_source.PixelSource, reader: FrameReader) -> Line:
     size = f"{image.columns} × {image.rows} × {image.samples}, {image.stored}/{image.allocated} bits"
     allowed = LEVELS if image.transfer_syntax in _LOSSY else 0
     most, by = 0.0, ""
@@ -203,7 +203,10 @@ def main() -> int:
         if not folder.is_dir():
             print(f"{folder.name}: no such folder, left out", file=sys.stderr)
     try:
-        lines = [examined(path) for path in files([*public(), *(folder for folder in folders if folder.is_dir())])]
+        lines = [
+            compare_file(path)
+            for path in files([*list_public_folders(), *(folder for folder in folders if folder.is_dir())])
+        ]
     except PeerMissing as missing:
         print(f"missing: {missing}", file=sys.stderr)
         return 1

@@ -73,7 +73,7 @@ def running(root: Path, **sections: Mapping[str, Any]) -> Iterator[Running]:
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
-    port = gateway.dicom_port(config, door)
+    port = gateway.make_dicom_server(config, door)
     number = port.start()
     try:
         yield Running(number, state, clinical)

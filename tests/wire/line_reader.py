@@ -22,9 +22,9 @@ def main(config_file: str, cases: str, seed: str) -> None:
     clock.start_clock(state, "reader")
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
-    relay = Relay.of(config, state, clinical)
+    relay = Relay.from_config(config, state, clinical)
     assert relay is not None
-    for number in range(max(clinical.counts().cases - 1, 0), int(cases)):
+    for number in range(max(clinical.count_queue().cases - 1, 0), int(cases)):
         chance = random.Random(f"{seed}/{number}")
         priority = Priority.URGENT if chance.random() < 0.1 else Priority.ROUTINE
         make_case(clinical, number, priority)

@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 @dataclass
-class Kept:
+class ManagedProcess:
     """A process that can be killed and started again; its stderr goes to a log file that outlives it."""
 
     command: list[str]
@@ -58,7 +58,7 @@ class Kept:
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Kept:
+    def start(self) -> ManagedProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -82,7 +82,7 @@ class Kept:
 
 @dataclass
 class Box:
-    """A provisioned box with its state; `show` makes a case in it as the reader would."""
+    """A provisioned box with its state; `add_image` makes a case in it as the reader would."""
 
     folder: Path
     name: str
@@ -104,11 +104,11 @@ class Box:
         hospital = credentials.load_hospital(self.config.uplink)
         return Relay(self.clinical, self.exchange, self.name, hospital, budget_bytes)
 
-    def show(self, number: int, priority: Priority = Priority.ROUTINE, **header: str) -> str:
+    def add_image(self, number: int, priority: Priority = Priority.ROUTINE, **header: str) -> str:
         """One image of study *number*, read; returns its case."""
         return make_case(self.clinical, number, priority, 0, **header)
 
-    def expected(self) -> set[tuple[str, int]]:
+    def list_closed_revisions(self) -> set[tuple[str, int]]:
         """Every case revision that this box has ever closed."""
         rows = self.clinical.database.connection.execute("SELECT reference, revision FROM cases")
         return {(row[0], number) for row in rows for number in range(1, row[1] + 1)}
@@ -140,22 +140,22 @@ def make_case(clinical: ClinicalDatabase, number: int, priority: Priority, image
 
 
 @dataclass
-class Place:
+class HospitalRig:
     """Hospital and broker."""
 
     folder: Path
     house: HospitalSite
     port: int
-    broker: Kept
-    receiver: Kept
+    broker: ManagedProcess
+    receiver: ManagedProcess
     inbox: Inbox
-    others: list[Kept] = field(default_factory=list)
+    others: list[ManagedProcess] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
     """Their databases are closed at the end if the test has not done so."""
 
-    def keep(self, command: list[str], log: Path, **environment: str) -> Kept:
+    def start_process(self, command: list[str], log: Path, **environment: str) -> ManagedProcess:
         """A further process, killed at the end if the test has not ended it."""
-        self.others.append(Kept(command, log, environment))
+        self.others.append(ManagedProcess(command, log, environment))
         return self.others[-1]
 
     def start_broker(self) -> None:
@@ -169,13 +169,13 @@ class Place:
             return False
         return True
 
-    def counted(self) -> list[tuple[str, int]]:
+    def list_revisions(self) -> list[tuple[str, int]]:
         """Every case revision the hospital has, in the order in which they came."""
-        return [(row.case, row.revision) for row in self.inbox.cases()]
+        return [(row.case, row.revision) for row in self.inbox.list_cases()]
 
-    def reasons(self) -> list[str]:
+    def list_quarantine_codes(self) -> list[str]:
         """Why messages were kept aside, oldest first."""
-        return [row["code"] for row in reversed(self.inbox.aside(10_000))]
+        return [row["code"] for row in reversed(self.inbox.list_aside(10_000))]
 
     def box(self, name: str, **uplink: object) -> Box:
         """A box, provisioned and enrolled by the two steps of `lantern provision`."""
@@ -195,32 +195,34 @@ class Place:
         self.boxes.append(Box(folder, name, config_file, clinical, exchange))
         return self.boxes[-1]
 
-    def uplink(self, box: Box, **environment: str) -> Kept:
+    def uplink(self, box: Box, **environment: str) -> ManagedProcess:
         command = [sys.executable, "-m", "firmware_app", "serve", "--only", "uplink", "--config"]
-        return self.keep([*command, str(box.config_file)], box.folder / "uplink.log", **environment)
+        return self.start_process([*command, str(box.config_file)], box.folder / "uplink.log", **environment)
 
-    def reader(self, box: Box, cases: int, seed: int, **environment: str) -> Kept:
+    def reader(self, box: Box, cases: int, seed: int, **environment: str) -> ManagedProcess:
         """A process that makes cases and relays them, in the place of the reader."""
         command = [sys.executable, "-m", "tests.wire.line_reader", str(box.config_file), str(cases), str(seed)]
-        return self.keep(command, box.folder / "reader.log", **environment)
+        return self.start_process(command, box.folder / "reader.log", **environment)
 
 
 @contextmanager
-def place(folder: Path, *, tls: bool = True, extra: str = "", with_receiver: bool = True) -> Iterator[Place]:
+def run_hospital(
+    folder: Path, *, tls: bool = True, extra: str = "", with_receiver: bool = True
+) -> Iterator[HospitalRig]:
     """A hospital with a running broker and, *with_receiver*, its running receiver."""
     mosquitto = peer("mosquitto")
     port = free_port()
     house = HospitalSite(folder / "hospital")
-    house.establish("127.0.0.1", port)
+    house.set_up("127.0.0.1", port)
     config = (house.broker / "mosquitto.conf").read_text("utf-8")
     if not tls:
         config = f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nmax_inflight_messages 200\n"
     local = folder / "mosquitto.conf"
     local.write_text(config.replace(f"listener {port}\n", f"listener {port} 127.0.0.1\n") + extra)
-    broker = Kept([mosquitto, "-c", str(local)], folder / "broker.log")
+    broker = ManagedProcess([mosquitto, "-c", str(local)], folder / "broker.log")
     command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(house.root), "--page-port", "0", "--json"]
-    receiver = Kept(command + ([] if tls else ["--plain"]), folder / "receiver.log")
-    made = Place(folder, house, port, broker, receiver, Inbox(house.inbox_db))
+    receiver = ManagedProcess(command + ([] if tls else ["--plain"]), folder / "receiver.log")
+    made = HospitalRig(folder, house, port, broker, receiver, Inbox(house.inbox_db))
     made.start_broker()
     try:
         if with_receiver:

@@ -83,10 +83,10 @@ class RawClient:
         self.socket.close()
 
     def read(self) -> tuple[int, bytes]:
-        kind, length = unpack(">BxL", self._exactly(6))
-        return kind, self._exactly(length)
+        kind, length = unpack(">BxL", self._receive_exactly(6))
+        return kind, self._receive_exactly(length)
 
-    def _exactly(self, count: int) -> bytes:
+    def _receive_exactly(self, count: int) -> bytes:
         got = bytearray()
         while len(got) < count:
             try:
@@ -108,14 +108,14 @@ class RawClient:
     def command(self, field: int, sop_class: str, sop_instance: str = "", *, data: bool = False) -> bytes:
         self.message += 1
         elements = [
-            (0x0002, _padded(sop_class)),
+            (0x0002, _pad_uid(sop_class)),
             (0x0100, pack("<H", field)),
             (0x0110, pack("<H", self.message)),
             (0x0700, pack("<H", 0)),
             (0x0800, pack("<H", 1 if data else 0x0101)),
         ]
         if sop_instance:
-            elements.append((0x1000, _padded(sop_instance)))
+            elements.append((0x1000, _pad_uid(sop_instance)))
         body = b"".join(pack("<HHL", 0, number, len(value)) + value for number, value in elements)
         return pack("<HHLL", 0, 0, 4, len(body)) + body
 
@@ -179,7 +179,7 @@ def association_request(
     return bytes(A_ASSOCIATE_RQ(primitive).encode())
 
 
-def _padded(uid: str) -> bytes:
+def _pad_uid(uid: str) -> bytes:
     return uid.encode() + b"\0" * (len(uid) % 2)
 
 

@@ -18,7 +18,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import run_status
 from firmware_app.core.state_dir import StateDir
 from tests import reading_rig, toy_pack
-from tests.box import served
+from tests.box import run_box
 from tests.peers import peer
 from tests.wire.bombs import CR, Bomb
 from tests.wire.raw import RawClient
@@ -52,10 +52,10 @@ class Siege:
     services: dict[str, int]
     _films: list[int] = field(default_factory=list)
 
-    def throw(self, bomb: Bomb) -> Refused:
+    def send_bomb(self, bomb: Bomb) -> Refused:
         """Have *bomb* come to the box by its way; returns when it is refused."""
         content = bomb.make()
-        before = self.last()
+        before = self.read_last_arrival()
         with self.peak() as peak:
             begun = time.monotonic()
             if bomb.way == "store":
@@ -115,7 +115,7 @@ class Siege:
             instance = content[named : content.index(b"\x08\x00", named)].rstrip(b"\0").decode("ascii")
             client.store(CR, instance, content, size=_FRAGMENT)
 
-    def last(self) -> int:
+    def read_last_arrival(self) -> int:
         """The number of the newest line of the door's journal."""
         row = self.clinical.database.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM arrivals").fetchone()
         return int(row[0])
@@ -136,7 +136,7 @@ class Siege:
             time.sleep(0.005)
         raise AssertionError("no word of it")
 
-    def said(self, path: Path) -> tuple[str, float] | None:
+    def find_refusal(self, path: Path) -> tuple[str, float] | None:
         """The code that the file at *path* was refused with, and the seconds that the reader had it; None so far."""
         row = self.clinical.database.connection.execute(
             "SELECT a.outcome, a.code, r.body FROM arrivals a LEFT JOIN readings r ON r.key = a.instance"
@@ -210,7 +210,7 @@ def siege(folder: Path) -> Iterator[Siege]:
         "LANTERN_DICOM__MAX_OBJECT_MB": str(OBJECT_MB),
         "LANTERN_READER__PRECISION": "fp32",
     }
-    with served(folder / "state", **settings) as box:
+    with run_box(folder / "state", **settings) as box:
         box.wait_ready()
         clinical = ClinicalDatabase(state.clinical_db)
         try:

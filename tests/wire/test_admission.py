@@ -107,7 +107,7 @@ def sending(clients: Sequence[RawClient]) -> Iterator[list[int]]:
             sender.join()
 
 
-def from_there(gateway: Running, stack: ExitStack, *addresses: str) -> list[RawClient]:
+def connect_all(gateway: Running, stack: ExitStack, *addresses: str) -> list[RawClient]:
     """An association from each of *addresses*."""
     return [
         stack.enter_context(RawClient(0, STORE, connection=connect_from(address, gateway.port)))
@@ -124,7 +124,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_waits")
 def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
     with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
-        clients = from_there(gateway, stack, "127.0.0.2", "127.0.0.3")
+        clients = connect_all(gateway, stack, "127.0.0.2", "127.0.0.3")
         with sending(clients) as statuses, pytest.raises(Refused) as answer:
             RawClient(gateway.port)
         assert answer.value.args == (2, 3, 2)
@@ -137,16 +137,16 @@ def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
 def test_one_address_that_sends_in_all_its_places_leaves_half_to_others(tmp_path: Path) -> None:
     stranger = "127.0.0.2"
     with running(tmp_path, dicom={"max_associations": 4}) as gateway, ExitStack() as stack:
-        stack.enter_context(sending(from_there(gateway, stack, stranger, stranger)))
+        stack.enter_context(sending(connect_all(gateway, stack, stranger, stranger)))
         with pytest.raises(Refused):
-            from_there(gateway, stack, stranger)
+            connect_all(gateway, stack, stranger)
         assert store_one(gateway.port) < 2  # without waiting
 
 
 @pytest.mark.usefixtures("short_waits")
 def test_a_silent_association_gives_its_place_to_whoever_needs_it(tmp_path: Path) -> None:
     with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
-        silent = from_there(gateway, stack, "127.0.0.2", "127.0.0.3")
+        silent = connect_all(gateway, stack, "127.0.0.2", "127.0.0.3")
         assert store_one(gateway.port) < 5
         assert silent[0].read()[0] == 7  # A-ABORT: it hears that it is out, and may come again
         instance = new_uid()

@@ -27,21 +27,23 @@ def all_sent(clinical: ClinicalDatabase, cases: list[str]) -> bool:
 def test_images_come_from_orthanc_and_the_results_are_there_once_whoever_was_killed(tmp_path: Path) -> None:
     server = orthanc.Orthanc(tmp_path / "orthanc")
     with server.running(), gateways.process(tmp_path / "state") as box:
-        server.knows("LANTERN", box.port)
-        sent = [server.ask("/instances", path.read_bytes())["ID"] for path in films_sent(tmp_path / "films", count=3)]
-        server.ask("/modalities/lantern/store", sent)
+        server.add_modality("LANTERN", box.port)
+        sent = [
+            server.request("/instances", path.read_bytes())["ID"] for path in films_sent(tmp_path / "films", count=3)
+        ]
+        server.request("/modalities/lantern/store", sent)
         queue = SendingQueue(box.clinical.database)
         # Else the sender would send nothing of this, since it was read before the clinic had an archive.
-        queue.set_up({"pacs": f"127.0.0.1:{server.port} ORTHANC"})
+        queue.set_archives({"pacs": f"127.0.0.1:{server.port} ORTHANC"})
         cases = read_all(box.state, box.clinical)
         assert len(cases) == 3
 
         def arrived(number: int) -> bool:
-            counts = queue.counts().get("pacs", {})
+            counts = queue.count_by_stage().get("pacs", {})
             return sum(n for stage, n in counts.items() if stage is not SendingStage.WAITING) >= number
 
         def said() -> list[str]:
-            return [one.reason.code for one in queue.archives() if one.reason]
+            return [archive.reason.code for archive in queue.list_archives() if archive.reason]
 
         with sender(box.state, server.port) as first:
             await_true(lambda: arrived(2), "Orthanc has two objects")
@@ -51,12 +53,12 @@ def test_images_come_from_orthanc_and_the_results_are_there_once_whoever_was_kil
             await_true(lambda: said() == ["pacs.unreachable"], "the sender says that Orthanc is away")
             assert not all_sent(box.clinical, cases)
             server.start()
-            server.knows("LANTERN", box.port)
+            server.add_modality("LANTERN", box.port)
             await_true(lambda: all_sent(box.clinical, cases), "every result is sent")
             await_true(lambda: not list(box.state.outgoing.rglob("*.dcm")), "nothing is left on the disk")
-        held = server.held()
+        held = server.list_instances()
         assert Counter(held.values()) == {"CR": 3, **{modality: 3 * n for modality, n in RESULTS.items()}}
-        assert {one.sop_instance_uid for case in cases for one in queue.of_case(case)} <= held.keys()
+        assert {one.sop_instance_uid for case in cases for one in queue.list_of_case(case)} <= held.keys()
 
 
 def test_the_box_answers_orthanc_that_asks_whether_its_images_are_kept(tmp_path: Path) -> None:
@@ -68,16 +70,16 @@ def test_the_box_answers_orthanc_that_asks_whether_its_images_are_kept(tmp_path:
             tmp_path / "state", dicom={"commitment_to": {orthanc.TITLE: f"127.0.0.1:{server.port}"}}
         ) as box,
     ):
-        server.knows("LANTERN", box.port)
+        server.add_modality("LANTERN", box.port)
         kept, absent = films_sent(tmp_path / "films", count=2)
-        sent = server.ask("/instances", kept.read_bytes())["ID"]
-        unsent = server.ask("/instances", absent.read_bytes())["ID"]
-        server.ask("/modalities/lantern/store", [sent])
+        sent = server.request("/instances", kept.read_bytes())["ID"]
+        unsent = server.request("/instances", absent.read_bytes())["ID"]
+        server.request("/modalities/lantern/store", [sent])
         to = {"LANTERN_DICOM__COMMITMENT_TO": f'{{"{orthanc.TITLE}": "127.0.0.1:{server.port}"}}'}
         with sender(box.state, server.port, LANTERN_PACS__HOST="", LANTERN_PACS__SEND="false", **to):
-            asked = server.ask("/modalities/lantern/storage-commitment", {"Resources": [sent, unsent]})["Path"]
-            await_true(lambda: server.ask(asked)["Status"] != "Pending", "Orthanc has the box's answer")
-        said = server.ask(asked)
+            asked = server.request("/modalities/lantern/storage-commitment", {"Resources": [sent, unsent]})["Path"]
+            await_true(lambda: server.request(asked)["Status"] != "Pending", "Orthanc has the box's answer")
+        said = server.request(asked)
         assert said["Status"] == "Failure"
         assert [one["SOPInstanceUID"] for one in said["Success"]] == [str(dcmread(kept).SOPInstanceUID)]
         assert [one["FailureReason"] for one in said["Failures"]] == [NO_SUCH_OBJECT]

@@ -22,12 +22,12 @@ from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import commitment, sop_classes
 from firmware_app.dicom.commitment import NO_SUCH_OBJECT, CommitmentAnswer
 from firmware_app.dicom.peers import ArchivePeer
-from firmware_app.results.archive_queue import MadeObject, SendingQueue, SendingStage
+from firmware_app.results.archive_queue import QueuedObject, SendingQueue, SendingStage
 from firmware_app.results.archive_workers import ArchiveSender
 from firmware_app.results.due_cases import DueCase
 from tests import films
 from tests.orthanc import free_port
-from tests.results import result_of, written
+from tests.results import make_case_view, write_objects
 from tests.wire.conftest import make_certificate
 
 CASE, KINDS = "c-1f2e3d4c", ("sc", "seg", "pr", "sr")
@@ -94,18 +94,18 @@ class Sending:
 
     def __init__(self, folder: Path, state: StateDir, clinical: ClinicalDatabase, archive: Archive) -> None:
         path = films.save(folder, "film.dcm", films.film())
-        made = written(result_of(path, folder / "display"), state.outgoing / "c-1")
+        made = write_objects(make_case_view(path, folder / "display"), state.outgoing / "c-1")
         objects = [one for path in made.values() if (one := self._made(path)).kind in KINDS]
         archive.classes = [one.sop_class_uid for one in objects]
         self.uids = [one.sop_instance_uid for one in objects]
         self.state, self.clinical = state, clinical
         self.queue = SendingQueue(clinical.database)
-        self.queue.set_up({"pacs": ""})
+        self.queue.set_archives({"pacs": ""})
         self.queue.put(DueCase(CASE, 1, False), 1, objects, {"pacs": KINDS})
 
-    def _made(self, path: Path) -> MadeObject:
+    def _made(self, path: Path) -> QueuedObject:
         read = dcmread(path)
-        return MadeObject(path.stem[:-3], str(read.SOPClassUID), str(read.SOPInstanceUID), f"c-1/{path.name}")
+        return QueuedObject(path.stem[:-3], str(read.SOPClassUID), str(read.SOPInstanceUID), f"c-1/{path.name}")
 
     def peer(self, port: int, **settings: Any) -> ArchivePeer:
         told = {"host": "127.0.0.1", "port": port, "ae_title": "ARCHIVE", "send": True, **settings}
@@ -116,11 +116,11 @@ class Sending:
         line = ArchiveSender(
             self.peer(port, **settings), self.clinical.database, self.state.outgoing, threading.Event()
         )
-        line.turn()
-        return self.queue.archives()[0].reason
+        line.run_once()
+        return self.queue.list_archives()[0].reason
 
     def stages(self) -> list[SendingStage]:
-        return [one.stage for one in self.queue.of_case(CASE)]
+        return [one.stage for one in self.queue.list_of_case(CASE)]
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_an_archive_without_storage_commitment_has_accepted_and_committed_nothin
         assert sending.turn(port) is None
     assert archive.stored == sending.uids
     assert set(sending.stages()) == {SendingStage.ACCEPTED}
-    assert sending.queue.archives()[0].commits is False
+    assert sending.queue.list_archives()[0].commits is False
 
 
 def test_an_archive_that_takes_everything_and_then_keeps_one_less_is_sent_that_one_again(
@@ -147,7 +147,7 @@ def test_an_archive_that_takes_everything_and_then_keeps_one_less_is_sent_that_o
     with archive.listening() as port:
         sending.turn(port)
         assert sending.stages() == [SendingStage.WAITING, *[SendingStage.COMMITTED] * 3]
-        (told,) = sending.queue.refusals()
+        (told,) = sending.queue.list_refusals()
         assert told[1].code == "pacs.not_committed"
         archive.answer = lambda asked: asked
         sending.turn(port)

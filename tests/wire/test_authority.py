@@ -88,26 +88,29 @@ def test_done_again_nothing_is_changed(state: StateDir) -> None:
 
 def test_a_new_address_gets_a_new_certificate_of_the_same_authority(state: StateDir) -> None:
     certificate_authority.prepare_certificates(state, NAMES, NOW)
-    trusted, known = certificate_authority.authority_fingerprint(state), AuthorityFiles(state.root).server.read_bytes()
+    trusted, known = (
+        certificate_authority.read_authority_fingerprint(state),
+        AuthorityFiles(state.root).server.read_bytes(),
+    )
     moved = PageNames(NAMES.dns, (ip_address("10.0.0.9"),))
     assert certificate_authority.prepare_certificates(state, moved, NOW)
-    assert certificate_authority.authority_fingerprint(state) == trusted
+    assert certificate_authority.read_authority_fingerprint(state) == trusted
     assert AuthorityFiles(state.root).server.read_bytes() != known
     assert openssl(AuthorityFiles(state.root), AuthorityFiles(state.root).server, NOW, "-verify_ip", "10.0.0.9") == "OK"
 
 
 def test_it_is_renewed_two_years_before_its_end_and_the_authority_never(state: StateDir) -> None:
     certificate_authority.prepare_certificates(state, NAMES, NOW)
-    trusted = certificate_authority.authority_fingerprint(state)
+    trusted = certificate_authority.read_authority_fingerprint(state)
     ends = x509.load_pem_x509_certificate(AuthorityFiles(state.root).server.read_bytes()).not_valid_after_utc
     assert not certificate_authority.prepare_certificates(state, NAMES, ends - timedelta(days=731))
     assert certificate_authority.prepare_certificates(state, NAMES, ends - timedelta(days=729))
     renewed = x509.load_pem_x509_certificate(AuthorityFiles(state.root).server.read_bytes()).not_valid_after_utc
     assert renewed > ends
-    assert certificate_authority.authority_fingerprint(state) == trusted
+    assert certificate_authority.read_authority_fingerprint(state) == trusted
     for _ in range(2):
         certificate_authority.prepare_certificates(state, NAMES, datetime(2106, 1, 1, tzinfo=UTC))
-    assert certificate_authority.authority_fingerprint(state) == trusted
+    assert certificate_authority.read_authority_fingerprint(state) == trusted
 
 
 def test_a_stolen_authority_vouches_for_no_bank(state: StateDir, tmp_path: Path) -> None:
@@ -178,10 +181,10 @@ def test_the_front_names_the_box_by_what_browsers_may_ask_for() -> None:
     config = Config.model_validate(
         {"box": {"id": "clinic-7"}, "viewer": {"allowed_hosts": ["films.clinic.lan", "10.0.0.3"]}}
     )
-    answer = tls_front.page_names(config)
+    answer = tls_front.collect_page_names(config)
     assert {"lantern-clinic-7.local", "films.clinic.lan"} <= set(answer.dns)
     assert "10.0.0.3" not in answer.dns
-    assert not any(one.is_loopback for one in answer.addresses)
+    assert not any(address.is_loopback for address in answer.addresses)
 
 
 def test_a_viewer_on_any_port_cannot_be_found_and_it_says_so(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def stick(tmp_path: Path) -> Path:
     return folder
 
 
-def read(stick: Path, config: Config, out: Path) -> tuple[list[Case], SkippedFiles]:
+def read_stick(stick: Path, config: Config, out: Path) -> tuple[list[Case], SkippedFiles]:
     told: list[SkippedFiles] = []
     cases = list(read_paths([stick], config, out=out, on_skipped=told.append))
     (skipped,) = told
@@ -51,10 +51,10 @@ def lines(out: Path) -> list[dict[str, object]]:
 
 
 def test_a_second_run_reads_no_image_again_and_says_the_same(stick: Path, config: Config, tmp_path: Path) -> None:
-    first, skipped = read(stick, config, tmp_path / "out")
+    first, skipped = read_stick(stick, config, tmp_path / "out")
     assert skipped == SkippedFiles(0, 0)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*")}
-    second, skipped = read(stick, config, tmp_path / "out")
+    second, skipped = read_stick(stick, config, tmp_path / "out")
     assert skipped == SkippedFiles(5, 0)
     assert entries(second) == entries(first)
     assert {case.reference for case in second} == {case.reference for case in first}
@@ -69,7 +69,7 @@ def test_what_was_finished_before_a_ctrl_c_is_kept_and_the_next_run_reads_the_re
     cases.close()
     assert [line["case"] for line in lines(tmp_path / "out")] == [done.reference]
     assert str(done.reference) in (tmp_path / "out" / "index.html").read_text("utf-8")
-    again, skipped = read(stick, config, tmp_path / "out")
+    again, skipped = read_stick(stick, config, tmp_path / "out")
     assert skipped.files == len(done.files)
     assert len(again) == len(lines(tmp_path / "out")) == 4
 
@@ -77,9 +77,9 @@ def test_what_was_finished_before_a_ctrl_c_is_kept_and_the_next_run_reads_the_re
 def test_other_settings_read_everything_again_and_replace_what_was_said(
     stick: Path, config: Config, tmp_path: Path
 ) -> None:
-    first, _ = read(stick, config, tmp_path / "out")
+    first, _ = read_stick(stick, config, tmp_path / "out")
     other = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": "children"})})
-    second, skipped = read(stick, other, tmp_path / "out")
+    second, skipped = read_stick(stick, other, tmp_path / "out")
     assert skipped == SkippedFiles(0, 5)
     folders = {path.name for path in (tmp_path / "out").iterdir() if path.name.startswith("c-")}
     assert folders == {case.reference for case in second} - {None}
@@ -89,9 +89,9 @@ def test_other_settings_read_everything_again_and_replace_what_was_said(
 def test_a_study_with_a_new_film_is_read_again_whole(stick: Path, config: Config, tmp_path: Path) -> None:
     late = stick / "2.dcm"
     late.rename(tmp_path / "2.dcm")
-    read(stick, config, tmp_path / "out")
+    read_stick(stick, config, tmp_path / "out")
     (tmp_path / "2.dcm").rename(late)
-    cases, skipped = read(stick, config, tmp_path / "out")
+    cases, skipped = read_stick(stick, config, tmp_path / "out")
     assert skipped.files == 3
     (grown,) = [case for case in cases if case.reference and len(case.readings) == 2]
     assert {Path(file.path).name for file in grown.files} == {"1.dcm", "2.dcm"}
@@ -99,10 +99,10 @@ def test_a_study_with_a_new_film_is_read_again_whole(stick: Path, config: Config
 
 
 def test_files_are_known_by_their_content_wherever_they_lie(stick: Path, config: Config, tmp_path: Path) -> None:
-    read(stick, config, tmp_path / "out")
+    read_stick(stick, config, tmp_path / "out")
     stick.rename(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "4.dcm").unlink()
-    cases, skipped = read(tmp_path / "elsewhere", config, tmp_path / "out")
+    cases, skipped = read_stick(tmp_path / "elsewhere", config, tmp_path / "out")
     assert skipped.files == 4
     given = {str(path) for path in (tmp_path / "elsewhere").iterdir()}
     assert {file.path for case in cases for file in case.files} == given
@@ -115,7 +115,7 @@ def test_the_table_has_a_row_for_each_finding_and_each_refused_file_under_headin
     stick: Path, config: Config, tmp_path: Path
 ) -> None:
     chinese = config.model_copy(update={"box": config.box.model_copy(update={"language": "zh_CN"})})
-    cases, _ = read(stick, chinese, tmp_path / "out")
+    cases, _ = read_stick(stick, chinese, tmp_path / "out")
     assert (tmp_path / "out" / "results.csv").read_bytes().startswith(b"\xef\xbb\xbf")
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))

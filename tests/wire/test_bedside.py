@@ -34,14 +34,14 @@ RATE_HZ = 25
 def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packs")
     pack = toy_pack.write(folder, PACK, "adult", 18, None)
-    toy_pack.outlines(pack, "US", "BREAST")
+    toy_pack.make_segmenter(pack, "US", "BREAST")
     return folder
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "clip.mp4"
-    path.write_bytes(clips.made("mpeg4", "mp4", 2 * RATE_HZ))
+    path.write_bytes(clips.encode_clip("mpeg4", "mp4", 2 * RATE_HZ))
     return path
 
 
@@ -53,14 +53,14 @@ class Examination:
         self.watching = LiveSession(source, find_pack(packs, PACK), reading_rig.config(folder, packs), folder / "maps")
 
     def __enter__(self) -> Iterator[LiveReading | SessionEvent]:
-        return self.watching.readings()
+        return self.watching.stream_readings()
 
     def __exit__(self, *_: object) -> None:
         self.watching.close()
 
 
-def read(events: Iterator[LiveReading | SessionEvent], most: int) -> list[LiveReading]:
-    return list(islice((one for one in events if isinstance(one, LiveReading)), most))
+def take_readings(events: Iterator[LiveReading | SessionEvent], most: int) -> list[LiveReading]:
+    return list(islice((event for event in events if isinstance(event, LiveReading)), most))
 
 
 def test_a_clip_is_read_to_its_end_and_every_frame_is_read_or_counted_as_dropped(
@@ -70,7 +70,7 @@ def test_a_clip_is_read_to_its_end_and_every_frame_is_read_or_counted_as_dropped
         told = list(events)
     readings = [one for one in told if isinstance(one, LiveReading)]
     assert [one.event for one in told if isinstance(one, SessionEvent)] == ["opened", "ended"]
-    assert [one.sequence for one in readings] == sorted({one.sequence for one in readings})
+    assert [reading.sequence for reading in readings] == sorted({reading.sequence for reading in readings})
     last = readings[-1].counts
     assert last.came == 2 * RATE_HZ == last.read + last.dropped
     assert last.read == len(readings)
@@ -79,15 +79,15 @@ def test_a_clip_is_read_to_its_end_and_every_frame_is_read_or_counted_as_dropped
 
 def test_a_looped_clip_goes_on_behind_its_end(tmp_path: Path, packs: Path, clip: Path) -> None:
     with Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True)) as events:
-        readings = (one for one in events if isinstance(one, LiveReading))
-        beyond = next(one for one in readings if one.sequence > 2 * RATE_HZ)
+        readings = (event for event in events if isinstance(event, LiveReading))
+        beyond = next(reading for reading in readings if reading.sequence > 2 * RATE_HZ)
     assert beyond.counts.came > 2 * RATE_HZ
     assert (beyond.rows, beyond.columns) == (clips.ROWS, clips.COLUMNS)
 
 
 def test_a_frame_has_findings_lesions_and_the_pack_that_says_so(tmp_path: Path, packs: Path, clip: Path) -> None:
     with Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True)) as events:
-        (one,) = read(events, 1)
+        (one,) = take_readings(events, 1)
     assert one.reason is None
     assert [finding.code for finding in one.findings] == ["bright"]
     assert one.pack is not None
@@ -99,7 +99,7 @@ def test_a_frame_has_findings_lesions_and_the_pack_that_says_so(tmp_path: Path, 
 def test_a_frame_that_is_not_fit_has_a_reason_and_no_number(tmp_path: Path, packs: Path) -> None:
     dark = films.save(tmp_path, "dark.dcm", films.film(np.zeros((64, 64), np.uint16), Modality="US"))
     with Examination(tmp_path, packs, FrameSource("file", str(dark), loop=True)) as events:
-        (one,) = read(events, 1)
+        (one,) = take_readings(events, 1)
     assert one.reason is not None
     assert one.reason.code == "quality.blank"
     assert one.findings == ()
@@ -108,11 +108,11 @@ def test_a_frame_that_is_not_fit_has_a_reason_and_no_number(tmp_path: Path, pack
 
 def test_a_frame_below_the_packs_least_size_has_a_reason_and_no_number(tmp_path: Path) -> None:
     pack = toy_pack.write(tmp_path / "packs", PACK, "adult", 18, None)
-    toy_pack.outlines(pack, "US", "BREAST")
-    toy_pack.asks_for(pack, 97)
+    toy_pack.make_segmenter(pack, "US", "BREAST")
+    toy_pack.set_least_size(pack, 97)
     small = films.save(tmp_path, "small.dcm", films.film(films.shapes(1, 128, 96), Modality="US"))
     with Examination(tmp_path, tmp_path / "packs", FrameSource("file", str(small), loop=True)) as events:
-        (one,) = read(events, 1)
+        (one,) = take_readings(events, 1)
     assert one.reason is not None
     assert one.reason.code == "reading.too_small"
     assert one.findings == ()
@@ -126,7 +126,7 @@ def test_a_hostile_video_is_refused_with_its_code(tmp_path: Path, packs: Path, c
     with pytest.raises(FrameRefused) as refused, Examination(tmp_path, packs, FrameSource("file", str(bad))) as events:
         list(events)
     assert refused.value.reason.code == "imaging.undecodable"
-    assert isinstance(refused.value.error(), LanternError)
+    assert isinstance(refused.value.to_error(), LanternError)
 
 
 def test_a_source_that_stalls_is_told_and_one_that_hangs_is_lost(
@@ -136,7 +136,7 @@ def test_a_source_that_stalls_is_told_and_one_that_hangs_is_lost(
     monkeypatch.setattr("firmware_app.reading.frame_grabber._ANSWER_S", 1.0)
     made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
     with made as events:
-        read(events, 1)
+        take_readings(events, 1)
         psutil.Process(made.watching.pid).suspend()
         with pytest.raises(FrameRefused) as refused:
             list(events)
@@ -151,10 +151,10 @@ def test_a_stream_that_breaks_off_is_opened_again_and_its_numbers_go_on(
     monkeypatch.setattr(live_session, "_AGAIN", ("file", "device", "stream"))
     made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
     with made as events:
-        before = read(events, 3)[-1]
+        before = take_readings(events, 3)[-1]
         psutil.Process(made.watching.pid).kill()
         told = [next(events), next(events)]
-        after = read(events, 1)[0]
+        after = take_readings(events, 1)[0]
     assert [one.event for one in told if isinstance(one, SessionEvent)] == ["lost", "opened"]
     assert after.sequence >= before.counts.came
     assert after.counts.read == before.counts.read + 1
@@ -165,7 +165,7 @@ def test_silence_is_told_once(tmp_path: Path, packs: Path, clip: Path, monkeypat
     monkeypatch.setattr(live_session, "_WAIT_S", 0.05)
     made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
     with made as events:
-        read(events, 1)
+        take_readings(events, 1)
         monkeypatch.setattr(made.watching._grabber, "next", lambda after, wait_s: None)
         told = next(events)
     assert isinstance(told, SessionEvent)
@@ -176,14 +176,14 @@ def test_silence_is_told_once(tmp_path: Path, packs: Path, clip: Path, monkeypat
 @pytest.fixture
 def camera(tmp_path: Path) -> Iterator[str]:
     """The address of a camera that plays two seconds of H.264 to whoever asks."""
-    (tmp_path / "camera.mp4").write_bytes(clips.made("libx264", "mp4", 2 * RATE_HZ, g="25", bf="0"))
+    (tmp_path / "camera.mp4").write_bytes(clips.encode_clip("libx264", "mp4", 2 * RATE_HZ, g="25", bf="0"))
     called = ["/usr/bin/python3", str(Path(__file__).with_name("rtsp_server.py")), str(tmp_path / "camera.mp4")]
     with subprocess.Popen(called, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
             port = server.stdout.readline().strip()
             if not port:
-                peers.no_package(
+                peers.skip_missing_packages(
                     "python3-gi", "gir1.2-gst-rtsp-server-1.0", "gstreamer1.0-plugins-good", "gstreamer1.0-plugins-bad"
                 )
             yield f"rtsp://127.0.0.1:{port}/us"
@@ -198,15 +198,15 @@ def test_a_camera_is_read_over_rtsp_and_asked_again_when_it_breaks_off(
     with Examination(tmp_path, packs, FrameSource("stream", camera)) as events:
         told: list[SessionEvent] = []
         readings: list[LiveReading] = []
-        for one in events:
-            if isinstance(one, SessionEvent):
-                told.append(one)
+        for event in events:
+            if isinstance(event, SessionEvent):
+                told.append(event)
             else:
-                readings.append(one)
+                readings.append(event)
             if len(told) == 3 and readings[-1].counts.came > told[-1].counts.came:
                 break
     assert [one.event for one in told] == ["opened", "lost", "opened"]
-    assert [one.sequence for one in readings] == sorted({one.sequence for one in readings})
+    assert [reading.sequence for reading in readings] == sorted({reading.sequence for reading in readings})
     assert (readings[0].rows, readings[0].columns) == (clips.ROWS, clips.COLUMNS)
 
 
@@ -227,7 +227,7 @@ def test_images_that_come_over_dicom_are_shown_newest_first_and_those_passed_ove
             box.admit(films.film(films.shapes(number, 96, 80), Modality="US", BodyPartExamined="BREAST"))
 
         box.admit(films.film(films.shapes(9, 96, 80), Modality="CR"))
-        told = (one for one in made.arrivals(feed.newest) if one is not None)
+        told = (arrival for arrival in made.stream_arrivals(feed.poll_newest) if arrival is not None)
         assert isinstance(next(told), SessionEvent)
         come(1)
         first = next(told)

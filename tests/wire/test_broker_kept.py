@@ -15,24 +15,24 @@ import pytest
 from hospital import broker, supervisor
 from hospital.hospital_site import HospitalSite
 from tests.peers import peer
-from tests.wire.line_rig import Kept, Place, free_port, place, wait_for
+from tests.wire.line_rig import HospitalRig, ManagedProcess, free_port, run_hospital, wait_for
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> HospitalSite:
     peer("mosquitto")
     made = HospitalSite(tmp_path / "hospital")
-    made.establish("127.0.0.1", free_port())
+    made.set_up("127.0.0.1", free_port())
     config = made.broker / broker.ENROLMENT_CONFIG
     lines = config.read_text().splitlines(keepends=True)
-    config.write_text("".join(f"listener {free_port()}\n" if one.startswith("listener") else one for one in lines))
+    config.write_text("".join(f"listener {free_port()}\n" if line.startswith("listener") else line for line in lines))
     return made
 
 
 @pytest.fixture
-def keeper(house: HospitalSite, tmp_path: Path) -> Iterator[Kept]:
+def keeper(house: HospitalSite, tmp_path: Path) -> Iterator[ManagedProcess]:
     command = [sys.executable, "-m", "hospital.cli", "broker", "--run", "--dir", str(house.root)]
-    made = Kept(command, tmp_path / "keeper.log").start()
+    made = ManagedProcess(command, tmp_path / "keeper.log").start()
     yield made
     made.stop()
 
@@ -47,11 +47,13 @@ def answers(port: int) -> bool:
 
 def running(house: HospitalSite, other_than: int | None = None) -> int | None:
     number = broker.find_broker_process(house.broker)
-    return number if number != other_than and answers(house.bundle().port) else None
+    return number if number != other_than and answers(house.load_bundle().port) else None
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
-def test_a_mosquitto_that_dies_is_started_again(house: HospitalSite, keeper: Kept, number: signal.Signals) -> None:
+def test_a_mosquitto_that_dies_is_started_again(
+    house: HospitalSite, keeper: ManagedProcess, number: signal.Signals
+) -> None:
     wait_for(lambda: running(house) is not None, because="mosquitto")
     first = broker.find_broker_process(house.broker)
     assert first is not None
@@ -61,7 +63,7 @@ def test_a_mosquitto_that_dies_is_started_again(house: HospitalSite, keeper: Kep
 
 
 def test_a_mosquitto_that_hangs_is_replaced(house: HospitalSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = house.bundle().port
+    port = house.load_bundle().port
     config = house.broker / "mosquitto.conf"
     kept = supervisor.SupervisedBroker(
         "the broker", [peer("mosquitto"), "-c", str(config)], patience=0.5, start_s=0.5, port=port
@@ -72,22 +74,22 @@ def test_a_mosquitto_that_hangs_is_replaced(house: HospitalSite, monkeypatch: py
     try:
         wait_for(lambda: answers(port), because="mosquitto")
         began = kept.started
-        assert not any(kept.hangs(began + second) for second in range(1, 2))
+        assert not any(kept.is_hung(began + second) for second in range(1, 2))
         kept.process.send_signal(signal.SIGSTOP)
-        kept.hangs(began + 2)
-        assert any(kept.hangs(began + second) for second in range(3, 6))
+        kept.is_hung(began + 2)
+        assert any(kept.is_hung(began + second) for second in range(3, 6))
     finally:
         kept.process.kill()
         kept.process.wait()
 
 
-def test_a_keeper_that_is_killed_takes_its_broker_along(house: HospitalSite, keeper: Kept) -> None:
+def test_a_keeper_that_is_killed_takes_its_broker_along(house: HospitalSite, keeper: ManagedProcess) -> None:
     wait_for(lambda: running(house) is not None, because="mosquitto")
     keeper.kill()
     wait_for(lambda: broker.find_broker_process(house.broker) is None, because="it ends with its keeper")
 
 
-def test_a_second_keeper_says_that_the_broker_runs(house: HospitalSite, keeper: Kept) -> None:
+def test_a_second_keeper_says_that_the_broker_runs(house: HospitalSite, keeper: ManagedProcess) -> None:
     wait_for(lambda: running(house) is not None, because="mosquitto")
     done = subprocess.run(keeper.command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr.partition(":")[0]) == (1, "hospital.broker_running")
@@ -98,7 +100,7 @@ def test_a_second_keeper_says_that_the_broker_runs(house: HospitalSite, keeper: 
 def test_enrolling_a_box_reloads_nothing_and_revoking_one_reloads_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with place(tmp_path, with_receiver=False) as site:
+    with run_hospital(tmp_path, with_receiver=False) as site:
         site.box("clinic-7")
         reloads = _reloads(site)
         site.box("clinic-8")
@@ -108,5 +110,5 @@ def test_enrolling_a_box_reloads_nothing_and_revoking_one_reloads_once(
         assert _reloads(site) == reloads + 1
 
 
-def _reloads(site: Place) -> int:
+def _reloads(site: HospitalRig) -> int:
     return site.broker.log.read_text().count("Reloading config")

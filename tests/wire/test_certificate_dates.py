@@ -29,7 +29,7 @@ from firmware_app.core.settings import Config, DicomSection
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.scp import association_server, tls_dates
 from firmware_app.ingest.intake import ImageIntake
-from tests.machine import IN_1970, Machine
+from tests.machine import IN_1970, FakeClock
 from tests.wire.line_rig import wait_for
 
 pytestmark = pytest.mark.alone
@@ -77,11 +77,11 @@ def _key(path: Path) -> ec.EllipticCurvePrivateKey:
 def box() -> Iterator[Clock]:
     """The box's clock, on a machine whose own stands in 1970; restored afterwards."""
     before = clock.current_clock()
-    yield clock.use_clock(Clock(kernel=Machine(IN_1970)))
+    yield clock.use_clock(Clock(kernel=FakeClock(IN_1970)))
     clock.use_clock(before)
 
 
-def shaken(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[Exception | None, Exception | None]:
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[Exception | None, Exception | None]:
     """One handshake over a real socket; what the server and the client said against it."""
     one, other = socket.socketpair()
     failed: list[Exception | None] = [None]
@@ -124,14 +124,14 @@ def port(folder: Path, days: tuple[int, int]) -> tuple[ssl.SSLContext, ssl.SSLCo
 @pytest.mark.parametrize("source", [TimeSource.PERSON, TimeSource.HOSPITAL])
 def test_a_machine_in_1970_takes_what_is_valid_by_the_boxs_time(tmp_path: Path, box: Clock, source: TimeSource) -> None:
     box.learn(time.time(), source, dated=time.time() - 60)
-    assert shaken(*port(tmp_path, VALID)) == (None, None)
+    assert shake_hands(*port(tmp_path, VALID)) == (None, None)
 
 
 @pytest.mark.parametrize("days", [VALID, TO_COME])
 def test_a_box_that_does_not_know_the_time_believes_the_authority_that_the_day_has_come(
     tmp_path: Path, box: Clock, days: tuple[int, int]
 ) -> None:
-    assert shaken(*port(tmp_path, days)) == (None, None)
+    assert shake_hands(*port(tmp_path, days)) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_
     tmp_path: Path, box: Clock, days: tuple[int, int], source: TimeSource, expected: str
 ) -> None:
     box.learn(time.time(), source, dated=time.time() - 60)
-    refused, _ = shaken(*port(tmp_path, days))
+    refused, _ = shake_hands(*port(tmp_path, days))
     assert isinstance(refused, PeerOutOfDate)
     error = tls_dates.explain_refusal(refused, "10.0.0.5")
     assert error is not None
@@ -164,7 +164,7 @@ def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused
     state.prepare()
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    listening = gateway.dicom_port(config, ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8))
+    listening = gateway.make_dicom_server(config, ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8))
     number = listening.start()
     try:
         plain = socket.create_connection(("127.0.0.1", number))
@@ -173,7 +173,7 @@ def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused
         wait_for(lambda: len(Quarantine(clinical.database)) > 0, because="the refusal is written down")
     finally:
         listening.stop()
-    assert [entry.reason.code for entry in Quarantine(clinical.database).entries(9)] == ["clock.certificate_ended"]
+    assert [entry.reason.code for entry in Quarantine(clinical.database).list_entries(9)] == ["clock.certificate_ended"]
     clinical.database.close()
 
 
@@ -182,7 +182,7 @@ def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: 
     server, client = port(tmp_path, VALID)
     certificate(tmp_path, "stranger", VALID)
     client.load_cert_chain(tmp_path / "stranger.crt", tmp_path / "stranger.key")
-    refused, _ = shaken(server, client)
+    refused, _ = shake_hands(server, client)
     assert isinstance(refused, ssl.SSLCertVerificationError)
     assert tls_dates.explain_refusal(refused, "10.0.0.5") is None
 
@@ -212,7 +212,7 @@ def test_a_broker_whose_certificate_is_out_of_date_hears_nothing(
     server.load_cert_chain(tmp_path / "broker.crt", tmp_path / "broker.key")
     client = check_dates_by_box_time(ssl.create_default_context(cafile=tmp_path / "authority.crt"))
     client.check_hostname = False
-    _, refused = shaken(server, client)
+    _, refused = shake_hands(server, client)
     assert isinstance(refused, PeerOutOfDate)
     assert refused.fault.ended is (days == OVER)
     assert refused.fault.by_clock is (source is TimeSource.PERSON)

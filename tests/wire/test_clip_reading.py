@@ -55,21 +55,21 @@ def boxes(tmp_path: Path) -> Iterator[Any]:
 
 def clip(brightness: list[float], **attributes: Any) -> FileDataset:
     """A clip whose frames are as bright as told, of maximum 1, and else alike but for the sliding tissue."""
-    drawn = list(screens.clip("curved", 3, len(brightness), **SIZE))
+    drawn = list(screens.draw_clip("curved", 3, len(brightness), **SIZE))
     frames = [(one.pixels * share).astype(np.uint8) for one, share in zip(drawn, brightness, strict=True)]
     said: dict[str, Any] = {"Modality": "US", "BodyPartExamined": "BREAST", "ViewPosition": None, "PatientAge": None}
     said |= {"NumberOfFrames": len(frames), "Rows": 300, "SOPClassUID": UltrasoundMultiFrameImageStorage}
     return films.film(np.concatenate(frames), **(said | attributes))
 
 
-def read(box: Rig, dataset: FileDataset) -> tuple[Reading, Path]:
+def read_clip(box: Rig, dataset: FileDataset) -> tuple[Reading, Path]:
     instance = box.admit(dataset)
     return box.read(instance), box.state.display / instance.reference
 
 
 def test_a_clip_says_which_frames_were_read_and_where_the_finding_is_strongest(boxes: Any) -> None:
     box = boxes({"rule": "interval", "budget": 3, "aggregate": "mean_of_top", "top": 2})
-    reading, shown = read(box, clip([1.0] * 6))
+    reading, shown = read_clip(box, clip([1.0] * 6))
     assert reading.status is ReadingStatus.READ
     assert reading.frames is not None
     assert (reading.frames.of, reading.frames.read) == (6, (1, 3, 5))
@@ -82,13 +82,13 @@ def test_a_clip_says_which_frames_were_read_and_where_the_finding_is_strongest(b
         only = clip([1.0] * 6)
         only.PixelData = only.PixelData[300 * 400 * frame : 300 * 400 * (frame + 1)]
         only.NumberOfFrames = 1
-        alone.append(read(box, only)[0].findings[0].probability)
+        alone.append(read_clip(box, only)[0].findings[0].probability)
     assert reading.findings[0].probability == pytest.approx(sum(sorted(alone)[1:]) / 2)
     assert reading.frames.strongest["bright"] == (1, 3, 5)[int(np.argmax(alone))]
 
 
 def test_the_best_frames_are_read_and_an_empty_one_is_not(boxes: Any) -> None:
-    reading, _ = read(boxes({"rule": "score", "budget": 4}), clip([1, 0, 1, 0, 1, 1]))
+    reading, _ = read_clip(boxes({"rule": "score", "budget": 4}), clip([1, 0, 1, 0, 1, 1]))
     assert reading.status is ReadingStatus.READ
     assert reading.frames is not None
     assert not {1, 3} & set(reading.frames.read)
@@ -113,7 +113,7 @@ def test_the_line_of_a_clip_keeps_the_contracts_form_and_a_still_says_nothing_of
 def test_a_model_that_goes_by_letters_around_the_sector_is_told_of_in_the_line_of_the_case(
     boxes: Any, letters: bool, threshold: float, said: bool
 ) -> None:
-    drawn = screens.screen("curved", 3, **SIZE)
+    drawn = screens.draw_screen("curved", 3, **SIZE)
     pixels = drawn.pixels if letters else np.where(drawn.drawn, 0, drawn.pixels).astype(np.uint8)
     attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
     box = boxes(None, finding={"threshold": threshold})
@@ -129,11 +129,11 @@ def test_a_model_that_goes_by_letters_around_the_sector_is_told_of_in_the_line_o
 
 
 def test_colour_doppler_is_said_where_a_grey_picture_is_asked_for(boxes: Any) -> None:
-    grey = screens.screen("linear", 5, **SIZE).pixels
+    grey = screens.draw_screen("linear", 5, **SIZE).pixels
     rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     rgb[120:200, 160:240] = (220, 40, 20)
     attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
-    reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
+    reading, _ = read_clip(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
     assert [hint.code for hint in reading.quality.hints] == [BESIDE, "hint.colour_doppler"]
 
 
@@ -150,8 +150,8 @@ def region(kind: int) -> Dataset:
 def test_colour_flow_that_the_header_tells_of_is_said_where_no_flow_is_drawn(
     boxes: Any, kinds: tuple[int, ...], said: list[str]
 ) -> None:
-    rgb = np.repeat(screens.screen("linear", 5, **SIZE).pixels[:, :, np.newaxis], 3, axis=2)
+    rgb = np.repeat(screens.draw_screen("linear", 5, **SIZE).pixels[:, :, np.newaxis], 3, axis=2)
     attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
     attributes |= {"SequenceOfUltrasoundRegions": [region(kind) for kind in kinds]}
-    reading, _ = read(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
+    reading, _ = read_clip(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
     assert [hint.code for hint in reading.quality.hints] == said

@@ -27,9 +27,9 @@ BROKEN = {
 def lines(folders: Iterable[Path]) -> list[Line]:
     peers.needed("dcmconv", "dcmdjpeg", "dcmdjpls", "dcmdrle")
     try:
-        return [decode_table.examined(path) for path in decode_table.files(folders)]
+        return [decode_table.compare_file(path) for path in decode_table.files(folders)]
     except PeerMissing as missing:
-        peers.missing(f"needs {missing}")
+        peers.skip_or_fail(f"needs {missing}")
 
 
 def faults(examined: list[Line]) -> list[str]:
@@ -42,7 +42,7 @@ def faults(examined: list[Line]) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_every_public_file_is_decoded_as_others_decode_it_or_refused() -> None:
-    examined = lines(decode_table.public())
+    examined = lines(decode_table.list_public_folders())
     assert faults(examined) == []
     assert {line.name for line in examined if line.verdict == "refused"} == BROKEN
     assert all("imaging." in line.note for line in examined if line.verdict == "refused")
@@ -56,7 +56,7 @@ def test_every_public_file_is_decoded_as_others_decode_it_or_refused() -> None:
 
 @pytest.mark.timeout(300)
 def test_every_shared_file_is_decoded_as_others_decode_it() -> None:
-    examined = lines([peers.shared("data", "dicom")])
+    examined = lines([peers.find_shared_data("data", "dicom")])
     assert faults(examined) == []
     # A CT of signed samples, some below zero, whose header says unsigned: its air would be the brightest white.
     refused = [(line.name, line.note.split(";")[0]) for line in examined if line.verdict == "refused"]
@@ -67,11 +67,11 @@ def test_every_shared_file_is_decoded_as_others_decode_it() -> None:
 def test_a_wrong_decoder_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     peers.peer("dcmdrle")
     path = peers.pydicom_file("MR_small_RLE.dcm")
-    assert decode_table.examined(path).verdict == "equal"
+    assert decode_table.compare_file(path).verdict == "equal"
     frame = FrameReader.frame
 
     def one_level_off(reader: FrameReader, index: int) -> Words:
         return np.bitwise_xor(frame(reader, index).astype(np.uint16), 1)
 
     monkeypatch.setattr(FrameReader, "frame", one_level_off)
-    assert decode_table.examined(path).verdict == "DIFFERS"
+    assert decode_table.compare_file(path).verdict == "DIFFERS"

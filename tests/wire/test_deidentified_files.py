@@ -41,7 +41,7 @@ _LARGEST = 3_000_000  # bytes of a file: continuous integration has two cores
 def real_files() -> list[Path]:
     mine = [path for path in peers.pydicom_files() if path.stat().st_size < _LARGEST]
     with suppress(pytest.skip.Exception):  # pydicom's own files are always there
-        mine += [path for path in _some(peers.shared("data", "dicom")) if path.stat().st_size < _LARGEST]
+        mine += [path for path in _some(peers.find_shared_data("data", "dicom")) if path.stat().st_size < _LARGEST]
     return mine
 
 
@@ -110,10 +110,10 @@ def test_real_ultrasound_keeps_its_sector_to_the_bit_and_nothing_else(tmp_path: 
         with dicom_image.open_dicom_image(path) as before:
             plan = deidentified_pixels.plan_pixels(before)
             assert plan.inside is not None
-            expected, mask = before.shown(0).pixels, plan.inside.mask
+            expected, mask = before.render_frame(0).pixels, plan.inside.mask
             done = deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True)
             with dicom_image.open_dicom_image(out) as after:
-                pixels_after = after.shown(0).pixels
+                pixels_after = after.render_frame(0).pixels
                 assert np.array_equal(pixels_after[mask], expected[mask]), path.name
                 assert not pixels_after[~mask].any(), path.name
                 assert after.frames == before.frames

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from tests import peers
-from tests.unit.imaging.test_deidentified_pixels import exported, inside, screen, ultrasound
+from tests.unit.imaging.test_deidentified_pixels import deidentify_film, inside, screen, ultrasound
 
 
 def test_dcmtk_sees_the_sector_and_nothing_around_it(tmp_path: Path) -> None:
-    exported(tmp_path, ultrasound(screen()))
+    deidentify_film(tmp_path, ultrasound(screen()))
     subprocess.run(
         [peers.peer("dcm2pnm"), str(tmp_path / "out.dcm"), str(tmp_path / "seen.ppm")], check=True, capture_output=True
     )

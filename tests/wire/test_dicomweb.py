@@ -104,7 +104,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
     settings = {"enabled": True, "client_ca": str(clients.certificate), "max_request_mb": 8, "results": True}
     with running(tmp_path, viewer=False, dicomweb=settings) as front:
         clinical = ClinicalDatabase(front.state.clinical_db)
-        listener = gateway.dicomweb(front.config, ImageIntake(front.state, clinical, 16, 64))
+        listener = gateway.make_dicomweb_server(front.config, ImageIntake(front.state, clinical, 16, 64))
         listener.start()
         public = certificate_authority.AuthorityFiles(front.state.root).public
         try:
@@ -125,7 +125,7 @@ def test_what_dicomweb_client_stores_is_kept_and_named_and_the_study_is_complete
     assert web.outcomes() == [
         ("dicomweb:County Hospital", outcome, None) for outcome in ("accepted", "accepted", "duplicate", "duplicate")
     ]
-    assert len(again.ReferencedSOPSequence) == web.clinical.unread() == 2  # kept once, and said to be kept twice
+    assert len(again.ReferencedSOPSequence) == web.clinical.count_unread() == 2  # kept once, and said to be kept twice
     rows = web.clinical.database.connection.execute("SELECT closed_at IS NOT NULL FROM associations").fetchall()
     assert {row[0] for row in rows} == {1}
 
@@ -242,7 +242,7 @@ def test_a_refused_object_is_named_with_its_reason_beside_those_that_are_kept(we
 def test_a_request_that_is_none_gets_a_status_and_leaves_nothing(web: Web, body: bytes, kind: str, status: int) -> None:
     related = 'multipart/related; type="application/dicom"; boundary=b'
     assert web.post(body, kind or related)[0] == status
-    assert web.clinical.unread() == 0
+    assert web.clinical.count_unread() == 0
     assert list(web.front.state.incoming.iterdir()) == []
 
 
@@ -294,29 +294,35 @@ def test_dicomweb_client_finds_the_results_and_fetches_them_whole(web: Web, tmp_
         uri = described["00420011"]["BulkDataURI"].partition("/dicom-web")[2]  # the client sends a Host without port
         assert client.retrieve_bulkdata(f"{client.base_url}{uri}")[0].startswith(b"%PDF")
     fetches = [one for one in Audit(web.clinical.database).latest(99) if one.action == "results.fetched"]
-    assert [one.details for one in fetches] == [{"client": "County Hospital"}]
+    assert [fetch.details for fetch in fetches] == [{"client": "County Hospital"}]
     assert list(web.front.state.outgoing.rglob("*.dcm")) != []  # until the sender tidies
-    outgoing.tidy()
+    outgoing.remove_delivered_files()
     assert [path for path in web.front.state.outgoing.rglob("*") if path.is_file()] == []
 
 
 def test_a_changed_case_replaces_its_results_and_a_deleted_one_takes_them_along(web: Web, tmp_path: Path) -> None:
     outgoing, _ = web.results(tmp_path / "films", 1)
-    [case] = web.clinical.references()
+    [case] = web.clinical.list_references()
     with web.client() as client:
-        before = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}
+        before = {
+            instance["00080018"]["Value"][0]: instance["00080060"]["Value"][0]
+            for instance in client.search_for_instances()
+        }
         CaseLists(web.clinical).finish(case, "li", {"pneumonia": "agree"})
         due_cases.request_sending(web.clinical.database, case, "li")
         assert outgoing.step()
-        after = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}
+        after = {
+            instance["00080018"]["Value"][0]: instance["00080060"]["Value"][0]
+            for instance in client.search_for_instances()
+        }
         assert sorted(before.values()) == sorted(after.values())  # never an old report beside the new one
         assert sorted(after[uid] for uid in after.keys() - before.keys()) == ["DOC", "SR"]
         web.clinical.database.connection.execute("DELETE FROM outbox")
         now, clearing = datetime.now(UTC) + timedelta(days=2), CaseDeletion(web.front.state, web.clinical)
-        [old], _ = clearing.candidates(AgeLimits(now, now, 0))
+        [old], _ = clearing.list_candidates(AgeLimits(now, now, 0))
         assert clearing.delete(old)
         assert client.search_for_studies() == []
-    outgoing.tidy()
+    outgoing.remove_delivered_files()
     assert list(web.front.state.results.iterdir()) == []
 
 

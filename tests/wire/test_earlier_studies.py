@@ -20,7 +20,7 @@ from firmware_app.results import due_cases
 from firmware_app.uplink.outbox import Outbox
 from tests import films, orthanc
 from tests.archive_rig import read_all
-from tests.finished import opened
+from tests.finished import open_state
 from tests.refusals import raises_refusal
 
 PATIENT = {"PatientID": "QH-7", "IssuerOfPatientID": "QINGHE", "PatientBirthDate": "19580731", "PatientSex": "M"}
@@ -39,7 +39,7 @@ class Clinic:
     def __init__(self, tmp_path: Path, server: orthanc.Orthanc, **archive: Any) -> None:
         self.server, self.folder = server, tmp_path / "films"
         self.state: StateDir
-        self.state, self.clinical, self.door = opened(tmp_path / "state")
+        self.state, self.clinical, self.door = open_state(tmp_path / "state")
         pacs = {"host": "127.0.0.1", "port": server.port, "ae_title": orthanc.TITLE, "query": True, **archive}
         self.config = Config.model_validate({"state": {"dir": self.state.root}, "pacs": pacs})
         self.case = self.door.accept_file(film(self.folder, "today", **TODAY)).case
@@ -48,19 +48,19 @@ class Clinic:
 
     def archives(self, name: str, **said: Any) -> None:
         path = film(self.folder, name, StudyDescription=name, **{**PATIENT, "StudyDate": "20250101", **said})
-        self.server.ask("/instances", path.read_bytes())
+        self.server.request("/instances", path.read_bytes())
 
     def search(self, case: str | None = None) -> dict[str, tuple[FetchState, str]]:
         """The studies by their description: state and doubts."""
-        self.earlier.ask(case or self.case, "li")
+        self.earlier.request_search(case or self.case, "li")
         self.turn()
         return {
             one.said.description: (one.state, " ".join(one.said.doubts))
-            for one in self.earlier.of_case(case or self.case)
+            for one in self.earlier.list_for_case(case or self.case)
         }
 
     def turn(self) -> None:
-        ArchiveSearch(self.config, self.door).turn()
+        ArchiveSearch(self.config, self.door).run_pending()
 
 
 @contextmanager
@@ -89,15 +89,15 @@ def test_a_study_of_the_same_patient_is_fetched_and_of_any_other_waits_for_a_per
             "born on another day": (FetchState.FOUND, "birth_date"),
             "of a woman": (FetchState.FOUND, "sex"),
         }
-        [same] = [one for one in box.earlier.of_case(box.case) if one.state is FetchState.FETCHED]
+        [same] = [one for one in box.earlier.list_for_case(box.case) if one.state is FetchState.FETCHED]
         assert (same.kept, same.reason) == (1, None)
         assert same.here is not None
         [row] = box.clinical.database.connection.execute("SELECT source, closed_at FROM associations").fetchall()
         assert (row["source"], row["closed_at"] is not None) == ("archive:ORTHANC", True)
-        [unsure] = [one for one in box.earlier.of_case(box.case) if one.said.description == "without an issuer"]
+        [unsure] = [one for one in box.earlier.list_for_case(box.case) if one.said.description == "without an issuer"]
         box.earlier.confirm(box.case, unsure.sequence, "li")
         box.turn()
-        [sure] = [one for one in box.earlier.of_case(box.case) if one.said.description == "without an issuer"]
+        [sure] = [one for one in box.earlier.list_for_case(box.case) if one.said.description == "without an issuer"]
         assert (sure.state, sure.kept) == (FetchState.FETCHED, 1)
         said = [(one.actor, one.action) for one in Audit(box.clinical.database).latest(9) if "earlier" in one.action]
         assert said == [
@@ -117,18 +117,18 @@ def test_a_fetched_study_is_read_last_alarms_nobody_and_is_sent_nowhere(tmp_path
         assert claim is not None
         assert claim.instance.case == fresh
         before = box.clinical.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0]
-        [earlier] = [one.here for one in box.earlier.of_case(box.case)]
+        [earlier] = [one.here for one in box.earlier.list_for_case(box.case)]
         assert earlier is not None
         read_all(box.state, box.clinical)
         box.clinical.close_revisions(-1, report=Outbox(box.clinical.database).put)
-        assert box.clinical.case(earlier).readings
+        assert box.clinical.load_case(earlier).readings
         assert box.clinical.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0] == before
-        assert earlier not in {row.case for row in CaseLists(box.clinical).rows("open", 99)}
-        assert earlier not in {one.case for one in due_cases.list_due_cases(box.clinical.database)}
+        assert earlier not in {row.case for row in CaseLists(box.clinical).list_rows("open", 99)}
+        assert earlier not in {case.case for case in due_cases.list_due_cases(box.clinical.database)}
         # The machine itself sends an image of that study: it is a study of the clinic's own from then on.
-        [said] = [one.said for one in box.earlier.of_case(box.case)]
+        [said] = [one.said for one in box.earlier.list_for_case(box.case)]
         box.door.accept_file(film(box.folder, "late", **PATIENT, StudyInstanceUID=said.study_uid, StudyDate="20250101"))
-        assert earlier in {row.case for row in CaseLists(box.clinical).rows("open", 99)}
+        assert earlier in {row.case for row in CaseLists(box.clinical).list_rows("open", 99)}
 
 
 def test_what_the_archive_sends_under_another_patient_stays_out(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_what_the_archive_sends_under_another_patient_stays_out(tmp_path: Path) 
         box.archives("first", StudyInstanceUID=study, SeriesInstanceUID=series, IssuerOfPatientID="")
         box.archives("other", StudyInstanceUID=study, SeriesInstanceUID=series, IssuerOfPatientID="COUNTY")
         found = box.search()
-        [one] = box.earlier.of_case(box.case)
+        [one] = box.earlier.list_for_case(box.case)
         assert len(found) == one.kept == 1
         assert one.reason is not None
         assert one.reason.code == "earlier.incomplete"
@@ -163,7 +163,7 @@ def test_a_search_that_cannot_be_done_says_why(
     with orthanc.running(tmp_path / "orthanc", **settings) as server:
         box = Clinic(tmp_path, server, **archive)
         assert box.search() == {}
-        search = box.earlier.search(box.case)
+        search = box.earlier.find_search(box.case)
         assert search is not None
         assert search.reason is not None
         assert (search.asked, search.reason.code) == (False, code)

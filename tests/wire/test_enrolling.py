@@ -35,7 +35,7 @@ from hospital.errors import ENROLMENT_AWAITED, LABEL_CODE_USED, LABEL_CODE_WRONG
 from hospital.hospital_site import HospitalSite
 from tests.peers import peer
 from tests.refusals import raises_refusal
-from tests.wire.line_rig import Place, place, wait_for
+from tests.wire.line_rig import HospitalRig, run_hospital, wait_for
 
 
 @dataclass
@@ -53,7 +53,7 @@ class NewBox:
     def line(self) -> str | None:
         exchange = Exchange(self.state.exchange_db)
         try:
-            reason = exchange.line().reason
+            reason = exchange.read_status().reason
             return reason.code if reason else None
         finally:
             exchange.database.close()
@@ -64,12 +64,12 @@ class NewBox:
 
 
 @contextmanager
-def county(folder: Path) -> Iterator[Place]:
+def county(folder: Path) -> Iterator[HospitalRig]:
     """A hospital with both its brokers and the receiver."""
-    with place(folder, with_receiver=False) as made:
+    with run_hospital(folder, with_receiver=False) as made:
         file, front = made.house.broker / broker.ENROLMENT_CONFIG, f"# front {made.port + 1}"
         file.write_text(file.read_text("utf-8").replace(f"{front}\n", f"{front} 127.0.0.1\n"))
-        made.keep([peer("mosquitto"), "-c", str(file)], folder / "enrolling.log").start()
+        made.start_process([peer("mosquitto"), "-c", str(file)], folder / "enrolling.log").start()
         made.receiver.start()
         log = made.receiver.log
         wait_for(lambda: "may ask to be enrolled" in log.read_text(), 30, because="the receiver at the second broker")
@@ -85,7 +85,7 @@ def is_open(port: int) -> bool:
     return True
 
 
-def label(at: Place, box: str = "clinic-7") -> new_boxes.PreparedBox:
+def label(at: HospitalRig, box: str = "clinic-7") -> new_boxes.PreparedBox:
     rows = [(1, {"box": box, "clinic": "清河卫生院", "language": "en"})]
     return new_boxes.write_provisioning_files(at.house, "l", rows, at.folder / "o", 30)[0]
 
@@ -102,26 +102,26 @@ def new_box(folder: Path) -> NewBox:
     return NewBox(folder, config_file, state)
 
 
-def by_file(at: Place, box: NewBox, one: new_boxes.PreparedBox) -> None:
+def by_file(at: HospitalRig, box: NewBox, one: new_boxes.PreparedBox) -> None:
     """What the first page does with the file of a stick and the code of the label."""
     offer = provisioning_file.read_file(one.file)
-    places = IdentityPaths.of(box.config, box.config_file)
-    given = provisioning_file.take_file(offer, box.config, places, HospitalProof(code=one.code))
+    places = IdentityPaths.from_config(box.config, box.config_file)
+    given = provisioning_file.apply_file(offer, box.config, places, HospitalProof(code=one.code))
     assert given.hospital is not None
     assert uplink_enrolment.request_enrolment(box.state, one.code, given.hospital.host, given.hospital.port)
 
 
-def uplink(at: Place, box: NewBox) -> None:
-    assert "uplink" in run_status.expected_processes(box.config)
+def uplink(at: HospitalRig, box: NewBox) -> None:
+    assert "uplink" in run_status.list_expected_processes(box.config)
     command = [sys.executable, "-m", "firmware_app", "serve", "--only", "uplink", "--config", str(box.config_file)]
-    at.keep(command, box.folder / "uplink.log").start()
+    at.start_process(command, box.folder / "uplink.log").start()
 
 
-def certificates(at: Place, box: str) -> int:
-    return len(certificate_authority.list_issued_certificates(at.house.tls, box, at.house.enrolment(box)))
+def certificates(at: HospitalRig, box: str) -> int:
+    return len(certificate_authority.list_issued_certificates(at.house.tls, box, at.house.enrolment_path(box)))
 
 
-def audited(at: Place) -> list[tuple[str, str, str]]:
+def read_audit(at: HospitalRig) -> list[tuple[str, str, str]]:
     rows = at.inbox.connection.execute("SELECT actor, action, box FROM enrol_audit ORDER BY id")
     return [tuple(row) for row in rows]
 
@@ -151,7 +151,9 @@ def stranger(port: int, token: str, ca: Path) -> Stranger:
     made = Stranger(client, [], [])
     client.tls_set_context(ssl.create_default_context(cafile=ca))
     client.on_message = lambda _c, _d, message: made.heard.append((message.topic, bytes(message.payload)))
-    client.on_subscribe = lambda _c, _d, _m, reasons, _p: made.granted.append([not one.is_failure for one in reasons])
+    client.on_subscribe = lambda _c, _d, _m, reasons, _p: made.granted.append(
+        [not reason.is_failure for reason in reasons]
+    )
     client.connect("127.0.0.1", port)
     made.turn(0.5)
     return made
@@ -187,7 +189,7 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
             "enrolment.asked",
             "enrolment.taken",
         ]
-        actions = [action for _, action, _ in audited(at)]
+        actions = [action for _, action, _ in read_audit(at)]
         assert actions == ["refused hospital.enrol_awaited", "asked", "enrolled"]
         with raises_refusal(LABEL_CODE_USED):
             box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
@@ -204,7 +206,7 @@ def test_a_box_that_knows_only_the_brokers_address_is_enrolled_by_the_code_witho
             f'[state]\ndir = "{box.state.root}"\n[viewer]\nhost = "127.0.0.1"\nport = 0\n'
             f'[dicom]\nhost = "127.0.0.1"\nport = 0\n[packs]\ndir = "{tmp_path / "none"}"\n'
         )
-        places = IdentityPaths.of(box.config, box.config_file)
+        places = IdentityPaths.from_config(box.config, box.config_file)
         answers = Answers("clinic-7", "清河卫生院", "en", "Asia/Shanghai", "LANTERN")
         first_start.apply_answers(answers, None, box.config, places)
         wrong = "2222-2222-2222"
@@ -215,7 +217,7 @@ def test_a_box_that_knows_only_the_brokers_address_is_enrolled_by_the_code_witho
         address = uplink_enrolment.parse_broker(f"127.0.0.1:{at.port}")
         assert uplink_enrolment.request_enrolment(box.state, one.code, *address)
         command = [sys.executable, "-m", "firmware_app", "serve", "--config", str(box.config_file)]
-        at.keep(command, box.folder / "serve.log").start()
+        at.start_process(command, box.folder / "serve.log").start()
         wait_for(lambda: bool(box_enrolment.list_waiting_boxes(at.inbox)), 60)
         box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
         wait_for(lambda: box.config.uplink.enabled, 60, because="the certificate")
@@ -246,7 +248,7 @@ def test_a_repeated_request_gets_the_same_answer_and_no_second_certificate(tmp_p
         again.turn(3.0)
         assert [payload for _, payload in again.heard] == [answer]
         assert certificates(at, "clinic-7") == 1
-        made, _ = EnrolRequest.made(asked.box, one.code)  # another request, even with the right code
+        made, _ = EnrolRequest.create(asked.box, one.code)  # another request, even with the right code
         again.ask(second, made.encode())
         again.turn(2.0)
         assert len(again.heard) == 1
@@ -349,7 +351,7 @@ def test_where_there_is_no_room_the_most_silent_of_the_most_crowded_address_give
 
 def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_count(tmp_path: Path) -> None:
     house = HospitalSite(tmp_path / "hospital")
-    house.establish("127.0.0.1", 8883)
+    house.set_up("127.0.0.1", 8883)
     one = new_boxes.write_provisioning_files(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[
         0
     ]
@@ -372,7 +374,7 @@ def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_cou
 
 def test_an_expired_code_is_refused_with_its_date(tmp_path: Path) -> None:
     house = HospitalSite(tmp_path / "hospital")
-    house.establish("127.0.0.1", 8883)
+    house.set_up("127.0.0.1", 8883)
     one = new_boxes.write_provisioning_files(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[
         0
     ]

@@ -71,7 +71,7 @@ def test_bytes_behind_an_image_are_noted_with_its_reading_unless_they_are_paddin
     (case,) = read_paths([path], reading_rig.config(tmp_path))
     (reading,) = case.readings
     assert reading.status.value == "read"
-    told = [one for one in reading.quality.hints if one.code == "hint.bytes_follow"]
+    told = [hint for hint in reading.quality.hints if hint.code == "hint.bytes_follow"]
     assert [one.code for one in told] == noted
     assert all(f" {len(left)} bytes" in one.text("en") for one in told)
 

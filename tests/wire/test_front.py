@@ -114,7 +114,7 @@ def test_a_device_that_trusts_the_authority_needs_no_exception(front: Front) -> 
     given = answer.read()
     plain.close()
     assert answer.headers["Content-Type"] == "application/x-x509-ca-cert"
-    shown = certificate_authority.authority_fingerprint(front.state)
+    shown = certificate_authority.read_authority_fingerprint(front.state)
     assert shown == hashlib.sha256(ssl.PEM_cert_to_DER_cert(given.decode())).digest().hex(":").upper()
     for name in (NAME, "127.0.0.1"):
         assert front.browser(name=name).ask("GET", "/login")[0] == 200

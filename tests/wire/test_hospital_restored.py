@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.wire.line_rig import Box, Place, place, wait_for
+from tests.wire.line_rig import Box, HospitalRig, run_hospital, wait_for
 from tests.wire.test_revocation import hospital
 
 
-def reports(site: Place, box: Box, number: int) -> None:
+def reports(site: HospitalRig, box: Box, number: int) -> None:
     """Study *number* of *box* is read, sent and confirmed."""
-    case, relay = box.show(number), box.relay()
+    case, relay = box.add_image(number), box.relay()
 
     def confirmed() -> bool:
         relay.step()
-        return (case, 1) in site.counted() and box.exchange.line().outgoing == 0
+        return (case, 1) in site.list_revisions() and box.exchange.read_status().outgoing == 0
 
     wait_for(confirmed, 30, f"study {number} is counted and confirmed")
 
 
 def test_a_backup_from_before_a_rotation_brings_the_line_back(tmp_path: Path) -> None:
-    with place(tmp_path) as site:
+    with run_hospital(tmp_path) as site:
         box = site.box("clinic-7")
         site.uplink(box).start()
         reports(site, box, 1)
@@ -39,11 +39,11 @@ def test_a_backup_from_before_a_rotation_brings_the_line_back(tmp_path: Path) ->
         site.receiver.start()
 
         reports(site, box, 3)
-        assert len(site.counted()) == 2, "the one that was confirmed after the backup is lost, as restore says"
+        assert len(site.list_revisions()) == 2, "the one that was confirmed after the backup is lost, as restore says"
 
 
 def test_serve_makes_a_damaged_inbox_again_and_counts_on(tmp_path: Path) -> None:
-    with place(tmp_path) as site:
+    with run_hospital(tmp_path) as site:
         box = site.box("clinic-7")
         site.uplink(box).start()
         reports(site, box, 1)

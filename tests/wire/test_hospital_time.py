@@ -16,11 +16,11 @@ from firmware_app.core.clock import Clock, ClockFile, TimeSource
 from firmware_app.core.clock_memory import EARLIEST
 from firmware_app.uplink.relay import MOST_RECEIPT_AGE_S, ReceiptClock
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
-from tests.machine import IN_1970, TODAY, Machine
-from tests.wire.line_rig import Box, place, wait_for
+from tests.machine import IN_1970, TODAY, FakeClock
+from tests.wire.line_rig import Box, run_hospital, wait_for
 
 
-def kept(box: Box, folder: str) -> dict[str, Any]:
+def read_kept_time(box: Box, folder: str) -> dict[str, Any]:
     """What is kept of the time in *folder* of the state."""
     try:
         saved: dict[str, Any] = json.loads((box.config.state.dir / folder / clock.CLOCK_FILE).read_bytes())
@@ -29,7 +29,7 @@ def kept(box: Box, folder: str) -> dict[str, Any]:
     return saved
 
 
-def received(box: Box) -> list[clock.Stamp]:
+def read_arrival_times(box: Box) -> list[clock.Stamp]:
     """When each image came, by the order in which they did."""
     with sqlite3.connect(box.clinical.database.path) as connection:
         rows = connection.execute("SELECT received_at FROM instances ORDER BY sequence").fetchall()
@@ -38,111 +38,111 @@ def received(box: Box) -> list[clock.Stamp]:
 
 
 def test_a_box_in_1970_learns_the_time_from_the_first_receipt(tmp_path: Path) -> None:
-    with place(tmp_path) as site:
+    with run_hospital(tmp_path) as site:
         box = site.box("clinic-7")
         wrong = ShiftedClock(tmp_path, EPOCH).environment
         uplink, reader = site.uplink(box, **wrong), site.reader(box, 3, seed=1, **wrong)
         reader.start()
         wait_for(lambda: "all made" in reader.log.read_text(), because="three cases")
-        marked = received(box)
+        marked = read_arrival_times(box)
         assert len(marked) >= 3
         assert not any(stamp.trusted for stamp in marked)
         assert all(stamp.at.timestamp() >= EARLIEST for stamp in marked)
         uplink.start()
-        wait_for(lambda: kept(box, "run")["source"] == "hospital", because="the receipt tells the time")
-        wait_for(lambda: kept(box, "exchange")["source"] == "hospital", because="the uplink's copy")
+        wait_for(lambda: read_kept_time(box, "run")["source"] == "hospital", because="the receipt tells the time")
+        wait_for(lambda: read_kept_time(box, "exchange")["source"] == "hospital", because="the uplink's copy")
         reader.kill()
         site.reader(box, 6, seed=1, **wrong).start()
-        wait_for(lambda: len(site.counted()) >= 6, because="every case is counted")
-        fresh = received(box)[len(marked) :]
+        wait_for(lambda: len(site.list_revisions()) >= 6, because="every case is counted")
+        fresh = read_arrival_times(box)[len(marked) :]
         assert fresh
         assert all(stamp.trusted and abs(stamp.at.timestamp() - time.time()) < 60 for stamp in fresh)
-        assert received(box)[: len(marked)] == marked  # the mark stays with what was written under it
+        assert read_arrival_times(box)[: len(marked)] == marked  # the mark stays with what was written under it
 
 
 # --- what a receipt is worth --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def machine(tmp_path: Path) -> Iterator[FakeClock]:
     """A box that does not know the time."""
-    before, made = clock.current_clock(), Machine(IN_1970)
+    before, made = clock.current_clock(), FakeClock(IN_1970)
     clock.use_clock(Clock(ClockFile(tmp_path / "clock.json"), kernel=made))
     yield made
     clock.use_clock(before)
 
 
-def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) -> None:
+def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: FakeClock) -> None:
     learning = ReceiptClock()
-    learning.handed_on([7])
+    learning.record_sent([7])
     machine.wait(3.0)
-    learning.answered(int(TODAY), [7])
-    standing = clock.current_clock().standing()
+    learning.learn_from_receipt(int(TODAY), [7])
+    standing = clock.current_clock().status()
     assert standing.source is TimeSource.HOSPITAL_ALONE
     assert abs(standing.stamp.at.timestamp() - TODAY) <= 4.0
 
 
 @pytest.mark.parametrize("taken", [(), (8,), (1, 2, 3)])
 def test_a_receipt_for_what_this_process_did_not_hand_on_may_be_of_last_month(
-    machine: Machine, taken: tuple[int, ...]
+    machine: FakeClock, taken: tuple[int, ...]
 ) -> None:
     learning = ReceiptClock()
-    learning.handed_on([7])
-    learning.answered(int(TODAY), taken)
-    assert clock.current_clock().standing().source is TimeSource.NOBODY
+    learning.record_sent([7])
+    learning.learn_from_receipt(int(TODAY), taken)
+    assert clock.current_clock().status().source is TimeSource.NOBODY
 
 
-def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine: Machine) -> None:
+def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine: FakeClock) -> None:
     learning = ReceiptClock()
-    learning.handed_on([7])
+    learning.record_sent([7])
     machine.wait(MOST_RECEIPT_AGE_S)
-    learning.signed(int(TODAY))
-    learning.answered(int(TODAY), [7])
+    learning.record_signed_time(int(TODAY))
+    learning.learn_from_receipt(int(TODAY), [7])
     stamp = clock.stamp()
     assert not stamp.trusted
     assert stamp.at.timestamp() >= TODAY
 
 
-def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machine: Machine) -> None:
+def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machine: FakeClock) -> None:
     """Whoever owns exchange.db can turn its numbers back and bring an old receipt."""
     learning = ReceiptClock()
-    learning.handed_on([7])
-    learning.answered(int(TODAY), [7])
+    learning.record_sent([7])
+    learning.learn_from_receipt(int(TODAY), [7])
     machine.wait(7200.0)
-    learning.handed_on([7])
-    learning.answered(int(TODAY), [7])
+    learning.record_sent([7])
+    learning.learn_from_receipt(int(TODAY), [7])
     assert clock.stamp().at.timestamp() >= TODAY + 7200
 
 
-def test_receipts_of_2031_move_no_clock_and_the_mended_hospital_is_believed(machine: Machine) -> None:
+def test_receipts_of_2031_move_no_clock_and_the_mended_hospital_is_believed(machine: FakeClock) -> None:
     learning, ahead = ReceiptClock(dated=TODAY - 86_400), int(TODAY) + 5 * 365 * 86_400
-    learning.handed_on([7, 8])
+    learning.record_sent([7, 8])
     before = clock.stamp()
-    learning.signed(ahead)
-    learning.answered(ahead, [7])
-    assert clock.current_clock().standing().source is TimeSource.NOBODY
+    learning.record_signed_time(ahead)
+    learning.learn_from_receipt(ahead, [7])
+    assert clock.current_clock().status().source is TimeSource.NOBODY
     assert clock.stamp().at.timestamp() - before.at.timestamp() < 1
-    learning.signed(int(TODAY))
-    learning.answered(int(TODAY), [8])
+    learning.record_signed_time(int(TODAY))
+    learning.learn_from_receipt(int(TODAY), [8])
     assert clock.stamp().trusted
     assert abs(clock.stamp().at.timestamp() - TODAY) < 2
 
 
-def test_a_receipt_within_a_month_of_the_boxs_certificate_confirms_the_time(machine: Machine) -> None:
+def test_a_receipt_within_a_month_of_the_boxs_certificate_confirms_the_time(machine: FakeClock) -> None:
     learning = ReceiptClock(dated=TODAY - 86_400)
-    learning.handed_on([7])
-    learning.answered(int(TODAY), [7])
-    assert clock.current_clock().standing().source is TimeSource.HOSPITAL
+    learning.record_sent([7])
+    learning.learn_from_receipt(int(TODAY), [7])
+    assert clock.current_clock().status().source is TimeSource.HOSPITAL
 
 
-def test_receipts_that_find_the_clock_right_write_nothing(machine: Machine, tmp_path: Path) -> None:
+def test_receipts_that_find_the_clock_right_write_nothing(machine: FakeClock, tmp_path: Path) -> None:
     learning, file = ReceiptClock(), ClockFile(tmp_path / "clock.json")
-    learning.handed_on(range(1, 102))
-    learning.answered(int(TODAY), [1])
+    learning.record_sent(range(1, 102))
+    learning.learn_from_receipt(int(TODAY), [1])
     mark = file.mark()
     for number in range(2, 102):
         machine.wait(0.1)
         at = TODAY + 0.1 * number
-        learning.signed(int(at))
-        learning.answered(int(at), [number])
+        learning.record_signed_time(int(at))
+        learning.learn_from_receipt(int(at), [number])
     assert file.mark() == mark

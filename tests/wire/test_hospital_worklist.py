@@ -96,7 +96,7 @@ def test_the_hospitals_patients_reach_the_machine_with_the_hospitals_numbers(tmp
             server = find_worklist_peer(config)
             assert server is not None
             line = WorklistImporter(config, server, gateway.clinical.database, threading.Event())
-            line.turn()
+            line.poll()
             told = {one.AccessionNumber: one for one in findscu(gateway, tmp_path / "all", returned=KEYS)}
             assert set(told) == {own.accession, "A-1", "A-4", "A-7"}
             one = told["A-1"]
@@ -112,10 +112,10 @@ def test_the_hospitals_patients_reach_the_machine_with_the_hospitals_numbers(tmp
             ]
             assert told_of == [("worklist.tells", None), *(("worklist.left_out", one) for one in LEFT_OUT)]
             first.unlink()  # the hospital has cancelled it
-            line.turn()
+            line.poll()
             known = Registrations(gateway.clinical.database)
-            assert {one.registered.accession for one in known.latest(9) if one.cancelled} == {"A-1"}
-    line.turn()  # the hospital's server is gone: what it said last stays
-    left = {one.registered.accession for one in known.latest(9) if not one.cancelled}
+            assert {one.registered.accession for one in known.list_latest(9) if one.cancelled} == {"A-1"}
+    line.poll()  # the hospital's server is gone: what it said last stays
+    left = {one.registered.accession for one in known.list_latest(9) if not one.cancelled}
     assert left == {own.accession, "A-2", "A-4", "A-7"}
     assert [check.reason.code for check in examine(config, gateway.state)] == ["worklist.unanswered"]

@@ -19,7 +19,7 @@ from firmware_app.cases.imaging_devices import Modalities, ModalityAddress
 from firmware_app.core.settings import Config
 from firmware_app.ingest.connection_test import ConnectionTests
 from tests.archive_rig import await_true
-from tests.finished import opened
+from tests.finished import open_state
 from tests.peers import peer
 from tests.refusals import raises_refusal
 
@@ -36,17 +36,17 @@ def free_port() -> int:
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Iterator[tuple[ConnectionTests, Modalities]]:
-    _, clinical, _ = opened(tmp_path / "state")
+    _, clinical, _ = open_state(tmp_path / "state")
     config = Config.model_validate({"dicom": {"ae_title": "QINGHE"}})
     yield ConnectionTests(config, clinical.database), Modalities(clinical.database)
     clinical.database.close()
 
 
-def told(lines: tuple[ConnectionTests, Modalities], port: int, title: str = "CT1", host: str = "127.0.0.1") -> str:
+def run_test(lines: tuple[ConnectionTests, Modalities], port: int, title: str = "CT1", host: str = "127.0.0.1") -> str:
     tests, machines = lines
     number = machines.add(ModalityAddress(title, host, port), "zhou")
     begun = time.monotonic()
-    tests.turn()
+    tests.run_pending()
     assert time.monotonic() - begun < 12
     [one] = [one for one in machines.all() if one.sequence == number]
     assert one.asked_at is None
@@ -63,7 +63,7 @@ def test_a_machine_of_another_maker_that_listens_is_reached(
     port = free_port()
     with subprocess.Popen([peer("storescp"), "-od", str(tmp_path), str(port)]) as machine:
         try:
-            await_true(lambda: told(lines, port) == "modality.answers", "dcmtk's storescp answers")
+            await_true(lambda: run_test(lines, port) == "modality.answers", "dcmtk's storescp answers")
         finally:
             machine.terminate()
     assert [one.action for one in Audit(lines[1]._database).latest(99)][-2:] == ["modality.tested", "modality.added"]
@@ -86,16 +86,16 @@ def test_a_machine_that_refuses_is_told_with_its_reason(
     machine.add_supported_context(offered)
     server = machine.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda _: 0)])
     try:
-        assert told(lines, server.server_address[1]) == code
+        assert run_test(lines, server.server_address[1]) == code
     finally:
         server.shutdown()
 
 
 def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[ConnectionTests, Modalities]) -> None:
-    assert told(lines, free_port()) == "modality.closed"
-    assert told(lines, 104, host="no-such-machine.invalid") == "modality.name_unknown"
+    assert run_test(lines, free_port()) == "modality.closed"
+    assert run_test(lines, 104, host="no-such-machine.invalid") == "modality.name_unknown"
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        assert told(lines, silent.getsockname()[1]) == "modality.no_dicom"
+        assert run_test(lines, silent.getsockname()[1]) == "modality.no_dicom"
 
 
 def test_what_cannot_be_a_machine_is_not_kept() -> None:

@@ -10,13 +10,13 @@ import pytest
 from firmware_app.uplink.connection import Connection, Post
 from firmware_app.uplink.errors import BROKER_UNTRUSTED
 from tests.refusals import raises_refusal
-from tests.wire.line_rig import place
+from tests.wire.line_rig import run_hospital
 
 
 # paho leaves the socket of a failed handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_certificate_of_the_right_authority_for_another_name_gets_nothing(tmp_path: Path) -> None:
-    with place(tmp_path, with_receiver=False) as site:
+    with run_hospital(tmp_path, with_receiver=False) as site:
         opened = {}
         for host in ("127.0.0.1", "localhost"):  # the certificate names the first one
             box = site.box(f"clinic-{host[0]}".replace("1", "a"), host=host)

@@ -11,32 +11,32 @@ from cryptography import x509
 
 from firmware_app.core.records import Priority
 from tests.faults.shifted_clock import ShiftedClock
-from tests.wire.line_rig import Place, place, wait_for
+from tests.wire.line_rig import HospitalRig, run_hospital, wait_for
 
 AHEAD = "+400d"
 
 
-def starts(site: Place) -> datetime:
+def starts(site: HospitalRig) -> datetime:
     return x509.load_pem_x509_crl((site.house.tls / "revoked.pem").read_bytes()).last_update_utc
 
 
-def served(site: Place, log: Path, time: dict[str, str]) -> None:
-    serve = site.keep(site.receiver.command, log, **time).start()
+def run_hospital_at(site: HospitalRig, log: Path, time: dict[str, str]) -> None:
+    serve = site.start_process(site.receiver.command, log, **time).start()
     wait_for(lambda: starts(site) > datetime.now(UTC), because="the list as the wrong clock writes it")
     serve.stop()
 
 
-def revoked(site: Place, log: Path, time: dict[str, str]) -> None:
+def revoke_at(site: HospitalRig, log: Path, time: dict[str, str]) -> None:
     command = [*site.receiver.command[:3], "revoke", "clinic-s", "--dir", str(site.house.root)]
-    site.keep(command, log, **time).start()
+    site.start_process(command, log, **time).start()
     wait_for(lambda: starts(site) > datetime.now(UTC), because="the list as the wrong clock writes it")
 
 
-@pytest.mark.parametrize("harm", [served, pytest.param(revoked, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("harm", [run_hospital_at, pytest.param(revoke_at, marks=pytest.mark.slow)])
 def test_a_clock_that_was_ahead_locks_nobody_out(
-    tmp_path: Path, harm: Callable[[Place, Path, dict[str, str]], None]
+    tmp_path: Path, harm: Callable[[HospitalRig, Path, dict[str, str]], None]
 ) -> None:
-    with place(tmp_path, with_receiver=False) as site:
+    with run_hospital(tmp_path, with_receiver=False) as site:
         site.box("clinic-s")
         box = site.box("clinic-7")
         harm(site, tmp_path / "ahead.log", ShiftedClock(tmp_path, AHEAD).environment)
@@ -47,6 +47,6 @@ def test_a_clock_that_was_ahead_locks_nobody_out(
         site.receiver.start()
         wait_for(lambda: '"listening"' in site.receiver.log.read_text(), 60, "serve is let in again")
         assert "hospital.list_early" in site.receiver.log.read_text()
-        box.show(1, Priority.URGENT)
+        box.add_image(1, Priority.URGENT)
         box.relay().step()
-        wait_for(lambda: len(site.counted()) == 1, 60, "and the box")
+        wait_for(lambda: len(site.list_revisions()) == 1, 60, "and the box")

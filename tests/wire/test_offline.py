@@ -160,8 +160,8 @@ def test_a_name_that_is_no_utf_8_can_be_had_back_byte_by_byte(tmp_path: Path) ->
     line = json.loads(json.dumps(case_to_json(case, "en"), ensure_ascii=False).encode())
     jsonschema.validate(line, SCHEMA)
     files = line["files"]
-    assert sum(Path(one["path"]).name == "胸片.dcm" for one in files) == 2
-    had = [unquote_to_bytes(one["path_bytes"]) if "path_bytes" in one else one["path"].encode() for one in files]
+    assert sum(Path(file["path"]).name == "胸片.dcm" for file in files) == 2
+    had = [unquote_to_bytes(file["path_bytes"]) if "path_bytes" in file else file["path"].encode() for file in files]
     assert set(had) == {os.fsencode(folder) + b"/" + name for name in names}
 
 
@@ -237,7 +237,7 @@ def test_ctrl_c_or_sigterm_leaves_no_process_and_no_file(
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "LANTERN_PACKS__DIR": str(packs)}
     command = [sys.executable, "-m", "firmware_app", "read", str(stick)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    reading_rig.until(lambda: len(psutil.Process(process.pid).children()) == 2)
+    reading_rig.wait_until(lambda: len(psutil.Process(process.pid).children()) == 2)
     family = psutil.Process(process.pid).children()
     process.send_signal(number)
     assert process.wait(timeout=30) == status
@@ -384,7 +384,7 @@ def test_ctrl_c_while_the_children_start_is_one_sentence_and_no_traceback(stick:
             groups = [os.getpgid(child.pid) for child in psutil.Process(process.pid).children()]
             return len(groups) == 2 and process.pid not in groups
 
-        reading_rig.until(children_out_of_reach)
+        reading_rig.wait_until(children_out_of_reach)
         family = psutil.Process(process.pid).children()
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=30)

@@ -20,14 +20,14 @@ from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Kind
 from hospital.receiver import Receiver
 from tests.line import summary
-from tests.wire.line_rig import Place, place, wait_for
+from tests.wire.line_rig import HospitalRig, run_hospital, wait_for
 
 UP, DOWN = "lantern/v1/up/clinic-7/alert", "lantern/v1/down/clinic-7/ack"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path, tls=False, with_receiver=False) as made:
+def site(tmp_path: Path) -> Iterator[HospitalRig]:
+    with run_hospital(tmp_path, tls=False, with_receiver=False) as made:
         yield made
 
 
@@ -70,10 +70,10 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return events
 
 
-def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, events: list[str]) -> None:
+def test_the_hospital_commits_then_acknowledges_then_signs(site: HospitalRig, events: list[str]) -> None:
     box = site.box("clinic-7")
     body = summary().encode()
-    payload = seal(body, Kind.ALERT, "clinic-7", box.identity, parse_seal_key(site.house.bundle().seal))
+    payload = seal(body, Kind.ALERT, "clinic-7", box.identity, parse_seal_key(site.house.load_bundle().seal))
     stop, listening = threading.Event(), threading.Event()
     receiver = Receiver(site.house, host="127.0.0.1", port=site.port, tls=False)
     thread = threading.Thread(target=receiver.serve, args=(stop, listening.set))
@@ -91,7 +91,9 @@ def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, events: 
     assert events[:3] == ["commit", "ack", "receipt"]
 
 
-def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(site: Place, events: list[str]) -> None:
+def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(
+    site: HospitalRig, events: list[str]
+) -> None:
     line = Connection(
         UplinkSection.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
         "lantern-clinic-7",
@@ -101,7 +103,7 @@ def test_the_box_keeps_what_the_hospital_says_before_the_broker_may_forget_it(si
     )
 
     def acknowledged() -> bool:
-        line.turn(0.05)
+        line.loop(0.05)
         return "ack" in events
 
     line.open(Post("lantern/v1/up/clinic-7/death", b""))

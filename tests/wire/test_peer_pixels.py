@@ -34,7 +34,7 @@ def ours(path: Path) -> Pixels:
 
 def people(path: Path) -> Pixels:
     with image_file.open_image_file(path, is_picture=False) as opened:
-        return opened.shown(0).pixels
+        return opened.render_frame(0).pixels
 
 
 def twelve_bits(pixels: Pixels, **attributes: Any) -> FileDataset:
@@ -183,14 +183,14 @@ def test_the_plane_of_an_overlay_is_where_they_draw_it(tmp_path: Path) -> None:
     path = films.save(tmp_path, "overlay.dcm", made)
     drawn = theirs(path, "+O", "0", "+Omr", "+Wi", "1", "+on2") > 0
     with image_file.open_image_file(path, is_picture=False) as opened:
-        np.testing.assert_array_equal(opened.shown(0).layers[0].mask, drawn)
+        np.testing.assert_array_equal(opened.render_frame(0).layers[0].mask, drawn)
 
 
 @pytest.mark.parametrize("name", ["examples_ybr_color.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cr.dcm"])
 def test_real_jpeg_colours_are_theirs(tmp_path: Path, name: str) -> None:
     actual = next((path for path in peers.pydicom_files() if path.name == name), None)
     if actual is None:
-        peers.missing(f"needs {name} of pydicom's test files")
+        peers.skip_or_fail(f"needs {name} of pydicom's test files")
     copy = tmp_path / name
     copy.write_bytes(actual.read_bytes())
     assert np.abs(people(copy).astype(int) - theirs(copy, "+on", program="dcmj2pnm").astype(int)).max() <= 3

@@ -40,7 +40,7 @@ def box(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def read(box: Rig, dataset: FileDataset) -> tuple[Reading, dict[str, Any], str]:
+def read_film(box: Rig, dataset: FileDataset) -> tuple[Reading, dict[str, Any], str]:
     """The reading of a film, its case as JSON, and the case's page in text."""
     instance = box.admit(dataset)
     reading, case = box.read(instance), box.case(instance)
@@ -48,7 +48,7 @@ def read(box: Rig, dataset: FileDataset) -> tuple[Reading, dict[str, Any], str]:
 
 
 def test_a_blurred_film_is_read_and_its_doctor_told(box: Rig) -> None:
-    reading, line, text = read(box, films.film(phantom(12)))
+    reading, line, text = read_film(box, films.film(phantom(12)))
     assert reading.status is ReadingStatus.READ
     assert line["quality"]["acceptable"] is True
     assert {
@@ -67,19 +67,19 @@ def test_a_model_that_goes_by_a_mark_in_the_border_of_a_film_is_told_of(tmp_path
     if marked:
         pixels[30:90, 120:320] = 4095  # less than half of what the model goes by: more, and there is no number
     with reading_rig.rig(reading_rig.config(tmp_path)) as box:
-        reading, line, text = read(box, films.film(pixels))
+        reading, line, text = read_film(box, films.film(pixels))
     assert reading.status is ReadingStatus.READ
     assert reading.findings[0].positive
     sentences = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.beside"]
-    assert [one.endswith("Do not rely on its number; look at the picture yourself.") for one in sentences] == [
-        True
-    ] * marked
+    assert [
+        sentence.endswith("Do not rely on its number; look at the picture yourself.") for sentence in sentences
+    ] == [True] * marked
     assert ("is not the body" in text) is marked
 
 
 def test_a_film_that_lies_upside_down_gets_a_reason_and_no_number(box: Rig) -> None:
-    reading, line, _ = read(box, films.film(np.ascontiguousarray(phantom()[::-1, ::-1])))
-    assert (reading.status, reading_rig.why(reading), reading.findings) == (
+    reading, line, _ = read_film(box, films.film(np.ascontiguousarray(phantom()[::-1, ::-1])))
+    assert (reading.status, reading_rig.read_reason_code(reading), reading.findings) == (
         ReadingStatus.CANNOT_JUDGE,
         "quality.turned",
         (),
@@ -90,7 +90,7 @@ def test_a_film_that_lies_upside_down_gets_a_reason_and_no_number(box: Rig) -> N
 def test_a_confounder_is_told_only_of_a_film_that_shows_it_to_a_pack_that_declares_it(box: Rig) -> None:
     hints_of = {}
     for age, view in (("045Y", "AP"), ("044Y", "PA"), ("003Y", "AP")):
-        reading, _, _ = read(box, films.film(phantom(), PatientAge=age, ViewPosition=view))
+        reading, _, _ = read_film(box, films.film(phantom(), PatientAge=age, ViewPosition=view))
         assert reading.pack is not None
         hints_of[reading.pack.name, view] = {hint.code for hint in reading.quality.hints}
     assert "hint.confounder_view_ap" in hints_of["toy-adult", "AP"]
@@ -102,7 +102,7 @@ def test_a_film_below_the_resolution_that_the_model_learnt_at_is_marked(
     tmp_path: Path, rows: int, columns: int, coarse: bool
 ) -> None:
     with reading_rig.rig(reading_rig.config(tmp_path)) as box:
-        reading, line, _ = read(box, films.film(films.shapes(7, rows, columns)))
+        reading, line, _ = read_film(box, films.film(films.shapes(7, rows, columns)))
     assert reading.status is ReadingStatus.READ
     sentences = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.coarse"]
     sentence = "Only 60 × 90 pixels of this image reach the model, which learnt from pictures of 64 × 64. "

@@ -80,7 +80,7 @@ def test_a_broken_image_is_refused_once_and_the_next_one_is_read(box: Rig) -> No
         assert reading_rig.read_all(reader) == 2
         assert reader.decoder.pid == child  # a refusal costs no process
     refused, read = box.reading(first), box.reading(second)
-    assert reading_rig.why(refused) == "imaging.undecodable"
+    assert reading_rig.read_reason_code(refused) == "imaging.undecodable"
     assert read.status is ReadingStatus.READ
 
 
@@ -173,7 +173,7 @@ def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monk
         assert reading_rig.read_all(reader) == 2
         assert (reader.inference.identities, reader.inference.pid) == (speaking, child)
     failed, read = box.reading(first), box.reading(second)
-    assert reading_rig.why(failed) == "runtime.inference_failed"
+    assert reading_rig.read_reason_code(failed) == "runtime.inference_failed"
     assert read.status is ReadingStatus.READ
 
 
@@ -222,7 +222,7 @@ def test_a_damaged_pack_gives_no_number(tmp_path: Path, caplog: pytest.LogCaptur
     (pack / "fp32.onnx").write_bytes((pack / "fp32.onnx").read_bytes()[:-1] + b"?")
     with reading_rig.rig(reading_rig.config(tmp_path, pack.parent)) as box:
         reading = box.read(reading_rig.tiny_film(7))
-    assert reading_rig.why(reading) == "reading.no_pack"
+    assert reading_rig.read_reason_code(reading) == "reading.no_pack"
     assert "pack.digest" in caplog.text
 
 
@@ -235,7 +235,7 @@ def test_an_image_that_always_takes_too_long_is_set_aside_after_two_tries(
     tmp_path: Path, limit: str, modality: str, code: str
 ) -> None:
     with reading_rig.rig(reading_rig.config(tmp_path, None, **{limit: 1e-6})) as box:
-        assert reading_rig.why(box.read(reading_rig.tiny_film(8, Modality=modality), tries=2)) == code
+        assert reading_rig.read_reason_code(box.read(reading_rig.tiny_film(8, Modality=modality), tries=2)) == code
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
         monkeypatch.setattr("firmware_app.reading.reader.RETRY_SECONDS", 0.0)
         for _ in range(20):
             assert not reader.step()
-            assert not reader.look_again()
+            assert not reader.retry_packs()
         assert box.case(film).readings == ()
         assert caplog.text.count("reading.no_pack") == 1
         assert len(caplog.records) <= 2
@@ -308,7 +308,7 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
             monkeypatch.setattr(
                 reader.inference, "_config", settings.reader.model_copy(update={"runtimes": ("onnxruntime",)})
             )
-        assert reader.look_again()
+        assert reader.retry_packs()
         claim = box.clinical.claim()
         assert claim is not None
         assert claim.claims == 1  # the box's fault had cost none

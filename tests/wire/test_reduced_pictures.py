@@ -38,7 +38,7 @@ def jpeg(pixels: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> bytes:
 def test_a_picture_made_smaller_says_so_on_a_case_without_a_number(box: Rig, forced: str | None, code: str) -> None:
     photograph = box.admit_bytes(jpeg(np.full((SIDE, SIDE), 90, np.uint8)), None)
     reading = box.read(photograph, forced=forced)
-    assert reading_rig.why(reading) == code
+    assert reading_rig.read_reason_code(reading) == code
     assert picture.REDUCED_HINT in [hint.code for hint in reading.quality.hints]
     with Image.open(box.state.display / photograph.reference / "frame-000.png") as shown:
         assert max(shown.size) < SIDE

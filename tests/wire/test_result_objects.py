@@ -9,7 +9,7 @@ import pytest
 from pydicom.uid import CTImageStorage, UltrasoundMultiFrameImageStorage, generate_uid
 
 from tests import clips, films
-from tests.results import dumped, faults, report_faults, result_of, written
+from tests.results import dump_report, make_case_view, validate_object, validate_report, write_objects
 
 _PLACE: dict[str, Any] = {
     "SOPClassUID": CTImageStorage,
@@ -26,7 +26,7 @@ _PLACE: dict[str, Any] = {
 
 def _source(kind: str, folder: Path) -> Path:
     if kind == "clip":
-        pixels = clips.picture(3)
+        pixels = clips.draw_frame(3)
         made = films.film(
             pixels,
             SOPClassUID=UltrasoundMultiFrameImageStorage,
@@ -44,8 +44,8 @@ def _source(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["film", "ct", "clip", "picture"])
 def test_objects_are_valid_and_show_the_findings(kind: str, tmp_path: Path) -> None:
     made = _objects(kind, tmp_path)
-    assert {name: told for name, one in made.items() if (told := faults(one))} == {}
-    shown = dumped(made["sr-01.dcm"])
+    assert {name: told for name, one in made.items() if (told := validate_object(one))} == {}
+    shown = dump_report(made["sr-01.dcm"])
     for said in ('"Pneumonia"', '"93.0" (%,UCUM', "Image Region", "chest-xray-child", "Tracking Unique Identifier"):
         assert said in shown
 
@@ -54,10 +54,10 @@ def test_objects_are_valid_and_show_the_findings(kind: str, tmp_path: Path) -> N
     "kind", ["film", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("ct", "clip", "picture"))]
 )
 def test_a_report_follows_its_template(kind: str, tmp_path: Path) -> None:
-    assert report_faults(_objects(kind, tmp_path)["sr-01.dcm"]) == []
+    assert validate_report(_objects(kind, tmp_path)["sr-01.dcm"]) == []
 
 
 def _objects(kind: str, tmp_path: Path) -> dict[str, Path]:
     path = tmp_path / "film.png" if kind == "picture" else _source(kind, tmp_path)
-    result = result_of(path, tmp_path / "display", header=kind != "picture", signed=kind != "clip", version=2)
-    return written(result, tmp_path / "objects")
+    result = make_case_view(path, tmp_path / "display", header=kind != "picture", signed=kind != "clip", version=2)
+    return write_objects(result, tmp_path / "objects")

@@ -17,7 +17,7 @@ from firmware_app.appliance import box_identity
 from firmware_app.core.errors import SealingFailed
 from firmware_app.core.key_files import KeyFiles, Tpm
 from hospital.hospital_site import HospitalSite
-from tests.peers import need_root, no_package, peer
+from tests.peers import need_root, peer, skip_missing_packages
 from tests.wire.line_rig import free_port
 
 
@@ -65,9 +65,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> HospitalSite:
     peer("systemd-creds")
     libraries = Path("/usr/lib")
     if not all(any(libraries.glob(f"*/libtss2-{name}.so*")) for name in ("esys", "rc", "mu", "tcti-swtpm")):
-        no_package("libtss2-esys-3.0.2-0", "libtss2-rc0", "libtss2-mu0", "libtss2-tcti-swtpm0")
+        skip_missing_packages("libtss2-esys-3.0.2-0", "libtss2-rc0", "libtss2-mu0", "libtss2-tcti-swtpm0")
     made = HospitalSite(tmp_path_factory.mktemp("hospital"))
-    made.establish("mqtt.hospital.example", 8883)
+    made.set_up("mqtt.hospital.example", 8883)
     return made
 
 

@@ -26,7 +26,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     made_task.install(tmp_path / "site", monkeypatch)
     yield
     registry.list_task_modules.cache_clear()
-    Manifest.of_task.cache_clear()
+    Manifest.for_task.cache_clear()
 
 
 @pytest.mark.usefixtures("installed")

@@ -53,16 +53,16 @@ def check_against_dcm2niix(stack: SliceStack, paths: list[Path], folder: Path) -
 @pytest.mark.parametrize("directions", [scans.AXIAL, scans.SAGITTAL, (0.8, 0.6, 0.0, 0.0, 0.0, -1.0)])
 def test_dcm2niix_puts_the_same_voxels_in_the_same_places(tmp_path: Path, directions: tuple[float, ...]) -> None:
     way = 3 * np.cross(directions[:3], directions[3:])
-    paths = scans.scan(tmp_path / "scan", scans.cuts(7, step=way, directions=directions), seed=1)
+    paths = scans.write_scan(tmp_path / "scan", scans.make_planes(7, step=way, directions=directions), seed=1)
     check_against_dcm2niix(only(paths), paths, tmp_path / "nifti")
 
 
 def test_a_real_chest_is_the_volume_that_dcm2niix_and_gdcm_make_of_it(tmp_path: Path) -> None:
-    [archive] = peers.shared("data", "ct").glob("*.tar.zst")
+    [archive] = peers.find_shared_data("data", "ct").glob("*.tar.zst")
     plain = subprocess.run([peers.peer("zstd"), "-dc", str(archive)], check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", str(tmp_path)], input=plain, check=True)
     paths = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".xml"]
     stack = only(paths)
-    assert [str(one.path) for one in stack.slices] == in_gdcms_order(paths)
+    assert [str(slice_.path) for slice_ in stack.slices] == in_gdcms_order(paths)
     check_against_dcm2niix(stack, paths, tmp_path / "nifti")
     assert volume.read_volume(stack).voxels.dtype == np.int16

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests import toy_pack
-from tests.box import LANTERN, Served, environment, lantern, served
+from tests.box import LANTERN, RunningBox, make_environment, run_box, run_lantern
 from tests.peers import need_root
 from tests.small_disk import small_disk
 
@@ -27,38 +27,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def box(folder: Path) -> Iterator[Served]:
+def box(folder: Path) -> Iterator[RunningBox]:
     """One that is ready, for every test that leaves it so."""
-    with served(folder) as running:
+    with run_box(folder) as running:
         running.wait_ready()
         yield running
 
 
-def test_status_tells_the_real_port_and_doctor_answers_in_sentences(box: Served, folder: Path) -> None:
-    status = json.loads(lantern(folder, "status", "--json").stdout)
+def test_status_tells_the_real_port_and_doctor_answers_in_sentences(box: RunningBox, folder: Path) -> None:
+    status = json.loads(run_lantern(folder, "status", "--json").stdout)
     assert status["running"] is True
     assert status["ports"]["dicom"] == box.ready["gateway"]["port"] != 0
-    assert f"loaded: {status['processes']['reader']['packs']}" in lantern(folder, "status").stdout
-    checks = [json.loads(line) for line in lantern(folder, "doctor", "--json").stdout.splitlines()]
+    assert f"loaded: {status['processes']['reader']['packs']}" in run_lantern(folder, "status").stdout
+    checks = [json.loads(line) for line in run_lantern(folder, "doctor", "--json").stdout.splitlines()]
     assert {"state", "database", "queue", "packs", "runtimes", "gateway", "reader"} <= {c["check"] for c in checks}
     assert [check for check in checks if check["result"] == "fail"] == []
     assert all(len(check["text"]) > 10 for check in checks)
 
 
-def test_a_second_box_on_the_same_state_is_refused_with_a_sentence(box: Served, folder: Path) -> None:
-    second = lantern(folder, "serve")
+def test_a_second_box_on_the_same_state_is_refused_with_a_sentence(box: RunningBox, folder: Path) -> None:
+    second = run_lantern(folder, "serve")
     assert second.returncode == 1
     assert "service.already_running" in second.stderr
 
 
-def test_a_killed_process_comes_back(box: Served) -> None:
+def test_a_killed_process_comes_back(box: RunningBox) -> None:
     first = box.ready["gateway"]["pid"]
     os.kill(first, signal.SIGKILL)
-    assert box.event("ended", "gateway")["status"] == -signal.SIGKILL
-    assert box.event("ready", "gateway")["pid"] != first
+    assert box.wait_event("ended", "gateway")["status"] == -signal.SIGKILL
+    assert box.wait_event("ready", "gateway")["pid"] != first
 
 
-def test_processes_that_hang_are_replaced_within_half_a_minute(box: Served) -> None:
+def test_processes_that_hang_are_replaced_within_half_a_minute(box: RunningBox) -> None:
     stopped = {name: int(box.ready[name]["pid"]) for name in ("gateway", "reader", "viewer")}
     for pid in stopped.values():
         os.kill(pid, signal.SIGSTOP)
@@ -73,13 +73,13 @@ def test_people_see_the_box_though_its_dicom_port_is_taken(tmp_path: Path) -> No
     """The viewer starts after the gateway, but does not depend on it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = str(other.getsockname()[1])
-        with served(tmp_path, LANTERN_DICOM__PORT=taken) as box:
-            assert box.event("ended", "gateway")["status"] == 1
-            assert box.event("ready", "viewer")["port"]
+        with run_box(tmp_path, LANTERN_DICOM__PORT=taken) as box:
+            assert box.wait_event("ended", "gateway")["status"] == 1
+            assert box.wait_event("ready", "viewer")["port"]
 
 
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    with served(tmp_path) as box:
+    with run_box(tmp_path) as box:
         box.wait_ready()
         family = psutil.Process(box.process.pid).children(recursive=True)
         assert len(family) >= 4  # gateway, reader and the reader's two children
@@ -88,16 +88,16 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         assert alive == []
 
 
-def test_sigterm_ends_it_cleanly(box: Served, folder: Path) -> None:
+def test_sigterm_ends_it_cleanly(box: RunningBox, folder: Path) -> None:
     family = psutil.Process(box.process.pid).children(recursive=True)
     box.process.terminate()
     assert box.process.wait(timeout=30) == 0
     assert [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
-    assert json.loads(lantern(folder, "status", "--json").stdout)["running"] is False
+    assert json.loads(run_lantern(folder, "status", "--json").stdout)["running"] is False
 
 
 def test_doctor_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
-    done = lantern(tmp_path, "doctor")
+    done = run_lantern(tmp_path, "doctor")
     assert done.returncode == 1
     assert "lantern serve" in done.stdout
 
@@ -105,7 +105,7 @@ def test_doctor_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
 def test_doctor_names_the_broken_pack_and_still_answers_everything_else(tmp_path: Path) -> None:
     packs = toy_pack.write_both(tmp_path / "packs")
     (packs / "toy-child" / "manifest.json").write_text("{")
-    done = lantern(tmp_path / "state", "doctor", "--json", LANTERN_PACKS__DIR=str(packs))
+    done = run_lantern(tmp_path / "state", "doctor", "--json", LANTERN_PACKS__DIR=str(packs))
     checks = [json.loads(line) for line in done.stdout.splitlines()]
     assert ("packs", "pack.manifest") in {(check["check"], check["code"]) for check in checks}
     assert {"state", "runtimes", "gateway"} <= {check["check"] for check in checks}
@@ -116,14 +116,14 @@ def test_ctrl_c_at_the_terminal_stops_the_box_at_once(tmp_path: Path) -> None:
     for number in range(2):
         process = subprocess.Popen(
             [*LANTERN, "serve", "--json"],
-            env=environment(tmp_path),
+            env=make_environment(tmp_path),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         with process:
-            Served(process).wait_ready()
+            RunningBox(process).wait_ready()
             begun = time.monotonic()
             os.killpg(process.pid, signal.SIGINT)
             _out, said = process.communicate(timeout=30)
@@ -135,11 +135,11 @@ def test_ctrl_c_at_the_terminal_stops_the_box_at_once(tmp_path: Path) -> None:
 def test_a_disk_that_became_read_only_is_a_sentence_and_no_alarm(tmp_path: Path) -> None:
     need_root()
     with small_disk(tmp_path / "state", "size=600m") as state:
-        with served(state) as box:
+        with run_box(state) as box:
             box.wait_ready()
         subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
         for command in (["serve"], ["case", "list"], ["status"], ["doctor"]):
-            done = lantern(state, *command)
+            done = run_lantern(state, *command)
             # Where the last process left its shared memory behind, cases can still be read, and then they are listed.
             if done.returncode != 1:
                 assert (command, done.returncode, done.stderr) == (["case", "list"], 0, "")

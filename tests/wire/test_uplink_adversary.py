@@ -29,7 +29,7 @@ from hospital import receiver
 from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.inbox.receiver_status import read_receiver_status as read_standing
 from tests import line
-from tests.wire.line_rig import Box, Kept, Place, events, place, wait_for
+from tests.wire.line_rig import Box, HospitalRig, ManagedProcess, events, run_hospital, wait_for
 
 ALERT = "lantern/v1/up/{}/alert"
 
@@ -72,7 +72,7 @@ class Wire:
 class Stage:
     """Box A, box B, and a hospital that counts."""
 
-    site: Place
+    site: HospitalRig
     a: Box
     b: Box
     wire: Wire
@@ -80,7 +80,7 @@ class Stage:
 
     @property
     def hospital(self) -> X25519PublicKey:
-        return parse_seal_key(self.site.house.bundle().seal)
+        return parse_seal_key(self.site.house.load_bundle().seal)
 
     def summary(self, seq: int, box: str = "clinic-a", **changes: Any) -> Summary:
         return Summary(line.origin(seq, box=box), line.brief(seq, Priority.URGENT, **changes))
@@ -94,26 +94,26 @@ class Stage:
         self.sent += 1
         payload = self.sealed(1000 + self.sent)
         self.wire.send(ALERT.format("clinic-a"), payload)
-        wait_for(lambda: (f"c-{1000 + self.sent:020x}", 1) in self.site.counted(), 5, "the next good message")
+        wait_for(lambda: (f"c-{1000 + self.sent:020x}", 1) in self.site.list_revisions(), 5, "the next good message")
         return payload
 
     def expect(self, code: str, payload: bytes, topic: str = ALERT.format("clinic-a")) -> None:
         """*payload* is kept aside for the reason *code*, and the next good message is counted within 5 s."""
-        before, counted = self.site.reasons().count(code), len(self.site.counted())
+        before, counted = self.site.list_quarantine_codes().count(code), len(self.site.list_revisions())
         self.wire.send(topic, payload)
         self.good()
-        assert self.site.reasons().count(code) == before + 1, (code, self.site.reasons())
-        assert len(self.site.counted()) == counted + 1
+        assert self.site.list_quarantine_codes().count(code) == before + 1, (code, self.site.list_quarantine_codes())
+        assert len(self.site.list_revisions()) == counted + 1
 
 
-def resident_mb(process: Kept) -> float:
+def resident_mb(process: ManagedProcess) -> float:
     assert process.process is not None
     return psutil.Process(process.process.pid).memory_info().rss / 1e6
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with place(tmp_path_factory.mktemp("adversary")) as site:
+    with run_hospital(tmp_path_factory.mktemp("adversary")) as site:
         a, b = site.box("clinic-a"), site.box("clinic-b")
         wire = Wire(a)
         yield Stage(site, a, b, wire)
@@ -131,9 +131,9 @@ def test_the_bytes_of_a_again(stage: Stage) -> None:
 def test_the_bytes_of_a_under_the_name_of_b(stage: Stage) -> None:
     payload, wire = stage.good(), Wire(stage.b)
     wire.send(ALERT.format("clinic-b"), payload)
-    wait_for(lambda: "uplink.undecryptable" in stage.site.reasons(), 20)
+    wait_for(lambda: "uplink.undecryptable" in stage.site.list_quarantine_codes(), 20)
     stage.good()
-    assert {row.box for row in stage.site.inbox.cases()} == {"clinic-a"}
+    assert {row.box for row in stage.site.inbox.list_cases()} == {"clinic-a"}
     wire.close()
 
 
@@ -190,11 +190,11 @@ def test_a_packet_longer_than_the_broker_takes(stage: Stage) -> None:
 
 def test_a_topic_that_the_acl_denies(stage: Stage) -> None:
     wire = Wire(stage.b)
-    before = len(stage.site.reasons())
+    before = len(stage.site.list_quarantine_codes())
     wire.send(ALERT.format("clinic-a"), stage.sealed(10, signer=stage.b.identity))
     wait_for(lambda: wire.refused == ["Not authorized"], 20, "the broker's reason")
     stage.good()
-    assert len(stage.site.reasons()) == before
+    assert len(stage.site.list_quarantine_codes()) == before
     wire.close()
 
 
@@ -254,14 +254,14 @@ def test_the_old_key_of_the_hospital(stage: Stage) -> None:
 
 def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tmp_path: Path) -> None:
     from firmware_app.uplink.messages.envelope import sign
-    from firmware_app.uplink.messages.summary import Receipt, TakenMessage, body_hash
+    from firmware_app.uplink.messages.summary import Receipt, TakenMessage, hash_body
 
     box = stage.b
-    case = box.show(1, Priority.URGENT)
+    case = box.add_image(1, Priority.URGENT)
     relay = box.relay()
     relay.step()
-    (row,) = box.exchange.due(9)
-    named = (TakenMessage(row.seq, body_hash(row.message("clinic-b").encode())),)
+    (row,) = box.exchange.list_due(9)
+    named = (TakenMessage(row.seq, hash_body(row.message("clinic-b").encode())),)
     receipt = Receipt("clinic-b", row.stream, named, (), 0).encode()
     other = Receipt("clinic-a", row.stream, named, (), 0).encode()
     own = stage.site.house.keys / "sign.pem"
@@ -279,12 +279,12 @@ def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tm
     ):
         box.exchange.receive(Kind.ACK, forged)
     relay.step()
-    assert box.exchange.line().outgoing == 1
-    assert box.exchange.incoming() == []
+    assert box.exchange.read_status().outgoing == 1
+    assert box.exchange.list_incoming() == []
     box.exchange.receive(Kind.ACK, sign(receipt, Kind.ACK, "clinic-b", signer))
     relay.step()
-    assert box.exchange.line().outgoing == 0
-    assert case in {row[0] for row in box.expected()}
+    assert box.exchange.read_status().outgoing == 0
+    assert case in {row[0] for row in box.list_closed_revisions()}
 
 
 # --- the broker is gone ---------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_a_dead_broker_is_seen_on_the_hospitals_page_and_by_whoever_watches_it(t
         listed: list[str] = json.loads(ask("healthz"))["codes"]
         return listed
 
-    with place(tmp_path) as site:
+    with run_hospital(tmp_path) as site:
         address = events(site.receiver.log)[0]["page"]
         assert address.startswith("http://127.0.0.1:"), "on this machine only"
         wait_for(lambda: codes() == [], because="a hospital that hears its broker")
@@ -317,7 +317,7 @@ def test_a_broker_that_says_nothing_but_that_it_is_there_is_heard_and_one_that_h
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(receiver, "KEEP_ALIVE_S", 1)
-    with place(tmp_path, with_receiver=False) as site:
+    with run_hospital(tmp_path, with_receiver=False) as site:
         broker, stop = site.broker.process, threading.Event()
         assert broker is not None
         hospital = receiver.Receiver(site.house, host="127.0.0.1", port=site.port)
@@ -334,7 +334,7 @@ def test_a_broker_that_says_nothing_but_that_it_is_there_is_heard_and_one_that_h
         try:
             wait_for(lambda: heard_for(2), because="answers to keep-alives")
             broker.send_signal(signal.SIGSTOP)
-            wait_for(lambda: standing().codes(datetime.now(UTC)) == ["hospital.broker_silent"], because="it hangs")
+            wait_for(lambda: standing().list_codes(datetime.now(UTC)) == ["hospital.broker_silent"], because="it hangs")
             broker.send_signal(signal.SIGCONT)
             wait_for(lambda: heard_for(0), because="it goes on")
         finally:

@@ -31,12 +31,12 @@ from firmware_app.uplink.messages.summary import PackBrief
 from firmware_app.uplink.outbox import Outbox
 from hospital.inbox import inbox_tables
 from tests.faults.shifted_clock import EPOCH, TEN_YEARS_AHEAD, ShiftedClock
-from tests.wire.line_rig import Box, Place, free_port, place, wait_for
+from tests.wire.line_rig import Box, HospitalRig, free_port, run_hospital, wait_for
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as made:
+def site(tmp_path: Path) -> Iterator[HospitalRig]:
+    with run_hospital(tmp_path) as made:
         yield made
 
 
@@ -46,63 +46,63 @@ def settle(box: Box, seconds: float = 30) -> None:
 
     def empty() -> bool:
         relay.step()
-        return box.exchange.line().outgoing == 0 and Outbox(box.clinical.database).count() == 0
+        return box.exchange.read_status().outgoing == 0 and Outbox(box.clinical.database).count() == 0
 
     wait_for(empty, seconds, "the receipts come back")
 
 
 def code(box: Box) -> str | None:
-    reason = box.exchange.line().reason
+    reason = box.exchange.read_status().reason
     return reason.code if reason else None
 
 
-def test_a_case_reaches_the_hospital_once_and_leaves_the_box_on_the_receipt(site: Place) -> None:
+def test_a_case_reaches_the_hospital_once_and_leaves_the_box_on_the_receipt(site: HospitalRig) -> None:
     box = site.box("clinic-7")
-    case = box.show(1, Priority.URGENT)
+    case = box.add_image(1, Priority.URGENT)
     uplink = site.uplink(box).start()
     settle(box)
-    (row,) = site.inbox.cases()
+    (row,) = site.inbox.list_cases()
     assert (row.box, row.case, row.revision, row.priority) == ("clinic-7", case, 1, "urgent")
     assert row.brief is not None
     assert row.brief["findings"] == [{"code": "pneumonia", "hundredths": 93}]
-    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["birth"])
+    wait_for(lambda: [one.state for one in site.inbox.list_boxes()] == ["birth"])
     assert code(box) == "uplink.open"
     uplink.stop()
-    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["death"], because="an orderly goodbye")
-    assert site.reasons() == []
+    wait_for(lambda: [one.state for one in site.inbox.list_boxes()] == ["death"], because="an orderly goodbye")
+    assert site.list_quarantine_codes() == []
 
 
-def test_a_box_that_is_cut_off_is_declared_dead_by_its_last_will(site: Place) -> None:
+def test_a_box_that_is_cut_off_is_declared_dead_by_its_last_will(site: HospitalRig) -> None:
     box = site.box("clinic-7", health_seconds=1)
     uplink = site.uplink(box).start()
-    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["health"])
+    wait_for(lambda: [one.state for one in site.inbox.list_boxes()] == ["health"])
     uplink.kill()
-    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["death"], because="the last will")
+    wait_for(lambda: [one.state for one in site.inbox.list_boxes()] == ["death"], because="the last will")
     uplink.start()
-    wait_for(lambda: site.inbox.boxes()[0].state in ("birth", "health"), because="the next birth")
-    assert set(site.reasons()) <= {"hospital.outdated"}
+    wait_for(lambda: site.inbox.list_boxes()[0].state in ("birth", "health"), because="the next birth")
+    assert set(site.list_quarantine_codes()) <= {"hospital.outdated"}
 
 
-def test_a_box_is_declared_dead_also_in_a_stream_that_began_after_it_had_connected(site: Place) -> None:
+def test_a_box_is_declared_dead_also_in_a_stream_that_began_after_it_had_connected(site: HospitalRig) -> None:
     box = site.box("clinic-7")
     uplink = site.uplink(box).start()
-    wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["birth"])
+    wait_for(lambda: [one.state for one in site.inbox.list_boxes()] == ["birth"])
     box.exchange.begin_stream()
-    stream = box.exchange.line().stream
+    stream = box.exchange.read_status().stream
 
     def said(state: str) -> bool:
-        (row,) = site.inbox.boxes()
+        (row,) = site.inbox.list_boxes()
         answer = row.presence or {"origin": {}}
         return (row.state, answer["origin"].get("stream")) == (state, stream)
 
     wait_for(lambda: said("birth"), because="the new stream")
     uplink.kill()
     wait_for(lambda: said("death"), because="the last will")
-    assert site.inbox.boxes()[0].gone
+    assert site.inbox.list_boxes()[0].gone
     assert uplink.log.read_text().count("the line is open,") <= 2, "once, and for the stream"
 
 
-def test_without_a_broker_the_clinic_works_on_and_then_the_urgent_go_first(site: Place) -> None:
+def test_without_a_broker_the_clinic_works_on_and_then_the_urgent_go_first(site: HospitalRig) -> None:
     box = site.box("clinic-7")
     site.receiver.stop()
     site.broker.kill()
@@ -110,21 +110,21 @@ def test_without_a_broker_the_clinic_works_on_and_then_the_urgent_go_first(site:
     wait_for(lambda: code(box) == "uplink.no_broker", because="the box says why")
     relay = box.relay()
     for number in range(150):
-        box.show(number)
-    urgent = {box.show(number, Priority.URGENT) for number in range(150, 155)}
+        box.add_image(number)
+    urgent = {box.add_image(number, Priority.URGENT) for number in range(150, 155)}
     relay.step()
-    assert box.exchange.line().outgoing == 155
+    assert box.exchange.read_status().outgoing == 155
     site.start_broker()
     site.receiver.log.write_text("")
     site.receiver.start()
     wait_for(lambda: '"listening"' in site.receiver.log.read_text())
     settle(box)
-    arrived = [case for case, _ in site.counted()]
+    arrived = [case for case, _ in site.list_revisions()]
     assert len(arrived) == 155
     assert set(arrived[:5]) == urgent
 
 
-def test_what_the_broker_refuses_is_set_aside_and_the_next_one_flows(site: Place) -> None:
+def test_what_the_broker_refuses_is_set_aside_and_the_next_one_flows(site: HospitalRig) -> None:
     box = site.box("clinic-7")  # enrolling it writes the acl anew
     (site.house.broker / "acl").write_text(
         "pattern write lantern/v1/up/%u/alert\npattern read lantern/v1/down/%u/+\n"
@@ -132,57 +132,57 @@ def test_what_the_broker_refuses_is_set_aside_and_the_next_one_flows(site: Place
     )
     site.broker.kill()
     site.start_broker()
-    box.show(1)
+    box.add_image(1)
     relay = box.relay()
     relay.step()
     uplink = site.uplink(box).start()
-    wait_for(lambda: box.exchange.line().quarantined == 1, because="the digest is refused")
-    alert = box.show(2, Priority.URGENT)
+    wait_for(lambda: box.exchange.read_status().quarantined == 1, because="the digest is refused")
+    alert = box.add_image(2, Priority.URGENT)
     relay.step()
-    wait_for(lambda: site.counted() == [(alert, 1)], because="the alert flows")
+    wait_for(lambda: site.list_revisions() == [(alert, 1)], because="the alert flows")
     uplink.stop()
     row = box.exchange.database.connection.execute("SELECT code, details FROM outgoing WHERE urgent = 0").fetchone()
     assert (row["code"], json.loads(row["details"])) == ("uplink.broker_refused", {"reason": "Not authorized"})
     assert box.exchange.release("uplink.broker_refused") == 1
 
 
-def test_a_rotated_key_reaches_the_box_and_the_old_one_is_never_used_again(site: Place) -> None:
+def test_a_rotated_key_reaches_the_box_and_the_old_one_is_never_used_again(site: HospitalRig) -> None:
     box = site.box("clinic-7")
     site.uplink(box).start()
-    box.show(1)
+    box.add_image(1)
     settle(box)
-    before = site.house.bundle()
+    before = site.house.load_bundle()
     after = site.house.rotate()
     assert (after.serial, after.verify) == (before.serial + 1, before.verify)
     relay = box.relay()
 
     def told() -> bool:
         relay.step()
-        return b'"serial":2' in (box.exchange.keys(after.verify) or b"")
+        return b'"serial":2' in (box.exchange.read_keys(after.verify) or b"")
 
     wait_for(told, because="the signed keys message")
     site.receiver.log.write_text("")
-    box.show(2)
+    box.add_image(2)
     settle(box)
-    assert "uplink.key_retired" not in site.reasons()
+    assert "uplink.key_retired" not in site.list_quarantine_codes()
     assert len(list(site.house.keys.glob("seal-*.pem"))) == 1
 
 
-def test_a_box_that_slept_through_a_rotation_sends_again_with_the_new_key(site: Place) -> None:
+def test_a_box_that_slept_through_a_rotation_sends_again_with_the_new_key(site: HospitalRig) -> None:
     box = site.box("clinic-7")
     site.house.rotate()
-    box.show(1, Priority.URGENT)
+    box.add_image(1, Priority.URGENT)
     box.relay().step()
     site.uplink(box).start()
-    wait_for(lambda: "uplink.key_retired" in site.reasons(), because="sealed before the box could know")
+    wait_for(lambda: "uplink.key_retired" in site.list_quarantine_codes(), because="sealed before the box could know")
     settle(box)
-    assert len(site.counted()) == 1
+    assert len(site.list_revisions()) == 1
 
 
 @pytest.mark.parametrize("shown", [EPOCH, TEN_YEARS_AHEAD])
-def test_a_wrong_clock_of_the_machine_keeps_no_summary_back(site: Place, tmp_path: Path, shown: str) -> None:
+def test_a_wrong_clock_of_the_machine_keeps_no_summary_back(site: HospitalRig, tmp_path: Path, shown: str) -> None:
     box = site.box("clinic-7")
-    box.show(1, Priority.URGENT)
+    box.add_image(1, Priority.URGENT)
     box.relay().step()
     site.uplink(box, **ShiftedClock(tmp_path, shown).environment).start()
     settle(box)
@@ -192,10 +192,10 @@ def test_a_wrong_clock_of_the_machine_keeps_no_summary_back(site: Place, tmp_pat
     ("days", "expected"), [(-5, "uplink.certificate_not_yet"), (3000, "uplink.certificate_expired")]
 )
 def test_a_certificate_out_of_date_by_the_boxs_clock_is_named(
-    site: Place, tmp_path: Path, days: int, expected: str
+    site: HospitalRig, tmp_path: Path, days: int, expected: str
 ) -> None:
     box = site.box("clinic-7")
-    box.show(1, Priority.URGENT)
+    box.add_image(1, Priority.URGENT)
     box.relay().step()
     kept = ClockFile(box.exchange.database.path.parent / clock.CLOCK_FILE)
     Clock(kept).learn(time.time() + days * 86_400, TimeSource.PERSON)
@@ -208,18 +208,24 @@ def test_a_certificate_out_of_date_by_the_boxs_clock_is_named(
 
 
 def test_a_broker_that_the_hospital_does_not_vouch_for_gets_nothing(tmp_path: Path) -> None:
-    with place(tmp_path / "a", with_receiver=False) as ours, place(tmp_path / "b", with_receiver=False) as other:
+    with (
+        run_hospital(tmp_path / "a", with_receiver=False) as ours,
+        run_hospital(tmp_path / "b", with_receiver=False) as other,
+    ):
         box = ours.box("clinic-7", port=other.port)
-        box.show(1, Priority.URGENT)
+        box.add_image(1, Priority.URGENT)
         box.relay().step()
         uplink = ours.uplink(box).start()
         wait_for(lambda: code(box) == "uplink.broker_untrusted")
         uplink.stop()
-        assert box.exchange.line().outgoing == 1, "the row still waits"
+        assert box.exchange.read_status().outgoing == 1, "the row still waits"
 
 
 def test_a_certificate_of_another_authority_is_closed_out_with_a_sentence(tmp_path: Path) -> None:
-    with place(tmp_path / "a", with_receiver=False) as ours, place(tmp_path / "b", with_receiver=False) as other:
+    with (
+        run_hospital(tmp_path / "a", with_receiver=False) as ours,
+        run_hospital(tmp_path / "b", with_receiver=False) as other,
+    ):
         stranger = other.box("clinic-7").config.uplink
         box = ours.box("clinic-7", tls_cert=str(stranger.tls_cert), tls_key=str(stranger.tls_key))
         ours.uplink(box).start()
@@ -228,7 +234,7 @@ def test_a_certificate_of_another_authority_is_closed_out_with_a_sentence(tmp_pa
 
 
 def test_a_line_that_is_not_set_up_says_what_is_missing(tmp_path: Path) -> None:
-    with place(tmp_path, with_receiver=False) as site:
+    with run_hospital(tmp_path, with_receiver=False) as site:
         box = site.box("clinic-7", identity=None)
         uplink = site.uplink(box).start()
         wait_for(lambda: not uplink.alive())
@@ -238,23 +244,25 @@ def test_a_line_that_is_not_set_up_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_a_broker_that_speaks_only_3_1_1_is_good_enough(tmp_path: Path) -> None:
     port = free_port()
-    with place(tmp_path, with_receiver=False) as site:
-        site.keep([sys.executable, "-m", "tests.wire.old_broker", str(port)], tmp_path / "amqtt.log").start()
+    with run_hospital(tmp_path, with_receiver=False) as site:
+        site.start_process([sys.executable, "-m", "tests.wire.old_broker", str(port)], tmp_path / "amqtt.log").start()
         box = site.box("clinic-7", port=port, tls_ca=None)
         command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(site.house.root), "--no-page", "--json"]
-        receiver = site.keep([*command, "--plain", "--broker-port", str(port)], tmp_path / "receiver.log").start()
+        receiver = site.start_process(
+            [*command, "--plain", "--broker-port", str(port)], tmp_path / "receiver.log"
+        ).start()
         uplink = site.uplink(box).start()
         wait_for(lambda: '"listening"' in receiver.log.read_text(), because="the hospital fell back to 3.1.1")
         wait_for(lambda: "MQTT 3.1.1" in uplink.log.read_text(), because="the box fell back to 3.1.1")
         for number in range(20):
-            box.show(number, Priority.URGENT)
+            box.add_image(number, Priority.URGENT)
         settle(box)
-        assert len(site.counted()) == 20
+        assert len(site.list_revisions()) == 20
         uplink.stop()
         receiver.stop()
 
 
-def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -> None:
+def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: HospitalRig) -> None:
     box = site.box("clinic-7", health_seconds=1)
     figures = SiteFigures(
         "chest-xray-child",
@@ -293,14 +301,14 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
 
     def heard() -> bool:
         relay.step(health)
-        (answer,) = site.inbox.boxes()
+        (answer,) = site.inbox.list_boxes()
         packs = [{"pack": "chest-xray-child", "version": "1.2.0"}]
         said = answer.presence or {}
         return (said.get("faults"), said.get("packs")) == (["backup.failed"], packs)
 
     wait_for(heard, because="presence with faults and packs")
-    wait_for(lambda: len(site.inbox.figures()) == 1, because="figures of the clinic's own films")
-    (row,) = site.inbox.figures()
+    wait_for(lambda: len(site.inbox.list_figures()) == 1, because="figures of the clinic's own films")
+    (row,) = site.inbox.list_figures()
     assert (row["box"], row["state"], row["auc"]) == ("clinic-7", "provisional", [87, 76, 94])
     wait_for(
         lambda: len(inbox_tables.list_latest_drift(site.inbox.connection)) == 1,

@@ -17,7 +17,7 @@ from firmware_app.core.records import Priority
 from firmware_app.core.state_dir import StateDir
 from tests.peers import need_root
 from tests.wire.eavesdropper import Eavesdropper
-from tests.wire.line_rig import Box, place, wait_for
+from tests.wire.line_rig import Box, run_hospital, wait_for
 from tests.wire.test_uplink_line import settle
 
 CANARIES = {
@@ -46,35 +46,35 @@ FORBIDDEN = [
 ]
 
 
-def searched(what: bytes, where: str) -> None:
+def check_forbidden(what: bytes, where: str) -> None:
     for canary in FORBIDDEN:
         assert canary not in what, f"{canary!r} in {where}"
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["in the clear", "TLS"])
 def test_no_canary_passes_the_line_or_stands_in_a_log(tmp_path: Path, tls: bool) -> None:
-    with place(tmp_path, tls=tls) as site:
+    with run_hospital(tmp_path, tls=tls) as site:
         ear = Eavesdropper(site.port)
         settings: dict[str, object] = {"port": ear.port, "health_seconds": 1}
         box = site.box("clinic-7", **settings if tls else {**settings, "tls_ca": None})
         image = box.config.state.dir / "images" / "77"
         image.write_bytes(PIXELS)
         for number, priority in ((77, Priority.URGENT), (771, Priority.ROUTINE)):
-            box.show(number, priority, **CANARIES)
+            box.add_image(number, priority, **CANARIES)
         uplink = site.uplink(box, LANTERN_LOG="DEBUG").start()
         settle(box)
-        wait_for(lambda: [one.state for one in site.inbox.boxes()] == ["health"])
+        wait_for(lambda: [one.state for one in site.inbox.list_boxes()] == ["health"])
         uplink.stop()
         ear.close()
         if not tls:
             assert b"lantern/v1/up/clinic-7/alert" in ear.heard, "the eavesdropper hears what passes"
         assert len(ear.heard) > 2000
-        searched(ear.heard, "what passed the line")
+        check_forbidden(ear.heard, "what passed the line")
         for row in site.inbox.connection.execute("SELECT brief FROM cases"):
-            searched(str(row[0]).encode(), "what the hospital opened")
-        searched(repr([one.presence for one in site.inbox.boxes()]).encode(), "what the box says of itself")
+            check_forbidden(str(row[0]).encode(), "what the hospital opened")
+        check_forbidden(repr([one.presence for one in site.inbox.list_boxes()]).encode(), "what the box says of itself")
         for log in (uplink.log, site.receiver.log, site.broker.log):
-            searched(log.read_bytes(), log.name)
+            check_forbidden(log.read_bytes(), log.name)
 
 
 # --- two Unix users -------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def owned(box: Box) -> None:
+def set_owners(box: Box) -> None:
     """What systemd's users and groups will be: the clinic's side and the uplink share exchange/ and nothing else."""
     state = StateDir(box.config.state.dir)
     box.clinical.database.close()
@@ -113,10 +113,10 @@ def as_user(user: int, groups: list[int], *what: str) -> list[str]:
 
 def test_the_uplinks_user_cannot_open_the_clinics_side(open_folder: Path) -> None:
     need_root()
-    with place(open_folder, with_receiver=False) as site:
+    with run_hospital(open_folder, with_receiver=False) as site:
         box = site.box("clinic-7")
         (box.config.state.dir / "images" / "77").write_bytes(PIXELS)
-        owned(box)
+        set_owners(box)
         state = StateDir(box.config.state.dir)
         for forbidden in (
             state.clinical_db,
@@ -140,9 +140,9 @@ def test_the_uplinks_user_cannot_open_the_clinics_side(open_folder: Path) -> Non
 @pytest.mark.parametrize("first", ["reader", "uplink"])
 def test_two_users_share_the_exchange_across_kills_in_either_order(open_folder: Path, first: str) -> None:
     need_root()
-    with place(open_folder) as site:
+    with run_hospital(open_folder) as site:
         box = site.box("clinic-7")
-        owned(box)
+        set_owners(box)
         processes = {"reader": site.reader(box, 40, 1), "uplink": site.uplink(box)}
         config = str(box.config_file)
         processes["reader"].command = as_user(READER, [CLINICAL, EXCHANGE], "reader", config, "40", "1")
@@ -153,15 +153,15 @@ def test_two_users_share_the_exchange_across_kills_in_either_order(open_folder: 
         for name in order:
             processes[name].start()
             wait_for(processes[name].alive)
-        wait_for(lambda: len(site.counted()) >= 5, because=processes["uplink"].log.read_text())
+        wait_for(lambda: len(site.list_revisions()) >= 5, because=processes["uplink"].log.read_text())
         for name in order:
             processes[name].kill()
         for name in reversed(order):
             processes[name].start()
         wait_for(lambda: "all made" in processes["reader"].log.read_text(), because="the reader's side carries on")
-        wait_for(lambda: box.exchange.line().outgoing == 0, 30, processes["uplink"].log.read_text())
-        assert set(site.counted()) == box.expected()
-        assert len(site.counted()) == len(box.expected())
+        wait_for(lambda: box.exchange.read_status().outgoing == 0, 30, processes["uplink"].log.read_text())
+        assert set(site.list_revisions()) == box.list_closed_revisions()
+        assert len(site.list_revisions()) == len(box.list_closed_revisions())
         for name in order:
             process = processes[name].process
             assert process is not None

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from waitress.server import create_server
 
-from tests.box import lantern, served
+from tests.box import run_box, run_lantern
 from web.server import _close_idle_when_full
 
 pytestmark = pytest.mark.alone
@@ -40,7 +40,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def port(state: Path) -> Iterator[int]:
     """Of the viewer of a running box."""
-    with served(state) as box:
+    with run_box(state) as box:
         box.wait_ready()
         yield int(box.ready["viewer"]["port"])
 
@@ -55,7 +55,7 @@ def crowd(port: int, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
         yield slow
 
 
-def come_in(port: int, code: str) -> str:
+def claim_account(port: int, code: str) -> str:
     """The page that a browser shows whose person has just claimed an account with *code*."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
     page = browser.open(f"http://127.0.0.1:{port}/claim", timeout=10).read().decode()
@@ -79,10 +79,10 @@ def is_open(one: socket.socket) -> bool:
 @pytest.mark.parametrize("sent", SLOW)
 def test_two_hundred_and_fifty_slow_sockets_keep_nobody_from_coming_in(state: Path, port: int, sent: str) -> None:
     name = f"li-{sent.replace(' ', '-')}"
-    code = json.loads(lantern(state, "user", "add", name, "--role", "doctor", "--json").stdout)["code"]
+    code = json.loads(run_lantern(state, "user", "add", name, "--role", "doctor", "--json").stdout)["code"]
     with crowd(port, CROWD, SLOW[sent]):
         begun = time.monotonic()
-        assert 'id="lists"' in come_in(port, code)
+        assert 'id="lists"' in claim_account(port, code)
         assert time.monotonic() - begun < 10
 
 

@@ -19,13 +19,13 @@ from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.connection import Connection
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages import credentials
-from firmware_app.uplink.messages.envelope import key_id, sign
+from firmware_app.uplink.messages.envelope import compute_key_id, sign
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Keys, Kind
 from firmware_app.uplink.publisher import SEND_WINDOW, Publisher
 from hospital import keyring
 from tests.line import brief
-from tests.wire.line_rig import Place, place, wait_for
+from tests.wire.line_rig import HospitalRig, run_hospital, wait_for
 from tests.wire.test_order_of_receipts import peer_client
 
 UP = "lantern/v1/up/clinic-7"
@@ -41,11 +41,11 @@ class Sending:
     heard: list[tuple[str, bytes]]
 
     def pump(self) -> bool:
-        return self.publisher.pump(self.line)
+        return self.publisher.send_due(self.line)
 
     def await_heard(self, count: int) -> None:
         def all_heard() -> bool:
-            self.line.turn(0.02)
+            self.line.loop(0.02)
             return len(self.heard) >= count
 
         wait_for(all_heard, because=f"{count} messages")
@@ -53,13 +53,13 @@ class Sending:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path, tls=False, with_receiver=False) as made:
+def site(tmp_path: Path) -> Iterator[HospitalRig]:
+    with run_hospital(tmp_path, tls=False, with_receiver=False) as made:
         yield made
 
 
 @contextmanager
-def sending(site: Place) -> Iterator[Sending]:
+def sending(site: HospitalRig) -> Iterator[Sending]:
     box, subscribed = site.box("clinic-7"), threading.Event()
     heard: list[tuple[str, bytes]] = []
     hospital = credentials.load_hospital(box.config.uplink)
@@ -69,7 +69,7 @@ def sending(site: Place) -> Iterator[Sending]:
         "lantern-clinic-7",
         subscribe="lantern/v1/down/clinic-7/+",
         on_message=lambda _topic, _payload: None,
-        on_posted=publisher.posted,
+        on_posted=publisher.handle_answer,
     )
     with peer_client(site.port) as peer:
         peer.on_subscribe = lambda *_: subscribed.set()
@@ -83,7 +83,7 @@ def sending(site: Place) -> Iterator[Sending]:
             line.close(politely=True)
 
 
-def test_an_alert_goes_past_a_full_window_of_digests(site: Place) -> None:
+def test_an_alert_goes_past_a_full_window_of_digests(site: HospitalRig) -> None:
     with sending(site) as box:
         box.exchange.take_in(brief(number) for number in range(SEND_WINDOW + 9))
         assert box.pump()
@@ -96,7 +96,7 @@ def test_an_alert_goes_past_a_full_window_of_digests(site: Place) -> None:
 
 
 def test_a_row_without_a_receipt_is_sent_again_and_each_time_later(
-    site: Place, monkeypatch: pytest.MonkeyPatch
+    site: HospitalRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, sent_at = [1000.0], list[int]()
     monkeypatch.setattr("firmware_app.uplink.publisher.time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -110,9 +110,9 @@ def test_a_row_without_a_receipt_is_sent_again_and_each_time_later(
     assert sent_at == [0, 15, 45, 105]
 
 
-def test_what_is_under_way_is_sent_again_at_once_under_a_new_key(site: Place) -> None:
+def test_what_is_under_way_is_sent_again_at_once_under_a_new_key(site: HospitalRig) -> None:
     with sending(site) as box:
-        before = site.house.bundle()
+        before = site.house.load_bundle()
         box.exchange.take_in([brief(1)])
         assert box.pump()
         box.await_heard(1)
@@ -125,4 +125,4 @@ def test_what_is_under_way_is_sent_again_at_once_under_a_new_key(site: Place) ->
         assert box.pump()
         box.await_heard(2)
         keys = [payload[4:12] for _, payload in box.heard]
-    assert keys == [key_id(parse_seal_key(bundle.seal)) for bundle in (before, after)]
+    assert keys == [compute_key_id(parse_seal_key(bundle.seal)) for bundle in (before, after)]

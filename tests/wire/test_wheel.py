@@ -52,7 +52,7 @@ def run_outside(site: Path, folder: Path, *arguments: str) -> subprocess.Complet
 
 
 def test_the_wheel_reads_a_film_outside_the_checkout(unpacked: Path, tmp_path: Path) -> None:
-    drawn = samples.draw()[0]
+    drawn = samples.load_golden_images()[0]
     film = tmp_path / "film.dcm"
     drawn.dataset.save_as(film, enforce_file_format=True)
     done = run_outside(unpacked, tmp_path, "-m", "firmware_app", "read", str(film), "--json")

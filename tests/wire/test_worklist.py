@@ -287,7 +287,7 @@ def test_an_image_made_from_the_list_brings_the_registered_patient_back(tmp_path
             ),
         )
         subprocess.run([peer("storescu"), "127.0.0.1", str(gateway.port), image], check=True)
-        [case] = gateway.clinical.cases()
+        [case] = gateway.clinical.load_cases()
         assert case.reference is not None
-        known = Patients(gateway.clinical, gateway.state).known(case.reference)
+        known = Patients(gateway.clinical, gateway.state).load_displayed(case.reference)
         assert (known.registration, known.patient.name, known.patient.age) == (told.AccessionNumber, "欧阳锋", "003Y")

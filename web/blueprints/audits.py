@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
 from web import guard
-from web.box import here
+from web.viewer_context import current_box
 
 blueprint = Blueprint("audits", __name__)
 
@@ -18,9 +18,9 @@ _LAST: Final = 1 << 62
 
 
 @blueprint.get("/audit")
-@guard.only(Role.AUDITOR)
+@guard.require_role(Role.AUDITOR)
 def page() -> ResponseReturnValue:
-    audit = here().audit
+    audit = current_box().audit
     whole, sentence = audit.verify()
     before = request.args.get("before", type=int, default=_LAST)
     entries = audit.latest(_PAGE, min(_LAST, max(2, before)))  # beyond the last page the first entry is shown

@@ -20,17 +20,17 @@ from firmware_app.core.operating_point import LEAST_CONFIRMED, ThresholdSuggesti
 from firmware_app.core.records import LocalState, Reason
 from firmware_app.monitoring import drift
 from firmware_app.monitoring.errors import (
-    NoPoint,
+    ModelSiteUnknown,
+    NoOperatingPoint,
     OutcomesUnreadable,
-    PlaceUnknown,
-    PointOutdated,
-    PointSamePerson,
-    PointUnfounded,
+    ProposalOutdated,
+    SamePersonAgreed,
+    TooFewConfirmed,
 )
 from firmware_app.monitoring.local_performance import MOST_WRONG, LocalPerformance, PerformanceOverview
 from firmware_app.monitoring.outcomes import CheckedOutcomes, ImportedOutcomes, OutcomeImport
 from web import curves, guard
-from web.box import Box, here
+from web.viewer_context import Box, current_box
 
 blueprint = Blueprint("calibration", __name__)
 
@@ -43,110 +43,114 @@ _MOST_LINES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class SuggestionInputs:
     """What a person has stated for a suggestion: `prevalence` is a share, or None for that of the confirmed films."""
 
     miss_costs: float
     prevalence: float | None
 
 
-def allow_table() -> None:
+def allow_large_table() -> None:
     """Let a user's table be longer than other forms; asked before anything reads the request's body."""
-    if request.endpoint == "calibration.take" and guard.user():
+    if request.endpoint == "calibration.take" and guard.current_user():
         request.max_content_length = TABLE_BYTES
 
 
 @blueprint.get("/calibration")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     """Every model on every machine, and the cases whose truth is asked for."""
-    box = here()
-    wanted = dict.fromkeys(one.case for one in box.confirmations.wanted(_ROWS))
-    cases = [(case, box.patients.known(case).patient) for case in wanted] if _person().role is Role.DOCTOR else []
+    box = current_box()
+    wanted = dict.fromkeys(confirmation_request.case for confirmation_request in box.confirmations.list_pending(_ROWS))
+    cases = (
+        [(case, box.patients.load_displayed(case).patient) for case in wanted]
+        if _require_user().role is Role.DOCTOR
+        else []
+    )
     changed = {one.place for one in drift.measure_clinic_drift(box.clinical, box.config) if one.alarms}
     places = _overview(box).all()
     return render_template("calibration.html", places=places, wanted=len(wanted), cases=cases, changed=changed)
 
 
 @blueprint.get("/calibration/figures")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def figures() -> ResponseReturnValue:
     """One finding of one model on one machine."""
-    return _figures()
+    return _render_figures()
 
 
 @blueprint.post("/calibration/propose")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def propose() -> ResponseReturnValue:
     """Propose the threshold that the page has suggested."""
-    box, person, stated = here(), _person(), _stated()
+    box, person, stated = current_box(), _require_user(), _parse_inputs()
     overview = _overview(box)
     threshold = request.form.get("threshold", type=float)
     if threshold is None or not 0.0 < threshold < 1.0:
         abort(400)
-    place = _here(overview)
+    place = _require_site(overview)
     try:
         overview.propose(
             place, threshold, person.shown, person.role, miss_costs=stated.miss_costs, prevalence=stated.prevalence
         )
-    except PlaceUnknown as error:
-        return _figures(error)
-    return redirect(_address(place))
+    except ModelSiteUnknown as error:
+        return _render_figures(error)
+    return redirect(_build_url(place))
 
 
 @blueprint.post("/calibration/agree")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def agree() -> ResponseReturnValue:
     """Agree to the proposal that the page has shown; with both roles it is in force."""
-    overview, person = _overview(here()), _person()
-    place = _here(overview)
+    overview, person = _overview(current_box()), _require_user()
+    place = _require_site(overview)
     try:
         overview.agree(place, request.form.get("content", ""), person.shown, person.role)
-    except (PointOutdated, PointSamePerson) as error:
-        return _figures(error)
-    return redirect(_address(place))
+    except (ProposalOutdated, SamePersonAgreed) as error:
+        return _render_figures(error)
+    return redirect(_build_url(place))
 
 
 @blueprint.post("/calibration/undo")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def undo() -> ResponseReturnValue:
     """Back to the model's own threshold; a suspended model goes on."""
-    overview = _overview(here())
-    place = _here(overview)
+    overview = _overview(current_box())
+    place = _require_site(overview)
     try:
-        overview.undo(place, _person().shown)
-    except (NoPoint, NotSuspended) as error:
-        return _figures(error)
-    return redirect(_address(place))
+        overview.undo(place, _require_user().shown)
+    except (NoOperatingPoint, NotSuspended) as error:
+        return _render_figures(error)
+    return redirect(_build_url(place))
 
 
 @blueprint.get("/calibration/outcomes")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def table() -> ResponseReturnValue:
-    return _table()
+    return _render_table()
 
 
 @blueprint.post("/calibration/outcomes")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def take() -> ResponseReturnValue:
     """Take all lines of a table, or none: then each line that cannot be used is named."""
-    box, file = here(), request.files.get("table")
+    box, file = current_box(), request.files.get("table")
     if file is None:
         abort(400)
     outcomes = OutcomeImport(box.clinical, box.state)
     try:
         checked = outcomes.check(file.read(), file.filename or "")
     except OutcomesUnreadable as error:
-        return _table(problem=error)
+        return _render_table(problem=error)
     if checked.errors:
-        return _table(checked=checked)
-    return _table(taken=outcomes.take(checked, _person().shown, complete="complete" in request.form))
+        return _render_table(checked=checked)
+    return _render_table(taken=outcomes.store(checked, _require_user().shown, complete="complete" in request.form))
 
 
-def _table(
+def _render_table(
     problem: LanternError | None = None, checked: CheckedOutcomes | None = None, taken: ImportedOutcomes | None = None
 ) -> ResponseReturnValue:
-    said = Reason.of(problem).text(g.language) if problem is not None else ""
+    said = Reason.from_error(problem).text(g.language) if problem is not None else ""
     errors = checked.errors if checked is not None else ()
     status = 422 if said or errors else 200
     return render_template(
@@ -154,73 +158,73 @@ def _table(
     ), status
 
 
-def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
+def _render_figures(problem: LanternError | None = None) -> ResponseReturnValue:
     """The page of one place, with what could not be done there."""
-    box = here()
-    overview, stated = _overview(box), _stated()
-    place = _here(overview)
-    found = overview.figures(place)
+    box = current_box()
+    overview, stated = _overview(box), _parse_inputs()
+    place = _require_site(overview)
+    found = overview.compute_figures(place)
     watched = next(
         (one for one in drift.measure_clinic_drift(box.clinical, box.config) if one.place == place.place), None
     )
     suggestion, said = None, problem
     if "miss_costs" in request.args and place.state is not LocalState.SUSPENDED:
         try:
-            suggestion = overview.suggestion(place, stated.miss_costs, stated.prevalence)
-        except PointUnfounded as error:
+            suggestion = overview.suggest(place, stated.miss_costs, stated.prevalence)
+        except TooFewConfirmed as error:
             said = said or error
     body = render_template(
         "figures.html",
         here=place,
-        person=_person(),
+        person=_require_user(),
         found=found,
-        cautious=overview.figures(place, cautious=True),
+        cautious=overview.compute_figures(place, cautious=True),
         wrong=MOST_WRONG,
-        needed=overview.needed(found),
+        needed=overview.list_images_needed(found),
         watched=watched,
         first=FIRST_IMAGES,
         stated=stated,
         least=LEAST_CONFIRMED,
         suggestion=suggestion,
-        problem=Reason.of(said).text(g.language) if said else "",
-        proposed=_proposed(place),
-        **_drawn(overview, place, found, stated, suggestion),
+        problem=Reason.from_error(said).text(g.language) if said else "",
+        proposed=_list_proposed_figures(place),
+        **_build_charts(overview, place, found, stated, suggestion),
     )
     return body, 409 if problem is not None else 200
 
 
-def _drawn(
+def _build_charts(
     overview: PerformanceOverview,
     place: LocalPerformance,
     found: ClinicFigures,
-    stated: Stated,
+    stated: SuggestionInputs,
     suggestion: ThresholdSuggestion | None,
 ) -> dict[str, object]:
     """The two curves, the thresholds marked in them, and the table beside them."""
-    curve = overview.curve(place, stated.prevalence)
-    shown = [(place.as_shown(point.threshold), point) for point in curve]
+    curve = overview.compute_curve(place, stated.prevalence)
+    shown = [(place.to_displayed(point.threshold), point) for point in curve]
     marks = [("now", found.threshold), *([("suggested", suggestion.threshold)] if suggestion else [])]
-    rows = [*(place.at_home(tenth / 10) for tenth in range(1, 10)), found.threshold]
+    rows = [*(place.to_pack_prevalence(tenth / 10) for tenth in range(1, 10)), found.threshold]
     return {
         "curves": curves,
-        "missed": curves.chart([(at, point.missed) for at, point in shown]),
-        "referred": curves.chart([(at, point.referred) for at, point in shown]),
-        "marks": [(kind, curves.across(place.as_shown(threshold))) for kind, threshold in marks],
-        "rows": overview.at(place, sorted(rows), stated.prevalence) if curve else (),
+        "missed": curves.build_chart([(at, point.missed) for at, point in shown]),
+        "referred": curves.build_chart([(at, point.referred) for at, point in shown]),
+        "marks": [(kind, curves.scale_x(place.to_displayed(threshold))) for kind, threshold in marks],
+        "rows": overview.evaluate_thresholds(place, sorted(rows), stated.prevalence) if curve else (),
     }
 
 
-def _proposed(place: LocalPerformance) -> dict[str, tuple[float, float, float]]:
+def _list_proposed_figures(place: LocalPerformance) -> dict[str, tuple[float, float, float]]:
     """Sensitivity and specificity at the proposed threshold, by the figures that were proposed with it."""
     told = place.proposal.figures if place.proposal is not None else {}
     return {name: tuple(told[name]) for name in ("sensitivity", "specificity") if told.get(name)}
 
 
-def _stated() -> Stated:
+def _parse_inputs() -> SuggestionInputs:
     """What the request states; 400 for a cost that is not positive or a share outside 0 to 100 per cent."""
     costs, percent = request.values.get("miss_costs", str(COST)), request.values.get("prevalence", "")
     try:
-        stated = Stated(float(costs), float(percent) / 100.0 if percent.strip() else None)
+        stated = SuggestionInputs(float(costs), float(percent) / 100.0 if percent.strip() else None)
     except ValueError:
         abort(400)
     if not 0.0 < stated.miss_costs < 1e6 or not (stated.prevalence is None or 0.0 < stated.prevalence < 1.0):
@@ -228,18 +232,18 @@ def _stated() -> Stated:
     return stated
 
 
-def _here(overview: PerformanceOverview) -> LocalPerformance:
+def _require_site(overview: PerformanceOverview) -> LocalPerformance:
     """The place that the request names; 404 where the box has none."""
     pack, version, machine, finding = (
         request.values.get(name, "") for name in ("pack", "version", "machine", "finding")
     )
     try:
-        return overview.here(pack, machine, finding, version)
-    except PlaceUnknown:
+        return overview.find_site(pack, machine, finding, version)
+    except ModelSiteUnknown:
         abort(404)
 
 
-def _address(place: LocalPerformance) -> str:
+def _build_url(place: LocalPerformance) -> str:
     named = place.place
     return url_for(
         "calibration.figures", pack=named.pack, version=named.version, machine=named.machine, finding=place.finding
@@ -250,8 +254,8 @@ def _overview(box: Box) -> PerformanceOverview:
     return PerformanceOverview(box.clinical, box.config)
 
 
-def _person() -> User:
-    person = guard.user()
+def _require_user() -> User:
+    person = guard.current_user()
     if person is None:
         abort(401)
     return person

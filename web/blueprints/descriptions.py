@@ -21,8 +21,8 @@ from firmware_app.reading import entry_choices
 from firmware_app.reading.entry_choices import EntryChoice
 from firmware_app.results import terms
 from web import case_page, guard
-from web.box import Box, here
 from web.case_page import CasePage
+from web.viewer_context import Box, current_box
 
 blueprint = Blueprint("descriptions", __name__)
 
@@ -61,13 +61,17 @@ class Description:
     images: int
 
 
-def of(shown: CasePage) -> Description | None:
+def build_description(shown: CasePage) -> Description | None:
     """The description of a case; None where its images say all that is needed."""
-    box, case = here(), shown.view.case.reference or ""
-    entries = ImageDescriptions(box.clinical).of_case(case)
-    asking = [one for one in shown.images if one.reading is not None and entry_choices.is_undecided(one.reading)]
-    doubtful = [one for one in shown.images if one.reading is not None and entry_choices.is_correctable(one.reading)]
-    wanted = asking or doubtful or [one for one in shown.images if one.instance in entries]
+    box, case = current_box(), shown.view.case.reference or ""
+    entries = ImageDescriptions(box.clinical).list_for_case(case)
+    asking = [
+        image for image in shown.images if image.reading is not None and entry_choices.is_undecided(image.reading)
+    ]
+    doubtful = [
+        image for image in shown.images if image.reading is not None and entry_choices.is_correctable(image.reading)
+    ]
+    wanted = asking or doubtful or [image for image in shown.images if image.instance in entries]
     if not wanted:
         return None
     numbers = {one.instance: number for number, one in enumerate(shown.images, 1)}
@@ -76,13 +80,13 @@ def of(shown: CasePage) -> Description | None:
         for instance, entry in entries.items()
         if instance in numbers
     )
-    headers = {one.reference: one.header for one in box.clinical.images(case)}
-    packs = _packs(box)
+    headers = {image.reference: image.header for image in box.clinical.list_images(case)}
+    packs = _load_packs(box)
     first = wanted[0].instance
-    offered = _offered(headers.get(first), packs)
-    alike = [one.instance for one in wanted if _offered(headers.get(one.instance), packs) == offered]
+    offered = _list_choices(headers.get(first), packs)
+    alike = [one.instance for one in wanted if _list_choices(headers.get(one.instance), packs) == offered]
     before = entries[first].said if first in entries else EnteredFacts()
-    question = _question(headers.get(first), packs, offered, first, before)
+    question = _build_question(headers.get(first), packs, offered, first, before)
     question = replace(
         question, alike=tuple((one, numbers[one]) for one in alike) if len(alike) > 1 else (), urgent=bool(asking)
     )
@@ -90,25 +94,25 @@ def of(shown: CasePage) -> Description | None:
 
 
 @blueprint.post("/case/<case:reference>/description")
-@guard.only(Role.DOCTOR)
+@guard.require_role(Role.DOCTOR)
 def describe(reference: str) -> ResponseReturnValue:
     """Keep what the doctor says of an image, or of all that are like it."""
-    box, form = here(), request.form
+    box, form = current_box(), request.form
     shown = case_page.gather_page(box, reference)
-    asked = of(shown)
+    asked = build_description(shown)
     question = asked.question if asked is not None else None
     if question is None:
         abort(400)
     alike = [instance for instance, _ in question.alike] or [question.instance]
     instances = alike if form.get("image") == ALL else [form.get("image", question.instance)]
-    said = EnteredFacts() if "back" in form else _said(form, question)
+    said = EnteredFacts() if "back" in form else _parse_form(form, question)
     if not set(instances) <= set(alike) or said is None:
         abort(400)
-    ImageDescriptions(box.clinical).enter(reference, instances, said, guard.actor())
+    ImageDescriptions(box.clinical).enter(reference, instances, said, guard.require_actor())
     return redirect(url_for("cases.page", reference=reference))
 
 
-def _said(form: Mapping[str, str], question: Question) -> EnteredFacts | None:
+def _parse_form(form: Mapping[str, str], question: Question) -> EnteredFacts | None:
     """What a form says; None for what its page did not offer."""
     kind, whom = form.get("kind", ""), form.get("whom", "")
     if kind == "other":
@@ -121,7 +125,7 @@ def _said(form: Mapping[str, str], question: Question) -> EnteredFacts | None:
     return EnteredFacts(modality, part, seen, whom)
 
 
-def _question(
+def _build_question(
     header: Header | None, packs: Mapping[str, Pack], offered: list[EntryChoice], instance: str, before: EnteredFacts
 ) -> Question:
     needed = len(offered) > 1 or lacks_modality(header) or lacks_part(header)
@@ -138,8 +142,12 @@ def _question(
     chosen = EntryChoice("", before).key if before.modality or before.view else ""
     return Question(
         instance=instance,
-        kinds=tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
-        others=tuple((one.key, _named(one, packs)) for one in entry_choices.list_other_choices(header, offered))
+        kinds=tuple((entry_choice.key, _name_choice(entry_choice, packs)) for entry_choice in offered)
+        if needed
+        else (),
+        others=tuple(
+            (choice.key, _name_choice(choice, packs)) for choice in entry_choices.list_other_choices(header, offered)
+        )
         if needed
         else (),
         whom=tuple(whom),
@@ -150,7 +158,7 @@ def _question(
     )
 
 
-def _named(choice: EntryChoice, packs: Mapping[str, Pack]) -> str:
+def _name_choice(choice: EntryChoice, packs: Mapping[str, Pack]) -> str:
     """A choice for people: the examination's name, or where none is like it the title of the pack that reads it."""
     if choice.said.body_part == entry_choices.OTHER_PART:
         return translate(N_("None of these"), g.language)
@@ -161,9 +169,9 @@ def _named(choice: EntryChoice, packs: Mapping[str, Pack]) -> str:
     return terms.add_side(what, choice.said.view, g.language)
 
 
-def _offered(header: Header | None, packs: Mapping[str, Pack]) -> list[EntryChoice]:
+def _list_choices(header: Header | None, packs: Mapping[str, Pack]) -> list[EntryChoice]:
     return entry_choices.list_choices(header, [(name, pack.manifest.route) for name, pack in packs.items()])
 
 
-def _packs(box: Box) -> dict[str, Pack]:
-    return {pack.name: pack for pack in PackStore.of(box.config).survey().packs}
+def _load_packs(box: Box) -> dict[str, Pack]:
+    return {pack.name: pack for pack in PackStore.from_config(box.config).survey().packs}

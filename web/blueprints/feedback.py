@@ -19,7 +19,7 @@ from firmware_app.core.language import NN_
 from firmware_app.core.records import Reason
 from firmware_app.imaging.errors import ExportError
 from web import guard
-from web.box import here
+from web.viewer_context import current_box
 
 blueprint = Blueprint("feedback", __name__)
 
@@ -44,41 +44,41 @@ _one_at_a_time = threading.Lock()
 
 
 @blueprint.get("/feedback")
-@guard.only(Role.DOCTOR)
+@guard.require_role(Role.DOCTOR)
 def page() -> ResponseReturnValue:
-    return _page()
+    return _render_page()
 
 
-def _page(problem: Reason | None = None, status: int = 200) -> ResponseReturnValue:
+def _render_page(problem: Reason | None = None, status: int = 200) -> ResponseReturnValue:
     from firmware_app.results import feedback_export
 
-    box = here()
+    box = current_box()
     try:
         key, standing = (
             feedback_export.read_engineer_key_id(box.config),
             feedback_export.count_feedback(box.config, box.clinical),
         )
     except ExportError as error:
-        return render_template("feedback.html", problem=Reason.of(error), key=None), status
+        return render_template("feedback.html", problem=Reason.from_error(error), key=None), status
     return render_template("feedback.html", problem=problem, key=key, standing=standing, kept_back=KEPT_BACK), status
 
 
 @blueprint.post("/feedback")
-@guard.only(Role.DOCTOR)
+@guard.require_role(Role.DOCTOR)
 def export() -> ResponseReturnValue:
     """Make the sealed file and hand it over; the browser saves it where its user says, for example on a stick."""
     from firmware_app.results import feedback_export
 
-    box = here()
+    box = current_box()
     if "sure" not in request.form:
         abort(400)
     try:
         with _one_at_a_time:
             made = feedback_export.export_feedback(
-                box.config, box.clinical, guard.actor(), again="again" in request.form
+                box.config, box.clinical, guard.require_actor(), again="again" in request.form
             )
     except ExportError as error:
-        return _page(Reason.of(error), 409)
+        return _render_page(Reason.from_error(error), 409)
     name = f"{box.config.box.id}-{clock.now():%Y%m%d-%H%M%S}.lnf"
     return Response(
         made, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{name}"'}
@@ -86,15 +86,15 @@ def export() -> ResponseReturnValue:
 
 
 @blueprint.post("/case/<case:reference>/consent")
-@guard.only(Role.DOCTOR)
+@guard.require_role(Role.DOCTOR)
 def consent(reference: str) -> ResponseReturnValue:
     """Note whether the patient agrees that the case is given away to learn from."""
-    box = here()
+    box = current_box()
     if not box.config.export.gives_feedback:
         abort(404)
     try:
-        FeedbackConsents(box.clinical.database).note(
-            reference, guard.actor(), given="given" in request.form, looked="looked" in request.form
+        FeedbackConsents(box.clinical.database).record_consent(
+            reference, guard.require_actor(), given="given" in request.form, looked="looked" in request.form
         )
     except CaseUnknown:
         abort(404)

@@ -13,21 +13,21 @@ from firmware_app.cases.quarantine import Quarantine
 from firmware_app.core.drift_tests import FIRST_IMAGES
 from firmware_app.monitoring import drift
 from web import guard
-from web.box import here
-from web.checkup import ordered
-from web.standing import trouble
+from web.health_report import sort_checks
+from web.reading_status import list_troubles
+from web.viewer_context import current_box
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/box")
 @guard.polled
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
-    report = here().checkup.latest()
-    checks = ordered(report.checks) if report else []
-    set_aside = len(Quarantine(here().clinical.database))
-    box = here()
+    report = current_box().checkup.latest()
+    checks = sort_checks(report.checks) if report else []
+    set_aside = len(Quarantine(current_box().clinical.database))
+    box = current_box()
     connection = box.clinical.database.connection
     watched = [
         (one, imaging_devices.find_device_name(connection, one.place.machine))
@@ -46,16 +46,16 @@ def alive() -> ResponseReturnValue:
     In headers it tells whether the banner of the page is still true, and a doctor whether a case came that should be
     looked at first (static/urgent.js).
     """
-    person = guard.user()
-    told = {"Lantern-Banner": here().pulse.stands} if person is not None else {}
+    person = guard.current_user()
+    told = {"Lantern-Banner": current_box().pulse.banner_mark} if person is not None else {}
     if person is not None and person.role is Role.DOCTOR:
-        told["Lantern-Urgent"] = here().pulse.urgent
+        told["Lantern-Urgent"] = current_box().pulse.urgent
     return "", 204, told
 
 
 @blueprint.get("/banner")
 @guard.polled
-@guard.only(*Role)
+@guard.require_role(*Role)
 def banner() -> ResponseReturnValue:
     """What every page says of the box at its top, for a page that was opened before that changed."""
     return render_template("banner.html")
@@ -64,9 +64,9 @@ def banner() -> ResponseReturnValue:
 @blueprint.get("/healthz")
 def healthz() -> ResponseReturnValue:
     """``ok`` or ``degraded`` with codes; needs no log-in and names nothing."""
-    box = here()
+    box = current_box()
     try:
-        codes = trouble(box.disk, box.clinical, box.state)
+        codes = list_troubles(box.disk, box.clinical, box.state)
     except sqlite3.Error:
         codes = ["database"]
     return jsonify(status="degraded" if codes else "ok", codes=codes)

@@ -15,12 +15,12 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.appliance.checks import refused_callers
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.errors import MACHINE_PORT_UNUSABLE, MachineError, MachineUnknown
+from firmware_app.cases.errors import MACHINE_PORT_UNUSABLE, DeviceError, DeviceUnknown
 from firmware_app.cases.imaging_devices import Modalities, Modality, ModalityAddress
 from firmware_app.core import clock, run_status
 from firmware_app.dicom.association_log import admits_title
 from web import guard
-from web.box import here
+from web.viewer_context import current_box
 
 blueprint = Blueprint("machines", __name__)
 
@@ -29,7 +29,7 @@ _LATE_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class AdmittedModality:
     """One machine that was admitted; `images` of its newest associations, the last of them at `image_at`."""
 
     title: str
@@ -42,43 +42,43 @@ class Machine:
 
 @blueprint.get("/machines")
 @guard.polled
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
-    return _shown()
+    return _render_page()
 
 
 @blueprint.post("/machines")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def add() -> ResponseReturnValue:
     """Enter a machine and have the line to it tested."""
     title, host, port = (request.form.get(name, "").strip() for name in ("title", "host", "port"))
     try:
         if not (port.isascii() and port.isdecimal() and len(port) < 6):
             raise MACHINE_PORT_UNUSABLE()
-        Modalities(here().clinical.database).add(ModalityAddress(title, host, int(port)), guard.actor())
-    except MachineError as error:
-        return _shown(error, title, host, port), 422
+        Modalities(current_box().clinical.database).add(ModalityAddress(title, host, int(port)), guard.require_actor())
+    except DeviceError as error:
+        return _render_page(error, title, host, port), 422
     return redirect(url_for("machines.page"), 303)
 
 
 @blueprint.post("/machines/<int:number>/test")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def test(number: int) -> ResponseReturnValue:
     """Have the line to a machine tested again."""
     try:
-        Modalities(here().clinical.database).ask(number, guard.actor())
-    except MachineUnknown:
+        Modalities(current_box().clinical.database).request_test(number, guard.require_actor())
+    except DeviceUnknown:
         abort(404)
     return redirect(url_for("machines.page"), 303)
 
 
 @blueprint.post("/machines/<int:number>/remove")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def remove(number: int) -> ResponseReturnValue:
     """Take a machine off the list; what it sends is taken in as before."""
     try:
-        Modalities(here().clinical.database).remove(number, guard.actor())
-    except MachineUnknown:
+        Modalities(current_box().clinical.database).remove(number, guard.require_actor())
+    except DeviceUnknown:
         abort(404)
     return redirect(url_for("machines.page"), 303)
 
@@ -87,15 +87,15 @@ def _is_late(machine: Modality) -> bool:
     return machine.asked_at is not None and (clock.now() - machine.asked_at.at).total_seconds() > _LATE_S
 
 
-def _shown(error: MachineError | None = None, title: str = "", host: str = "", port: str = "104") -> str:
+def _render_page(error: DeviceError | None = None, title: str = "", host: str = "", port: str = "104") -> str:
     """The page; after an *error* with what was typed."""
-    box = here()
-    senders = box.clinical.senders()
+    box = current_box()
+    senders = box.clinical.count_by_sender()
     machines = []
     for entry in reversed(refused_callers.admitted(box.state)):
         images, image_at = senders.get(f"dicom:{entry.calling}", (0, None))
         machines.append(
-            Machine(
+            AdmittedModality(
                 title=entry.calling,
                 address=entry.address,
                 count=entry.count,
@@ -111,9 +111,9 @@ def _shown(error: MachineError | None = None, title: str = "", host: str = "", p
         machines=machines,
         refused=list(refused_callers.examine(box.config, box.state)),
         entered=entered,
-        barred={one.sequence for one in entered if not admits_title(one.place.title, settings)},
+        barred={modality.sequence for modality in entered if not admits_title(modality.place.title, settings)},
         # The gateway tests the lines: while it does not run, or hangs, nobody should wait for an answer.
-        tests=gateway is not None and not any(_is_late(one) for one in entered),
+        tests=gateway is not None and not any(_is_late(modality) for modality in entered),
         title=settings.ae_title,
         # Where the configuration leaves the port free, the one that was taken.
         port=(gateway or {}).get("port") or settings.port,

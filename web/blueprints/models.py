@@ -28,7 +28,7 @@ from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.packs.requirements import Route
 from web import guard, notices
-from web.box import Box, here
+from web.viewer_context import Box, current_box
 
 blueprint = Blueprint("models", __name__)
 
@@ -71,15 +71,15 @@ class Model:
 
 @blueprint.get("/models")
 @guard.polled
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
-    box = here()
-    store, shelf = PackStore.of(box.config), PackStore.of(box.config).survey()
+    box = current_box()
+    store, shelf = PackStore.from_config(box.config), PackStore.from_config(box.config).survey()
     changes, trials = PackChanges(box.clinical.database).all(), PackTrials(box.clinical.database).all()
-    spoken, fallen = _spoken(box), notices.falls(box.clinical, box.config)
+    spoken, fallen = _read_announced_packs(box), notices.find_drops(box.clinical, box.config)
     models = [
         replace(
-            _model(
+            _build_model(
                 store, pack, spoken, change=changes.get(pack.name), trial=trials.get(pack.name), language=g.language
             ),
             fall=fallen.get(pack.name),
@@ -89,52 +89,52 @@ def page() -> ResponseReturnValue:
     return render_template(
         "models.html",
         models=models,
-        broken=[Reason.of(error) for error in shelf.broken],
+        broken=[Reason.from_error(error) for error in shelf.broken],
         reads=spoken is not None,
-        late=any(_is_late(one) for one in changes.values()),
-        waits=any(one.asked for one in changes.values()),
+        late=any(_is_late(change) for change in changes.values()),
+        waits=any(change.asked for change in changes.values()),
         trial_images=box.config.packs.trial_images,
     )
 
 
 @blueprint.post("/models/<pack>/back")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def back(pack: str) -> ResponseReturnValue:
     """Have the version before taken into use again; a second tap on an old page changes nothing more."""
-    box = here()
-    store = PackStore.of(box.config)
+    box = current_box()
+    store = PackStore.from_config(box.config)
     try:
         used = store.find(pack)
     except PackError:
         abort(404)
-    if store.before(used) is None:
+    if store.find_previous_version(used) is None:
         abort(404)
-    PackChanges(box.clinical.database).ask(pack, used.manifest.version, guard.actor())
+    PackChanges(box.clinical.database).request_change(pack, used.manifest.version, guard.require_actor())
     return redirect(url_for("models.page"), 303)
 
 
 @blueprint.post("/models/<pack>/<any(commit, drop):wish>")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def end_trial(pack: str, wish: str) -> ResponseReturnValue:
     """Have the version on trial put in use at once, or dropped."""
-    box = here()
-    trial = PackTrials(box.clinical.database).of(pack)
-    if trial is None or not trial.runs:
+    box = current_box()
+    trial = PackTrials(box.clinical.database).find_trial(pack)
+    if trial is None or not trial.is_running:
         abort(404)
-    PackChanges(box.clinical.database).ask(pack, trial.version, guard.actor(), PackAction(wish))
+    PackChanges(box.clinical.database).request_change(pack, trial.version, guard.require_actor(), PackAction(wish))
     return redirect(url_for("models.page"), 303)
 
 
 @blueprint.post("/models/<pack>/noted")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def noted(pack: str) -> ResponseReturnValue:
     """A person has seen that a version was left, or that one does worse than its card says."""
-    PerformanceDrops(here().clinical.database).note(pack, guard.actor())
-    PackTrials(here().clinical.database).note(pack, guard.actor())
+    PerformanceDrops(current_box().clinical.database).acknowledge(pack, guard.require_actor())
+    PackTrials(current_box().clinical.database).acknowledge(pack, guard.require_actor())
     return redirect(url_for("models.page"), 303)
 
 
-def _model(
+def _build_model(
     store: PackStore,
     pack: Pack,
     spoken: Mapping[str, tuple[str, str]] | None,
@@ -147,20 +147,20 @@ def _model(
     return Model(
         pack=pack,
         title=manifest.title.text(language),
-        pictures=_pictures(manifest.route, language),
-        ages=_ages(manifest.route, language),
-        licence=_licence(manifest.weights_licence, language),
+        pictures=_format_modalities(manifest.route, language),
+        ages=_format_ages(manifest.route, language),
+        licence=_format_licence(manifest.weights_licence, language),
         way=way,
         loaded=loaded,
-        installed_at=_since(store, pack),
-        before=store.before(pack),
+        installed_at=_find_install_time(store, pack),
+        before=store.find_previous_version(pack),
         change=change,
-        trial=trial if trial is not None and (trial.runs or trial.tells is not None) else None,
+        trial=trial if trial is not None and (trial.is_running or trial.notice is not None) else None,
         fall=None,
     )
 
 
-def _spoken(box: Box) -> dict[str, tuple[str, str]] | None:
+def _read_announced_packs(box: Box) -> dict[str, tuple[str, str]] | None:
     """Name → (version, runtime and precision) of what the running reader has loaded; None while it does not run."""
     told = run_status.read_announcement(box.state, "reader")
     if told is None:
@@ -171,7 +171,7 @@ def _spoken(box: Box) -> dict[str, tuple[str, str]] | None:
     }
 
 
-def _since(store: PackStore, pack: Pack) -> Stamp | None:
+def _find_install_time(store: PackStore, pack: Pack) -> Stamp | None:
     if not store.is_installed(pack):
         return None
     try:
@@ -181,25 +181,25 @@ def _since(store: PackStore, pack: Pack) -> Stamp | None:
     return Stamp(datetime.fromtimestamp(at, UTC), clock.stamp().trusted)
 
 
-def _pictures(route: Route, language: str) -> str:
+def _format_modalities(route: Route, language: str) -> str:
     """``X-ray: chest``: the modalities and the parts of the body, each named once."""
     separator = translate(N_(", "), language)
-    machines = dict.fromkeys(translate_term("modality", one, language) for one in route.modalities)
+    machines = dict.fromkeys(translate_term("modality", modality, language) for modality in route.modalities)
     parts = dict.fromkeys(
-        translate_term("body_part", body_part.parse_body_part(one) or one, language) for one in route.body_parts
+        translate_term("body_part", body_part.parse_body_part(part) or part, language) for part in route.body_parts
     )
     return translate(N_("{machines}: {parts}"), language).format(
         machines=separator.join(machines), parts=separator.join(parts)
     )
 
 
-def _ages(route: Route, language: str) -> str:
+def _format_ages(route: Route, language: str) -> str:
     span = route.age_years
     text = _AGES[span.min is not None, span.max is not None]
     return translate(text, language).format(min=span.min, max=span.max)
 
 
-def _licence(of_weights: str | None, language: str) -> str:
+def _format_licence(of_weights: str | None, language: str) -> str:
     if of_weights is None:
         return translate(N_("Licence of the weights: not stated."), language)
     text = _NON_COMMERCIAL if manifest_types.is_non_commercial(of_weights) else N_("Licence of the weights: {licence}.")

@@ -29,7 +29,7 @@ from firmware_app.cases.accounts import parse_code
 from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, translate
 from web import devices
-from web.box import here
+from web.viewer_context import current_box
 
 blueprint = Blueprint("setup", __name__)
 
@@ -43,7 +43,7 @@ _CODE_WRONG: Final = N_(
 
 
 @blueprint.before_app_request
-def lead_here() -> ResponseReturnValue | None:
+def redirect_to_setup() -> ResponseReturnValue | None:
     """Redirect to the first page while the box has no identity."""
     if request.endpoint in _LEADS_HERE and _is_open():
         return redirect(url_for("setup.page"))
@@ -52,7 +52,7 @@ def lead_here() -> ResponseReturnValue | None:
 
 @blueprint.get("/setup")
 def page() -> ResponseReturnValue:
-    box = here()
+    box = current_box()
     if session.get(_ASKED) and provisioning_request.is_waiting(box.state):
         return redirect(url_for("setup.outcome"))
     _require_open()
@@ -63,30 +63,30 @@ def page() -> ResponseReturnValue:
 def code() -> ResponseReturnValue:
     """Check the code: the screen's code opens the questions; a label's code applies the file it belongs to."""
     _require_open()
-    box, given = here(), request.form.get("code", "")[:40]
-    if not box.accounts.take_try(_TRY, devices.source()):
+    box, given = current_box(), request.form.get("code", "")[:40]
+    if not box.accounts.register_attempt(_TRY, devices.identify_source()):
         abort(429)
-    if _good(given):
-        box.accounts.forget_failures(_TRY, devices.source())
+    if _is_valid_code(given):
+        box.accounts.forget_failures(_TRY, devices.identify_source())
         session[_CODE] = given
         return redirect(url_for("setup.questions"))
-    return _file(given) if provisioning_file.has_offers(box.state) else _code_again(_CODE_WRONG)
+    return _apply_file(given) if provisioning_file.has_offers(box.state) else _render_code_error(_CODE_WRONG)
 
 
 @blueprint.get("/setup/questions")
 def questions() -> ResponseReturnValue:
     _require_open()
-    if not _good(session.get(_CODE, "")):
+    if not _is_valid_code(session.get(_CODE, "")):
         return redirect(url_for("setup.page"))
-    answers = Answers.present(here().config, network_name.hardware_name()).as_text()
-    return _questions({**answers, "language": g.language}, {})
+    answers = Answers.from_config(current_box().config, network_name.read_hardware_name()).as_text()
+    return _render_questions({**answers, "language": g.language}, {})
 
 
 @blueprint.post("/setup/questions")
 def answers() -> ResponseReturnValue:
     """Check the answers; valid ones stay in the form when another is not."""
     _require_open()
-    if not _good(session.get(_CODE, "")):
+    if not _is_valid_code(session.get(_CODE, "")):
         return redirect(url_for("setup.page"))
     answers = {question.key: request.form.get(question.key, "")[:400] for question in QUESTIONS}
     errors: dict[str, str] = {}
@@ -95,7 +95,7 @@ def answers() -> ResponseReturnValue:
             question.check(answers[question.key])
         except LanternError as error:
             errors[question.key] = error.text(g.language)
-    bundle_text, hospital = _bundle(), None
+    bundle_text, hospital = _read_bundle(), None
     try:
         hospital = provisioning_service.parse_hospital(bundle_text)
     except LanternError as error:
@@ -108,16 +108,16 @@ def answers() -> ResponseReturnValue:
         except LanternError as error:
             errors["line"] = error.text(g.language)
     if errors:
-        return _questions(answers, errors, bundle_text, line=(line, label))
+        return _render_questions(answers, errors, bundle_text, line=(line, label))
     if hospital and request.form.get("same") != hospital.fingerprint:
-        return _questions(answers, {}, bundle_text, hospital.fingerprint, (line, label))
-    return _ask(FirstRequest(answers=answers, hospital=bundle_text, line=line, code=label))
+        return _render_questions(answers, {}, bundle_text, hospital.fingerprint, (line, label))
+    return _submit(FirstRequest(answers=answers, hospital=bundle_text, line=line, code=label))
 
 
 @blueprint.get("/setup/outcome")
 def outcome() -> ResponseReturnValue:
     """The outcome; the page reloads itself until there is one, also while the box restarts."""
-    box, asked = here(), session.get(_ASKED)
+    box, asked = current_box(), session.get(_ASKED)
     if not asked:
         abort(404)
     result = provisioning_request.read_result(box.state)
@@ -131,8 +131,8 @@ def outcome() -> ResponseReturnValue:
         "setup_done.html",
         result=result,
         text=result.text(g.language),
-        qr=_drawn(result),
-        address=f"https://{network_name.mdns_host(result.box)}.local/",
+        qr=_draw_qr_code(result),
+        address=f"https://{network_name.make_mdns_host(result.box)}.local/",
         asks=result.asks,
     )
 
@@ -140,7 +140,7 @@ def outcome() -> ResponseReturnValue:
 @blueprint.get("/setup/box.json")
 def bundle() -> ResponseReturnValue:
     """The box's bundle for the hospital, as a file."""
-    result = provisioning_request.read_result(here().state)
+    result = provisioning_request.read_result(current_box().state)
     if result is None or result.request != session.get(_ASKED) or not result.bundle:
         abort(404)
     name = f"{result.box}.box.json"
@@ -153,8 +153,10 @@ def bundle() -> ResponseReturnValue:
 
 def _is_open() -> bool:
     """Whether the page is open: only while the box has no identity and no account, so nothing needs protection yet."""
-    box = here()
-    return first_start.is_unprovisioned(box.config, box.state) and not any(u.has_password for u in box.accounts.users())
+    box = current_box()
+    return first_start.is_unprovisioned(box.config, box.state) and not any(
+        u.has_password for u in box.accounts.list_users()
+    )
 
 
 def _require_open() -> None:
@@ -162,38 +164,38 @@ def _require_open() -> None:
         abort(404)
 
 
-def _good(given: str) -> bool:
+def _is_valid_code(given: str) -> bool:
     """Whether this is the code for the first account, which only the box's own screen shows."""
-    claim = here().accounts.claim(given)
+    claim = current_box().accounts.find_claim(given)
     return claim is not None and claim.user is None
 
 
-def _file(given: str) -> ResponseReturnValue:
+def _apply_file(given: str) -> ResponseReturnValue:
     """The file that was found on a stick and whose label has this code."""
-    box = here()
+    box = current_box()
     try:
         provisioning_file.find_offer(box.state, given)
     except LanternError as error:
-        return _code_again(error.text(g.language))
-    box.accounts.forget_failures(_TRY, devices.source())
-    box.accounts.first_claim(given)  # so that the label's code also makes the first account
-    return _ask(FirstRequest(code=given))
+        return _render_code_error(error.text(g.language))
+    box.accounts.forget_failures(_TRY, devices.identify_source())
+    box.accounts.create_first_claim(given)  # so that the label's code also makes the first account
+    return _submit(FirstRequest(code=given))
 
 
-def _ask(asked: FirstRequest) -> ResponseReturnValue:
-    provisioning_request.submit_request(here().state, asked)
+def _submit(asked: FirstRequest) -> ResponseReturnValue:
+    provisioning_request.submit_request(current_box().state, asked)
     session[_ASKED] = asked.request
     return redirect(url_for("setup.outcome"))
 
 
-def _bundle() -> str:
+def _read_bundle() -> str:
     """The hospital's bundle: the uploaded file or the pasted text."""
     chosen = request.files.get("hospital_file")
     data = chosen.read(_BUNDLE_BYTES) if chosen and chosen.filename else b""
     return data.decode("ascii", "replace") if data.strip() else request.form.get("hospital", "")
 
 
-def _questions(
+def _render_questions(
     answers: dict[str, str],
     errors: dict[str, str],
     bundle_text: str = "",
@@ -208,23 +210,23 @@ def _questions(
         questions=QUESTIONS,
         bundle=bundle_text,
         fingerprint=fingerprint,
-        zones=_zones(),
+        zones=_list_time_zones(),
         line=line[0],
         label=line[1],
     ), status
 
 
-def _zones() -> list[str]:
+def _list_time_zones() -> list[str]:
     """The machine's time zones, for the browser's completion list."""
     return sorted(name for name in zoneinfo.available_timezones() if "/" in name and not name.startswith("Etc/"))
 
 
-def _code_again(error: str) -> ResponseReturnValue:
-    offers = provisioning_file.has_offers(here().state)
+def _render_code_error(error: str) -> ResponseReturnValue:
+    offers = provisioning_file.has_offers(current_box().state)
     return render_template("setup_code.html", error=translate(error, g.language), offers=offers), 400
 
 
-def _drawn(result: FirstResult) -> str:
+def _draw_qr_code(result: FirstResult) -> str:
     """The box's bundle as a QR code (an SVG path) for the hospital's camera."""
     drawn = segno.make_qr("".join(result.bundle.splitlines()), error="l")
     return str(drawn.svg_inline(border=2, omitsize=True, svgclass="qr", lineclass=None))

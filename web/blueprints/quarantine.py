@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.quarantine import Quarantine
 from web import guard
-from web.box import here
+from web.viewer_context import current_box
 
 blueprint = Blueprint("quarantine", __name__)
 
@@ -18,8 +18,10 @@ PAGE_ROWS: Final = 100
 
 
 @blueprint.get("/quarantine")
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
     """The newest entries in full, and a count for each reason."""
-    quarantine = Quarantine(here().clinical.database)
-    return render_template("quarantine.html", entries=quarantine.entries(PAGE_ROWS), counts=quarantine.counts())
+    quarantine = Quarantine(current_box().clinical.database)
+    return render_template(
+        "quarantine.html", entries=quarantine.list_entries(PAGE_ROWS), counts=quarantine.list_counts()
+    )

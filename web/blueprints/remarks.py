@@ -8,28 +8,28 @@ from flask.typing import ResponseReturnValue
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.remarks import RemarkKind
-from firmware_app.results.case_view import may_see_words
-from web import drawn, guard, words
-from web.box import Box, here
+from firmware_app.results.case_view import may_see_statements
+from web import drawing_form, guard, labels
+from web.viewer_context import Box, current_box
 
 blueprint = Blueprint("remarks", __name__)
 
 
 @blueprint.post("/case/<case:reference>/remark")
-@guard.only(Role.DOCTOR)
+@guard.require_role(Role.DOCTOR)
 def remark(reference: str) -> ResponseReturnValue:
     """Keep what the doctor wrote; it stands beside what was written before."""
-    box, form = here(), request.form
-    if form.get("kind", "") not in words.WRITTEN or box.confirmations.hidden(reference):
+    box, form = current_box(), request.form
+    if form.get("kind", "") not in labels.WRITTEN or box.confirmations.list_withheld(reference):
         abort(400)
     try:
         box.remarks.add(
             reference,
             RemarkKind(form["kind"]),
             form.get("text", ""),
-            actor=guard.actor(),
+            actor=guard.require_actor(),
             instance=form.get("instance", ""),
-            drawing=drawn.sent(box),
+            drawing=drawing_form.read_drawing(box),
         )
     except CaseUnknown:
         abort(404)
@@ -39,26 +39,31 @@ def remark(reference: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/own")
-@guard.only(Role.DOCTOR)
+@guard.require_role(Role.DOCTOR)
 def own() -> ResponseReturnValue:
     """How often this doctor agreed with the box, and what doctors say that it missed."""
-    box = here()
-    figures = box.remarks.own(guard.actor())
+    box = current_box()
+    figures = box.remarks.count_own_verdicts(guard.require_actor())
     missed = [
-        (case, one, box.patients.known(case).patient.name)
-        for case, one in box.remarks.missed()
-        if may_see_words(guard.actor(), one.actor, box.lists.readers(case), box.lists.done(case))
+        (case, one, box.patients.load_displayed(case).patient.name)
+        for case, one in box.remarks.list_missed()
+        if may_see_statements(
+            guard.require_actor(), one.actor, box.lists.load_double_reading(case), box.lists.find_completion(case)
+        )
     ]
     return render_template(
-        "own.html", figures=figures, names=_names(box, {one.finding for one in figures}), missed=missed
+        "my_verdicts.html",
+        figures=figures,
+        names=_name_findings(box, {figure.finding for figure in figures}),
+        missed=missed,
     )
 
 
-def _names(box: Box, codes: set[str]) -> dict[str, str]:
+def _name_findings(box: Box, codes: set[str]) -> dict[str, str]:
     """What the installed packs call these findings; a code that none of them knows stays as it is."""
     known = {
-        finding.code: words.label(finding, g.language)
-        for row in box.lists.rows("done", 200)
+        finding.code: labels.name_finding(finding, g.language)
+        for row in box.lists.list_rows("done", 200)
         for finding in row.findings
         if finding.code in codes
     }

@@ -21,7 +21,7 @@ from firmware_app.core import clock, disk
 from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Reason
 from web import guard
-from web.box import here
+from web.viewer_context import current_box
 
 blueprint = Blueprint("software", __name__)
 
@@ -31,22 +31,22 @@ _ROOT_BYTES: Final = 60_000
 
 def allow_piece() -> None:
     """Let a piece of a file be longer than a form; asked before anything reads the request's body."""
-    person = guard.user()
+    person = guard.current_user()
     if request.endpoint == "software.piece" and person is not None and person.role is Role.TECHNICIAN:
         request.max_content_length = PIECE_BYTES
 
 
 @blueprint.get("/software")
 @guard.polled
-@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+@guard.require_role(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
-    state, running = here().state, software_bundle.read_installed_system()
+    state, running = current_box().state, software_bundle.read_installed_system()
     last, offered = software_record.read_outcome(state), software_record.read_offered(state)
-    renews = running.flashed and state.software.is_dir()
+    renews = running.is_flashed and state.software.is_dir()
     return render_template(
         "software.html",
         running=running,
-        instead=None if renews else _instead(running),
+        instead=None if renews else _explain_manual_update(running),
         left=software_record.read_abandoned_slot(state),
         doing=software_record.read_progress(state)
         or (
@@ -58,32 +58,32 @@ def page() -> ResponseReturnValue:
         last_at=clock.parse_stamp(last.at) if last and last.at else None,
         offered=offered,
         offered_at=clock.parse_stamp(offered.at) if offered else None,
-        chosen=software_requests.read_channel_settings(here().config, state),
-        fixed=bool(here().config.software.repository),
+        chosen=software_requests.read_channel_settings(current_box().config, state),
+        fixed=bool(current_box().config.software.repository),
         piece=PIECE_BYTES,
     )
 
 
 @blueprint.post("/software/channel")
-@guard.only(Role.TECHNICIAN)
+@guard.require_role(Role.TECHNICIAN)
 def channel() -> ResponseReturnValue:
     """Have root look at the channel, or install what it offers; `again` also where it was left before."""
     _require_flashed()
-    if not software_requests.read_channel_settings(here().config, here().state).repository:
+    if not software_requests.read_channel_settings(current_box().config, current_box().state).repository:
         abort(404)
     again, looks = "again" in request.form, "look" in request.form
     if not looks:
-        here().audit.record(guard.actor(), "software.asked", origin="channel", again=again)
-    software_requests.submit_request(here().state, SoftwareRequest("look" if looks else "channel", again))
+        current_box().audit.record(guard.require_actor(), "software.asked", origin="channel", again=again)
+    software_requests.submit_request(current_box().state, SoftwareRequest("look" if looks else "channel", again))
     return redirect(url_for("software.page"), 303)
 
 
 @blueprint.post("/software/repository")
-@guard.only(Role.TECHNICIAN)
+@guard.require_role(Role.TECHNICIAN)
 def choose() -> ResponseReturnValue:
     """Have root look at another repository, or at none; the publisher's root.json is needed the first time."""
     _require_flashed()
-    if here().config.software.repository:
+    if current_box().config.software.repository:
         abort(404)
     given = request.files.get("root")
     asked = SoftwareRequest(
@@ -92,69 +92,71 @@ def choose() -> ResponseReturnValue:
         automatic="automatic" in request.form,
         root=given.read(_ROOT_BYTES).decode("utf-8", "replace") if given else "",
     )
-    here().audit.record(guard.actor(), "software.channel", repository=asked.repository)
-    software_requests.submit_request(here().state, asked)
+    current_box().audit.record(guard.require_actor(), "software.channel", repository=asked.repository)
+    software_requests.submit_request(current_box().state, asked)
     return redirect(url_for("software.page"), 303)
 
 
 @blueprint.post("/software/upload")
-@guard.only(Role.TECHNICIAN)
+@guard.require_role(Role.TECHNICIAN)
 def begin() -> ResponseReturnValue:
     """Make room for a file; tells under which token its pieces come."""
     _require_flashed()
     size = request.form.get("size", "")
     try:
         token = software_requests.begin_upload(
-            here().state,
+            current_box().state,
             request.form.get("name", ""),
             int(size) if size.isdecimal() and len(size) < 12 else 0,
-            here().config.retention.high_water_free_mb * _MEGABYTE,
+            current_box().config.retention.high_water_free_mb * _MEGABYTE,
         )
     except LanternError as error:
-        return _refused(error)
+        return _refuse(error)
     except OSError as error:
-        return _refused(disk.classify_disk_error(here().state.root, error))
+        return _refuse(disk.classify_disk_error(current_box().state.root, error))
     return jsonify(token=token)
 
 
 @blueprint.post("/software/upload/<token>/<int:at>")
-@guard.only(Role.TECHNICIAN)
+@guard.require_role(Role.TECHNICIAN)
 def piece(token: str, at: int) -> ResponseReturnValue:
     """One piece of the file, which begins *at*; tells how far the file has come."""
     try:
-        return jsonify(at=software_requests.append_piece(here().state, token, at, request.get_data()))
+        return jsonify(at=software_requests.append_piece(current_box().state, token, at, request.get_data()))
     except LanternError as error:
-        return _refused(error)
+        return _refuse(error)
     except OSError as error:
-        return _refused(disk.classify_disk_error(here().state.root, error))
+        return _refuse(disk.classify_disk_error(current_box().state.root, error))
 
 
 @blueprint.post("/software/upload/<token>/done")
-@guard.only(Role.TECHNICIAN)
+@guard.require_role(Role.TECHNICIAN)
 def done(token: str) -> ResponseReturnValue:
     """All of the file is here: hand it to root."""
     size, again = request.form.get("size", ""), request.form.get("again") == "yes"
     try:
-        software_requests.finish_upload(here().state, token, int(size) if size.isdecimal() and len(size) < 12 else -1)
-        here().audit.record(guard.actor(), "software.asked", origin="upload", again=again)
-        software_requests.submit_request(here().state, SoftwareRequest("upload", again))
+        software_requests.finish_upload(
+            current_box().state, token, int(size) if size.isdecimal() and len(size) < 12 else -1
+        )
+        current_box().audit.record(guard.require_actor(), "software.asked", origin="upload", again=again)
+        software_requests.submit_request(current_box().state, SoftwareRequest("upload", again))
     except LanternError as error:
-        return _refused(error)
+        return _refuse(error)
     except OSError as error:
-        return _refused(disk.classify_disk_error(here().state.root, error))
+        return _refuse(disk.classify_disk_error(current_box().state.root, error))
     return jsonify(page=url_for("software.page"))
 
 
-def _refused(error: LanternError) -> ResponseReturnValue:
+def _refuse(error: LanternError) -> ResponseReturnValue:
     return jsonify(code=error.code, text=error.text(g.language)), 409
 
 
-def _instead(running: InstalledSystem) -> Reason:
+def _explain_manual_update(running: InstalledSystem) -> Reason:
     """How the software of a box is renewed that has no slots."""
-    error: SoftwareError = SOFTWARE_BY_HAND() if running.packaged else SOFTWARE_NOT_HERE()
-    return Reason.of(error)
+    error: SoftwareError = SOFTWARE_BY_HAND() if running.is_packaged else SOFTWARE_NOT_HERE()
+    return Reason.from_error(error)
 
 
 def _require_flashed() -> None:
-    if not (software_bundle.read_installed_system().flashed and here().state.software.is_dir()):
+    if not (software_bundle.read_installed_system().is_flashed and current_box().state.software.is_dir()):
         abort(404)

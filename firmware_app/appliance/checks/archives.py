@@ -88,7 +88,10 @@ _MOST_CASES: Final = 5
 def status(config: Config, clinical: ClinicalDatabase) -> list[dict[str, Any]]:
     """What `lantern status --json` prints under ``archives``."""
     queue = SendingQueue(clinical.database)
-    counts, known = queue.counts(), {one.name: one for one in queue.archives()}
+    counts, known = (
+        queue.count_by_stage(),
+        {archive_state.name: archive_state for archive_state in queue.list_archives()},
+    )
     told = []
     for peer in list_archives(config):
         stages, archive = counts.get(peer.name, {}), known.get(peer.name)
@@ -112,13 +115,13 @@ def examine(config: Config, state: StateDir, *, dials: bool = True) -> Iterator[
 
     The page's own process may dial nothing, so without *dials* only the sender's experience is told.
     """
-    yield from _worklist(config, state)
+    yield from _check_worklist(config, state)
     there = list_archives(config)
     if not there:
         return
     with ThreadPoolExecutor(len(there)) as pool:
         echoes = list(pool.map(echo, there)) if dials else [None] * len(there)
-    known = _recorded(state)
+    known = _read_records(state)
     for peer, said in zip(there, echoes, strict=True):
         archive = known.archives.get(peer.name)
         told = archive.reason if archive is not None else None
@@ -129,7 +132,7 @@ def examine(config: Config, state: StateDir, *, dials: bool = True) -> Iterator[
             continue
         if told is not None and (said is None or said.code == ANSWERS):
             yield Check("pacs", "warn", told)
-        yield from _queued(peer, known)
+        yield from _check_queue(peer, known)
     for case, reason in known.unmade:
         yield Check("pacs", "warn", reason, case=case)
 
@@ -142,18 +145,18 @@ def echo(peer: Peer) -> Reason:
         with storage_scu.dial_archive(peer, [sop_classes.VERIFICATION], patience_s=_ECHO_S) as archive:
             archive.echo()
     except PacsError as error:
-        return Reason.of(error)
+        return Reason.from_error(error)
     return Reason(ANSWERS, {"pacs": peer.title})
 
 
-def _worklist(config: Config, state: StateDir) -> Iterator[Check]:
+def _check_worklist(config: Config, state: StateDir) -> Iterator[Check]:
     """What came of asking the hospital's worklist; nothing before it was asked."""
     title = config.worklist.hospital.ae_title
     try:
         clinical = ClinicalDatabase(state.clinical_db)
         with closing(clinical.database):
             clinical.require()
-            told = Registrations(clinical.database).told(title) if config.worklist.hospital.host else None
+            told = Registrations(clinical.database).find_last_query(title) if config.worklist.hospital.host else None
     except (LanternError, sqlite3.Error):
         return
     if told is not None:
@@ -167,7 +170,7 @@ def _worklist(config: Config, state: StateDir) -> Iterator[Check]:
             yield Check("worklist", "ok" if cause == OmissionReason.MODALITY else "warn", said)
 
 
-class _Recorded:
+class _ArchiveRecords:
     """What clinical.db has of the archives; nothing where it cannot be opened, which another check reports."""
 
     def __init__(self) -> None:
@@ -177,22 +180,22 @@ class _Recorded:
         self.unmade: list[tuple[str, Reason]] = []
 
 
-def _recorded(state: StateDir) -> _Recorded:
-    known = _Recorded()
+def _read_records(state: StateDir) -> _ArchiveRecords:
+    known = _ArchiveRecords()
     try:
         clinical = ClinicalDatabase(state.clinical_db)
         with closing(clinical.database):
             clinical.require()
             queue = SendingQueue(clinical.database)
-            known.archives = {one.name: one for one in queue.archives()}
-            known.counts, known.refusals = queue.counts(), queue.refusals()
+            known.archives = {archive.name: archive for archive in queue.list_archives()}
+            known.counts, known.refusals = queue.count_by_stage(), queue.list_refusals()
             known.unmade = due_cases.list_failures(clinical.database)[:_MOST_CASES]
     except (LanternError, sqlite3.Error):
         pass
     return known
 
 
-def _queued(peer: ArchivePeer, known: _Recorded) -> Iterator[Check]:
+def _check_queue(peer: ArchivePeer, known: _ArchiveRecords) -> Iterator[Check]:
     archive, counts = known.archives.get(peer.name), known.counts.get(peer.name, {})
     told = archive.reason if archive is not None else None
     for name, reason in known.refusals:

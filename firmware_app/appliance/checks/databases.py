@@ -122,11 +122,11 @@ _EXPORT_DAYS: Final = 30
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
-    yield from _databases(state)
-    yield from _rescues(state)
+    yield from _check_databases(state)
+    yield from _check_rescues(state)
 
 
-def _databases(state: StateDir) -> Iterator[Check]:
+def _check_databases(state: StateDir) -> Iterator[Check]:
     for reason in database_repair.list_troubles(state):
         yield Check("database", "fail", reason)
     if not state.clinical_db.exists():
@@ -145,13 +145,13 @@ def _databases(state: StateDir) -> Iterator[Check]:
                 state.clinical_db
             )  # a running box now restarts its processes and repairs the database
             raise sqlite3.DatabaseError(answer)
-        counts = clinical.counts()
+        counts = clinical.count_queue()
     except LanternError as error:
-        yield Check("database", "fail", Reason.of(error))
+        yield Check("database", "fail", Reason.from_error(error))
     except sqlite3.DatabaseError as error:
         # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
         known = (
-            Reason.of(disk.classify_disk_error(state.root, error))
+            Reason.from_error(disk.classify_disk_error(state.root, error))
             if isinstance(error, sqlite3.OperationalError)
             else None
         )
@@ -159,7 +159,7 @@ def _databases(state: StateDir) -> Iterator[Check]:
     else:
         yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
         yield from check_files(clinical, state)
-        yield from _cut_off(Exports(clinical.database))
+        yield from _check_interrupted_exports(Exports(clinical.database))
     finally:
         clinical.database.close()
 
@@ -167,11 +167,11 @@ def _databases(state: StateDir) -> Iterator[Check]:
 def check_files(clinical: ClinicalDatabase, state: StateDir) -> Iterator[Check]:
     """Nothing where the file of every image is there."""
     if lost := clinical_db.count_lost_files(clinical, state):
-        details: dict[str, Detail] = {"lost": lost, "instances": clinical.counts().instances}
+        details: dict[str, Detail] = {"lost": lost, "instances": clinical.count_queue().instances}
         yield Check("images", "warn", Reason(_FILES_LOST, details))
 
 
-def _rescues(state: StateDir) -> Iterator[Check]:
+def _check_rescues(state: StateDir) -> Iterator[Check]:
     """The latest rescue of each database; the folders keep them all."""
     latest = {report.database: (folder, report) for folder, report in rescue_report.list_reports(state)}
     for folder, report in latest.values():
@@ -191,9 +191,9 @@ def _rescues(state: StateDir) -> Iterator[Check]:
                 yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
 
 
-def _cut_off(exports: Exports) -> Iterator[Check]:
+def _check_interrupted_exports(exports: Exports) -> Iterator[Check]:
     """Exports to a stick that were cut off, for a month: somebody should check that stick."""
-    for begun in exports.of_unknown_end():
+    for begun in exports.list_unknown_ends():
         at = clock.parse_stamp(begun.at)
         if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):
             details: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}

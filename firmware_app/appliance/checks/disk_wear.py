@@ -50,7 +50,7 @@ _PER_STEP: Final = 10  # DEVICE_LIFE_TIME_EST: 1 is 0 to 10 percent, 11 is more 
 
 def examine(_config: Config, _state: StateDir) -> Iterator[Check]:
     """For `lantern doctor`."""
-    yield from check_disks(BLOCK, _asked if os.geteuid() == 0 and Path(_SMARTCTL).exists() else None)
+    yield from check_disks(BLOCK, _run_smartctl if os.geteuid() == 0 and Path(_SMARTCTL).exists() else None)
     if _RESTART.exists():
         yield Check("restart", "warn", Reason(RESTART))
 
@@ -59,22 +59,22 @@ def check_disks(block: Path, smart: Callable[[str], str] | None) -> Iterator[Che
     """Each disk that stays in the machine; *smart* gives what smartctl says of one."""
     for disk in sorted(block.glob("*")):
         if disk.name.startswith("mmcblk"):
-            yield from _emmc(disk)
-        elif smart is not None and disk.name.startswith(("sd", "nvme")) and _text(disk / "removable") != "1":
-            yield from _smart(disk.name, smart(disk.name))
+            yield from _check_emmc(disk)
+        elif smart is not None and disk.name.startswith(("sd", "nvme")) and _read_text(disk / "removable") != "1":
+            yield from _check_smart(disk.name, smart(disk.name))
 
 
-def _emmc(disk: Path) -> Iterator[Check]:
+def _check_emmc(disk: Path) -> Iterator[Check]:
     """An SD card says nothing of all this."""
-    steps = [int(word, 16) for word in _text(disk / "device/life_time").split()]
+    steps = [int(word, 16) for word in _read_text(disk / "device/life_time").split()]
     if any(steps):
-        yield _worn(disk.name, max(steps) * _PER_STEP)
-    spare = _SPARE_USED.get(int(_text(disk / "device/pre_eol_info") or "0", 16))
+        yield _make_wear_check(disk.name, max(steps) * _PER_STEP)
+    spare = _SPARE_USED.get(int(_read_text(disk / "device/pre_eol_info") or "0", 16))
     if spare is not None:
         yield Check("disk_wear", "warn", Reason(SPARE_LOW, {"disk": disk.name, "percent": spare}))
 
 
-def _smart(name: str, said: str) -> Iterator[Check]:
+def _check_smart(name: str, said: str) -> Iterator[Check]:
     """What smartctl's ``--json`` says of the disk's verdict on itself, and of a solid state disk's wear."""
     try:
         report: dict[str, Any] = json.loads(said)
@@ -88,15 +88,15 @@ def _smart(name: str, said: str) -> Iterator[Check]:
     used = report.get("nvme_smart_health_information_log", {}).get("percentage_used")
     used = used if used is not None else report.get("endurance_used", {}).get("current_percent")
     if used is not None:
-        yield _worn(name, int(used))
+        yield _make_wear_check(name, int(used))
 
 
-def _worn(name: str, percent: int) -> Check:
+def _make_wear_check(name: str, percent: int) -> Check:
     reason = Reason(WEAR_HIGH if percent >= _WORN else WEAR_OK, {"disk": name, "percent": min(percent, _SPENT)})
     return Check("disk_wear", "fail" if percent > _SPENT else "warn" if percent >= _WORN else "ok", reason)
 
 
-def _asked(name: str) -> str:
+def _run_smartctl(name: str) -> str:
     try:
         done = subprocess.run(
             [_SMARTCTL, "--json=c", "-H", "-A", f"/dev/{name}"],
@@ -110,7 +110,7 @@ def _asked(name: str) -> str:
     return done.stdout  # its exit status says again what is in there
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text("ascii").strip()
     except OSError:

@@ -92,11 +92,11 @@ def check_disk(folder: Path, limit_mb: int) -> Iterator[Check]:
         yield Check("disk", "fail" if free_mb < limit_mb else "warn", Reason(DISK_LOW, details))
     yield from check_inodes(folder)
     try:
-        is_same = _written_and_read(folder / f".selftest.{os.getpid()}")
+        is_same = _can_write_and_read(folder / f".selftest.{os.getpid()}")
     except OSError as error:
         known = of_the_state.classify_disk_error(folder, error)
         other = Reason(DISK_WRITE, {"detail": error.strerror or type(error).__name__})
-        yield Check("disk", "fail", Reason.of(known) if isinstance(known, DiskTrouble) else other)
+        yield Check("disk", "fail", Reason.from_error(known) if isinstance(known, DiskTrouble) else other)
         return
     if is_same:
         yield Check("disk", "ok", Reason(DISK_OK, {"free_mb": free_mb}))
@@ -113,7 +113,7 @@ def check_inodes(folder: Path) -> Iterator[Check]:
         yield Check("disk", "fail" if left < _NO_INODES else "warn" if left < _FEW_INODES else "ok", reason)
 
 
-def _written_and_read(probe: Path) -> bool:
+def _can_write_and_read(probe: Path) -> bool:
     """Whether random bytes come back from the disk itself, past the page cache as far as the kernel lets go of it."""
     data = os.urandom(_PROBE_BYTES)
     clear_away(probe)  # others write this folder, and no link is followed
@@ -147,44 +147,44 @@ def check_temperature(thermal: Path = THERMAL) -> Iterator[Check]:
 def list_sensors(thermal: Path = THERMAL) -> Iterator[tuple[str, float, float]]:
     """Name, °C and critical °C of each sensor (kernel: Documentation/driver-api/thermal/sysfs-api.rst)."""
     for zone in sorted(thermal.glob("thermal_zone*")):
-        celsius = _celsius(zone / "temp")
+        celsius = _read_celsius(zone / "temp")
         if celsius is None:
             continue
         limits = [
             limit
             for kind in zone.glob("trip_point_*_type")
-            if _text(kind) in ("critical", "hot")
-            and (limit := _celsius(kind.with_name(kind.name.replace("_type", "_temp")))) is not None
+            if _read_text(kind) in ("critical", "hot")
+            and (limit := _read_celsius(kind.with_name(kind.name.replace("_type", "_temp")))) is not None
         ]
-        yield _text(zone / "type")[:40] or zone.name, celsius, min(limits, default=_LIMIT_C)
+        yield _read_text(zone / "type")[:40] or zone.name, celsius, min(limits, default=_LIMIT_C)
 
 
 def check_memory(proc: Path = PROC) -> Iterator[Check]:
     """The memory that is free for another program, and whether programs wait for memory."""
-    available = available_mb(proc)
+    available = read_available_mb(proc)
     if available is not None and available < NEEDED_MB:
         reason = Reason(MEMORY_LOW, {"available_mb": available, "needed_mb": NEEDED_MB})
         yield Check("memory", "fail" if available < _LEAST_MB else "warn", reason)
     elif available is not None:
         yield Check("memory", "ok", Reason(MEMORY_OK, {"available_mb": available}))
-    stalled = stalled_percent(proc)
+    stalled = read_memory_stall_percent(proc)
     if stalled is not None and stalled >= _PRESSED:
         reason = Reason(MEMORY_PRESSED, {"percent": round(stalled)})
         yield Check("memory", "fail" if stalled >= _STANDING else "warn", reason)
 
 
-def available_mb(proc: Path = PROC) -> int | None:
+def read_available_mb(proc: Path = PROC) -> int | None:
     """MemAvailable (proc(5))."""
-    for line in _text(proc / "meminfo").splitlines():
+    for line in _read_text(proc / "meminfo").splitlines():
         name, _, rest = line.partition(":")
         if name == "MemAvailable":
             return int(rest.split()[0]) * 1024 // 1_000_000
     return None
 
 
-def stalled_percent(proc: Path = PROC) -> float | None:
+def read_memory_stall_percent(proc: Path = PROC) -> float | None:
     """``full avg300`` of /proc/pressure/memory (kernel: Documentation/accounting/psi.rst); None without PSI."""
-    for line in _text(proc / "pressure" / "memory").splitlines():
+    for line in _read_text(proc / "pressure" / "memory").splitlines():
         kind, *fields = line.split()
         values = dict(field.split("=", 1) for field in fields if "=" in field)
         if kind == "full" and "avg300" in values:
@@ -192,15 +192,15 @@ def stalled_percent(proc: Path = PROC) -> float | None:
     return None
 
 
-def _celsius(path: Path) -> float | None:
+def _read_celsius(path: Path) -> float | None:
     try:
-        celsius = int(_text(path)) / 1000
+        celsius = int(_read_text(path)) / 1000
     except ValueError:
         return None
     return celsius if _PLAUSIBLE_C[0] <= celsius <= _PLAUSIBLE_C[1] else None
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text("ascii", "replace").strip()
     except OSError:  # a sensor that is asleep answers with an error

@@ -44,16 +44,16 @@ QUARANTINED: Final = register(
 
 def read_uplink_state(config: Config, state: StateDir) -> UplinkStatus | None:
     """The record that the uplink keeps; None when the line is off or was never prepared."""
-    return _kept(state) if config.uplink.enabled else None
+    return _read_status(state) if config.uplink.enabled else None
 
 
-def _kept(state: StateDir) -> UplinkStatus | None:
+def _read_status(state: StateDir) -> UplinkStatus | None:
     if not state.exchange_db.exists():
         return None
     exchange = Exchange(state.exchange_db)
     try:
         exchange.require()
-        return exchange.line()
+        return exchange.read_status()
     except (LanternError, sqlite3.DatabaseError):
         return None
     finally:
@@ -74,7 +74,7 @@ def status(config: Config, state: StateDir) -> dict[str, Any] | None:
     }
 
 
-def _awaited(config: Config) -> Path | None:
+def _find_unsent_bundle(config: Config) -> Path | None:
     """What the hospital still needs to enrol this box; None when it has enrolled it, or when there is no hospital.
 
     Judged by the configuration alone: the viewer shows this sentence and may not read the box's keys.
@@ -85,16 +85,16 @@ def _awaited(config: Config) -> Path | None:
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
     """The checks of the line."""
-    for works, reason in _reasons(config, state):
+    for works, reason in _list_reasons(config, state):
         yield Check("line", "ok" if works else "warn", reason)
 
 
-def _reasons(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
+def _list_reasons(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
     if not config.uplink.enabled:
-        asks = _kept(state) if config.uplink.tls_cert is None else None
+        asks = _read_status(state) if config.uplink.tls_cert is None else None
         if asks is not None and asks.reason is not None:  # the uplink runs, and asks over the line to be enrolled
             yield False, asks.reason
-        awaited = _awaited(config)
+        awaited = _find_unsent_bundle(config)
         yield (True, Reason(OFF)) if awaited is None else (False, Reason(AWAITED, {"bundle": str(awaited)}))
         return
     line = read_uplink_state(config, state)

@@ -55,28 +55,28 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
     clinical = ClinicalDatabase(state.clinical_db)
     try:
         clinical.require()
-        yield from [*_waiting(clinical), *_refused(Quarantine(clinical.database))]
+        yield from [*_check_waiting(clinical), *_check_quarantine(Quarantine(clinical.database))]
     except (LanternError, sqlite3.DatabaseError):
         return
     finally:
         clinical.database.close()
 
 
-def _waiting(clinical: ClinicalDatabase) -> Iterator[Check]:
-    counts = clinical.counts()
+def _check_waiting(clinical: ClinicalDatabase) -> Iterator[Check]:
+    counts = clinical.count_queue()
     if counts.waiting:
         yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
     else:
         yield Check("queue", "ok", Reason(_QUEUE_OK))
 
 
-def _refused(quarantine: Quarantine) -> Iterator[Check]:
-    counts = quarantine.counts()
+def _check_quarantine(quarantine: Quarantine) -> Iterator[Check]:
+    counts = quarantine.list_counts()
     if not counts:
         yield Check("refused", "ok", Reason(_REFUSED_NONE))
         return
     yield Check("refused", "warn", Reason(_REFUSED, {"refused": sum(count.count for count in counts)}))
-    for entry in quarantine.entries(_NEWEST):
+    for entry in quarantine.list_entries(_NEWEST):
         yield Check("refused", "warn", entry.reason, entry.at.text("seconds"), entry.case)
     for count in counts:
         details: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": count.latest.day}

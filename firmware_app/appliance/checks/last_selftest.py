@@ -54,11 +54,11 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
     if stamp is None:
         yield Check(SELFTEST, "warn", Reason(UNTESTED))
         return
-    failed = [one for one in _checks(record) if one.result == "fail"]
+    failed = [check for check in _restore_checks(record) if check.result == "fail"]
     faults = [one for one in failed if not _is_checked_now(one)]
     if faults:
         yield Check(SELFTEST, "fail", Reason(TESTED_BAD, {"date": stamp.day, "faults": len(faults)}))
-        yield from (replace(one, at=stamp.text("seconds")) for one in faults)
+        yield from (replace(fault, at=stamp.text("seconds")) for fault in faults)
     elif maintenance.is_older(stamp, _TEST_DAYS):
         yield Check(SELFTEST, "warn", Reason(TESTED_LONG_AGO, {"date": stamp.day}))
     elif failed:
@@ -67,7 +67,7 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check(SELFTEST, "ok", Reason(TESTED_OK, {"date": stamp.day}))
 
 
-def _checks(record: dict[str, Any]) -> Iterator[Check]:
+def _restore_checks(record: dict[str, Any]) -> Iterator[Check]:
     listed = record.get("checks")
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict) and (reason := run_status.reason_from_object(one)) is not None:

@@ -79,7 +79,7 @@ def list_troubles(state: StateDir) -> list[str]:
     The processes are left out: `/healthz` checks them itself.
     """
     failed = run_status.read_check_result(state, SELFTEST).get("failed")
-    names = [name for name in failed if _is_word(name)] if isinstance(failed, list) else []
+    names = [name for name in failed if _is_code(name)] if isinstance(failed, list) else []
     codes = [f"{SELFTEST}.{name}" for name in names if name not in run_status.ALL_PROCESSES]
     if run_status.read_check_result(state, BACKUP).get("result") == "fail":
         codes.append("backup.failed")
@@ -93,7 +93,7 @@ def parse_result(record: dict[str, Any]) -> Result:
     return {"ok": "ok", "warn": "warn"}.get(str(record.get("result")), "fail")  # type: ignore[return-value]
 
 
-def _is_word(name: object) -> bool:
+def _is_code(name: object) -> bool:
     return isinstance(name, str) and name.isascii() and name.isalpha()
 
 

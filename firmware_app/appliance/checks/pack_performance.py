@@ -65,7 +65,7 @@ def status(clinical: ClinicalDatabase, config: Config) -> list[dict[str, Any]]:
             "state": here.state.value,
             "read": here.read,
             "confirmed": sum(here.sources.values()),
-            "drift": [one.measure for one in (changed[here.place].alarms if here.place in changed else ())],
+            "drift": [alarm.measure for alarm in (changed[here.place].alarms if here.place in changed else ())],
         }
         for here in PerformanceOverview(clinical, config).all()
     ]
@@ -79,10 +79,10 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
     try:
         clinical.require()
         checks = [
-            *_trials(clinical),
-            *_falls(clinical, config),
-            *_model_sites(clinical, config),
-            *_shifts(clinical, config),
+            *_check_trials(clinical),
+            *_check_performance_drops(clinical, config),
+            *_check_model_sites(clinical, config),
+            *_check_drift(clinical, config),
         ]
     except (LanternError, sqlite3.DatabaseError):
         return
@@ -91,22 +91,22 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
     yield from checks
 
 
-def _trials(clinical: ClinicalDatabase) -> Iterator[Check]:
+def _check_trials(clinical: ClinicalDatabase) -> Iterator[Check]:
     for trial in PackTrials(clinical.database).all().values():
-        if trial.runs:
+        if trial.is_running:
             named: dict[str, Detail] = {"pack": trial.pack, "version": trial.version, "before": trial.before}
             yield Check("packs", "ok", Reason(_ON_TRIAL, {**named, "images": trial.images}))
-        elif trial.tells is not None:
-            yield Check("packs", "warn", trial.tells)
+        elif trial.notice is not None:
+            yield Check("packs", "warn", trial.notice)
 
 
-def _falls(clinical: ClinicalDatabase, config: Config) -> Iterator[Check]:
-    packs = PackStore.of(config).survey().packs
-    for fall in PerformanceDrops(clinical.database).open((pack.name, pack.manifest.version) for pack in packs):
+def _check_performance_drops(clinical: ClinicalDatabase, config: Config) -> Iterator[Check]:
+    packs = PackStore.from_config(config).survey().packs
+    for fall in PerformanceDrops(clinical.database).list_open((pack.name, pack.manifest.version) for pack in packs):
         yield Check("calibration", "warn", fall.reason)
 
 
-def _model_sites(clinical: ClinicalDatabase, config: Config) -> Iterator[Check]:
+def _check_model_sites(clinical: ClinicalDatabase, config: Config) -> Iterator[Check]:
     for here in PerformanceOverview(clinical, config).all():
         if here.state is LocalState.SUSPENDED and here.suspension is not None:
             said: dict[str, Detail] = {
@@ -119,7 +119,7 @@ def _model_sites(clinical: ClinicalDatabase, config: Config) -> Iterator[Check]:
             yield Check("calibration", "warn", Reason(_ALTERED, {"pack": here.place.pack}))
 
 
-def _shifts(clinical: ClinicalDatabase, config: Config) -> Iterator[Check]:
+def _check_drift(clinical: ClinicalDatabase, config: Config) -> Iterator[Check]:
     for one in drift.measure_clinic_drift(clinical, config):
         for shift in one.alarms:
             changed: dict[str, Detail] = {

@@ -42,27 +42,27 @@ _PREFER_IDLE: Final = register(
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
-    yield from _models(config)
-    yield from _precedence(config)
+    yield from _check_packs(config)
+    yield from _check_precedence(config)
 
 
-def _models(config: Config) -> Iterator[Check]:
-    shelf = PackStore.of(config).survey()
+def _check_packs(config: Config) -> Iterator[Check]:
+    shelf = PackStore.from_config(config).survey()
     if not shelf.packs:
-        yield Check("packs", "fail", Reason(_PACKS_NONE, {"path": str(PackStore.of(config).shipped)}))
+        yield Check("packs", "fail", Reason(_PACKS_NONE, {"path": str(PackStore.from_config(config).shipped)}))
     for broken in shelf.broken:
-        yield Check("packs", "fail", Reason.of(broken))
+        yield Check("packs", "fail", Reason.from_error(broken))
     for pack in shelf.packs:
         try:
             pack.verify()
         except PackError as error:
-            yield Check("packs", "fail", Reason.of(error))
+            yield Check("packs", "fail", Reason.from_error(error))
         else:
             yield Check("packs", "ok", Reason(_PACK_OK, {"pack": pack.manifest.name, "version": pack.manifest.version}))
 
 
-def _precedence(config: Config) -> Iterator[Check]:
-    store = PackStore.of(config)
+def _check_precedence(config: Config) -> Iterator[Check]:
+    store = PackStore.from_config(config)
     packs = store.survey().packs
     for overlap in routing.find_overlaps(packs, config, store):
         yield Check("packs", "ok" if overlap.is_chosen else "warn", overlap.reason)

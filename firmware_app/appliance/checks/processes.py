@@ -42,22 +42,22 @@ _ANSWER_S: Final = 2.0
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
-    yield from _units()
+    yield from _check_units()
     yield from check_processes(config, state)
 
 
-def _units() -> Iterator[Check]:
+def _check_units() -> Iterator[Check]:
     """Whether systemd starts the processes with what the configuration grants them."""
     try:
         detail = (preparation.RUN / preparation.NOT_REREAD).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return
     if detail:
-        yield Check("settings", "warn", Reason.of(UnitsNotReread(detail=detail)))
+        yield Check("settings", "warn", Reason.from_error(UnitsNotReread(detail=detail)))
 
 
 def check_processes(config: Config, state: StateDir) -> Iterator[Check]:
-    for name in run_status.expected_processes(config):
+    for name in run_status.list_expected_processes(config):
         announced = run_status.read_announcement(state, name)
         if (
             announced is None and (why := run_status.read_failure(state, name)) is not None
@@ -70,13 +70,13 @@ def check_processes(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check(name, "ok", Reason(_PROCESS_OK, {"process": name}))
         port = (announced or {}).get("port")
         if name == "gateway" and isinstance(port, int):
-            answers = _answers(config.dicom.host, port)
+            answers = _is_listening(config.dicom.host, port)
             yield Check(
                 name, "ok" if answers else "fail", Reason(_GATEWAY_OK if answers else _GATEWAY_SILENT, {"port": port})
             )
 
 
-def _answers(host: str, port: int) -> bool:
+def _is_listening(host: str, port: int) -> bool:
     """Whether something accepts a connection there; the association itself is the allow-list's business."""
     with suppress(OSError), socket.create_connection(("127.0.0.1" if host == "0.0.0.0" else host, port), _ANSWER_S):
         return True

@@ -44,11 +44,11 @@ NO_VARIANT: Final = register(
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
-    yield from _runtimes(config)
+    yield from _check_runtimes(config)
     yield from check_execution_variants(config, state)
 
 
-def _runtimes(config: Config) -> Iterator[Check]:
+def _check_runtimes(config: Config) -> Iterator[Check]:
     for key, probe in variant_trial.probe_runtimes(tuple(registry.list_runtimes())).items():
         if probe["available"]:
             yield Check("runtimes", "ok", Reason(_RUNTIME_OK, {"runtime": key, "version": probe["version"] or ""}))
@@ -61,13 +61,13 @@ def _runtimes(config: Config) -> Iterator[Check]:
 def check_execution_variants(config: Config, state: StateDir) -> Iterator[Check]:
     """The remembered results of the trials; nothing is tried here."""
     settings, results = config.reader, TrialResults(state.trials)
-    for pack in PackStore.of(config).survey().packs:
+    for pack in PackStore.from_config(config).survey().packs:
         possible = execution_variants.list_variants(pack, settings)
-        known = results.known(pack, possible, config.runtime_settings)
+        known = results.read_results(pack, possible, config.runtime_settings)
         for result in known.values():
             if result.reason is not None:
                 yield Check("runtimes", "warn", result.reason)
-        kept_to = results.in_use(pack, config.runtime_settings)
+        kept_to = results.read_choice(pack, config.runtime_settings)
         best = next(iter(execution_variants.rank_variants(possible, known, settings, kept_to)), None)
         if best is None:
             yield Check("runtimes", "fail", Reason(NO_VARIANT, {"pack": pack.name}))

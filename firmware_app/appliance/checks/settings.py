@@ -56,9 +56,11 @@ def examine(config: Config, state: StateDir, source: ConfigSource | None = None)
         yield Check("door", "warn", Reason(_OPEN_DOOR))
     if config.worklist.stations and not config.dicom.allowed_addresses and config.dicom.tls_ca is None:
         yield Check("door", "warn", Reason(_OPEN_WORKLIST, {"count": len(config.worklist.stations)}))
-    known = {finding.code for pack in PackStore.of(config).survey().packs for finding in pack.manifest.findings}
+    known = {
+        finding.code for pack in PackStore.from_config(config).survey().packs for finding in pack.manifest.findings
+    }
     for code in sorted(set(config.reader.prevalence) - known):
         yield Check("settings", "warn", Reason(_PREVALENCE_IDLE, {"finding": code}))
     for finding in config_check.check_config(config, source or ConfigSource()):
         if not isinstance(finding, ConfigFileForbidden | ConfigFolderForbidden):  # which this user cannot judge
-            yield Check("settings", "fail", Reason.of(finding))
+            yield Check("settings", "fail", Reason.from_error(finding))

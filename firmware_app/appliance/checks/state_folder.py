@@ -44,7 +44,7 @@ _SPACE_LOW: Final = register(
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
-    if not state.root.exists() and _may_be_made(state.root):
+    if not state.root.exists() and _can_be_created(state.root):
         yield Check("state", "warn", Reason(_STATE_NONE, {"path": str(state.root)}))
         return
     try:
@@ -55,7 +55,7 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
             raise PermissionError(13, "it may not be written by this user")
         free_mb = free_bytes(state.root) // 1_000_000
     except LanternError as error:
-        yield Check("state", "fail", Reason.of(error))
+        yield Check("state", "fail", Reason.from_error(error))
         return
     except OSError as error:
         yield Check(
@@ -69,6 +69,6 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check("state", "ok", Reason(_STATE_OK, {"path": str(state.root), "free_mb": free_mb}))
 
 
-def _may_be_made(folder: Path) -> bool:
+def _can_be_created(folder: Path) -> bool:
     """Whether this user could create it; the doctor itself creates nothing."""
     return os.access(next(above for above in folder.parents if above.exists()), os.W_OK | os.X_OK)

@@ -30,11 +30,11 @@ _ABSENT: Final = register(
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
     """Nothing is said where no stick is copied."""
     if config.usb.enabled:
-        yield from _drivers()
-        yield from _last(state)
+        yield from _check_drivers()
+        yield from _check_last_stick(state)
 
 
-def _last(state: StateDir) -> Iterator[Check]:
+def _check_last_stick(state: StateDir) -> Iterator[Check]:
     """Until a person has said in the viewer that it is read."""
     status = usb_import.read_status(state)
     if (
@@ -46,7 +46,7 @@ def _last(state: StateDir) -> Iterator[Check]:
         yield Check("stick", "warn", status.reason)
 
 
-def _drivers() -> Iterator[Check]:
+def _check_drivers() -> Iterator[Check]:
     """Nothing within a sandbox that hides the kernel's modules."""
     try:
         absent = stick_mounting.list_missing_drivers()

@@ -73,7 +73,7 @@ _CERTIFICATE_SOON: Final = register(
 _SOON: Final = timedelta(days=30)
 
 
-def clock_sentence(standing: ClockStatus) -> Reason:
+def describe_clock(standing: ClockStatus) -> Reason:
     """The sentence for how the clock is."""
     time, machine = standing.stamp.minute, clock.Stamp(standing.machine, trusted=True).minute
     if standing.condition is Condition.TRUSTED:
@@ -88,24 +88,26 @@ def clock_sentence(standing: ClockStatus) -> Reason:
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
     """What the doctor says."""
-    standing = clock.current_clock().standing()
-    yield Check("clock", "ok" if standing.condition is Condition.TRUSTED else "warn", clock_sentence(standing))
+    standing = clock.current_clock().status()
+    yield Check("clock", "ok" if standing.condition is Condition.TRUSTED else "warn", describe_clock(standing))
     files = [config.dicom.tls_cert, config.dicom.tls_ca]
     if config.uplink.enabled:
         files += [config.uplink.tls_ca, config.uplink.tls_cert]
     for path in files:
         if path is not None:
-            yield from _certificate(path)
+            yield from _check_certificate(path)
 
 
-def _certificate(path: Path) -> Iterator[Check]:
+def _check_certificate(path: Path) -> Iterator[Check]:
     wrong = list(certificates.list_date_problems(path))
     for error in wrong:
-        yield Check("clock", "warn", Reason.of(error))
+        yield Check("clock", "warn", Reason.from_error(error))
     if wrong:
         return
     try:
-        ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(path.read_bytes()))
+        ends = min(
+            certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(path.read_bytes())
+        )
     except (OSError, ValueError):
         return  # whoever uses the file says that it cannot be used
     about: dict[str, Detail] = {"certificate": path.name, "ends": f"{ends:%Y-%m-%d}"}
@@ -115,13 +117,13 @@ def _certificate(path: Path) -> Iterator[Check]:
 
 def status() -> dict[str, Any]:
     """What `lantern status --json` and `lantern clock show --json` print of the clock."""
-    standing = clock.current_clock().standing()
+    standing = clock.current_clock().status()
     return {
         "time": standing.stamp.text("seconds"),
         "trusted": standing.stamp.trusted,
         "source": standing.source.value,
         "condition": standing.condition.value,
-        "code": clock_sentence(standing).code,
+        "code": describe_clock(standing).code,
         "since": standing.learned.isoformat(timespec="seconds") if standing.learned else None,
         "machine": standing.machine.isoformat(timespec="seconds"),
     }

@@ -56,8 +56,8 @@ def status(config: Config, state: StateDir) -> dict[str, Any] | None:
     if not config.viewer.behind_front:
         return None
     return {
-        "address": network_name.page_address(config),
-        "fingerprint": certificate_authority.authority_fingerprint(state),
+        "address": network_name.make_page_address(config),
+        "fingerprint": certificate_authority.read_authority_fingerprint(state),
     }
 
 
@@ -67,13 +67,13 @@ def examine(config: Config, state: StateDir, port: int = int(tls_front.HTTPS)) -
         return
     issuer, fingerprint = (
         certificate_authority.load_authority(state),
-        certificate_authority.authority_fingerprint(state),
+        certificate_authority.read_authority_fingerprint(state),
     )
     if issuer is None or fingerprint is None:
         yield Check("page", "fail", Reason(_NONE))
         return
     try:
-        shown = _shown(port)
+        shown = _fetch_certificate(port)
         shown.verify_directly_issued_by(issuer)
     except OSError as error:
         yield Check("page", "fail", Reason(_SILENT, {"port": port, "detail": error.strerror or "no TLS"}))
@@ -81,7 +81,7 @@ def examine(config: Config, state: StateDir, port: int = int(tls_front.HTTPS)) -
     except (ValueError, TypeError, InvalidSignature):
         yield Check("page", "fail", Reason(_STRANGER, {"port": port}))
         return
-    address = network_name.page_address(config)
+    address = network_name.make_page_address(config)
     yield Check("page", "ok", Reason(_OK, {"address": address, "fingerprint": fingerprint}))
     named = set(certificate_authority.read_names(shown).dns)
     for name in config.viewer.allowed_hosts:
@@ -89,7 +89,7 @@ def examine(config: Config, state: StateDir, port: int = int(tls_front.HTTPS)) -
             yield Check("page", "warn", Reason(_LEFT_OUT, {"name": name, "address": address}))
 
 
-def _shown(port: int) -> x509.Certificate:
+def _fetch_certificate(port: int) -> x509.Certificate:
     """The certificate that a browser is shown here.  Its dates are not looked at: this clock may be wrong."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -60,14 +60,14 @@ def _uninstall(machine: TargetSystem, keep: set[str], *, sure: bool) -> int:
     if lost and not sure:
         if not sys.stdin.isatty():
             raise REMOVAL_UNSURE()
-        if _answer() != "remove":
-            machine.tell(_NOTHING_REMOVED)
+        if _read_answer() != "remove":
+            machine.print_message(_NOTHING_REMOVED)
             return 1
     uninstaller.uninstall(machine, keep)
     return 0
 
 
-def _answer() -> str:
+def _read_answer() -> str:
     """What the person typed; empty where the terminal is closed."""
     try:
         return input(f"{translate(_SURE, terminal_language())} ").strip()

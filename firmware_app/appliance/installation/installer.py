@@ -24,10 +24,10 @@ from firmware_app.appliance.errors import (
     INSTALL_WHEELS_FOREIGN,
 )
 from firmware_app.appliance.installation import programs, system_packages
-from firmware_app.appliance.installation.kind import MachineKind
-from firmware_app.appliance.installation.product import UNITS, Product, package_path
+from firmware_app.appliance.installation.kind import Platform
+from firmware_app.appliance.installation.product import UNITS, Product, map_to_package_path
 from firmware_app.appliance.installation.programs import ProgramSource
-from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem, digest, run
+from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem, compute_digest, run
 from firmware_app.core.language import N_
 
 UDEV: Final = Path("run/udev/control")
@@ -69,9 +69,9 @@ def configure(product: Product, machine: TargetSystem, source: ProgramSource) ->
     files = product.collect_files(source.tree)
     record = machine.record or InstallationRecord()
     for path in files:  # of a `make install` before: /etc goes before /usr/lib
-        if package_path(path) != path and machine.at(path).exists():
+        if map_to_package_path(path) != path and machine.resolve(path).exists():
             _remove_file(machine, path)
-        elif package_path(path) == path and not path.is_relative_to(product.prefix):
+        elif map_to_package_path(path) == path and not path.is_relative_to(product.prefix):
             record.files.pop(str(path), None)  # it is dpkg's now, in the same place
     own = {path: content for path, content in files.items() if path.is_relative_to(product.prefix)}
     _complete(product, machine, source, record, own)
@@ -79,7 +79,7 @@ def configure(product: Product, machine: TargetSystem, source: ProgramSource) ->
 
 def is_packaged(product: Product, machine: TargetSystem) -> bool:
     """Whether *product* is on *machine* as a Debian package."""
-    return machine.at(package_path(UNITS) / product.starts[-1]).exists()
+    return machine.resolve(map_to_package_path(UNITS) / product.starts[-1]).exists()
 
 
 def _complete(
@@ -90,19 +90,19 @@ def _complete(
         _stop(product, machine, record)
         programs.switch_programs(machine, stamp)
     _place(product, machine, record, files)
-    if not machine.at(product.settings).exists():
-        machine.put(product.settings, (source.tree / product.tree / product.template).read_bytes())
-        machine.did(product.configured, path=f"/{product.settings}")
-    machine.remember(record)
+    if not machine.resolve(product.settings).exists():
+        machine.write_file(product.settings, (source.tree / product.tree / product.template).read_bytes())
+        machine.print_change(product.configured, path=f"/{product.settings}")
+    machine.save_record(record)
     _make_users(product, machine)
     _enable(product, machine)
     _start(product, machine, record)
     if stamp != before:
         programs.finish(machine, before)
     if not machine.changed:
-        machine.tell(_NOTHING)
-    elif not machine.alive:
-        machine.tell(_NOT_ALIVE, root=machine.root)
+        machine.print_message(_NOTHING)
+    elif not machine.is_running_system:
+        machine.print_message(_NOT_ALIVE, root=machine.root)
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def _check_machine(product: Product, machine: TargetSystem) -> None:
     if machine.record is not None and machine.record.files:
         return
     _check_room(machine)  # also after an installation that was cut off early: it has not started anything yet
-    if machine.alive:
+    if machine.is_running_system:
         for port in product.ports:
             require_free_port(port)
 
@@ -126,10 +126,10 @@ def _check_wheels(machine: TargetSystem, source: ProgramSource) -> None:
 
     Of an image (DESTDIR) the machine that makes it counts: its Python installs the programs there.
     """
-    made_for = MachineKind.of(source.wheels) if source.wheels is not None else None
+    made_for = Platform.from_folder(source.wheels) if source.wheels is not None else None
     if made_for is None:
         return
-    here = MachineKind.here(machine.root if machine.alive else Path("/"))
+    here = Platform.detect(machine.root if machine.is_running_system else Path("/"))
     if (made_for.system, made_for.python) != (here.system, here.python):
         raise INSTALL_WHEELS_FOREIGN(folder=str(source.wheels), made_for=str(made_for), here=str(here))
 
@@ -140,8 +140,8 @@ def require_root(what: str) -> None:
 
 
 def _check_room(machine: TargetSystem) -> None:
-    prefix = machine.at(machine.prefix)
-    place = next(one for one in (prefix, *prefix.parents) if one.exists())
+    prefix = machine.resolve(machine.prefix)
+    place = next(parent for parent in (prefix, *prefix.parents) if parent.exists())
     free_mb = shutil.disk_usage(place).free // 1_000_000
     if free_mb < _NEEDED_MB:
         raise INSTALL_ROOM_SHORT(path=str(place), free_mb=free_mb, needed_mb=_NEEDED_MB)
@@ -162,24 +162,26 @@ def require_free_port(port: int) -> None:
 
 def _place(product: Product, machine: TargetSystem, record: InstallationRecord, files: dict[Path, bytes]) -> None:
     """Write what is new and remove what an older version had; the record is written first, for a power cut."""
-    record.files |= {str(path): digest(content) for path, content in files.items()}
-    machine.remember(record)
-    written = [path for path, content in files.items() if machine.put(path, content)]
+    record.files |= {str(path): compute_digest(content) for path, content in files.items()}
+    machine.save_record(record)
+    written = [path for path, content in files.items() if machine.write_file(path, content)]
     if is_packaged(product, machine):
-        machine.at(product.command).unlink(missing_ok=True)  # that of a `make install` before; the package has its own
+        machine.resolve(product.command).unlink(
+            missing_ok=True
+        )  # that of a `make install` before; the package has its own
     elif machine.link(product.command, f"/{machine.venv}/bin/{product.command.name}"):
         written.append(product.command)
     if written:
-        machine.did(_FILES, count=len(written))
+        machine.print_change(_FILES, count=len(written))
     for old in set(record.files) - {str(path) for path in files}:
         _remove_file(machine, Path(old))
-        machine.did(_STALE, path=f"/{old}")
-    record.files = {str(path): digest(content) for path, content in files.items()}
+        machine.print_change(_STALE, path=f"/{old}")
+    record.files = {str(path): compute_digest(content) for path, content in files.items()}
 
 
 def _remove_file(machine: TargetSystem, path: Path) -> None:
     """Remove the file *path*, and of a unit the links that start it."""
-    for gone in (machine.at(path), *machine.at(UNITS).glob(f"*.wants/{path.name}")):
+    for gone in (machine.resolve(path), *machine.resolve(UNITS).glob(f"*.wants/{path.name}")):
         gone.unlink(missing_ok=True)
 
 
@@ -189,22 +191,22 @@ def _make_users(product: Product, machine: TargetSystem) -> None:
     run("systemd-sysusers", *machine.root_option, product.sysusers.name)
     run("systemd-tmpfiles", *machine.root_option, "--create", product.tmpfiles.name)
     if _accounts(machine) != before:
-        machine.did(_USERS)
+        machine.print_change(_USERS)
 
 
 def list_installable_units(product: Product, machine: TargetSystem) -> dict[str, list[Path]]:
     """Each unit of the product that says by what it wants to be started -> the links that say so to systemd."""
     links = {}
-    folder = package_path(UNITS) if is_packaged(product, machine) else UNITS
-    for unit in sorted(machine.at(folder).glob(product.units)):
+    folder = map_to_package_path(UNITS) if is_packaged(product, machine) else UNITS
+    for unit in sorted(machine.resolve(folder).glob(product.units)):
         wanted_by = re.findall(r"^WantedBy=(.+)$", unit.read_text("utf-8"), re.MULTILINE) if unit.is_file() else []
         if wanted_by:
-            links[unit.name] = [machine.at(UNITS / f"{other}.wants" / unit.name) for other in wanted_by[0].split()]
+            links[unit.name] = [machine.resolve(UNITS / f"{other}.wants" / unit.name) for other in wanted_by[0].split()]
     return links
 
 
 def _accounts(machine: TargetSystem) -> list[bytes]:
-    places = (machine.at("etc/passwd"), machine.at("etc/group"))
+    places = (machine.resolve("etc/passwd"), machine.resolve("etc/group"))
     return [place.read_bytes() if place.exists() else b"" for place in places]
 
 
@@ -213,36 +215,36 @@ def _enable(product: Product, machine: TargetSystem) -> None:
     waiting = [
         unit
         for unit, links in list_installable_units(product, machine).items()
-        if not all(os.path.lexists(one) for one in links)
+        if not all(os.path.lexists(link) for link in links)
     ]
     if waiting:
         run("systemctl", *machine.root_option, "enable", *waiting)
-        machine.did(_ENABLED)
+        machine.print_change(_ENABLED)
 
 
 def _stop(product: Product, machine: TargetSystem, record: InstallationRecord) -> None:
     """End what runs, sticks included: it imports modules later on, and they are about to be other ones."""
-    is_there = machine.at(UNITS / product.starts[-1]).exists() or is_packaged(product, machine)
+    is_there = machine.resolve(UNITS / product.starts[-1]).exists() or is_packaged(product, machine)
     if not machine.has_systemd or not is_there:
         return
     record.running = ""  # so that the next installation starts it, also one of the same version
-    machine.remember(record)
+    machine.save_record(record)
     run("systemctl", "stop", *product.starts, *product.instances)
 
 
 def _start(product: Product, machine: TargetSystem, record: InstallationRecord) -> None:
     """Start it now, or start it again, where it does not run as it is installed."""
-    if product.needs is not None and not machine.at(product.needs).exists():
-        machine.tell(_NEXT, units=" ".join(product.starts))
+    if product.needs is not None and not machine.resolve(product.needs).exists():
+        machine.print_message(_NEXT, units=" ".join(product.starts))
         return
-    wanted = digest(f"{programs.read_stamp_in_use(machine)} {sorted(record.files.items())}".encode())
+    wanted = compute_digest(f"{programs.read_stamp_in_use(machine)} {sorted(record.files.items())}".encode())
     if not machine.has_systemd or record.running == wanted:
         return
     run("systemctl", "daemon-reload")
-    if machine.at(UDEV).exists():
+    if machine.resolve(UDEV).exists():
         run("udevadm", "control", "--reload")
     # Not waited for: a database that must be rebuilt takes its time, and the doctor tells of it.
     run("systemctl", "--no-block", "restart", *product.starts)
     record.running = wanted
-    machine.remember(record)
-    machine.did(product.started, units=" ".join(product.starts))
+    machine.save_record(record)
+    machine.print_change(product.started, units=" ".join(product.starts))

@@ -20,7 +20,7 @@ _OS_RELEASE: Final = Path("etc/os-release")  # os-release(5)
 
 
 @dataclass(frozen=True)
-class MachineKind:
+class Platform:
     """`system` is compared, `name` is what people call it."""
 
     system: str
@@ -28,7 +28,7 @@ class MachineKind:
     python: str
 
     @classmethod
-    def here(cls, root: Path = Path("/")) -> MachineKind:
+    def detect(cls, root: Path = Path("/")) -> Platform:
         """Of the machine at *root*, with the Python and the processor that run this."""
         release: dict[str, str] = {}
         with suppress(OSError, ValueError):
@@ -38,7 +38,7 @@ class MachineKind:
         return cls(system, release.get("PRETTY_NAME", system), f"{sys.version_info.major}.{sys.version_info.minor}")
 
     @classmethod
-    def of(cls, folder: Path) -> MachineKind | None:
+    def from_folder(cls, folder: Path) -> Platform | None:
         """The kind that *folder* was filled for; None where no file says it."""
         try:
             made_for = json.loads((folder / MADE_FOR).read_text("utf-8"))

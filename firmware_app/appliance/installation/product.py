@@ -69,12 +69,12 @@ class Product:
         return {place: file.read_bytes() for place, file in self.places(tree)}
 
 
-def package_path(path: Path) -> Path:
+def map_to_package_path(path: Path) -> Path:
     """Where a Debian package has the file that an installation writes to *path*."""
     return path if path == AVAHI or not path.is_relative_to("etc") else _OF_PACKAGES / path.relative_to("etc")
 
 
-def _of_box(tree: Path) -> Iterator[tuple[Path, Path]]:
+def _list_box_files(tree: Path) -> Iterator[tuple[Path, Path]]:
     for path in sorted((tree / "units").iterdir()):
         yield UNITS / path.name, path
     for path in sorted((tree / "udev").glob("*.rules")):
@@ -91,7 +91,7 @@ def _of_box(tree: Path) -> Iterator[tuple[Path, Path]]:
         yield place, tree / name
 
 
-def _of_hospital(tree: Path) -> Iterator[tuple[Path, Path]]:
+def _list_hospital_files(tree: Path) -> Iterator[tuple[Path, Path]]:
     for unit in HOSPITAL.starts:
         yield UNITS / unit, tree / unit
     yield HOSPITAL.sysusers, tree / "lantern-hospital.sysusers"
@@ -132,7 +132,7 @@ BOX: Final = Product(
     as_given=False,
     configured=N_("The configuration {path} is written. “lantern provision” makes this box the clinic's own."),
     started=N_("The box is starting. “lantern doctor” says how it is."),
-    places=_of_box,
+    places=_list_box_files,
 )
 HOSPITAL: Final = Product(
     name="lantern-hospital",
@@ -156,5 +156,5 @@ HOSPITAL: Final = Product(
     as_given=True,
     configured=N_("The options of the hospital's receiver are in {path}."),
     started=N_("The hospital is starting with what was installed: {units}."),
-    places=_of_hospital,
+    places=_list_hospital_files,
 )

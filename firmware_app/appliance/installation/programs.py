@@ -56,16 +56,16 @@ class ProgramSource:
     """The folder holds the wanted wheels and no other: they are installed without asking what Lantern's wheel needs,
     which names the box's libraries too."""
 
-    def stamp(self) -> str:
+    def compute_stamp(self) -> str:
         """A digest of the source: while it stays the same, nothing is installed again."""
         digest = hashlib.sha256(f"{sys.version_info[:2]} {self.extras}".encode())
-        for path in self._parts():
+        for path in self._list_parts():
             digest.update(f"\0{path.name}\0".encode())
             digest.update(path.read_bytes())
         return digest.hexdigest()[:12]
 
-    def _parts(self) -> Iterator[Path]:
-        if (given := self.wheel()) is not None:
+    def _list_parts(self) -> Iterator[Path]:
+        if (given := self.find_wheel()) is not None:
             yield given
         else:
             for folder in PACKAGES:
@@ -78,9 +78,9 @@ class ProgramSource:
         """Raises what is wrong with the files that were brought."""
         if not (self.tree / "constraints.txt").exists():
             raise INSTALL_SOURCE_MISSING(path="constraints.txt")
-        self.wheel()
+        self.find_wheel()
 
-    def wheel(self) -> Path | None:
+    def find_wheel(self) -> Path | None:
         """Our own wheel among the given ones, if it was made of this very tree: versions alone do not show that.
 
         Raises `InstallWheelStale` or `InstallWheelDamaged` when there are some, and none is.
@@ -89,7 +89,7 @@ class ProgramSource:
         refused: list[InstallError] = []
         for path in wheels:
             try:
-                different = self._difference(path)
+                different = self._find_difference(path)
             except InstallWheelDamaged as error:
                 refused.append(error)
             else:
@@ -100,24 +100,24 @@ class ProgramSource:
             raise refused[0]
         return None
 
-    def _difference(self, wheel: Path) -> str | None:
+    def _find_difference(self, wheel: Path) -> str | None:
         """The first of our files that differs between *wheel* and the tree, among the packages that the tree has."""
         there = [folder for folder in PACKAGES if (self.tree / folder).is_dir()]
         code = {str(path.relative_to(self.tree)) for folder in there for path in (self.tree / folder).rglob("*.py")}
-        held = _contents(wheel)
+        held = _read_wheel(wheel)
         for name in sorted(code | {one for one in held if one.partition("/")[0] in there}):
             place = self.tree / name
             if name not in held or not place.is_file() or place.read_bytes() != held[name]:
                 return name
         return None
 
-    def pip(self) -> Path | None:
+    def find_pip(self) -> Path | None:
         """pip among the given wheels: Debian leaves it out of Python until python3-venv is there."""
         wheels = sorted(self.wheels.glob("pip-*.whl")) if self.wheels else []
         return wheels[-1] if wheels else None
 
 
-def _contents(wheel: Path) -> dict[str, bytes]:
+def _read_wheel(wheel: Path) -> dict[str, bytes]:
     """What *wheel* holds, by its place in the tree.  Raises `InstallWheelDamaged`."""
     try:
         with zipfile.ZipFile(wheel) as packed:
@@ -134,16 +134,16 @@ def prepare_programs(machine: TargetSystem, source: ProgramSource) -> str:
 
     Raises `INSTALL_PROGRAMS_FAILED`; the programs in use stay as they are.
     """
-    place = machine.prefix / _PROGRAMS / source.stamp()
-    if not machine.at(place / _WHOLE).exists():
-        machine.did(_MAKING, path=f"/{place}")
-        _make(machine.at(place), source, "" if machine.alive else str(machine.root))
+    place = machine.prefix / _PROGRAMS / source.compute_stamp()
+    if not machine.resolve(place / _WHOLE).exists():
+        machine.print_change(_MAKING, path=f"/{place}")
+        _make_venv(machine.resolve(place), source, "" if machine.is_running_system else str(machine.root))
     return place.name
 
 
 def read_stamp_in_use(machine: TargetSystem) -> str:
     """The STAMP of the programs in use; empty where there are none."""
-    place = machine.at(machine.venv)
+    place = machine.resolve(machine.venv)
     return place.readlink().name if place.is_symlink() else ""
 
 
@@ -154,17 +154,17 @@ def switch_programs(machine: TargetSystem, stamp: str) -> None:
 
 def finish(machine: TargetSystem, before: str) -> None:
     """After a switch from *before*: remove all older programs, which takes time, and say what is installed now."""
-    for old in machine.at(machine.prefix / _PROGRAMS).iterdir():
+    for old in machine.resolve(machine.prefix / _PROGRAMS).iterdir():
         if old.name not in {read_stamp_in_use(machine), before}:
             shutil.rmtree(old)
-    version = run(machine.at(machine.venv) / "bin/python", "-m", "firmware_app", "--version").strip()
-    machine.did(_DONE, version=version.removeprefix("lantern "))
+    version = run(machine.resolve(machine.venv) / "bin/python", "-m", "firmware_app", "--version").strip()
+    machine.print_change(_DONE, version=version.removeprefix("lantern "))
 
 
-def _make(place: Path, source: ProgramSource, root: str) -> None:
+def _make_venv(place: Path, source: ProgramSource, root: str) -> None:
     shutil.rmtree(place, ignore_errors=True)  # one that was cut off
-    TargetSystem().folder(place.parent)
-    carried = source.pip()  # pip runs out of its own wheel, installed nowhere
+    TargetSystem().make_folder(place.parent)
+    carried = source.find_pip()  # pip runs out of its own wheel, installed nowhere
     program: list[str | Path] = ["-m", "pip"] if carried is None else [carried / "pip"]
     pip: list[str | Path] = [place / "bin/python", *program, "--quiet", "--no-input", "--disable-pip-version-check"]
     where: list[str | Path] = ["--no-index", "--find-links", source.wheels] if source.wheels else []
@@ -172,7 +172,7 @@ def _make(place: Path, source: ProgramSource, root: str) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="lantern-wheel-") as built:
             run(sys.executable, "-m", "venv", *([] if carried is None else ["--without-pip"]), place)
-            wheel = source.wheel()
+            wheel = source.find_wheel()
             if wheel is None:
                 run(
                     *pip,
@@ -187,7 +187,7 @@ def _make(place: Path, source: ProgramSource, root: str) -> None:
                 [wheel] = Path(built).glob("lantern_box-*.whl")
             what = [f"lantern-box[{source.extras}] @ {wheel.resolve().as_uri()}" if source.extras else str(wheel)]
             if source.as_given and source.wheels:
-                what = ["--no-deps", *(str(one) for one in source.wheels.glob("*.whl") if one != carried)]
+                what = ["--no-deps", *(str(path) for path in source.wheels.glob("*.whl") if path != carried)]
             run(*pip, "install", "--root-user-action=ignore", "--constraint", constraints, *where, *what)
         for unused in (path for name in UNUSED for path in place.glob(f"lib/python*/site-packages/{name}")):
             shutil.rmtree(unused)

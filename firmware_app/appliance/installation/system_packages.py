@@ -13,7 +13,7 @@ from typing import Final
 from firmware_app.appliance.errors import INSTALL_PACKAGES_MISSING, InstallStepFailed
 from firmware_app.appliance.installation.product import UNITS, Product
 from firmware_app.appliance.installation.programs import ProgramSource
-from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem, last_words, run
+from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem, quote_end, run
 from firmware_app.core.language import N_
 
 _QUIET: Final = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -33,34 +33,34 @@ def install_packages(
 
     Raises `INSTALL_PACKAGES_MISSING`.
     """
-    if machine.alive:
+    if machine.is_running_system:
         _finish_dpkg(product, machine, record)
-    wanted = [package for program, package in product.programs.items() if not machine.at(program).exists()]
-    if machine.alive and source.pip() is None and importlib.util.find_spec("ensurepip") is None:
+    wanted = [package for program, package in product.programs.items() if not machine.resolve(program).exists()]
+    if machine.is_running_system and source.find_pip() is None and importlib.util.find_spec("ensurepip") is None:
         wanted.append("python3-venv")
     if not wanted:
         unmask_foreign(product, machine, record)
         return
-    if not machine.alive:
-        machine.tell(_SKIPPED, root=machine.root, packages=", ".join(wanted))
+    if not machine.is_running_system:
+        machine.print_message(_SKIPPED, root=machine.root, packages=", ".join(wanted))
         return
-    machine.did(_FETCHING, packages=", ".join(wanted))
+    machine.print_change(_FETCHING, packages=", ".join(wanted))
     had, before = set(record.packages), list_present()
     try:
         _refresh_lists(source)
         coming = re.findall(r"^Inst (\S+)", _run_apt(source, "--simulate", *wanted), re.MULTILINE)
         record.packages = sorted({*had, *(set(coming) - before)})
-        machine.remember(record)
-        with _foreign_not_started(product, machine, record):
+        machine.save_record(record)
+        with _mask_foreign_service(product, machine, record):
             _run_apt(source, *wanted)
     except InstallStepFailed as error:
-        raise INSTALL_PACKAGES_MISSING(packages=", ".join(wanted), detail=last_words(error.detail)) from None
+        raise INSTALL_PACKAGES_MISSING(packages=", ".join(wanted), detail=quote_end(error.detail)) from None
     finally:
         record.packages = sorted({*had, *(list_present() - before)})
         if record == InstallationRecord():
-            machine.forget()
+            machine.delete_record()
         else:
-            machine.remember(record)
+            machine.save_record(record)
 
 
 def list_present() -> set[str]:
@@ -72,10 +72,10 @@ def list_present() -> set[str]:
 
 def _finish_dpkg(product: Product, machine: TargetSystem, record: InstallationRecord) -> None:
     """Finish what dpkg was killed in, in this installation or another; apt does nothing before that."""
-    if not any(machine.at(_JOURNAL).glob("*")) and not run("dpkg", "--audit").strip():
+    if not any(machine.resolve(_JOURNAL).glob("*")) and not run("dpkg", "--audit").strip():
         return
-    machine.did(_FINISHING)
-    with _foreign_not_started(product, machine, record):
+    machine.print_change(_FINISHING)
+    with _mask_foreign_service(product, machine, record):
         run("dpkg", "--configure", "-a", "--force-confold", environment=_QUIET)
 
 
@@ -97,10 +97,10 @@ def _run_apt(source: ProgramSource, *words: str) -> str:
 
 
 @contextmanager
-def _foreign_not_started(product: Product, machine: TargetSystem, record: InstallationRecord) -> Iterator[None]:
+def _mask_foreign_service(product: Product, machine: TargetSystem, record: InstallationRecord) -> Iterator[None]:
     """Mask Debian's own service: Debian starts what it installs."""
     mask = UNITS / f"{product.foreign}.service"
-    if product.foreign in record.packages and not os.path.lexists(machine.at(mask)):
+    if product.foreign in record.packages and not os.path.lexists(machine.resolve(mask)):
         machine.link(mask, "/dev/null")
     try:
         yield
@@ -109,8 +109,8 @@ def _foreign_not_started(product: Product, machine: TargetSystem, record: Instal
 
 
 def unmask_foreign(product: Product, machine: TargetSystem, record: InstallationRecord) -> None:
-    """Remove the mask of `_foreign_not_started`, also that of a run that was cut off. Another's mask stays."""
-    mask = machine.at(UNITS / f"{product.foreign}.service")
+    """Remove the mask of `_mask_foreign_service`, also that of a run that was cut off. Another's mask stays."""
+    mask = machine.resolve(UNITS / f"{product.foreign}.service")
     if product.foreign in record.packages and mask.is_symlink() and str(mask.readlink()) == "/dev/null":
         mask.unlink()
         run("systemctl", f"--root={machine.root}", "disable", mask.name)

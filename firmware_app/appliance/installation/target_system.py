@@ -46,43 +46,43 @@ class TargetSystem:
         return self.prefix / "venv"
 
     @property
-    def alive(self) -> bool:
+    def is_running_system(self) -> bool:
         """Whether this is the running machine."""
         return self.root == Path("/")
 
     @property
     def has_systemd(self) -> bool:
         """Whether it runs under systemd now: sd_booted(3)."""
-        return self.alive and Path("/run/systemd/system").is_dir()
+        return self.is_running_system and Path("/run/systemd/system").is_dir()
 
     @property
     def root_option(self) -> list[str]:
         """What systemd's tools have to be given so that they work on this machine."""
-        return [] if self.alive else [f"--root={self.root}"]
+        return [] if self.is_running_system else [f"--root={self.root}"]
 
-    def at(self, path: Path | str) -> Path:
+    def resolve(self, path: Path | str) -> Path:
         return self.root / path
 
-    def tell(self, message: str, **details: object) -> None:
+    def print_message(self, message: str, **details: object) -> None:
         """One sentence on the terminal, in the language of whoever sits there."""
         print(translate(message, terminal_language()).format(**details), flush=True)
 
-    def did(self, message: str, **details: object) -> None:
+    def print_change(self, message: str, **details: object) -> None:
         """The same, about a change that was made."""
         self.changed = True
-        self.tell(message, **details)
+        self.print_message(message, **details)
 
     # --- files --------------------------------------------------------------------------------------------------
 
-    def put(self, path: Path, content: bytes, mode: int = 0o644) -> bool:
+    def write_file(self, path: Path, content: bytes, mode: int = 0o644) -> bool:
         """Write *content* to *path*, whole or not at all, also in a power cut. False when it was there already."""
-        place = self.at(path)
+        place = self.resolve(path)
         if place.is_file() and not place.is_symlink() and place.read_bytes() == content:
             if place.stat().st_mode & 0o7777 == mode:
                 return False
             place.chmod(mode)
             return True
-        self.folder(place.parent)
+        self.make_folder(place.parent)
         fresh = place.with_name(f".{place.name}.new")
         fresh.unlink(missing_ok=True)
         with fresh.open("xb") as handle:
@@ -93,18 +93,18 @@ class TargetSystem:
         fresh.replace(place)
         return True
 
-    def folder(self, place: Path) -> None:
+    def make_folder(self, place: Path) -> None:
         """Have the folder *place*, 0755 whatever the umask of whoever installs."""
-        for missing in reversed([one for one in (place, *place.parents) if not one.exists()]):
+        for missing in reversed([parent for parent in (place, *place.parents) if not parent.exists()]):
             missing.mkdir()
             missing.chmod(0o755)
 
     def link(self, path: Path, target: str) -> bool:
         """Have *path* point to *target*; False when it did already."""
-        place = self.at(path)
+        place = self.resolve(path)
         if place.is_symlink() and str(place.readlink()) == target:
             return False
-        self.folder(place.parent)
+        self.make_folder(place.parent)
         fresh = place.with_name(f".{place.name}.new")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(target)
@@ -117,21 +117,21 @@ class TargetSystem:
     def record(self) -> InstallationRecord | None:
         """What is installed; None when nothing is."""
         try:
-            saved: dict[str, Any] = json.loads(self.at(self.prefix / _RECORD).read_text("utf-8"))
+            saved: dict[str, Any] = json.loads(self.resolve(self.prefix / _RECORD).read_text("utf-8"))
         except FileNotFoundError:
             return None
         known = {one.name for one in fields(InstallationRecord)}  # a later version may have written more
         return InstallationRecord(**{name: value for name, value in saved.items() if name in known})
 
-    def remember(self, record: InstallationRecord) -> None:
+    def save_record(self, record: InstallationRecord) -> None:
         saved = {**asdict(record), "files": dict(sorted(record.files.items())), "packages": sorted(record.packages)}
-        self.put(self.prefix / _RECORD, f"{json.dumps(saved, indent=1)}\n".encode())
+        self.write_file(self.prefix / _RECORD, f"{json.dumps(saved, indent=1)}\n".encode())
 
-    def forget(self) -> None:
+    def delete_record(self) -> None:
         """Nothing is installed."""
-        self.at(self.prefix / _RECORD).unlink(missing_ok=True)
+        self.resolve(self.prefix / _RECORD).unlink(missing_ok=True)
         with suppress(OSError):  # programs of an installation that was cut off may be there already
-            self.at(self.prefix).rmdir()
+            self.resolve(self.prefix).rmdir()
 
 
 def terminal_language() -> str:
@@ -139,7 +139,7 @@ def terminal_language() -> str:
     return printable_language(language.terminal_language())
 
 
-def digest(content: bytes) -> str:
+def compute_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
@@ -160,11 +160,11 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None) -> s
     except OSError as error:
         raise InstallStepFailed(command=words[0], detail=error.strerror or str(error)) from None
     if done.returncode:
-        raise InstallStepFailed(command=" ".join(words[:4]), detail=last_words(done.stderr or done.stdout))
+        raise InstallStepFailed(command=" ".join(words[:4]), detail=quote_end(done.stderr or done.stdout))
     return done.stdout
 
 
-def last_words(text: str, most: int = 300) -> str:
+def quote_end(text: str, most: int = 300) -> str:
     """The end of what a program said, on one line."""
     lines: Sequence[str] = [line.strip() for line in text.splitlines() if line.strip()]
     return " / ".join(lines[-3:])[-most:] or "it says nothing"

@@ -48,37 +48,41 @@ def announce_removal(machine: TargetSystem, keep: set[str]) -> list[Path]:
     require_root("uninstall")
     if is_packaged(BOX, machine):
         raise INSTALL_PACKAGED(what="uninstall", package=BOX.name)
-    _record(machine)
-    lost = [path for word, path in KEEPABLE.items() if word not in keep and machine.at(path).exists()]
+    _load_record(machine)
+    lost = [path for word, path in KEEPABLE.items() if word not in keep and machine.resolve(path).exists()]
     for path in lost:
-        machine.tell(_WILL_GO, path=path, what=_content(machine, path))
+        machine.print_message(_WILL_GO, path=path, what=_describe_content(machine, path))
     return lost
 
 
 def uninstall(machine: TargetSystem, keep: set[str]) -> None:
     """Take the box from *machine*, without asking.  Raises an `InstallError` that says what to do."""
     require_root("uninstall")
-    record = _record(machine)
-    users, groups = _users(machine)
+    record = _load_record(machine)
+    users, groups = _list_users(machine)
     _stop(BOX, machine)
-    there = [machine.at(name) for name in (*map(Path, record.files), BOX.command) if os.path.lexists(machine.at(name))]
+    there = [
+        machine.resolve(name)
+        for name in (*map(Path, record.files), BOX.command)
+        if os.path.lexists(machine.resolve(name))
+    ]
     for place in there:
-        if place != machine.at(BOX.sysusers):  # who the users are has to be known until they are gone
+        if place != machine.resolve(BOX.sysusers):  # who the users are has to be known until they are gone
             place.unlink()
     if there:
-        machine.did(_FILES, count=len(there))
+        machine.print_change(_FILES, count=len(there))
     _forget_units(BOX, machine)
     for word, path in KEEPABLE.items():
-        if word in keep and machine.at(path).exists():
-            machine.tell(_KEPT, path=path, what=_content(machine, path))
+        if word in keep and machine.resolve(path).exists():
+            machine.print_message(_KEPT, path=path, what=_describe_content(machine, path))
         else:
             _remove(machine, path)
     _remove_users(machine, users, groups)
-    machine.at(BOX.sysusers).unlink(missing_ok=True)
+    machine.resolve(BOX.sysusers).unlink(missing_ok=True)
     _remove_packages(machine, record)
     _remove(machine, BOX.prefix)  # last: it holds the record, so that a removal that was cut off can be started again
     if keep:
-        machine.tell(_HOW_TO_RETURN)
+        machine.print_message(_HOW_TO_RETURN)
 
 
 def withdraw(product: Product, machine: TargetSystem) -> None:
@@ -90,17 +94,17 @@ def withdraw(product: Product, machine: TargetSystem) -> None:
     _remove(machine, product.prefix)
 
 
-def _record(machine: TargetSystem) -> InstallationRecord:
+def _load_record(machine: TargetSystem) -> InstallationRecord:
     """What is installed; empty where an earlier removal has left what it was asked to keep, or was cut off late."""
     record = machine.record
-    if record is None and not any(machine.at(path).exists() for path in (*KEEPABLE.values(), BOX.prefix)):
+    if record is None and not any(machine.resolve(path).exists() for path in (*KEEPABLE.values(), BOX.prefix)):
         raise NOT_INSTALLED()
     return record or InstallationRecord()
 
 
-def _content(machine: TargetSystem, path: Path) -> str:
-    files = [one for one in machine.at(path).rglob("*") if one.is_file() and not one.is_symlink()]
-    size = sum(one.stat().st_size for one in files) // 1_000_000
+def _describe_content(machine: TargetSystem, path: Path) -> str:
+    files = [one for one in machine.resolve(path).rglob("*") if one.is_file() and not one.is_symlink()]
+    size = sum(file.stat().st_size for file in files) // 1_000_000
     return translate(_IMAGES if path == BOX.state else _SETTINGS, terminal_language()).format(
         files=len(files), megabytes=size
     )
@@ -111,7 +115,7 @@ def _stop(product: Product, machine: TargetSystem) -> None:
         run("systemctl", *machine.root_option, "disable", *units)
     if units and machine.has_systemd:
         run("systemctl", "stop", *product.starts, product.units)
-        machine.did(_STOPPED)
+        machine.print_change(_STOPPED)
 
 
 def _forget_units(product: Product, machine: TargetSystem) -> None:
@@ -123,13 +127,13 @@ def _forget_units(product: Product, machine: TargetSystem) -> None:
     if machine.has_systemd:
         run("systemctl", "daemon-reload")
         run("systemctl", "reset-failed", product.units)
-        if machine.at(UDEV).exists():
+        if machine.resolve(UDEV).exists():
             run("udevadm", "control", "--reload")
 
 
 def _remove(machine: TargetSystem, path: Path) -> None:
     """Remove the folder with its content; a disk that is mounted there is emptied and stays."""
-    place = machine.at(path)
+    place = machine.resolve(path)
     if not place.exists():
         return
     if place.is_mount():
@@ -138,18 +142,20 @@ def _remove(machine: TargetSystem, path: Path) -> None:
                 shutil.rmtree(one)
             else:
                 one.unlink()
-        machine.did(_MOUNTED, path=path)
+        machine.print_change(_MOUNTED, path=path)
         return
     shutil.rmtree(place)
-    machine.did(_REMOVED, path=path)
+    machine.print_change(_REMOVED, path=path)
 
 
 # --- users and packages -------------------------------------------------------------------------------------------
 
 
-def _users(machine: TargetSystem) -> tuple[list[str], list[str]]:
+def _list_users(machine: TargetSystem) -> tuple[list[str], list[str]]:
     """Users and groups of sysusers.d(5); a user has a group of its own name."""
-    sysusers = next((path.read_text("utf-8") for path in (machine.at(BOX.sysusers), _OWN_USERS) if path.exists()), "")
+    sysusers = next(
+        (path.read_text("utf-8") for path in (machine.resolve(BOX.sysusers), _OWN_USERS) if path.exists()), ""
+    )
     words = [line.split() for line in sysusers.splitlines()]
     users = [word[1] for word in words if word[:1] == ["u"]]
     return users, [*users, *(word[1] for word in words if word[:1] == ["g"])]
@@ -157,22 +163,22 @@ def _users(machine: TargetSystem) -> tuple[list[str], list[str]]:
 
 def _remove_users(machine: TargetSystem, users: list[str], groups: list[str]) -> None:
     """Only when no file of theirs is left: a number that is free is given to the next user, with the files."""
-    if machine.at(BOX.state).exists() and any(machine.at(BOX.state).iterdir()):
-        machine.tell(_KEPT_USERS)
+    if machine.resolve(BOX.state).exists() and any(machine.resolve(BOX.state).iterdir()):
+        machine.print_message(_KEPT_USERS)
         return
-    where = [] if machine.alive else ["--prefix", str(machine.root)]
+    where = [] if machine.is_running_system else ["--prefix", str(machine.root)]
     gone = []
     for tool, table, names in (("userdel", "etc/passwd", users), ("groupdel", "etc/group", groups)):
         for name in names:  # groups after users: userdel takes a user's own with it, if nobody else is in it
-            if re.search(rf"^{name}:", machine.at(table).read_text("utf-8"), re.MULTILINE):
+            if re.search(rf"^{name}:", machine.resolve(table).read_text("utf-8"), re.MULTILINE):
                 run(tool, *where, name)
                 gone.append(name)
     if gone:
-        machine.did(_REMOVED_USERS, names=", ".join(dict.fromkeys(gone)))
+        machine.print_change(_REMOVED_USERS, names=", ".join(dict.fromkeys(gone)))
 
 
 def _remove_packages(machine: TargetSystem, record: InstallationRecord) -> None:
-    if not (record.packages and machine.alive):
+    if not (record.packages and machine.is_running_system):
         return
     system_packages.unmask_foreign(BOX, machine, record)
     # Not all have come where the installation was cut off, and apt refuses them all for one that it does not know.
@@ -180,17 +186,17 @@ def _remove_packages(machine: TargetSystem, record: InstallationRecord) -> None:
     if not packages:
         return
     try:
-        if others := _needing(packages):
-            machine.tell(_NEEDED_PACKAGES, packages=", ".join(packages), others=", ".join(others))
+        if others := _list_dependents(packages):
+            machine.print_message(_NEEDED_PACKAGES, packages=", ".join(packages), others=", ".join(others))
             return
         run("apt-get", "purge", "-q", "-y", *packages, environment={"DEBIAN_FRONTEND": "noninteractive"})
     except InstallStepFailed as error:
-        machine.tell(_LEFT_PACKAGES, packages=", ".join(packages), detail=error.detail)
+        machine.print_message(_LEFT_PACKAGES, packages=", ".join(packages), detail=error.detail)
     else:
-        machine.did(_REMOVED_PACKAGES, packages=", ".join(packages))
+        machine.print_change(_REMOVED_PACKAGES, packages=", ".join(packages))
 
 
-def _needing(packages: list[str]) -> list[str]:
+def _list_dependents(packages: list[str]) -> list[str]:
     """The packages that apt would remove too, because they came later and need one of *packages*."""
     simulated = run("apt-get", "--simulate", "purge", *packages)
     return sorted(set(re.findall(r"^(?:Purg|Remv) (\S+)", simulated, re.MULTILINE)) - set(packages))

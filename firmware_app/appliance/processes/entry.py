@@ -30,13 +30,13 @@ def run_entry(options: argparse.Namespace, body: Callable[[Config, threading.Eve
     )
     try:
         config = load_config(options.config)
-        return body(config, _stop())
+        return body(config, _make_stop_event())
     except (LanternError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _stop() -> threading.Event:
+def _make_stop_event() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())

@@ -38,10 +38,10 @@ _DECODERS: Final = ("numpy", "PIL", "gdcm", "_gdcm", "openjpeg", "jpeg_ls", "pyl
 def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -> None:
     """Body of the gateway process: serve until *stop* is set.  *ready* is called with the actual port.
 
-    Raises what `DicomPort` raises.  To be called only in a process of its own, see `_keep_decoders_out`.
+    Raises what `DicomPort` raises.  To be called only in a process of its own, see `_block_decoders`.
     """
-    _allow_descriptors()
-    _keep_decoders_out()
+    _raise_descriptor_limit()
+    _block_decoders()
     with process.without_garbage_collection():
         import firmware_app.dicom.scp.association_server  # noqa: F401 - the collector is off while it loads
 
@@ -50,14 +50,14 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
-    port = dicom_port(config, door)
+    port = make_dicom_server(config, door)
     number = port.start(on_end=stop.set)
-    notify.depend_on(port.listens)
+    notify.depend_on(port.is_listening)
     folder = WatchedFolder(config.folder.path, door) if config.folder.path else None
     if folder is not None:
         folder.start()
-    web = _dicomweb(config, door) if config.dicomweb.enabled else None
-    search = _search(config, door) if config.pacs.searched else None
+    web = _start_dicomweb(config, door) if config.dicomweb.enabled else None
+    search = _start_search(config, door) if config.pacs.searchable_archives else None
     lines = ConnectionTests(config, clinical.database)
     lines.start()
     ready({"port": number, "host": config.dicom.host, "ae_title": config.dicom.ae_title})
@@ -71,40 +71,40 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
         clinical.database.close()
 
 
-def dicom_port(config: Config, door: ImageIntake) -> AssociationServer:
+def make_dicom_server(config: Config, door: ImageIntake) -> AssociationServer:
     """The DICOM port over *door*, with the commitments and the worklist of its clinical database."""
     from firmware_app.dicom.scp.association_server import AssociationServer
 
     database = door.clinical.database
     return AssociationServer(
-        config, door, StorageCommitments(database, list_ae_titles(config)), Registrations(database).waiting
+        config, door, StorageCommitments(database, list_ae_titles(config)), Registrations(database).list_waiting
     )
 
 
-def dicomweb(config: Config, door: ImageIntake) -> DicomwebServer:
+def make_dicomweb_server(config: Config, door: ImageIntake) -> DicomwebServer:
     """DICOMweb over *door*; results are given out where `[dicomweb] results` says so."""
     from firmware_app.dicom.dicomweb_server import DicomwebServer
     from firmware_app.dicom.wado_rs import ResultPages
 
-    def fetched(client: str, case: str) -> None:
+    def record_fetch(client: str, case: str) -> None:
         with door.clinical.database.transaction() as connection:
             audit.append(connection, "dicomweb", "results.fetched", case, {"client": client})
 
     def results(client: Callable[[], str]) -> ResultPages:
-        return ResultPages(door.state.results, OfferedResults(door.clinical.database), fetched, client)
+        return ResultPages(door.state.results, OfferedResults(door.clinical.database), record_fetch, client)
 
-    return DicomwebServer(config, door, results if config.dicomweb.gives else None)
+    return DicomwebServer(config, door, results if config.dicomweb.serves_results else None)
 
 
-def _dicomweb(config: Config, door: ImageIntake) -> DicomwebServer:
+def _start_dicomweb(config: Config, door: ImageIntake) -> DicomwebServer:
     """DICOMweb's listener, started; only a box that offers it loads Flask here."""
-    listener = dicomweb(config, door)
+    listener = make_dicomweb_server(config, door)
     listener.start()
     notify.depend_on(listener.alive)
     return listener
 
 
-def _search(config: Config, door: ImageIntake) -> ArchiveSearch:
+def _start_search(config: Config, door: ImageIntake) -> ArchiveSearch:
     """The search for earlier studies, started; only a box that may search an archive loads pynetdicom's user here."""
     from firmware_app.ingest.archive_search import ArchiveSearch
 
@@ -113,13 +113,13 @@ def _search(config: Config, door: ImageIntake) -> ArchiveSearch:
     return search
 
 
-def _keep_decoders_out() -> None:
+def _block_decoders() -> None:
     """Make importing a decoder fail in this process, for pydicom and any other module (None in `sys.modules`)."""
     for name in _DECODERS:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
-def _allow_descriptors() -> None:
+def _raise_descriptor_limit() -> None:
     """Raise the limit of file descriptors for silent connections, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)

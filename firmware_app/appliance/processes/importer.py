@@ -31,7 +31,7 @@ from firmware_app.ingest import stick_handover, stick_receipt
 from firmware_app.ingest.errors import STICK_STOPPED
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
-from firmware_app.ingest.stick_handover import ReceivedStick, Word
+from firmware_app.ingest.stick_handover import MountMessage, ReceivedStick
 
 log = logging.getLogger("lantern.stick")
 
@@ -88,7 +88,7 @@ def run(config: Config, handed: ReceivedStick, stop: threading.Event) -> StickSt
             if refusal is None:
                 handed.require_safe()
         except StickError as error:
-            refusal = Reason.of(error)
+            refusal = Reason.from_error(error)
         if refusal is not None:
             ended = replace(begun, stage=StickStage.REFUSED, reason=refusal)
         else:
@@ -106,7 +106,7 @@ def farewell(config: Config) -> None:
         return
     if status.is_under_way:  # the importer was killed
         usb_import.write_status(
-            state, replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(STICK_STOPPED()), ended=_now())
+            state, replace(status, stage=StickStage.UNFINISHED, reason=Reason.from_error(STICK_STOPPED()), ended=_now())
         )
     elif not status.taken_out:
         usb_import.write_status(state, replace(status, taken_out=True))
@@ -117,27 +117,27 @@ def _offer_provisioning(config: Config, state: StateDir, root: Path) -> None:
     if config.box.id == UNPROVISIONED and state.provision.is_dir():
         from firmware_app.appliance import first_start, provisioning_file
 
-        for reason in provisioning_file.offer_from_stick(root, config, first_start.IdentityPaths.of(config)):
+        for reason in provisioning_file.offer_from_stick(root, config, first_start.IdentityPaths.from_config(config)):
             log.info("%s", reason.text("en"))
 
 
 def _copy(
-    config: Config, state: StateDir, root: Path, word: Word, begun: StickStatus, stop: threading.Event
+    config: Config, state: StateDir, root: Path, word: MountMessage, begun: StickStatus, stop: threading.Event
 ) -> tuple[StickStatus, dict[str, bool]]:
     clinical = ClinicalDatabase(state.clinical_db)
     try:
         clinical.require()
         door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
-        marks = CopiedMarks(state.usb / MARKS, clinical.knows)
+        marks = CopiedMarks(state.usb / MARKS, clinical.has_instance)
         copying = StickCopier(
-            root=root, word=word, door=door, marks=marks, tell=lambda status: _tell(state, status), stop=stop
+            root=root, word=word, door=door, marks=marks, tell=lambda status: _write_status(state, status), stop=stop
         )
         ended = copying.run(begun)
-        return ended, usb_import.UsbImports(clinical.database).cases_of(copying.met)
+        return ended, usb_import.UsbImports(clinical.database).list_cases(copying.met)
     except LanternError as error:
-        return replace(begun, stage=StickStage.UNFINISHED, reason=Reason.of(error)), {}
+        return replace(begun, stage=StickStage.UNFINISHED, reason=Reason.from_error(error)), {}
     except sqlite3.Error as error:
-        reason = Reason.of(NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)))
+        reason = Reason.from_error(NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__)))
         return replace(begun, stage=StickStage.UNFINISHED, reason=reason), {}
     finally:
         clinical.database.close()
@@ -152,7 +152,7 @@ def _conclude(config: Config, state: StateDir, ended: StickStatus, cases: dict[s
         ended = replace(ended, receipt=number)
     except OSError as error:
         log.warning("the receipt of a stick cannot be kept: %s", error.strerror)
-    _tell(state, ended)
+    _write_status(state, ended)
     log.info(
         "a stick: %s, %d files, %d new, %d known, %d refused%s",
         ended.stage.value,
@@ -165,7 +165,7 @@ def _conclude(config: Config, state: StateDir, ended: StickStatus, cases: dict[s
     return ended
 
 
-def _tell(state: StateDir, status: StickStatus) -> None:
+def _write_status(state: StateDir, status: StickStatus) -> None:
     """Write the status for people; a failure is only logged, because there may still be room for images."""
     try:
         usb_import.write_status(state, status)

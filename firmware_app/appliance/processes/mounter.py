@@ -41,17 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def mount(config: Config, name: str, stop: threading.Event) -> None:
     """Probe /dev/*name*, mount it and offer it to the importer until *stop*; a refusal is offered in the same way."""
-    folder = stick_handover.socket_folder(config.usb.mount_root, name)
+    folder = stick_handover.find_socket_folder(config.usb.mount_root, name)
     folder.mkdir(parents=True, exist_ok=True)
     device, place = Path("/dev", name), folder / FILES
-    with _attached(device, place) if config.usb.enabled else nullcontext(stick_handover.Word()) as word:
+    with (
+        _mount_for_importer(device, place) if config.usb.enabled else nullcontext(stick_handover.MountMessage()) as word
+    ):
         stick_handover.offer_stick(
             folder, word, place if word.kind else None, stop, lambda: notify.ready(word.kind or "-")
         )
 
 
 @contextmanager
-def _attached(device: Path, place: Path) -> Iterator[stick_handover.Word]:
+def _mount_for_importer(device: Path, place: Path) -> Iterator[stick_handover.MountMessage]:
     """The message for the importer about *device*, which is mounted at *place* unless it is refused.
 
     Afterwards nothing is mounted and the device is writable again, after any error too.  A disk that the box runs from
@@ -61,13 +63,13 @@ def _attached(device: Path, place: Path) -> Iterator[stick_handover.Word]:
     try:
         try:
             kind = stick_mounting.mount_stick(device, place)
-            word = stick_handover.Word(kind.value, stick_mounting.device_number(device))
+            word = stick_handover.MountMessage(kind.value, stick_mounting.read_device_number(device))
         except StickInUse as error:
             log.info("%s", error)
-            is_ours, word = False, stick_handover.Word()
+            is_ours, word = False, stick_handover.MountMessage()
         except StickError as error:
             log.warning("%s", error)
-            word = stick_handover.Word(refusal=Reason.of(error))
+            word = stick_handover.MountMessage(refusal=Reason.from_error(error))
         yield word
     finally:
         try:

@@ -46,11 +46,11 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
     state = StateDir(config.state.dir)
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
-    relay = _relay(config, state, clinical)
+    relay = _open_relay(config, state, clinical)
     reader = Reader(config, state, clinical, stop=stop)
     try:
         ready(reader.warm())
-        _watch(reader, clinical, relay, config=config, ready=ready, stop=stop)
+        _read_until_stopped(reader, clinical, relay, config=config, ready=ready, stop=stop)
     except WriteStopped:
         log.warning("stopped while the database could not be written; the unwritten images are read again")
     finally:
@@ -60,20 +60,20 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
         clinical.database.close()
 
 
-def _relay(config: Config, state: StateDir, clinical: ClinicalDatabase) -> Relay | None:
+def _open_relay(config: Config, state: StateDir, clinical: ClinicalDatabase) -> Relay | None:
     if not config.uplink.enabled:
         return None
     from firmware_app.uplink.relay import Relay  # imports cryptography, 5 MB
 
-    return Relay.of(config, state, clinical)
+    return Relay.from_config(config, state, clinical)
 
 
-def _watch(
+def _read_until_stopped(
     reader: Reader, clinical: ClinicalDatabase, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
 ) -> None:
     """Read new images; an idle box only polls `PRAGMA data_version`."""
-    if "sender" not in run_status.expected_processes(config):  # else the sender does it
-        reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
+    if "sender" not in run_status.list_expected_processes(config):  # else the sender does it
+        reader.patience.execute(lambda: SendingQueue(clinical.database).set_archives({}))
     times, state, told = ClockChanges(clinical), StateDir(config.state.dir), PerformanceReport(clinical, config)
     watch, software = DriftReport(clinical, config), software_bundle.read_installed_system()
     falling, trials = PerformanceDropTest(clinical, config), reader.trials
@@ -82,19 +82,19 @@ def _watch(
     outbox = Outbox(clinical.database)
 
     def conclude() -> None:
-        reader.patience.carry_out(times.look)
-        reader.patience.carry_out(
+        reader.patience.execute(times.check)
+        reader.patience.execute(
             lambda: clinical.close_revisions(
                 config.reader.quiet_seconds, report=outbox.put if config.uplink.enabled else None, advise=reader.advise
             )
         )
-        reader.patience.carry_out(falling.look)
+        reader.patience.execute(falling.run_if_changed)
         if relay is not None:
-            faults = [*falling.codes(reader.packs()), *trials.codes(), *list_troubles(state)]
-            reports = [ClinicFigures.draft(told.figures()), *map(DriftWatch.draft, watch.places())]
+            faults = [*falling.list_codes(reader.list_packs()), *trials.list_codes(), *list_troubles(state)]
+            reports = [ClinicFigures.draft(told.list_figures()), *map(DriftWatch.draft, watch.list_sites())]
             if (running := software_record.report_software(state, software)) is not None:
                 reports.append(SoftwareState.draft(running))
-            relay.step(BoxHealth.of(faults, reader.packs(), tuple(reports)))
+            relay.step(BoxHealth.from_facts(faults, reader.list_packs(), tuple(reports)))
 
     def gone_back() -> bool:
         if changed := trial_runner.apply_pack_changes(config, clinical.database):
@@ -103,19 +103,19 @@ def _watch(
 
     seen, looked = None, 0.0
     while not stop.is_set():
-        mark = clinical.database.change_mark()
+        mark = clinical.database.read_change_mark()
         if mark != seen:
             while not stop.is_set() and reader.step():
                 conclude()
                 if gone_back():
                     return
-            seen = mark if reader.patience.carry_out(reader.clips.step) is False else None
-        if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
+            seen = mark if reader.patience.execute(reader.clips.step) is False else None
+        if (relay is not None and relay.has_changes()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
             conclude()
-            if gone_back() or trials.tend():
+            if gone_back() or trials.advance():
                 return
-            if reader.look_again() or reader.measure():
+            if reader.retry_packs() or reader.advance_benchmark():
                 ready(reader.warm())
                 seen = None
             looked = time.monotonic()

@@ -57,33 +57,33 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     workers: list[WorkerThread] = [*lines, CommitmentResponder(config, clinical.database, ending)]
     if (hospital := find_worklist_peer(config)) is not None:
         workers.append(WorklistImporter(config, hospital, clinical.database, ending))
-    maker = threading.Thread(target=_make, args=(outgoing, clinical, ending), name="results", daemon=True)
+    context = threading.Thread(target=_make_results, args=(outgoing, clinical, ending), name="results", daemon=True)
     for worker in workers:
         worker.start()
-    maker.start()
+    context.start()
     notify.depend_on(lambda: all(time.monotonic() - line.turned < _HANGS_S for line in lines))
     ready({"archives": len(lines)})
     try:
-        while not stop.wait(_LOOK_S) and maker.is_alive() and all(worker.is_alive for worker in workers):
+        while not stop.wait(_LOOK_S) and context.is_alive() and all(worker.is_alive for worker in workers):
             pass
     finally:
         ending.set()
-        maker.join(_STOP_S)
+        context.join(_STOP_S)
         for worker in workers:
             worker.join(_STOP_S)
         clinical.database.close()
 
 
-def _make(outgoing: OutgoingResults, clinical: ClinicalDatabase, ending: threading.Event) -> None:
+def _make_results(outgoing: OutgoingResults, clinical: ClinicalDatabase, ending: threading.Event) -> None:
     """Runs in a thread: makes what is due, and removes the files of what has arrived."""
     tidied, seen = 0.0, None
     try:
         while not ending.is_set():
             while not ending.is_set() and outgoing.step():
                 pass
-            mark = clinical.database.change_mark()
+            mark = clinical.database.read_change_mark()
             if mark != seen and time.monotonic() - tidied > _TIDY_S:
-                outgoing.tidy()
+                outgoing.remove_delivered_files()
                 seen, tidied = mark, time.monotonic()
             ending.wait(_MAKING_LOOK_S)
     except sqlite3.Error as error:

@@ -48,7 +48,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
             raise LINE_NOT_SET_UP(key="host")
         hospital, identity = credentials.load_hospital(settings), credentials.load_identity(settings)
     except UplinkError as error:
-        exchange.tell(error)
+        exchange.write_status(error)
         raise
     publisher = Publisher(exchange, config.box.id, identity, hospital, state.exchange_db.parent)
     connection = Connection(
@@ -56,7 +56,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
         f"lantern-{config.box.id}",
         subscribe=f"lantern/v1/down/{config.box.id}/+",
         on_message=lambda topic, payload: _receive(exchange, topic, payload),
-        on_posted=publisher.posted,
+        on_posted=publisher.handle_answer,
     )
     ready({"box": config.box.id, "broker": f"{settings.host}:{settings.port}"})
     try:
@@ -76,26 +76,26 @@ def _keep_open(
             connection.open(publisher.begin())
         except UplinkError as error:
             log.warning("%s", error)
-            exchange.tell(error)
+            exchange.write_status(error)
         else:
             log.info("the line is open, MQTT %s", connection.protocol)
-            exchange.tell(_open_line(publisher))
-            publisher.born(connection)
-            _carry(exchange, publisher, connection, health_seconds, stop)
+            exchange.write_status(_describe_open_line(publisher))
+            publisher.publish_birth(connection)
+            _exchange_messages(exchange, publisher, connection, health_seconds, stop)
             if stop.is_set():
-                publisher.farewell(connection)
+                publisher.publish_goodbye(connection)
                 return
             if connection.is_open:
                 log.info("the line is opened again: another stream or key has begun")
                 connection.close(politely=True)
             else:
                 log.warning("the line was interrupted")
-                exchange.tell(Reason(UPLINK_INTERRUPTED))
+                exchange.write_status(Reason(UPLINK_INTERRUPTED))
         delay = _DELAY_FIRST_S if time.monotonic() - opened > _STEADY_S else min(2 * delay, _DELAY_MOST_S)
         stop.wait(delay * random.uniform(0.5, 1.0))  # so that the boxes of a county do not all connect at once
 
 
-def _carry(
+def _exchange_messages(
     exchange: Exchange, publisher: Publisher, connection: Connection, health_seconds: float, stop: threading.Event
 ) -> None:
     """Send and receive while the connection and its last will are valid.
@@ -109,22 +109,22 @@ def _carry(
         if now - released > _RELEASE_S:  # the broker's access rights may have been corrected
             exchange.release("uplink.broker_refused")
             released = now
-        mark = exchange.database.change_mark()
+        mark = exchange.database.read_change_mark()
         if mark != seen or now - looked > 1.0:
             publisher.take_keys()
-            if not publisher.will_holds():
+            if not publisher.is_will_valid():
                 return
-            while connection.is_open and publisher.pump(connection):
-                connection.turn(0.0)
-            exchange.tell(_open_line(publisher))
+            while connection.is_open and publisher.send_due(connection):
+                connection.loop(0.0)
+            exchange.write_status(_describe_open_line(publisher))
             seen, looked = mark, now
         if now >= beat_at:
-            publisher.beat(connection)
+            publisher.publish_heartbeat(connection)
             beat_at = now + health_seconds
-        connection.turn(_POLL_S)
+        connection.loop(_POLL_S)
 
 
-def _open_line(publisher: Publisher) -> Reason:
+def _describe_open_line(publisher: Publisher) -> Reason:
     return Reason(UPLINK_UNCONFIRMED if publisher.is_unconfirmed() else UPLINK_OPEN)
 
 

@@ -83,7 +83,7 @@ class Accounts:
 
     # --- people --------------------------------------------------------------------------------------------------
 
-    def users(self) -> list[User]:
+    def list_users(self) -> list[User]:
         """Every account by name."""
         return [_parse_user(row) for row in self.database.connection.execute("SELECT * FROM users ORDER BY name")]
 
@@ -95,15 +95,15 @@ class Accounts:
         """A new account without a password; returns the code that sets it.  Raises `ACCOUNT_EXISTS`."""
         with self.database.transaction():
             self._insert(name, role)
-            return self._new_claim(normalise_name(name))
+            return self._create_claim(normalise_name(name))
 
-    def renew(self, name: str) -> str:
+    def reset_password(self, name: str) -> str:
         """A code to choose a new password with; ends the account's sessions.  Raises `ACCOUNT_UNKNOWN`."""
         with self.database.transaction() as connection:
             user = self._require(name)
             connection.execute("UPDATE users SET disabled = 0 WHERE name = ?", (user.name,))
             connection.execute("DELETE FROM sessions WHERE user_name = ?", (user.name,))
-            return self._new_claim(user.name)
+            return self._create_claim(user.name)
 
     def disable(self, name: str) -> None:
         """Disable the account: its sessions end, its codes and password are void.  Raises `ACCOUNT_UNKNOWN`."""
@@ -113,12 +113,12 @@ class Accounts:
             connection.execute("DELETE FROM sessions WHERE user_name = ?", (user.name,))
             connection.execute("DELETE FROM claims WHERE user_name = ?", (user.name,))
 
-    def speak(self, name: str, language: str) -> None:
+    def set_language(self, name: str, language: str) -> None:
         """Remember the account's language."""
         with self.database.transaction() as connection:
             connection.execute("UPDATE users SET language = ? WHERE name = ?", (language, name))
 
-    def password_hash(self, name: str) -> str | None:
+    def find_password_hash(self, name: str) -> str | None:
         """The stored password hash of an account that may log in."""
         row = self.database.connection.execute(
             "SELECT password FROM users WHERE name = ? AND disabled = 0", (normalise_name(name),)
@@ -134,7 +134,7 @@ class Accounts:
 
     # --- one-time codes ------------------------------------------------------------------------------------------
 
-    def first_claim(self, code: str | None = None) -> str | None:
+    def create_first_claim(self, code: str | None = None) -> str | None:
         """A code for the first account, replacing an unused one; None when there is an account already.
 
         *code* is a code that exists elsewhere, such as on a printed label; without it, a new code is drawn.
@@ -142,12 +142,12 @@ class Accounts:
         with self.database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users WHERE password IS NOT NULL LIMIT 1").fetchone():
                 return None
-            return self._new_claim(None, code)
+            return self._create_claim(None, code)
 
-    def claim(self, code: str) -> CodeHolder | None:
+    def find_claim(self, code: str) -> CodeHolder | None:
         """The account that *code* is for; None when the code is wrong, used or too old."""
         row = self.database.connection.execute(
-            "SELECT user_name FROM claims WHERE code_hash = ? AND expires > ?", (_code_hash(code), self._now())
+            "SELECT user_name FROM claims WHERE code_hash = ? AND expires > ?", (_hash_code(code), self._now())
         ).fetchone()
         return CodeHolder(row[0]) if row else None
 
@@ -158,10 +158,10 @@ class Accounts:
         `ACCOUNT_NAME_UNUSABLE` and `ACCOUNT_EXISTS`; the code then stays valid.
         """
         with self.database.transaction() as connection:
-            claim = self.claim(code)
+            claim = self.find_claim(code)
             if claim is None:
                 return None
-            connection.execute("DELETE FROM claims WHERE code_hash = ?", (_code_hash(code),))
+            connection.execute("DELETE FROM claims WHERE code_hash = ?", (_hash_code(code),))
             if claim.user is None:
                 self._insert(name, Role.DOCTOR)
             target = claim.user or normalise_name(name)
@@ -187,7 +187,7 @@ class Accounts:
             )
         return fresh
 
-    def session_user(self, identifier: str, *, used: bool = True) -> User | None:
+    def find_session_user(self, identifier: str, *, used: bool = True) -> User | None:
         """The user of the session; None when it has ended, was idle too long, or the account was disabled.
 
         *used* is False for requests that a page makes by itself: a page that only refreshes counts as idle.
@@ -211,7 +211,7 @@ class Accounts:
 
     # --- failed log-ins ------------------------------------------------------------------------------------------
 
-    def may_try(self, name: str, source: str) -> bool:
+    def may_attempt(self, name: str, source: str) -> bool:
         """Whether another log-in attempt is allowed, by the failures within the window; survives a restart.
 
         *source* is the address that it comes from, or `DEVICE` and the id of a browser that the account is known in.
@@ -227,16 +227,16 @@ class Accounts:
         most = 1 if of_name >= ATTACK_FAILURES and not source.startswith(DEVICE) else MOST_PAIR
         return bool(of_both < most and of_source < MOST_SOURCE)
 
-    def take_try(self, name: str, source: str) -> bool:
+    def register_attempt(self, name: str, source: str) -> bool:
         """Count an attempt as failed *before* it is checked, so that parallel attempts cannot exceed the limit.
 
         False when the limit is reached; then nothing is counted.  Call `forget_failures` after a success.
         """
-        if not self.may_try(name, source):
+        if not self.may_attempt(name, source):
             return False
         now = self._now()
         with self.database.transaction() as connection:
-            if not self.may_try(name, source):
+            if not self.may_attempt(name, source):
                 return False
             connection.execute("DELETE FROM attempts WHERE at <= ? OR at > ?", (now - ATTEMPT_WINDOW_S, now))
             connection.execute(
@@ -254,7 +254,7 @@ class Accounts:
 
     # --- the rest ------------------------------------------------------------------------------------------------
 
-    def secret(self, name: str) -> bytes:
+    def load_secret(self, name: str) -> bytes:
         """32 random bytes, made once and kept."""
         with self.database.transaction() as connection:
             connection.execute(
@@ -279,14 +279,14 @@ class Accounts:
             raise ACCOUNT_UNKNOWN()
         return user
 
-    def _new_claim(self, name: str | None, code: str | None = None) -> str:
+    def _create_claim(self, name: str | None, code: str | None = None) -> str:
         """A new code, inside the caller's transaction; an earlier code for the same account becomes void."""
         connection = self.database.connection
         connection.execute("DELETE FROM claims WHERE user_name IS ? OR expires <= ?", (name, self._now()))
         drawn = normalise_code(code) if code else "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
         connection.execute(
             "INSERT INTO claims (code_hash, user_name, expires) VALUES (?, ?, ?)",
-            (_code_hash(drawn), name, self._now() + CLAIM_S),
+            (_hash_code(drawn), name, self._now() + CLAIM_S),
         )
         return _format_code(drawn)
 
@@ -300,7 +300,7 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _code_hash(code: str) -> str:
+def _hash_code(code: str) -> str:
     return _hash(normalise_code(code))
 
 

@@ -115,13 +115,13 @@ class Association:
                     pass
         except pdu.ProtocolViolation as violation:
             self.counts["aborted"] += 1
-            self._say_last(pdu.encode_abort(violation.reason))
+            self._send_last(pdu.encode_abort(violation.reason))
             arriving = self._incoming.arriving if self._incoming is not None else None
             if has_place and (arriving is None or arriving.error is None):  # else it is journalled already
                 self.storage.door.refuse(self.storage.source, PROTOCOL_BROKEN())
         except pdu.ConnectionLost:
             self.counts["lost"] += 1
-            self._say_last(pdu.encode_abort(pdu.NOT_SPECIFIED))
+            self._send_last(pdu.encode_abort(pdu.NOT_SPECIFIED))
         finally:
             self._end()
             if has_place:
@@ -131,8 +131,8 @@ class Association:
     def _next(self, reader: pdu.PduReader) -> tuple[int, memoryview]:
         """The next PDU; a peer that waits for an answer of storage commitment gets it meanwhile."""
         is_between_messages = not self._command and self._incoming is None
-        if self._owed and self._told is None and is_between_messages and not reader.comes(PAUSE_S):
-            self._tell(self._owed[0])
+        if self._owed and self._told is None and is_between_messages and not reader.wait_readable(PAUSE_S):
+            self._send_report(self._owed[0])
         if is_between_messages or self._last_pdu_bytes >= _LEAST_PDU_BYTES:
             self._silent_since = time.monotonic()
         self._is_waiting = True
@@ -147,7 +147,7 @@ class Association:
         """Seconds for which the peer has neither sent nor read; 0 while the box itself is at work."""
         return time.monotonic() - self._silent_since if self._is_waiting else 0.0
 
-    def give_way(self) -> None:
+    def yield_slot(self) -> None:
         """Called from another thread when this association must leave its place to another."""
         log.warning("association ended for another: no place is free, and this one is silent")
         with suppress(OSError):
@@ -170,13 +170,13 @@ class Association:
             rejection = negotiation.NO_SLOT
         if rejection is not None:
             log.warning("association rejected: %s", rejection.why)
-            self.turned_away.note(request.calling_ae, request.called_ae, self.address, rejection.why)
-            self._say_last(rejection.encode())
+            self.turned_away.record_rejection(request.calling_ae, request.called_ae, self.address, rejection.why)
+            self._send_last(rejection.encode())
             return False
-        lacking = agreement.lacking(request, self.worklist.config)
-        self.turned_away.admitted(request.calling_ae, self.address, lacking is None)
+        lacking = agreement.find_refused_services(request, self.worklist.config)
+        self.turned_away.record_admission(request.calling_ae, self.address, lacking is None)
         if lacking is not None:
-            self.turned_away.note(request.calling_ae, request.called_ae, self.address, *lacking)
+            self.turned_away.record_rejection(request.calling_ae, request.called_ae, self.address, *lacking)
         self._contexts = agreement.contexts
         self._peer_max_pdu = request.max_pdu
         self._caller, self.storage.source = request.calling_ae, f"dicom:{request.calling_ae}"
@@ -189,7 +189,7 @@ class Association:
             self.storage.discard(self._incoming.arriving)
         self.storage.close()
         for owed in self._owed:
-            self.commitments.ended(owed, delivered=False)
+            self.commitments.settle_answer(owed, delivered=False)
         self.storage.door.clinical.database.close_thread()
         if counted := self.counts + self.storage.counts:
             counts = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
@@ -225,7 +225,7 @@ class Association:
         finally:
             self._is_sending = self._is_waiting = False
 
-    def _say_last(self, data: bytes) -> None:
+    def _send_last(self, data: bytes) -> None:
         """Send a last PDU to a peer that may be gone."""
         with suppress(OSError):
             self.connection.settimeout(_LINGER_S)
@@ -274,7 +274,7 @@ class Association:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
         self._command.clear()
         if self._told is not None and command.field == dimse.N_EVENT_REPORT_RSP and not command.has_data_set:
-            self._confirmed()
+            self._finish_report()
             return
         if context not in self._contexts or command.is_response:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
@@ -336,27 +336,27 @@ class Association:
         syntax = self._contexts[context].transfer_syntax
         if command.field == dimse.N_EVENT_REPORT_RQ:
             self.counts["commitments told"] += 1
-            return self.commitments.reported(data, syntax)
+            return self.commitments.handle_report(data, syntax)
         self.counts["commitments asked"] += 1
         if len(self._owed) >= _MOST_OWED:
             return dimse.RESOURCE_LIMITATION
-        status, owed = self.commitments.asked(self._caller, context, data, syntax)
+        status, owed = self.commitments.handle_request(self._caller, context, data, syntax)
         if owed is not None:
             self._owed.append(owed)
         return status
 
-    def _tell(self, owed: PendingAnswer) -> None:
+    def _send_report(self, owed: PendingAnswer) -> None:
         """Give an answer of storage commitment on this association (N-EVENT-REPORT, PS3.4 J.3.3)."""
         self._told = owed
         command = dimse.encode_event_report(PUSH_MODEL, WELL_KNOWN_INSTANCE, _REPORT_ID, owed.answer.event_type)
-        data_set = self.commitments.encoded(owed.answer, self._contexts[owed.context].transfer_syntax)
+        data_set = self.commitments.encode_answer(owed.answer, self._contexts[owed.context].transfer_syntax)
         whole = pdu.encode_data_pdus(owed.context, command, self._peer_max_pdu)
         self._send(whole + pdu.encode_data_pdus(owed.context, data_set, self._peer_max_pdu, is_command=False))
 
-    def _confirmed(self) -> None:
+    def _finish_report(self) -> None:
         """The peer has answered our N-EVENT-REPORT, with whatever status."""
         assert self._told is not None
-        self.commitments.ended(self._told, delivered=True)
+        self.commitments.settle_answer(self._told, delivered=True)
         self._owed.remove(self._told)
         self._told = None
         self._fragments = self._fragment_bytes = 0

@@ -124,7 +124,7 @@ class Transport:
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._acceptor.start()
 
-    def turns(self) -> bool:
+    def is_responsive(self) -> bool:
         """Whether the accepting thread's loop ran lately; it runs every second, also without connections."""
         return time.monotonic() - self._turned < _TURNS_S
 
@@ -143,12 +143,12 @@ class Transport:
         for thread in serving:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def opened(self) -> None:
+    def mark_open(self) -> None:
         """Called in a connection's own thread: it is now an association and is not evicted any more."""
         with self._lock:
             self._opening.pop(threading.current_thread(), None)
 
-    def closing(self) -> None:
+    def mark_closing(self) -> None:
         """Called in a connection's own thread: the association is over, only its last PDU may still be read."""
         thread = threading.current_thread()
         with self._lock:
@@ -160,7 +160,7 @@ class Transport:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                self._look()
+                self._poll()
             self._drop_silent(float("inf"))
         finally:
             self._selector.close()
@@ -168,7 +168,7 @@ class Transport:
                 own.close()
             self._on_end()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         self._turned = time.monotonic()
         for key, _ in self._selector.select(self._next_timeout()):
             if key.fileobj is self._listener:
@@ -201,9 +201,9 @@ class Transport:
             self._silent[connection] = (str(address[0]), time.monotonic() + patience)
             self._selector.register(connection, selectors.EVENT_READ)
             if is_crowd:
-                self._hurry(time.monotonic() + _CROWDED_SECONDS)
+                self._shorten_deadlines(time.monotonic() + _CROWDED_SECONDS)
 
-    def _hurry(self, deadline: float) -> None:
+    def _shorten_deadlines(self, deadline: float) -> None:
         """Apply the shorter *deadline* to the connections that were silent before it was crowded, too."""
         for connection in reversed(self._silent):
             address, before = self._silent[connection]
@@ -309,14 +309,14 @@ class AssociationServer:
         empty_incoming(self._door.state.incoming)
         self._door.clinical.close_all_associations()
         self._commitments.forget()
-        self._transport = Transport(listener, tls, self._serve, on_end, self._tell_dates)
+        self._transport = Transport(listener, tls, self._serve, on_end, self._record_expired_certificate)
         self._transport.start()
         threading.Thread(target=self._make_folders, name="folders", daemon=True).start()
         return self._transport.port
 
-    def listens(self) -> bool:
+    def is_listening(self) -> bool:
         """Whether the thread that accepts associations is alive."""
-        return self._transport is not None and self._transport.turns()
+        return self._transport is not None and self._transport.is_responsive()
 
     def stop(self) -> None:
         """Accept no more; what was acknowledged is kept."""
@@ -335,7 +335,7 @@ class AssociationServer:
             connection=connection,
             address=address,
             config=self._config,
-            places=SlotCalls(take=self._take_place, give=self._give_place),
+            places=SlotCalls(take=self._take_slot, give=self._release_slot),
             turned_away=self._turned_away,
             storage=StorageSCP(self._door),
             worklist=self._worklist,
@@ -343,7 +343,7 @@ class AssociationServer:
             request_deadline=deadline,
         ).serve()
 
-    def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
+    def _record_expired_certificate(self, error: ssl.SSLCertVerificationError, address: str) -> None:
         """Journal a peer whose certificate is out of date: TLS tells the peer only "no", so the box must say why."""
         from firmware_app.dicom.scp import tls_dates  # a port without TLS does not load it
 
@@ -357,14 +357,14 @@ class AssociationServer:
             finally:
                 self._door.clinical.database.close_thread()
 
-    def _take_place(self, association: SlotHolder) -> bool:
+    def _take_slot(self, association: SlotHolder) -> bool:
         if not self._places.take(association):
             return False
         if self._transport is not None:
-            self._transport.opened()
+            self._transport.mark_open()
         return True
 
-    def _give_place(self, association: SlotHolder) -> None:
-        self._places.give(association)
+    def _release_slot(self, association: SlotHolder) -> None:
+        self._places.release(association)
         if self._transport is not None:
-            self._transport.closing()
+            self._transport.mark_closing()

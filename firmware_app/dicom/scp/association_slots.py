@@ -24,7 +24,7 @@ class SlotHolder(Protocol):
 
     def silent_s(self) -> float: ...
 
-    def give_way(self) -> None: ...
+    def yield_slot(self) -> None: ...
 
 
 class AssociationSlots:
@@ -45,7 +45,7 @@ class AssociationSlots:
                 return False
             self._waiting.append(newcomer.address)
             try:
-                while in_the_way := self._in_the_way(newcomer.address):
+                while in_the_way := self._find_blocking(newcomer.address):
                     remaining_s = deadline - time.monotonic()
                     if remaining_s <= 0:
                         return False
@@ -56,7 +56,7 @@ class AssociationSlots:
             finally:
                 self._waiting.remove(newcomer.address)
 
-    def give(self, holder: SlotHolder) -> None:
+    def release(self, holder: SlotHolder) -> None:
         """Give the place of *holder* back."""
         with self._changed:
             self._holders.remove(holder)
@@ -64,7 +64,7 @@ class AssociationSlots:
                 self._leaving.remove(holder)
             self._changed.notify_all()
 
-    def _in_the_way(self, address: str) -> list[SlotHolder]:
+    def _find_blocking(self, address: str) -> list[SlotHolder]:
         """The holders of whom one has to end before a newcomer of *address* gets a place; none when one is free."""
         of_address = [holder for holder in self._holders if holder.address == address]
         if len(of_address) >= self._most_of_address:
@@ -79,4 +79,4 @@ class AssociationSlots:
         leaver = max(silence, key=silence.__getitem__, default=None)
         if leaver is not None and silence[leaver] >= _SILENT_S:
             self._leaving.append(leaver)
-            leaver.give_way()
+            leaver.yield_slot()

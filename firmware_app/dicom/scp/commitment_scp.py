@@ -48,16 +48,18 @@ class CommitmentSCP:
 
     def forget(self) -> None:
         """At the start of the gateway: no association is open any more on which an answer could be given."""
-        self.commitments.ended()
+        self.commitments.release_answers()
 
-    def asked(self, calling_ae: str, context: int, data: bytes, syntax: str) -> tuple[int, PendingAnswer | None]:
+    def handle_request(
+        self, calling_ae: str, context: int, data: bytes, syntax: str
+    ) -> tuple[int, PendingAnswer | None]:
         """The status for an N-ACTION (PS3.4 J.3.2.1.5), and the answer that follows it."""
         try:
             request = commitment.parse_commitment(data, explicit=syntax != transfer_syntax.IMPLICIT_LITTLE)
             answer = self.commitments.answer(self.state.root, request.transaction_uid, request.kept)
             may_dial = find_peer(self.config, calling_ae) is not None
             return dimse.SUCCESS, PendingAnswer(
-                context, answer, self.commitments.owe(calling_ae, answer) if may_dial else None
+                context, answer, self.commitments.store_answer(calling_ae, answer) if may_dial else None
             )
         except InvalidCommitment:
             return dimse.INVALID_ARGUMENT, None
@@ -65,24 +67,24 @@ class CommitmentSCP:
             log.error("a storage commitment cannot be answered: %s", getattr(error, "sqlite_errorname", "error"))
             return dimse.PROCESSING_FAILURE, None
 
-    def reported(self, data: bytes, syntax: str) -> int:
+    def handle_report(self, data: bytes, syntax: str) -> int:
         """The status for an N-EVENT-REPORT (PS3.4 J.3.3.1.5); a success is durable."""
         try:
             said = commitment.parse_commitment(data, explicit=syntax != transfer_syntax.IMPLICIT_LITTLE)
-            return dimse.SUCCESS if self.commitments.reported(said) else dimse.PROCESSING_FAILURE
+            return dimse.SUCCESS if self.commitments.record_report(said) else dimse.PROCESSING_FAILURE
         except InvalidCommitment:
             return dimse.INVALID_ARGUMENT
         except (sqlite3.Error, StoreError) as error:
             log.error("a storage commitment cannot be recorded: %s", getattr(error, "sqlite_errorname", "error"))
             return dimse.PROCESSING_FAILURE
 
-    def encoded(self, answer: CommitmentAnswer, syntax: str) -> bytes:
+    def encode_answer(self, answer: CommitmentAnswer, syntax: str) -> bytes:
         """The data set of *answer* for an N-EVENT-REPORT."""
         data: bytes | None = encode(commitment.build_answer(answer), syntax == transfer_syntax.IMPLICIT_LITTLE, True)
         assert data is not None, "its UIDs were checked when they came"
         return data
 
-    def ended(self, owed: PendingAnswer, *, delivered: bool) -> None:
+    def settle_answer(self, owed: PendingAnswer, *, delivered: bool) -> None:
         """The association has ended, or the machine has the answer."""
         if owed.sequence is None:
             if not delivered:
@@ -90,8 +92,8 @@ class CommitmentSCP:
             return
         try:
             if delivered:
-                self.commitments.delivered(owed.sequence)
+                self.commitments.remove_answer(owed.sequence)
             else:
-                self.commitments.ended(owed.sequence)
+                self.commitments.release_answers(owed.sequence)
         except (sqlite3.Error, StoreError) as error:  # it is given again after the gateway's next start
             log.error("a storage commitment cannot be recorded: %s", getattr(error, "sqlite_errorname", "error"))

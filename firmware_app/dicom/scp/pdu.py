@@ -70,7 +70,7 @@ class PduReader:
         self._start = start + length
         return kind, self._buffer[start : self._start]
 
-    def comes(self, seconds: float) -> bool:
+    def wait_readable(self, seconds: float) -> bool:
         """Whether something of a next PDU comes within *seconds*; the end of the connection counts."""
         if self._end > self._start or (isinstance(self._connection, ssl.SSLSocket) and self._connection.pending()):
             return True

@@ -38,7 +38,7 @@ from firmware_app.dicom.query_keys import CHARSET_TAG as CHARSET_TAG
 from firmware_app.dicom.query_keys import NAME_TAG, Matcher, is_universal, read_raw, read_texts
 from firmware_app.dicom.query_keys import InvalidQuery as InvalidQuery
 from firmware_app.dicom.scp import dimse as dimse
-from firmware_app.dicom.worklist import EXAMINATIONS, WorklistEntry, kind_of_modality
+from firmware_app.dicom.worklist import EXAMINATIONS, WorklistEntry, find_kind
 
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
 SYNTAXES: Final = frozenset((transfer_syntax.IMPLICIT_LITTLE, transfer_syntax.EXPLICIT_LITTLE))
@@ -225,7 +225,7 @@ class AnswerWriter:
     language: str
     syntax: str
 
-    def encoded(self, question: WorklistQuery, entry: WorklistEntry, station: Station) -> bytes:
+    def encode_answer(self, question: WorklistQuery, entry: WorklistEntry, station: Station) -> bytes:
         """The data set that answers *question* with *entry*; an empty sequence of the step asks for all of it."""
         data = Dataset()
         if self.charset != LATIN_ONLY:
@@ -278,7 +278,7 @@ _MOST_ENTRIES: Final = 5_000
 
 
 class WaitingEntries(Protocol):
-    """The registered patients who are still to be imaged (`cases.registrations.Registrations.waiting`)."""
+    """The registered patients who are still to be imaged (`cases.registrations.Registrations.list_waiting`)."""
 
     def __call__(self, kinds: Collection[str], since: date, limit: int) -> Sequence[WorklistEntry]: ...
 
@@ -310,7 +310,7 @@ class WorklistSCP:
         writer = AnswerWriter(self.config.character_set, self.language, syntax)
         try:
             question = parse_query(data, syntax)
-            kind = kind_of_modality(station.modality)
+            kind = find_kind(station.modality)
             fitting = [entry for entry in self.waiting((kind,), since, _MOST_ENTRIES) if question.fits(entry, station)]
         except UnreadableIdentifier as error:
             return WorklistAnswer(dimse.PENDING, (), dimse.UNABLE, str(error))
@@ -319,7 +319,7 @@ class WorklistSCP:
         except (sqlite3.Error, StoreError) as error:
             log.error("the worklist cannot be read: %s", getattr(error, "sqlite_errorname", "error"))
             return WorklistAnswer(dimse.PENDING, (), dimse.UNABLE, "The box cannot read its list now. Ask again.")
-        told = tuple(writer.encoded(question, entry, station) for entry in fitting[:MOST_ANSWERS])
+        told = tuple(writer.encode_answer(question, entry, station) for entry in fitting[:MOST_ANSWERS])
         pending = dimse.PENDING if supports_all_keys(question) else dimse.PENDING_WITHOUT_KEYS
         if len(fitting) > MOST_ANSWERS:
             return WorklistAnswer(

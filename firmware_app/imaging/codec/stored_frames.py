@@ -74,16 +74,16 @@ class FrameReader:
             self._track.close()
 
     @property
-    def left(self) -> int:
+    def undeclared_frames(self) -> int:
         """The number of frames after those that the header announces; of a compressed object known after a read."""
-        return self._source.left if self._source.native else self._fragments.left if self._fragments else 0
+        return self._source.undeclared_frames if self._source.native else self._fragments.left if self._fragments else 0
 
-    def compressed(self, index: int) -> bytes | None:
+    def read_codestream(self, index: int) -> bytes | None:
         """The code stream of frame *index*, checked against the header; None for native words and for a video."""
         source = self._source
         if source.native or self._is_video:
             return None
-        stream = self._located().frame(source.stream, index)
+        stream = self._locate_fragments().frame(source.stream, index)
         if source.transfer_syntax not in (_ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES):
             is_rle = source.transfer_syntax == RLELossless
             codestream.check_stream(stream, source.rows, source.columns, rle=is_rle, frame_bytes=source.decoded_bytes)
@@ -92,15 +92,15 @@ class FrameReader:
     def frame(self, index: int, stream: bytes | None = None) -> NDArray[np.generic]:
         """Frame *index*: (H, W) words, or (H, W, 3) samples in the stored colour model; of a video RGB.
 
-        *stream* is the result of `compressed` for this frame, if the caller has it.  Raises `ImagingError`, or one of
-        `HEADER_ERRORS` where a decoder fails.
+        *stream* is the result of `read_codestream` for this frame, if the caller has it.  Raises `ImagingError`, or one
+        of `HEADER_ERRORS` where a decoder fails.
         """
         source = self._source
         if source.decoded_bytes * (2 if source.samples == 3 else 1) > LARGEST_FRAME_PX * 4:
             raise PixelsUnsupported(detail=f"{source.decoded_bytes >> 20} MB in one frame")
         if self._is_video:
             return self._video().frame(index)
-        stream = self.compressed(index) if stream is None else stream
+        stream = self.read_codestream(index) if stream is None else stream
         if source.allocated == 1:
             if stream is not None:
                 raise PixelsUnsupported(detail=f"{source.transfer_syntax.name} with single bits")
@@ -119,7 +119,7 @@ class FrameReader:
     def _is_video(self) -> bool:
         return self._source.transfer_syntax.startswith(_VIDEO)
 
-    def _located(self) -> fragments.Fragments:
+    def _locate_fragments(self) -> fragments.Fragments:
         if self._fragments is None:
             source = self._source
             self._fragments = fragments.locate_fragments(
@@ -133,7 +133,9 @@ class FrameReader:
 
     def _video(self) -> clip.Track:
         if self._track is None:
-            self._track = clip.Track(fragments.JoinedFragments(self._source.stream, self._located()), clip.BIT_STREAMS)
+            self._track = clip.Track(
+                fragments.JoinedFragments(self._source.stream, self._locate_fragments()), clip.BIT_STREAMS
+            )
         if self._track.frames < self._source.frames:
             raise Undecodable(detail=f"{self._source.frames} frames promised, {self._track.frames} present")
         return self._track

@@ -50,15 +50,15 @@ class LiteRtSession:
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """See :class:`firmware_app.packs.runtimes.interface.Session`."""
         try:
-            given = {name: _rounded(value, self._inputs[name]) for name, value in inputs.items()}
+            given = {name: _quantize(value, self._inputs[name]) for name, value in inputs.items()}
             values = self._run(**given)
         except ERRORS as error:
             raise InferenceFailed(pack=self._pack, runtime=key, detail=first_line(error)) from error
-        outputs = {name: _unrounded(value, self._outputs[name]) for name, value in values.items()}
+        outputs = {name: _dequantize(value, self._outputs[name]) for name, value in values.items()}
         return check_finite(outputs, self._pack, key)
 
 
-def _rounded(value: NDArray[np.float32], tensor: Any) -> NDArray[Any]:
+def _quantize(value: NDArray[np.float32], tensor: Any) -> NDArray[Any]:
     """``value`` in the type that ``tensor`` wants; raises :class:`ValueError` for another shape (it would resize)."""
     import numpy as np
 
@@ -72,7 +72,7 @@ def _rounded(value: NDArray[np.float32], tensor: Any) -> NDArray[Any]:
     return rounded
 
 
-def _unrounded(value: NDArray[Any], tensor: Any) -> NDArray[np.float32]:
+def _dequantize(value: NDArray[Any], tensor: Any) -> NDArray[np.float32]:
     import numpy as np
 
     scale, zero = tensor["quantization"]

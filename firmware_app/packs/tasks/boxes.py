@@ -70,7 +70,7 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     scored = decode_boxes(cells, spec.bias, spec.calibration, spec.threshold)
     lesions = []
     for *corners, score in scored:
-        x0, y0, x1, y1 = box = frame.placed(*corners)
+        x0, y0, x1, y1 = box = frame.place_box(*corners)
         if x0 < x1 and y0 < y1:
             lesions.append(Lesion(frame.instance, frame.number, box, score, tags={FINDING_TAG: spec.code}))
     chance = classify.calibrate(float(cells[0].max()) + spec.bias, spec.calibration)
@@ -119,4 +119,4 @@ def together(section: Section, answers: Sequence[Answer]) -> Answer:
 
 def difference(expected: ExpectedAnswer, answer: Answer) -> Difference:
     """See :func:`compare_marks`; the threshold is the least of the findings'."""
-    return compare_marks(expected, answer, min((one.threshold for one in answer.findings), default=0.0))
+    return compare_marks(expected, answer, min((finding.threshold for finding in answer.findings), default=0.0))

@@ -243,7 +243,7 @@ def make_finding(spec: FindingSpec, value: float) -> records.Finding:
 def keep_most_probable(found: Sequence[records.Finding]) -> tuple[records.Finding, ...]:
     """Findings that exclude each other: all but the most probable one are outdone."""
     best = max(found, key=lambda one: one.probability)
-    return tuple(replace(one, outdone=one is not best) for one in found)
+    return tuple(replace(finding, outdone=finding is not best) for finding in found)
 
 
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
@@ -277,7 +277,9 @@ def network_distance(activation: Tensor, channels: tuple[int, int]) -> float:
     """How far the probabilities of two networks lie from each other, by their own channels of the map (C, h, w)."""
     if max(channels) >= activation.shape[0]:
         raise ValueError(f"a map of shape {activation.shape} has not the channels of two networks")
-    first, second = (calibrate(float(activation[one].mean(dtype="float64")), IDENTITY_CALIBRATION) for one in channels)
+    first, second = (
+        calibrate(float(activation[channel].mean(dtype="float64")), IDENTITY_CALIBRATION) for channel in channels
+    )
     return abs(first - second)
 
 
@@ -293,8 +295,10 @@ def together(section: Section, answers: Sequence[Answer]) -> Answer:
     whole = interface.combine_frames(answers, section.frames)
     if section.output.kind == "classes":
         whole = replace(whole, findings=keep_most_probable(whole.findings))
-    shown = {one.code for one in whole.findings if one.positive}
-    return replace(whole, lesions=tuple(one for one in whole.lesions if not one.is_candidate or one.finding in shown))
+    shown = {finding.code for finding in whole.findings if finding.positive}
+    return replace(
+        whole, lesions=tuple(lesion for lesion in whole.lesions if not lesion.is_candidate or lesion.finding in shown)
+    )
 
 
 def golden(answer: Answer) -> dict[str, Any]:
@@ -332,7 +336,7 @@ def mark_lesions(activation: Tensor, spec: FindingSpec, frame: Frame) -> list[Le
     assert spec.marks is not None
     made = []
     for *corners, score in find_candidate_boxes(finding_evidence(activation, spec), spec.marks):
-        x0, y0, x1, y1 = box = frame.placed(*corners)
+        x0, y0, x1, y1 = box = frame.place_box(*corners)
         if x0 < x1 and y0 < y1:
             tags = {FINDING_TAG: spec.code, SOURCE_TAG: ACTIVATION_MAP}
             made.append(Lesion(frame.instance, frame.number, box, score, tags=tags))

@@ -30,14 +30,14 @@ _EXPECTED: Final = TypeAdapter(ExpectedAnswer)
 
 def record_findings(answer: Answer) -> dict[str, float]:
     """Finding code → probability."""
-    return {one.code: round(one.probability, 4) for one in answer.findings}
+    return {finding.code: round(finding.probability, 4) for finding in answer.findings}
 
 
 def record_marks(answer: Answer) -> dict[str, Any]:
     """See :class:`ExpectedAnswer`."""
     return {
         "findings": record_findings(answer),
-        "lesions": [[*(round(side, 2) for side in one.box), round(one.score, 4)] for one in answer.lesions],
+        "lesions": [[*(round(side, 2) for side in lesion.box), round(lesion.score, 4)] for lesion in answer.lesions],
     }
 
 
@@ -77,7 +77,7 @@ def compare_marks(expected: ExpectedAnswer, answer: Answer, limit: float) -> Dif
     A box that overlaps none of the other side's by half is as far off as its score lies above ``limit``.
     """
     worst = [*_finding_differences(expected.findings, answer)]
-    left = [(one.box, one.score) for one in answer.lesions]
+    left = [(lesion.box, lesion.score) for lesion in answer.lesions]
     for *corners, score in expected.lesions:
         twin = max(left, key=lambda one: box_overlap(corners, one[0]), default=None)
         if twin is None or box_overlap(corners, twin[0]) < SAME_BOX_OVERLAP:
@@ -90,7 +90,7 @@ def compare_marks(expected: ExpectedAnswer, answer: Answer, limit: float) -> Dif
 
 
 def _finding_differences(expected: Mapping[str, float], answer: Answer) -> Iterator[Difference]:
-    given = {one.code: one.probability for one in answer.findings}
+    given = {finding.code: finding.probability for finding in answer.findings}
     return (Difference(code, given[code], value, abs(given[code] - value)) for code, value in expected.items())
 
 

@@ -97,7 +97,7 @@ class Frame:
     box: tuple[int, int, int, int] | None = None
     instance: str = ""
 
-    def placed(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
+    def place_box(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
         """Corners as fractions (0 to 1) of what the model saw → the box in pixels of the original, within it.
 
         What lies in the bars of a letterbox alone becomes a box without area.
@@ -111,9 +111,9 @@ class Frame:
         columns, rows = (left, across, self.columns), (top, down, self.rows)
         return within(x0, *columns), within(y0, *rows), within(x1, *columns), within(y1, *rows)
 
-    def outlined(self, corners: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    def place_outline(self, corners: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
         """Corners (x, y) of an outline, as fractions of what the model saw → in pixels of the original, within it."""
-        return tuple(self.placed(x, y, x, y)[:2] for x, y in corners)
+        return tuple(self.place_box(x, y, x, y)[:2] for x, y in corners)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,13 +124,13 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
             maps[spec.code] = activation_map.draw_activation_map(evidence, spec.channel, output.full_scale)
         else:
             candidates = find_detections(ordinary, small, cells, chance)
-            chance = max((one.score for one in candidates), default=0.0)
-            marked = [one for one in candidates if one.score >= spec.threshold][:MOST_LESIONS]
+            chance = max((candidate.score for candidate in candidates), default=0.0)
+            marked = [candidate for candidate in candidates if candidate.score >= spec.threshold][:MOST_LESIONS]
             made = (
                 _make_lesion(one, spec, pictures, evidence=evidence, outline=cells[0], cut=output.cut, frame=frame)
                 for one in marked
             )
-            lesions += [one for one in made if one is not None]
+            lesions += [lesion for lesion in made if lesion is not None]
         findings.append(Found(spec.code, spec.label.by_language(), chance, spec.threshold))
     return Answer(tuple(findings), tuple(lesions), maps=maps)
 
@@ -173,7 +173,8 @@ def soft_nms(candidates: Sequence[Candidate]) -> list[Candidate]:
             break
         kept.append(best)
         left = [
-            replace(one, score=one.score * math.exp(-(box_overlap(one.box, best.box) ** 2) / DECAY)) for one in left
+            replace(candidate, score=candidate.score * math.exp(-(box_overlap(candidate.box, best.box) ** 2) / DECAY))
+            for candidate in left
         ]
     return kept
 
@@ -220,8 +221,8 @@ def _make_lesion(
     frame: Frame,
 ) -> Lesion | None:
     """A detection in pixels of the original; ``None`` where it lies in the bars of a letterbox alone."""
-    traced = frame.outlined(trace_candidate(one, outline, cut))
-    box = frame.placed(*one.box)
+    traced = frame.place_outline(trace_candidate(one, outline, cut))
+    box = frame.place_box(*one.box)
     if traced:
         across, down = [x for x, _ in traced], [y for _, y in traced]
         around = min(across), min(down), max(across), max(down)
@@ -246,7 +247,7 @@ def _make_lesion(
     )
 
 
-def covered_cells(one: Candidate, outline: Chances, cut: float) -> NDArray[np.bool_]:
+def find_covered_cells(one: Candidate, outline: Chances, cut: float) -> NDArray[np.bool_]:
     """``outline`` (H, W) → the cells that a detection covers: those from ``cut`` in its box, else the box itself."""
     inside = _cells_inside(one, outline, cut)
     if not inside.any():
@@ -310,4 +311,4 @@ def together(section: Section, answers: Sequence[Answer]) -> Answer:
 
 def difference(expected: Expected, answer: Answer) -> Difference:
     """See :func:`firmware_app.packs.tasks.boxes.apart`; the strongest lesion is also the finding's own probability."""
-    return boxes.compare_marks(expected, answer, max((one.threshold for one in answer.findings), default=0.0))
+    return boxes.compare_marks(expected, answer, max((finding.threshold for finding in answer.findings), default=0.0))

@@ -47,7 +47,7 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     if activation.ndim != 3:
         return Answer(found)
     shares = {spec.code: cell_probabilities(activation, spec) for spec in section.findings}
-    lesions = [one for spec in section.findings for one in mark_lesions(shares[spec.code], spec, frame)]
+    lesions = [lesion for spec in section.findings for lesion in mark_lesions(shares[spec.code], spec, frame)]
     kept = sorted(lesions, key=lambda one: -one.score)[:MOST_LESIONS]
     masks = {spec.code: (shares[spec.code] >= spec.threshold).astype("float32") for spec in section.findings}
     return Answer(found, tuple(kept), maps=masks)
@@ -77,11 +77,13 @@ def mark_lesions(share: NDArray[np.float64], spec: classify.ChannelSpec, frame: 
     lesions = []
     for number in range(1, count + 1):
         rows, columns = np.nonzero(numbers == number)
-        box = frame.placed(columns.min() / wide, rows.min() / high, (columns.max() + 1) / wide, (rows.max() + 1) / high)
+        box = frame.place_box(
+            columns.min() / wide, rows.min() / high, (columns.max() + 1) / wide, (rows.max() + 1) / high
+        )
         if not (box[0] < box[2] and box[1] < box[3]):  # in the bars of a letterbox alone
             continue
         score, area = float(share[rows, columns].max()), round(len(rows) * cell_px)
-        outline = frame.outlined(trace_piece(share, numbers == number, spec.threshold))
+        outline = frame.place_outline(trace_piece(share, numbers == number, spec.threshold))
         lesions.append(
             Lesion(
                 frame.instance, frame.number, box, score, area_px=area, tags={FINDING_TAG: spec.code}, outline=outline

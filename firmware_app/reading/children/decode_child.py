@@ -44,7 +44,7 @@ class LongClip:
         self._stack = ExitStack()
         self._film: image_file.ImageFile | None = None
 
-    def opened(self, path: Path, is_picture: bool) -> image_file.ImageFile:
+    def open(self, path: Path, is_picture: bool) -> image_file.ImageFile:
         if self._film is None or self._path != path:
             self.close()
             self._film = self._stack.enter_context(image_file.open_image_file(path, is_picture=is_picture))
@@ -59,17 +59,17 @@ class LongClip:
 _long_clip: Final = LongClip()
 
 
-def work(job: ChildMessage) -> child_loop.Answers:
+def handle_job(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
     shown = bool(job.header["display"])
-    peak, going = process.peak_bytes(), None
+    peak, going = process.read_peak_bytes(), None
     try:
         if not path.exists():  # a repaired disk may have lost it; a second try would not help
             raise IMAGE_FILE_MISSING()
         if "first" in job.header:
-            opened = _long_clip.opened(path, bool(job.header["picture"]))
-            going = _write_in_between(opened, folder, int(job.header["first"]))
+            opened = _long_clip.open(path, bool(job.header["picture"]))
+            going = _write_clip_frames(opened, folder, int(job.header["first"]))
             yield ChildMessage({"next": going})
             return
         _long_clip.close()
@@ -77,27 +77,27 @@ def work(job: ChildMessage) -> child_loop.Answers:
             if shown:
                 _write_patient(opened, folder)  # first, so that a film with broken pixels has a name too
             try:
-                answer = _read_for_model(opened, path, job.header)
+                answer = _prepare_for_model(opened, path, job.header)
             except ImageUnfit as error:
-                answer = child_loop.refusal_answer(error)
+                answer = child_loop.make_refusal_answer(error)
             if "refusal" in answer.header:  # after the `except`, which holds the pixels in the error's traceback
                 if shown:
-                    _write_for_people(opened, folder)
+                    _write_display_frames(opened, folder)
                 yield ChildMessage({**answer.header, "hints": opened.hints})
                 return
             yield answer
             if shown:
-                yield _write_for_people(opened, folder, answer.header["read"])
+                yield _write_display_frames(opened, folder, answer.header["read"])
     except ImagingError as error:
-        yield child_loop.failure_answer(error, peak)
+        yield child_loop.make_failure_answer(error, peak)
     except MemoryError:
-        yield child_loop.out_of_memory_answer()
+        yield child_loop.make_out_of_memory_answer()
     finally:
         if going is None:
             _long_clip.close()
 
 
-def _read_for_model(opened: image_file.ImageFile, path: Path, job: Mapping[str, Any]) -> ChildMessage:
+def _prepare_for_model(opened: image_file.ImageFile, path: Path, job: Mapping[str, Any]) -> ChildMessage:
     """The tensors of the frames to be read, or of the volume; only the facts where no pack asks for an input."""
     facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns, "hints": opened.hints}
     if job["input"] is None:
@@ -109,7 +109,7 @@ def _read_for_model(opened: image_file.ImageFile, path: Path, job: Mapping[str, 
         demands = Demands(**job.get("demands", {}))
         taken = model_frames.prepare_frames(opened, spec, job["rule"], job["budget"], job["modality"], demands=demands)
     more = {"read": taken.read, "hints": opened.hints}  # decoding may have added hints
-    stated = {"weights": taken.weights, "diagnoses": image_properties.coded_diagnoses(opened)}
+    stated = {"weights": taken.weights, "diagnoses": image_properties.find_diagnoses(opened)}
     prepared = describe_frames(taken)
     return ChildMessage(
         {**facts, **prepared.header, **more, **stated, **describe_image(opened, taken.read[0])}, prepared.arrays
@@ -139,7 +139,7 @@ def _write_patient(opened: image_file.ImageFile, folder: Path) -> None:
         patient_data.write_identity(opened.identity, folder)
 
 
-def _write_for_people(opened: image_file.ImageFile, folder: Path, read: Sequence[int] = ()) -> ChildMessage:
+def _write_display_frames(opened: image_file.ImageFile, folder: Path, read: Sequence[int] = ()) -> ChildMessage:
     """Write frames for people, the *read* ones among them; answers how many, 0 when the disk refuses them."""
     among = display.select_display_frames(opened.frames, read)
     try:
@@ -151,7 +151,7 @@ def _write_for_people(opened: image_file.ImageFile, folder: Path, read: Sequence
     return ChildMessage({"displayed": len(among), "hints": opened.hints})
 
 
-def _write_in_between(opened: image_file.ImageFile, folder: Path, first: int) -> int | None:
+def _write_clip_frames(opened: image_file.ImageFile, folder: Path, first: int) -> int | None:
     """Write frames of a clip from *first* on that are not there yet, as light pictures, for a third of a second.
 
     The frame to go on with, which is *first* where the disk takes none; None when all are there.
@@ -182,7 +182,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, handle_job, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ from firmware_app.reading.errors import IMAGE_FILE_MISSING
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # reading never fails with these
 
 
-def work(job: ChildMessage) -> child_loop.Answers:
+def handle_job(job: ChildMessage) -> child_loop.Answers:
     """The answer to one job."""
     path, looked = Path(str(job.header["file"])), bool(job.header["looked"])
-    identities, peak = Pseudonyms(bytes.fromhex(str(job.header["key"]))), process.peak_bytes()
+    identities, peak = Pseudonyms(bytes.fromhex(str(job.header["key"]))), process.read_peak_bytes()
     try:
         if not path.exists():
             raise IMAGE_FILE_MISSING()
@@ -46,9 +46,9 @@ def work(job: ChildMessage) -> child_loop.Answers:
             )
         yield ChildMessage({"written": asdict(done)})
     except (ExportError, ImagingError, RuntimeFault) as error:
-        yield child_loop.failure_answer(error, peak)
+        yield child_loop.make_failure_answer(error, peak)
     except MemoryError:
-        yield child_loop.out_of_memory_answer()
+        yield child_loop.make_out_of_memory_answer()
     except OSError as error:
         if error.errno not in _UNWRITTEN:
             raise
@@ -68,7 +68,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     child_loop.confine(int(memory_mb), deidentification.LARGEST_FILE_BYTES)
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, handle_job, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -100,12 +100,12 @@ def _load_images(pack: Pack) -> Iterator[tuple[GoldenCase, ModelFrame]]:
 
 
 def _check_golden_case(pack: Pack, way: ExecutionVariant, session: Session, case: GoldenCase, film: ModelFrame) -> None:
-    promise = pack.manifest.promise(case, pack.described(way.runtime, way.precision))
+    promise = pack.manifest.find_expectation(case, pack.find_artefact(way.runtime, way.precision))
     answer = _infer_answer(pack.manifest, session, film, way)
     if promise is None:
         return
     expected, tolerance = promise
-    off = pack.manifest.answering.difference(expected, answer)
+    off = pack.manifest.task_module.difference(expected, answer)
     if off.apart > tolerance + _ROUNDING:
         raise RUNTIME_WRONG(
             pack=pack.name,
@@ -124,7 +124,7 @@ def _infer_answer(manifest: Manifest, session: Session, film: ModelFrame, way: E
     if manifest.typicality is not None and manifest.output.features not in outputs:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no feature vector")
     try:
-        return interface.check_answer(manifest.answering.answer(manifest.section, outputs, film.frame), film.frame)
+        return interface.check_answer(manifest.task_module.answer(manifest.section, outputs, film.frame), film.frame)
     except ValueError as error:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail=str(error)) from error
 

@@ -60,25 +60,25 @@ class OpenSource:
         self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._open = ExitStack()
 
-    def work(self, job: ChildMessage) -> child_loop.Answers:
+    def handle_job(self, job: ChildMessage) -> child_loop.Answers:
         """The one answer to a job."""
-        peak = process.peak_bytes()
+        peak = process.read_peak_bytes()
         try:
             match job.header["job"]:
                 case "open":
-                    yield self._opened(job.header)
+                    yield self._open_source(job.header)
                 case "next":
-                    yield self._next(job.header)
+                    yield self._grab_next(job.header)
                 case "keep":
-                    yield self._kept(job.header)
+                    yield self._keep_frame(job.header)
         except WatchError as error:
-            yield child_loop.refusal_answer(error)
+            yield child_loop.make_refusal_answer(error)
         except ImagingError as error:
-            yield child_loop.failure_answer(error, peak)
+            yield child_loop.make_failure_answer(error, peak)
         except MemoryError:
-            yield child_loop.out_of_memory_answer()
+            yield child_loop.make_out_of_memory_answer()
 
-    def _opened(self, job: Mapping[str, Any]) -> ChildMessage:
+    def _open_source(self, job: Mapping[str, Any]) -> ChildMessage:
         self._job = job
         self._sector, self._stated = SectorTracker(None), {}
         rate = None
@@ -88,37 +88,37 @@ class OpenSource:
                 opened = self._open.enter_context(
                     image_file.open_image_file(path, is_picture=not is_dicom_object(path))
                 )
-                self._learn(opened)
+                self._learn_header(opened)
                 played = FileSource(opened, loop=bool(job["loop"]))
                 self._source, rate = played, played.rate_hz
             case "device" | "stream" as kind:
                 self._source = StreamSource(str(job["source"]), kind)
         return ChildMessage({"opened": True, "rate_hz": rate})
 
-    def _next(self, job: Mapping[str, Any]) -> ChildMessage:
+    def _grab_next(self, job: Mapping[str, Any]) -> ChildMessage:
         if "file" in job:
             with image_file.open_image_file(
                 Path(str(job["file"])), is_picture=not is_dicom_object(Path(str(job["file"])))
             ) as opened:
-                self._learn(opened)
-                frame = LiveFrame.of_film(opened, opened.frames // 2)
-            return self._answer(GrabbedFrame(int(job["sequence"]), float(job["at"]), 0, 0, frame))
+                self._learn_header(opened)
+                frame = LiveFrame.from_image(opened, opened.frames // 2)
+            return self._build_answer(GrabbedFrame(int(job["sequence"]), float(job["at"]), 0, 0, frame))
         assert self._source is not None
         grabbed = self._source.newest(int(job["after"]), float(job["wait_s"]))
-        return ChildMessage({"waiting": True}) if grabbed is None else self._answer(grabbed)
+        return ChildMessage({"waiting": True}) if grabbed is None else self._build_answer(grabbed)
 
-    def _learn(self, opened: image_file.ImageFile) -> None:
+    def _learn_header(self, opened: image_file.ImageFile) -> None:
         """What the header of the file says for all its frames."""
         self._sector = SectorTracker(image_properties.header_sector(opened))
         self._stated = decode_child.describe_image(opened, 0)
 
-    def _answer(self, grabbed: GrabbedFrame) -> ChildMessage:
+    def _build_answer(self, grabbed: GrabbedFrame) -> ChildMessage:
         begun = time.perf_counter()
         frame = grabbed.frame
         pixels = to_eight_bits(frame)
         if frame.aspect(0) != SQUARE:
             pixels = np.asarray(display.reduce_pixels(pixels, aspect=frame.aspect(0)))
-        self._hold(grabbed.sequence, pixels)
+        self._hold_frame(grabbed.sequence, pixels)
         facts = {
             "sequence": grabbed.sequence,
             "at": grabbed.at,
@@ -132,28 +132,28 @@ class OpenSource:
         }
         arrays = {"jpeg": encode_jpeg(pixels)}
         try:
-            taken = self._for_model(frame, grabbed.at)
+            taken = self._prepare_for_model(frame, grabbed.at)
         except ImageUnfit as error:
-            return ChildMessage({**facts, **child_loop.refusal_answer(error).header}, arrays)
+            return ChildMessage({**facts, **child_loop.make_refusal_answer(error).header}, arrays)
         grab_ms = 1e3 * (time.perf_counter() - begun)
         return ChildMessage({**facts, **taken.header, **self._stated, "grab_ms": grab_ms}, {**arrays, **taken.arrays})
 
-    def _for_model(self, frame: LiveFrame, at: float) -> ChildMessage:
+    def _prepare_for_model(self, frame: LiveFrame, at: float) -> ChildMessage:
         job, spec = self._job, InputSpec(**self._job["input"])
         has_sector = job["modality"] == model_frames.ULTRASOUND or spec.crop == "sector"
-        found = self._sector.of(frame.greys, at) if has_sector else None
+        found = self._sector.track(frame.greys, at) if has_sector else None
         taken = model_frames.prepare_frames(
             frame, spec, "middle", 1, job["modality"], demands=Demands(**job["demands"]), found=found
         )
         return decode_child.describe_frames(taken)
 
-    def _hold(self, sequence: int, pixels: NDArray[np.uint8]) -> None:
+    def _hold_frame(self, sequence: int, pixels: NDArray[np.uint8]) -> None:
         self._held[sequence] = pixels
         most = max(1, min(_HELD, _HELD_BYTES // max(1, pixels.nbytes)))
         while len(self._held) > most:
             self._held.popitem(last=False)
 
-    def _kept(self, job: Mapping[str, Any]) -> ChildMessage:
+    def _keep_frame(self, job: Mapping[str, Any]) -> ChildMessage:
         pixels = self._held.get(int(job["sequence"]))
         if pixels is None:
             raise FRAME_GONE()
@@ -206,7 +206,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve_jobs(channel, OpenSource().work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, OpenSource().handle_job, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class LoadedModel:
     session: Session
     familiar: FamiliarityCheck | None = None
 
-    def seen(self, tensor: NDArray[np.float32], frame: Frame) -> tuple[Answer, float]:
+    def infer(self, tensor: NDArray[np.float32], frame: Frame) -> tuple[Answer, float]:
         """(1, C, H, W) float32 tensor of *frame*, or (1, C, D, H, W) of a volume → the task's answer, and the distance
         from the training images.
 
@@ -93,37 +93,37 @@ class LoadedModel:
         """
         spec = self.manifest.input
         if tensor.shape != (1, spec.channels, *spec.shape) or tensor.dtype != np.float32:
-            raise self.failed(f"a tensor of shape {tensor.shape}")
+            raise self.make_error(f"a tensor of shape {tensor.shape}")
         outputs = self.session.infer({spec.name: tensor})
         try:
-            answer = check_answer(self.manifest.answering.answer(self.manifest.section, outputs, frame), frame)
+            answer = check_answer(self.manifest.task_module.answer(self.manifest.section, outputs, frame), frame)
         except ValueError as error:
-            raise self.failed(str(error)) from error
+            raise self.make_error(str(error)) from error
         if self.familiar is None:
             return answer, 0.0
         features = outputs.get(self.manifest.output.features or "")
         distance = self.familiar.model.distance(features.reshape(-1)) if features is not None else math.inf
         if not math.isfinite(distance):  # a fault of the runtime, which must not be taken for one of the image
-            raise self.failed("it gives no feature vector")
+            raise self.make_error("it gives no feature vector")
         return answer, distance
 
-    def unsure(self, answer: Answer, between: Sequence[float] | None) -> bool:
+    def is_unsure(self, answer: Answer, between: Sequence[float] | None) -> bool:
         """Whether *answer*, for a film or a clip, lies where the pack gives no number, or contradicts itself.
 
         *between*: from where to where that is on this machine; ``None`` for the pack's own limits.
         """
         abstain, probability = self.manifest.abstain, answer.findings[0].probability
         if abstain is None or between is None:
-            return answer.unsure or (abstain is not None and abstain.unsure(probability))
+            return answer.unsure or (abstain is not None and abstain.is_unsure(probability))
         low, high = between
         return answer.unsure or low <= probability <= high
 
     def warm_up(self) -> None:
         """Infer an empty picture: the first inference is slow, and shows whether the model runs at all."""
         nothing = golden_cases.make_blank_frame(self.manifest)
-        self.seen(nothing.tensor, nothing.frame)
+        self.infer(nothing.tensor, nothing.frame)
 
-    def failed(self, detail: str) -> InferenceFailed:
+    def make_error(self, detail: str) -> InferenceFailed:
         """An error of this model, without naming the runtime, which the parent knows."""
         return InferenceFailed(pack=self.manifest.name, runtime="-", detail=detail)
 
@@ -134,7 +134,7 @@ class LoadedModels:
     def __init__(self) -> None:
         self._loaded: dict[str, LoadedModel] = {}
 
-    def work(self, job: ChildMessage) -> child_loop.Answers:
+    def handle_job(self, job: ChildMessage) -> child_loop.Answers:
         """The one answer to a job."""
         if job.header["job"] == "load":
             yield self._load(job.header)
@@ -148,14 +148,14 @@ class LoadedModels:
             path = pack.artefact(job["runtime"], job["precision"])
             runtime = registry.get_runtime(job["runtime"])
             session = runtime.load(path, runtime.Config(**job["settings"]))
-            loaded = LoadedModel(pack.manifest, session, FamiliarityCheck.of(pack, job["runtime"], job["precision"]))
+            loaded = LoadedModel(pack.manifest, session, FamiliarityCheck.load(pack, job["runtime"], job["precision"]))
             loaded.warm_up()
             golden_cases.check_golden_cases(pack, ExecutionVariant(job["runtime"], job["precision"]), session)
         except (PackError, RuntimeFault, ImagingError) as error:
-            return child_loop.refusal_answer(error)
+            return child_loop.make_refusal_answer(error)
         except ValueError as error:
             name = Path(str(job["folder"])).name
-            return child_loop.refusal_answer(InferenceFailed(pack=name, runtime=job["runtime"], detail=str(error)))
+            return child_loop.make_refusal_answer(InferenceFailed(pack=name, runtime=job["runtime"], detail=str(error)))
         self._loaded[pack.name] = loaded
         return ChildMessage({"loaded": pack.name, "load_ms": 1e3 * (time.perf_counter() - begun)})
 
@@ -163,23 +163,23 @@ class LoadedModels:
         loaded = self._loaded[str(job.header["pack"])]
         try:
             tensors = np.asarray(job.arrays["input"])
-            seen = [loaded.seen(one[np.newaxis], frame) for one, frame in zip(tensors, _list_frames(job), strict=True)]
+            seen = [loaded.infer(one[np.newaxis], frame) for one, frame in zip(tensors, _list_frames(job), strict=True)]
             distances = [distance for _, distance in seen]
             limit = loaded.familiar.limit if loaded.familiar is not None else math.inf
             counted = interface.select_familiar(distances, limit)
             if not counted:
                 return ChildMessage({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
             answers = [_measure_lesions(seen[place][0], tensors[place], job) for place in counted]
-            whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
-            if loaded.unsure(whole, job.header.get("unsure_between")):
+            whole = loaded.manifest.task_module.together(loaded.manifest.section, answers)
+            if loaded.is_unsure(whole, job.header.get("unsure_between")):
                 return ChildMessage({"unsure": whole.findings[0].probability})
             maps = {code: answers[at].maps[code] for code, at in whole.strongest.items() if code in answers[at].maps}
             strongest = {code: counted[at] for code, at in whole.strongest.items()}
-            shares = _measure_beside(loaded, maps, strongest, job)
+            shares = _measure_outside_shares(loaded, maps, strongest, job)
         except (RuntimeFault, ValueError) as error:
             # Not bound to a name: the error's traceback holds this stack frame, so the two would keep each other, and
             # the tensors, in memory.
-            return child_loop.refusal_answer(_fault(loaded, error), sound=_still_sound(loaded))
+            return child_loop.make_refusal_answer(_to_fault(loaded, error), sound=_is_sound(loaded))
         return ChildMessage(
             {
                 "findings": [asdict(finding) for finding in whole.findings],
@@ -237,7 +237,7 @@ def _write_heat_maps(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage)
     return True
 
 
-def _measure_beside(
+def _measure_outside_shares(
     loaded: LoadedModel, maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: ChildMessage
 ) -> Mapping[str, float]:
     """The share of each map's evidence that no tissue gave (`outside_anatomy.outside_share`); empty where that is not
@@ -254,7 +254,7 @@ def _measure_beside(
         frames = _list_frames(job)
         for at in {strongest[code] for code in maps}:
             if not np.array_equal(unmarked[at], arrays["input"][at]):
-                without[at] = loaded.seen(unmarked[at][np.newaxis], frames[at])[0].maps
+                without[at] = loaded.infer(unmarked[at][np.newaxis], frames[at])[0].maps
     shares = {}
     for code, strengths in maps.items():
         at = strongest[code]
@@ -263,11 +263,11 @@ def _measure_beside(
     return shares
 
 
-def _fault(loaded: LoadedModel, error: RuntimeFault | ValueError) -> RuntimeFault:
-    return error if isinstance(error, RuntimeFault) else loaded.failed(str(error))
+def _to_fault(loaded: LoadedModel, error: RuntimeFault | ValueError) -> RuntimeFault:
+    return error if isinstance(error, RuntimeFault) else loaded.make_error(str(error))
 
 
-def _still_sound(loaded: LoadedModel) -> bool:
+def _is_sound(loaded: LoadedModel) -> bool:
     """Whether the session still answers for an empty film; then the image was at fault, otherwise the runtime."""
     try:
         loaded.warm_up()
@@ -282,7 +282,7 @@ def main() -> int:
     child_loop.die_with_parent(int(parent))
     child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve_jobs(channel, LoadedModels().work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, LoadedModels().handle_job, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from firmware_app.packs.runtimes import registry
 from firmware_app.reading.children import golden_cases
 
 
-def work(job: ChildMessage) -> child_loop.Answers:
+def handle_job(job: ChildMessage) -> child_loop.Answers:
     """The one answer to a job."""
     head = job.header
     if head["job"] == "probe":
@@ -37,7 +37,7 @@ def _try(job: Any) -> ChildMessage:
             pack, ExecutionVariant(str(job["runtime"]), str(job["precision"])), job["settings"]
         )
     except LanternError as error:
-        return child_loop.refusal_answer(error)
+        return child_loop.make_refusal_answer(error)
     return ChildMessage({"tried": asdict(tried)})
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     child_loop.die_with_parent(int(parent))
     child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, handle_job, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class ResultUids:
     key: bytes = field(repr=False)
     case: str
 
-    def of(self, *parts: str | int) -> UID:
+    def derive(self, *parts: str | int) -> UID:
         """The UID for this name within the case."""
         name = "\0".join((self.case, *map(str, parts)))
         digest = bytearray(hmac.new(self.key, name.encode(), hashlib.sha256).digest()[:16])
@@ -106,10 +106,10 @@ class ResultUids:
         digest[8] = digest[8] & 0x3F | 0x80
         return UID(f"2.25.{int.from_bytes(digest, 'big')}")
 
-    def series(self, kind: str, *more: str) -> UID:
+    def derive_series(self, kind: str, *more: str) -> UID:
         """The series of all objects of *kind*; later versions join it."""
-        return self.of("series", kind, *more)
+        return self.derive("series", kind, *more)
 
-    def instance(self, version: int, kind: str, number: int = 1) -> UID:
+    def derive_instance(self, version: int, kind: str, number: int = 1) -> UID:
         """The *number*-th object of *kind* in this version."""
-        return self.of("instance", version, kind, number)
+        return self.derive("instance", version, kind, number)

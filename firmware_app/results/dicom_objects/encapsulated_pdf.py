@@ -30,23 +30,23 @@ _OF_THE_STUDY: Final = (
 )
 
 
-def make_documents(maker: ResultContext) -> Iterator[Dataset]:
+def make_documents(context: ResultContext) -> Iterator[Dataset]:
     """The printed report as an object of the study, where there is one."""
-    if maker.pdf is None:
+    if context.pdf is None:
         return
-    view, made, pdf = maker.view, Dataset(), maker.pdf
+    view, made, pdf = context.view, Dataset(), context.pdf
     made.SOPClassUID = EncapsulatedPDFStorage
-    made.SOPInstanceUID = maker.uids.instance(view.version, TYPE.kind)
+    made.SOPInstanceUID = context.uids.derive_instance(view.version, TYPE.kind)
     for keyword in _OF_THE_STUDY:
-        setattr(made, keyword, maker.any_source.get(keyword, ""))
+        setattr(made, keyword, context.any_source.get(keyword, ""))
     made.Modality, made.ConversionType = "DOC", "WSD"
-    made.SeriesInstanceUID, made.SeriesNumber = maker.uids.series(TYPE.kind), TYPE.series_number
+    made.SeriesInstanceUID, made.SeriesNumber = context.uids.derive_series(TYPE.kind), TYPE.series_number
     made.SeriesDescription = "Lantern: report"
     made.InstanceNumber = view.version
     made.ContentDate = made.ContentTime = ""  # `ResultContext.finish` fills them
     made.AcquisitionDateTime = ""
     made.BurnedInAnnotation = "YES"
-    made.SourceInstanceSequence = [_refer_to_source(source) for source in maker.sources.values()]
+    made.SourceInstanceSequence = [_refer_to_source(source) for source in context.sources.values()]
     made.DocumentTitle = WARNING
     made.ConceptNameCodeSequence = [_make_code(_TITLE)]
     made.VerificationFlag = "VERIFIED" if view.done is not None else "UNVERIFIED"

@@ -38,22 +38,22 @@ _MarkedLesion = tuple[CaseLesion, Lesion]
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 
 
-def make_presentations(maker: ResultContext) -> Iterator[Dataset]:
+def make_presentations(context: ResultContext) -> Iterator[Dataset]:
     """One presentation state for each series and size of image that has lesions."""
-    for number, lesions in enumerate(_group_lesions(maker), 1):
-        yield _make_presentation(maker, number, lesions[:MOST_LESIONS])
+    for number, lesions in enumerate(_group_lesions(context), 1):
+        yield _make_presentation(context, number, lesions[:MOST_LESIONS])
 
 
-def _group_lesions(maker: ResultContext) -> list[list[_MarkedLesion]]:
+def _group_lesions(context: ResultContext) -> list[list[_MarkedLesion]]:
     groups: dict[tuple[object, ...], list[_MarkedLesion]] = {}
-    for one, mark in ((lesion, mark) for lesion in maker.lesions for mark in lesion.marks):
-        source = maker.sources.get(mark.instance)
-        if source is None or not maker.refers_to(mark) or not (source.Rows and source.Columns):
+    for one, mark in ((lesion, mark) for lesion in context.lesions for mark in lesion.marks):
+        source = context.sources.get(mark.instance)
+        if source is None or not context.has_source_frame(mark) or not (source.Rows and source.Columns):
             continue
         if not _is_grey(source) and source.SamplesPerPixel != 3:  # a palette would have to be copied
             continue
         clip = mark.instance if "NumberOfFrames" in source else ""
-        aspect = maker.aspect(mark.instance)
+        aspect = context.compute_aspect(mark.instance)
         key = (
             source.SeriesInstanceUID,
             source.SOPClassUID,
@@ -67,34 +67,35 @@ def _group_lesions(maker: ResultContext) -> list[list[_MarkedLesion]]:
     return list(groups.values())
 
 
-def _make_presentation(maker: ResultContext, number: int, lesions: list[_MarkedLesion]) -> Dataset:
+def _make_presentation(context: ResultContext, number: int, lesions: list[_MarkedLesion]) -> Dataset:
     instances = list(dict.fromkeys(mark.instance for _, mark in lesions))
-    sources = [maker.sources[one] for one in instances]
+    sources = [context.sources[instance] for instance in instances]
     layer = GraphicLayer("LANTERN", order=1, description="Lesions marked by a neural network")
-    version = maker.view.drawn_version
+    version = context.view.drawn_version
     common: dict[str, Any] = {
         "referenced_images": sources,
-        "series_instance_uid": maker.uids.series(TYPE.kind),
+        "series_instance_uid": context.uids.derive_series(TYPE.kind),
         "series_number": TYPE.series_number,
-        "sop_instance_uid": maker.uids.instance(version, TYPE.kind, number),
+        "sop_instance_uid": context.uids.derive_instance(version, TYPE.kind, number),
         "instance_number": (version - 1) * 100 + number,
-        "manufacturer": maker.manufacturer,
-        "manufacturer_model_name": maker.model,
-        "software_versions": maker.view.software[:64],
-        "device_serial_number": maker.organization,
+        "manufacturer": context.manufacturer,
+        "manufacturer_model_name": context.model,
+        "software_versions": context.view.software[:64],
+        "device_serial_number": context.organization,
         "content_label": "LANTERN",
         "content_description": WARNING,
         "graphic_layers": [layer],
-        "graphic_annotations": [_make_annotation(maker, layer, *one) for one in lesions],
+        "graphic_annotations": [_make_annotation(context, layer, *lesion) for lesion in lesions],
         "content_creator_name": "Lantern^",
         "transfer_syntax_uid": ExplicitVRLittleEndian,
         "series_description": "Lantern: marks over the images",
     }
     if not _is_grey(sources[0]):
         return _set_pixel_shape(
-            ColorSoftcopyPresentationState(**common, icc_profile=_make_srgb_profile()), maker.aspect(instances[0])
+            ColorSoftcopyPresentationState(**common, icc_profile=_make_srgb_profile()),
+            context.compute_aspect(instances[0]),
         )
-    window = _find_window(maker, lesions[0][1])
+    window = _find_window(context, lesions[0][1])
     made = GrayscaleSoftcopyPresentationState(
         **common,
         voi_lut_transformations=[window] if window is not None else None,
@@ -102,7 +103,7 @@ def _make_presentation(maker: ResultContext, number: int, lesions: list[_MarkedL
             presentation_lut_shape="INVERSE" if sources[0].PhotometricInterpretation == "MONOCHROME1" else "IDENTITY"
         ),
     )
-    return _set_pixel_shape(made, maker.aspect(instances[0]))
+    return _set_pixel_shape(made, context.compute_aspect(instances[0]))
 
 
 def _set_pixel_shape(made: Dataset, aspect: float) -> Dataset:
@@ -113,10 +114,10 @@ def _set_pixel_shape(made: Dataset, aspect: float) -> Dataset:
     return made
 
 
-def _make_annotation(maker: ResultContext, layer: GraphicLayer, one: CaseLesion, mark: Lesion) -> GraphicAnnotation:
-    source, name = maker.sources[mark.instance], one.title
-    uid = maker.uids.of("tracking", *one.name)
-    corners = maker.corners(mark, closed=True)
+def _make_annotation(context: ResultContext, layer: GraphicLayer, one: CaseLesion, mark: Lesion) -> GraphicAnnotation:
+    source, name = context.sources[mark.instance], one.title
+    uid = context.uids.derive("tracking", *one.name)
+    corners = context.compute_corners(mark, closed=True)
     anchor = (float(corners[0][0]), float(corners[0][1]))
     return GraphicAnnotation(
         referenced_images=[source],
@@ -144,11 +145,11 @@ def _make_annotation(maker: ResultContext, layer: GraphicLayer, one: CaseLesion,
     )
 
 
-def _find_window(maker: ResultContext, lesion: Lesion) -> hd.pr.SoftcopyVOILUTTransformation | None:
+def _find_window(context: ResultContext, lesion: Lesion) -> hd.pr.SoftcopyVOILUTTransformation | None:
     """The window with which the viewer first shows the frame, in values after the modality transform."""
-    facts = key_images.read_facts(maker.display(lesion.instance), lesion.frame)
+    facts = key_images.read_facts(context.find_display(lesion.instance), lesion.frame)
     window, slope = facts.get("window"), float(facts.get("slope") or 0.0)
-    if not window or not slope or "RescaleSlope" not in maker.sources[lesion.instance]:
+    if not window or not slope or "RescaleSlope" not in context.sources[lesion.instance]:
         return None
     centre = float(window["centre"]) * slope + float(facts.get("intercept") or 0.0)
     width = max(1.0, abs(float(window["width"]) * slope))

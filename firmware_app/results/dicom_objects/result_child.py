@@ -34,25 +34,25 @@ def work(job: ChildMessage) -> child_loop.Answers:
         view = case_view_adapter().validate_json(job.arrays["view"].tobytes())
         folder = Path(str(job.header["out"]))
         pdf = job.arrays["pdf"].tobytes() if "pdf" in job.arrays else None
-        for one in objects.make_objects(view, pdf):
-            path = objects.write_object(one, folder)
+        for result_object in objects.make_objects(view, pdf):
+            path = objects.write_object(result_object, folder)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             if job.header.get("described"):
                 dicomweb_metadata.write_metadata(path)
             facts = {
                 "file": path.name,
-                "kind": one.kind,
+                "kind": result_object.kind,
                 "bytes": path.stat().st_size,
-                "sop_class_uid": str(one.data_set.SOPClassUID),
-                "sop_instance_uid": str(one.data_set.SOPInstanceUID),
+                "sop_class_uid": str(result_object.data_set.SOPClassUID),
+                "sop_instance_uid": str(result_object.data_set.SOPInstanceUID),
             }
             yield ChildMessage({"object": facts})
         yield ChildMessage({"finished": True})
     except ImagingError as error:
-        yield child_loop.refusal_answer(error)
+        yield child_loop.make_refusal_answer(error)
     except MemoryError:
-        yield child_loop.out_of_memory_answer()
+        yield child_loop.make_out_of_memory_answer()
     except OSError as error:
         if error.errno not in _UNWRITTEN:
             raise

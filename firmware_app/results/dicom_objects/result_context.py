@@ -67,24 +67,24 @@ class ResultContext:
 
     @property
     def device_uid(self) -> UID:
-        return ResultUids(bytes.fromhex(self.view.key), "").of("device")
+        return ResultUids(bytes.fromhex(self.view.key), "").derive("device")
 
     @property
     def any_source(self) -> Dataset:
         return next(iter(self.sources.values()))
 
-    def made_at(self, type_: ObjectType) -> datetime:
+    def find_creation_time(self, type_: ObjectType) -> datetime:
         """When the objects of *type_* were first made as they are."""
         at = self.view.made_at if type_.has_text else self.view.drawn_at
         return datetime.fromisoformat(at or self.view.made_at)
 
-    def image(self, instance: str) -> SourceImage:
-        return next(one for one in self.view.images if one.instance == instance)
+    def find_image(self, instance: str) -> SourceImage:
+        return next(image for image in self.view.images if image.instance == instance)
 
-    def display(self, instance: str) -> Path:
-        return Path(self.image(instance).display)
+    def find_display(self, instance: str) -> Path:
+        return Path(self.find_image(instance).display)
 
-    def name_of(self, account: str) -> str:
+    def format_account_name(self, account: str) -> str:
         """An account's name as a PN."""
         name = clean_person_name(account.replace("^", " ").replace("=", " ")) or "unknown"
         return f"{name}^"  # PS3.5 6.2.1: a name that is not divided into components is a family name
@@ -94,46 +94,52 @@ class ResultContext:
         """The lesions of the case, in its order, with their readings and marks."""
         return self.view.marked_lesions
 
-    def corners(self, lesion: Lesion, *, closed: bool) -> NDArray[np.float64]:
+    def compute_corners(self, lesion: Lesion, *, closed: bool) -> NDArray[np.float64]:
         """(N, 2) corners of the outline, or of the box, within the frame (PS3.3 C.10.5.1.2: column\\row)."""
         x0, y0, x1, y1 = lesion.box
         points = np.array(lesion.outline or ((x0, y0), (x1, y0), (x1, y1), (x0, y1)), dtype=np.float64)
         source = self.sources[lesion.instance]
         most = (max(1, int(source.Columns)), max(1, int(source.Rows)))
-        points = np.clip(points * self._scales(lesion), (0.0, 0.0), most).round(2)
+        points = np.clip(points * self._compute_scales(lesion), (0.0, 0.0), most).round(2)
         return np.vstack([points, points[:1]]) if closed else points
 
-    def scale(self, lesion: Lesion) -> float:
+    def compute_scale(self, lesion: Lesion) -> float:
         """Pixels of the source as archives have it to one pixel in which lengths of *lesion* are told.
 
         It is not 1 for a large picture without a header: `capture.plain_pictures` writes it as the viewer shows it.
         """
-        return min(self._scales(lesion))  # lengths are told in the shorter side of a pixel
+        return min(self._compute_scales(lesion))  # lengths are told in the shorter side of a pixel
 
-    def _scales(self, lesion: Lesion) -> tuple[float, float]:
+    def _compute_scales(self, lesion: Lesion) -> tuple[float, float]:
         """Pixels of the source to one pixel of the frame that was read, across and down."""
         source, picture = self.sources[lesion.instance], lesion.picture
-        if self.image(lesion.instance).header is not None or picture is None or not (source.Columns and source.Rows):
+        if (
+            self.find_image(lesion.instance).header is not None
+            or picture is None
+            or not (source.Columns and source.Rows)
+        ):
             return 1.0, 1.0
         return int(source.Columns) / picture[0], int(source.Rows) / picture[1]
 
-    def aspect(self, instance: str) -> float:
+    def compute_aspect(self, instance: str) -> float:
         """The height of a pixel of the source as archives have it over its width."""
-        image = self.image(instance)
+        image = self.find_image(instance)
         return (
             float(key_images.read_facts(Path(image.display), 0).get("aspect", SQUARE))
             if image.header is not None
             else SQUARE
         )
 
-    def refers_to(self, lesion: Lesion) -> bool:
+    def has_source_frame(self, lesion: Lesion) -> bool:
         """Whether its frame is in the source as archives have it: of a clip without a header they have the first."""
-        image = next((one for one in self.view.images if one.instance == lesion.instance), None)
+        image = next(
+            (source_image for source_image in self.view.images if source_image.instance == lesion.instance), None
+        )
         return lesion.instance in self.sources and image is not None and (image.header is not None or lesion.frame == 0)
 
     def finish(self, made: Dataset, type_: ObjectType) -> Dataset:
         """Give *made* its dates and its mark; with the same result it has the same bytes."""
-        at = self.made_at(type_)
+        at = self.find_creation_time(type_)
         day, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
         for what in ("InstanceCreation", "Content", "Series", "PresentationCreation"):
             if f"{what}Date" in made or what == "InstanceCreation":

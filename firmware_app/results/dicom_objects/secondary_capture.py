@@ -32,33 +32,39 @@ _INK: Final = (255, 255, 255)
 _SMALLEST_PX: Final = 384
 
 
-def make_captures(maker: ResultContext) -> Iterator[Dataset]:
+def make_captures(context: ResultContext) -> Iterator[Dataset]:
     """The burned-in pictures of the case, the most telling first."""
-    for number, one in enumerate(key_images.select_key_images(maker.view.case, maker.display), 1):
-        if one.instance not in maker.sources:
+    for number, one in enumerate(key_images.select_key_images(context.view.case, context.find_display), 1):
+        if one.instance not in context.sources:
             continue
-        pixels = add_caption(key_images.render_marked(one, maker.display(one.instance)), _write_caption(one))
-        uid = maker.uids.instance(maker.view.drawn_version, TYPE.kind, number)
-        series = maker.uids.series(TYPE.kind)
+        pixels = add_caption(key_images.render_marked(one, context.find_display(one.instance)), _write_caption(one))
+        uid = context.uids.derive_instance(context.view.drawn_version, TYPE.kind, number)
+        series = context.uids.derive_series(TYPE.kind)
         made = _make_capture(
-            maker, pixels, series, uid=uid, type_=TYPE, number=_number_instance(maker, number), instance=one.instance
+            context,
+            pixels,
+            series,
+            uid=uid,
+            type_=TYPE,
+            number=_number_instance(context, number),
+            instance=one.instance,
         )
         made.SeriesDescription = "Lantern: marked pictures"
         made.ImageComments = WARNING
-        _refer_to_source(made, maker.sources[one.instance], one.frame)
+        _refer_to_source(made, context.sources[one.instance], one.frame)
         yield made
 
 
-def make_plain_images(maker: ResultContext) -> Iterator[Dataset]:
+def make_plain_images(context: ResultContext) -> Iterator[Dataset]:
     """The pictures that came without a DICOM header, as the viewer shows them."""
-    first = (maker.view.drawn_version - 1) * len(maker.view.images) + 1  # unique within the series, and rising
-    for number, image in enumerate(maker.view.images, first):
+    first = (context.view.drawn_version - 1) * len(context.view.images) + 1  # unique within the series, and rising
+    for number, image in enumerate(context.view.images, first):
         folder = Path(image.display)
-        if image.header is not None or not key_images.read_facts(folder, 0) or image.instance not in maker.sources:
+        if image.header is not None or not key_images.read_facts(folder, 0) or image.instance not in context.sources:
             continue
-        source = maker.sources[image.instance]
+        source = context.sources[image.instance]
         made = _make_capture(
-            maker,
+            context,
             _to_colour(key_images.load_frame(folder, 0)),
             source.SeriesInstanceUID,
             uid=source.SOPInstanceUID,
@@ -119,13 +125,13 @@ def _to_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def _number_instance(maker: ResultContext, number: int) -> int:
+def _number_instance(context: ResultContext, number: int) -> int:
     """The Instance Number: unique within the series, rising with the version."""
-    return (maker.view.drawn_version - 1) * key_images.MOST_KEY_IMAGES + number
+    return (context.view.drawn_version - 1) * key_images.MOST_KEY_IMAGES + number
 
 
 def _make_capture(
-    maker: ResultContext,
+    context: ResultContext,
     pixels: NDArray[np.uint8],
     series: UID,
     uid: UID,
@@ -133,7 +139,7 @@ def _make_capture(
     number: int,
     instance: str,
 ) -> Dataset:
-    source = maker.sources[instance]
+    source = context.sources[instance]
     made: Dataset = hd.sc.SCImage(
         pixel_array=np.ascontiguousarray(pixels),
         photometric_interpretation="RGB",
@@ -144,7 +150,7 @@ def _make_capture(
         series_number=type_.series_number,
         sop_instance_uid=uid,
         instance_number=number,
-        manufacturer=maker.manufacturer,
+        manufacturer=context.manufacturer,
         patient_id=source.PatientID,
         patient_name=source.PatientName,
         patient_birth_date=source.PatientBirthDate or None,

@@ -31,19 +31,19 @@ MOST_SEGMENTS: Final = 64
 """Of one object; a case with more lesions than that has marks on noise."""
 
 
-def make_segmentations(maker: ResultContext) -> Iterator[Dataset]:
+def make_segmentations(context: ResultContext) -> Iterator[Dataset]:
     """The segmentations of the case, in the order in which their series came."""
-    for number, lesions in enumerate(_group_lesions(maker), 1):
-        yield _make_segmentation(maker, number, lesions[:MOST_SEGMENTS])
+    for number, lesions in enumerate(_group_lesions(context), 1):
+        yield _make_segmentation(context, number, lesions[:MOST_SEGMENTS])
 
 
-def _group_lesions(maker: ResultContext) -> list[list[CaseLesion]]:
+def _group_lesions(context: ResultContext) -> list[list[CaseLesion]]:
     """Lesions with an outline by what one object can hold: a series of single frames of one size, or one clip."""
     groups: dict[tuple[object, ...], list[CaseLesion]] = {}
-    for one in maker.lesions:
-        lesion = one.lesion
-        source = maker.sources.get(lesion.instance)
-        if source is None or not maker.refers_to(lesion) or not (source.Rows and source.Columns):
+    for case_lesion in context.lesions:
+        lesion = case_lesion.lesion
+        source = context.sources.get(lesion.instance)
+        if source is None or not context.has_source_frame(lesion) or not (source.Rows and source.Columns):
             continue
         if not lesion.outline:
             continue
@@ -52,7 +52,7 @@ def _group_lesions(maker: ResultContext) -> list[list[CaseLesion]]:
         alone = (lesion.instance, lesion.frame) if _is_alone(source) else None
         place = source.get("FrameOfReferenceUID")
         key = (source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, alone, place)
-        groups.setdefault(key, []).append(one)
+        groups.setdefault(key, []).append(case_lesion)
     return list(groups.values())
 
 
@@ -61,9 +61,9 @@ def _is_alone(source: Dataset) -> bool:
     return "NumberOfFrames" in source or "FrameOfReferenceUID" not in source
 
 
-def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesion]) -> Dataset:
-    instances = list(dict.fromkeys(one.lesion.instance for one in lesions))
-    sources = [maker.sources[one] for one in instances]
+def _make_segmentation(context: ResultContext, number: int, lesions: list[CaseLesion]) -> Dataset:
+    instances = list(dict.fromkeys(lesion.lesion.instance for lesion in lesions))
+    sources = [context.sources[instance] for instance in instances]
     frame = lesions[0].lesion.frame
     is_clip = "NumberOfFrames" in sources[0]
     if is_clip:
@@ -71,37 +71,37 @@ def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesi
     rows, columns = int(sources[0].Rows), int(sources[0].Columns)
     masks = np.zeros((len(sources), rows, columns, len(lesions)), np.uint8)
     for segment, one in enumerate(lesions):
-        corners = maker.corners(one.lesion, closed=False)
+        corners = context.compute_corners(one.lesion, closed=False)
         masks[instances.index(one.lesion.instance), :, :, segment] = _fill_outline(corners, rows, columns)
-    version = maker.view.drawn_version
+    version = context.view.drawn_version
     made = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=masks,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_describe_segment(maker, at, one) for at, one in enumerate(lesions, 1)],
-        series_instance_uid=maker.uids.series(TYPE.kind),
+        segment_descriptions=[_describe_segment(context, at, one) for at, one in enumerate(lesions, 1)],
+        series_instance_uid=context.uids.derive_series(TYPE.kind),
         series_number=TYPE.series_number,
-        sop_instance_uid=maker.uids.instance(version, TYPE.kind, number),
+        sop_instance_uid=context.uids.derive_instance(version, TYPE.kind, number),
         instance_number=(version - 1) * 100 + number,
-        manufacturer=maker.manufacturer,
-        manufacturer_model_name=maker.model,
-        software_versions=maker.view.software[:64],
-        device_serial_number=maker.organization,
+        manufacturer=context.manufacturer,
+        manufacturer_model_name=context.model,
+        software_versions=context.view.software[:64],
+        device_serial_number=context.organization,
         content_label="LANTERN",
         content_description="lesions outlined by a neural network",
         content_creator_name="Lantern^",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description="Lantern: lesions",
     )
-    _replace_random_uids(made, maker, number)
+    _replace_random_uids(made, context, number)
     if is_clip:
-        _name_frame(made, maker.sources[instances[0]].SOPClassUID, frame + 1)
+        _name_frame(made, context.sources[instances[0]].SOPClassUID, frame + 1)
     return made
 
 
-def _replace_random_uids(made: Dataset, maker: ResultContext, number: int) -> None:
+def _replace_random_uids(made: Dataset, context: ResultContext, number: int) -> None:
     """Replace the UIDs that highdicom draws by chance."""
-    dimension = maker.uids.of("dimension", maker.view.drawn_version, TYPE.kind, number)
+    dimension = context.uids.derive("dimension", context.view.drawn_version, TYPE.kind, number)
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in made.get(sequence, []):
             if "DimensionOrganizationUID" in item:
@@ -127,7 +127,7 @@ def _name_frame(made: Dataset, sop_class: str, frame: int) -> None:
         one.ReferencedSOPClassUID = sop_class
 
 
-def _describe_segment(maker: ResultContext, at: int, one: CaseLesion) -> hd.seg.SegmentDescription:
+def _describe_segment(context: ResultContext, at: int, one: CaseLesion) -> hd.seg.SegmentDescription:
     pack = one.reading.pack
     assert pack is not None  # a reading with lesions names its pack
     return hd.seg.SegmentDescription(
@@ -139,7 +139,7 @@ def _describe_segment(maker: ResultContext, at: int, one: CaseLesion) -> hd.seg.
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=pack.name, version=pack.version, family=codes.DCM.ArtificialIntelligence
         ),
-        tracking_uid=maker.uids.of("tracking", *one.name),
+        tracking_uid=context.uids.derive("tracking", *one.name),
         tracking_id=one.title,
     )
 

@@ -168,7 +168,7 @@ def _complete_patient(made: Dataset, view: CaseView) -> None:
 
 def derive_picture_uid(image: SourceImage, view: CaseView, uids: ResultUids) -> UID:
     """The SOP Instance UID of a picture without a header: a new one when a person has said whose it is."""
-    return uids.of("picture", view.drawn_version, image.instance)
+    return uids.derive("picture", view.drawn_version, image.instance)
 
 
 def _set_identity(made: Dataset, image: SourceImage, view: CaseView, uids: ResultUids) -> None:
@@ -176,11 +176,11 @@ def _set_identity(made: Dataset, image: SourceImage, view: CaseView, uids: Resul
     if header is None:
         made.SOPClassUID = SecondaryCaptureImageStorage
         made.SOPInstanceUID = derive_picture_uid(image, view, uids)
-        made.StudyInstanceUID, made.SeriesInstanceUID = uids.of("study"), uids.series("picture")
+        made.StudyInstanceUID, made.SeriesInstanceUID = uids.derive("study"), uids.derive_series("picture")
         return
     made.SOPClassUID, made.SOPInstanceUID = UID(header.sop_class_uid), UID(header.sop_instance_uid)
-    made.StudyInstanceUID = UID(header.study_instance_uid or uids.of("study"))
-    made.SeriesInstanceUID = UID(header.series_instance_uid or uids.of("series of", image.instance))
+    made.StudyInstanceUID = UID(header.study_instance_uid or uids.derive("study"))
+    made.SeriesInstanceUID = UID(header.series_instance_uid or uids.derive("series of", image.instance))
 
 
 def _set_picture_shape(made: Dataset, image: SourceImage) -> None:
@@ -292,7 +292,7 @@ def _is_orientation(values: list[float] | None) -> bool:
         return False
     across, down = values[:3], values[3:]
     lengths = (sum(one * one for one in across), sum(one * one for one in down))
-    return all(abs(one - 1) < 1e-3 for one in lengths) and (
+    return all(abs(length - 1) < 1e-3 for length in lengths) and (
         abs(sum(a * b for a, b in zip(across, down, strict=True))) < 1e-3
     )
 
@@ -333,8 +333,8 @@ def _read_decimals(header: Dataset, keyword: str, count: int) -> list[float] | N
     """*count* numbers, rounded to what fits into a DS of 16 characters; None where there are others."""
     numbers = header_values.read_decimals(header, keyword).whole
     return (
-        [_round_to_ds(one) for one in numbers]
-        if len(numbers) == count and all(abs(one) < 1e7 for one in numbers)
+        [_round_to_ds(number) for number in numbers]
+        if len(numbers) == count and all(abs(number) < 1e7 for number in numbers)
         else None
     )
 

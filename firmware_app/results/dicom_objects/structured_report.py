@@ -28,37 +28,37 @@ TYPE: Final = ObjectType("sr", 9101, has_text=True)
 _Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
 
-def make_reports(maker: ResultContext) -> Iterator[Dataset]:
+def make_reports(context: ResultContext) -> Iterator[Dataset]:
     """The one report of the case."""
-    yield make_report(maker)
+    yield make_report(context)
 
 
-def make_report(maker: ResultContext) -> Dataset:
+def make_report(context: ResultContext) -> Dataset:
     """Build the report of the case."""
-    view, signature = maker.view, maker.view.done
-    groups = list(_group_answer(maker))
-    groups += [group for reading in view.case.readings for group in _make_groups(maker, reading)]
-    groups += [_group_lesion(maker, one) for one in maker.lesions if maker.refers_to(one.lesion)]
+    view, signature = context.view, context.view.done
+    groups = list(_group_answer(context))
+    groups += [group for reading in view.case.readings for group in _make_groups(context, reading)]
+    groups += [_group_lesion(context, lesion) for lesion in context.lesions if context.has_source_frame(lesion.lesion)]
     content = sr.MeasurementReport(
-        observation_context=_make_observers(maker),
+        observation_context=_make_observers(context),
         procedure_reported=coded_concepts.PROCEDURE,
         imaging_measurements=groups or None,
     )
     made = sr.Comprehensive3DSR(
-        evidence=list(maker.sources.values()),
+        evidence=list(context.sources.values()),
         content=content[0],
-        series_instance_uid=maker.uids.series(TYPE.kind),
+        series_instance_uid=context.uids.derive_series(TYPE.kind),
         series_number=TYPE.series_number,
-        sop_instance_uid=maker.uids.instance(view.version, TYPE.kind),
+        sop_instance_uid=context.uids.derive_instance(view.version, TYPE.kind),
         instance_number=view.version,
-        manufacturer=maker.manufacturer,
+        manufacturer=context.manufacturer,
         is_complete=True,
         is_final=signature is not None,
         is_verified=signature is not None,
-        verifying_observer_name=maker.name_of(signature.actor) if signature is not None else None,
-        verifying_organization=maker.organization if signature is not None else None,
-        institution_name=maker.organization,
-        previous_versions=_find_previous(maker) or None,
+        verifying_observer_name=context.format_account_name(signature.actor) if signature is not None else None,
+        verifying_organization=context.organization if signature is not None else None,
+        institution_name=context.organization,
+        previous_versions=_find_previous(context) or None,
         series_description="Lantern: findings",
         specific_character_set="ISO_IR 192",
     )
@@ -68,22 +68,24 @@ def make_report(maker: ResultContext) -> Dataset:
     return made
 
 
-def _make_observers(maker: ResultContext) -> sr.ObservationContext:
+def _make_observers(context: ResultContext) -> sr.ObservationContext:
     device = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=maker.device_uid,
+            uid=context.device_uid,
             name="Lantern",
-            manufacturer_name=maker.manufacturer,
-            model_name=maker.model,
-            physical_location=maker.organization,
+            manufacturer_name=context.manufacturer,
+            model_name=context.model,
+            physical_location=context.organization,
         ),
     )
-    signature = maker.view.done
+    signature = context.view.done
     person = (
         sr.ObserverContext(
             observer_type=codes.DCM.Person,
-            observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(name=maker.name_of(signature.actor)),
+            observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(
+                name=context.format_account_name(signature.actor)
+            ),
         )
         if signature is not None
         else None
@@ -91,53 +93,57 @@ def _make_observers(maker: ResultContext) -> sr.ObservationContext:
     return sr.ObservationContext(observer_device_context=device, observer_person_context=person)
 
 
-def _find_previous(maker: ResultContext) -> list[Dataset]:
+def _find_previous(context: ResultContext) -> list[Dataset]:
     """The report of the version before, which this one replaces (PS3.3 C.17.2, Predecessor Documents Sequence)."""
-    version = maker.view.version
+    version = context.view.version
     if version < 2:
         return []
     before = Dataset()
     before.SOPClassUID = Comprehensive3DSRStorage
-    before.SOPInstanceUID = maker.uids.instance(version - 1, TYPE.kind)
-    before.SeriesInstanceUID = maker.uids.series(TYPE.kind)
-    before.StudyInstanceUID = maker.any_source.StudyInstanceUID
+    before.SOPInstanceUID = context.uids.derive_instance(version - 1, TYPE.kind)
+    before.SeriesInstanceUID = context.uids.derive_series(TYPE.kind)
+    before.StudyInstanceUID = context.any_source.StudyInstanceUID
     return [before]
 
 
-def _group_answer(maker: ResultContext) -> Iterator[_Group]:
+def _group_answer(context: ResultContext) -> Iterator[_Group]:
     """The case's findings of which several readings say something: an archive must not choose between them."""
-    for finding in maker.view.case.findings:
-        said = [one for one in maker.view.case.readings if finding.code in {other.code for other in one.findings}]
-        strongest = maker.view.find_reading(finding)
+    for finding in context.view.case.findings:
+        said = [
+            reading
+            for reading in context.view.case.readings
+            if finding.code in {other.code for other in reading.findings}
+        ]
+        strongest = context.view.find_reading(finding)
         if len(said) > 1 and strongest is not None:
             everything = tuple(instance for one in said for instance in one.instances)
-            yield _group_finding(maker, replace(strongest, instances=everything), finding, scope="case")
+            yield _group_finding(context, replace(strongest, instances=everything), finding, scope="case")
 
 
-def _make_groups(maker: ResultContext, reading: Reading) -> Iterator[_Group]:
+def _make_groups(context: ResultContext, reading: Reading) -> Iterator[_Group]:
     if reading.status is ReadingStatus.CANNOT_JUDGE:
-        yield _group_unjudged(maker, reading)
+        yield _group_unjudged(context, reading)
         return
-    for one in reading.findings:
-        yield _group_finding(maker, reading, one)
+    for finding in reading.findings:
+        yield _group_finding(context, reading, finding)
 
 
-def _group_unjudged(maker: ResultContext, reading: Reading) -> _Group:
+def _group_unjudged(context: ResultContext, reading: Reading) -> _Group:
     reason = reading.reason
     evaluations = [sr.QualitativeEvaluation(name=coded_concepts.SUCCESS, value=coded_concepts.FAILED)]
     if reason is not None:
         said = coded_concepts.make_private_code(reason.code, reason.text("en"))
         evaluations.append(sr.QualitativeEvaluation(name=coded_concepts.WHY, value=said))
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_make_tracking(maker, "unjudged", *reading.instances),
+        tracking_identifier=_make_tracking(context, "unjudged", *reading.instances),
         finding_type=coded_concepts.UNJUDGED,
         algorithm_id=_identify_algorithm(reading.pack, ()) if reading.pack is not None else None,
         qualitative_evaluations=evaluations,
-        source_images=_list_images(maker, reading),
+        source_images=_list_images(context, reading),
     )
 
 
-def _group_finding(maker: ResultContext, reading: Reading, one: Finding, *, scope: str = "finding") -> _Group:
+def _group_finding(context: ResultContext, reading: Reading, one: Finding, *, scope: str = "finding") -> _Group:
     presence = coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT
     summary = coded_concepts.FOUND if one.positive else coded_concepts.NOTHING_FOUND
     evaluations = [
@@ -147,7 +153,7 @@ def _group_finding(maker: ResultContext, reading: Reading, one: Finding, *, scop
             sr.QualitativeEvaluation(
                 name=coded_concepts.DOCTORS_ASSESSMENT, value=coded_concepts.ASSESSMENTS[said.verdict]
             )
-            for said in maker.view.opinions
+            for said in context.view.opinions
             if said.finding == one.code and said.verdict in coded_concepts.ASSESSMENTS
         ),
     ]
@@ -158,23 +164,23 @@ def _group_finding(maker: ResultContext, reading: Reading, one: Finding, *, scop
             sr.Measurement(name=coded_concepts.code_finding(one, one.code), value=float(one.value), unit=unit)
         )
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_make_tracking(maker, scope, one.code, *(reading.instances if scope != "case" else ())),
+        tracking_identifier=_make_tracking(context, scope, one.code, *(reading.instances if scope != "case" else ())),
         finding_type=coded_concepts.code_finding(one, one.code),
         algorithm_id=_identify_algorithm(reading.pack, (one,)),
         measurements=[_measure_certainty(one.probability), *measured],
         qualitative_evaluations=evaluations,
-        source_images=_list_images(maker, reading),
+        source_images=_list_images(context, reading),
     )
 
 
-def _group_lesion(maker: ResultContext, one: CaseLesion) -> _Group:
+def _group_lesion(context: ResultContext, one: CaseLesion) -> _Group:
     """In its best frame, with its sizes as the case has them."""
     lesion, reading = one.lesion, one.reading
-    source = maker.sources[lesion.instance]
+    source = context.sources[lesion.instance]
     frames = [lesion.frame + 1] if "NumberOfFrames" in source else None
     region = sr.ImageRegion(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
-        graphic_data=maker.corners(lesion, closed=True),
+        graphic_data=context.compute_corners(lesion, closed=True),
         source_image=sr.SourceImageForRegion(
             referenced_sop_class_uid=source.SOPClassUID,
             referenced_sop_instance_uid=source.SOPInstanceUID,
@@ -182,11 +188,11 @@ def _group_lesion(maker: ResultContext, one: CaseLesion) -> _Group:
         ),
     )
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_make_tracking(maker, *one.name, text=one.title),
+        tracking_identifier=_make_tracking(context, *one.name, text=one.title),
         referenced_region=region,
         finding_type=coded_concepts.code_finding(one.finding, lesion.finding),
         algorithm_id=_identify_algorithm(reading.pack, reading.findings),
-        measurements=list(_measure_sizes(lesion, maker.scale(lesion))),
+        measurements=list(_measure_sizes(lesion, context.compute_scale(lesion))),
     )
 
 
@@ -221,7 +227,7 @@ def _round_value(value: float) -> float:
 def _identify_algorithm(pack: PackIdentity | None, findings: Iterable[Finding]) -> sr.AlgorithmIdentification | None:
     if pack is None:
         return None
-    thresholds = [f"threshold of {one.code}: {one.threshold:.4f}" for one in findings]
+    thresholds = [f"threshold of {finding.code}: {finding.threshold:.4f}" for finding in findings]
     return sr.AlgorithmIdentification(
         name=pack.name,
         version=pack.version,
@@ -229,15 +235,15 @@ def _identify_algorithm(pack: PackIdentity | None, findings: Iterable[Finding]) 
     )
 
 
-def _make_tracking(maker: ResultContext, *parts: str, text: str = "") -> sr.TrackingIdentifier:
-    uid: UID = maker.uids.of("tracking", *parts)
+def _make_tracking(context: ResultContext, *parts: str, text: str = "") -> sr.TrackingIdentifier:
+    uid: UID = context.uids.derive("tracking", *parts)
     return sr.TrackingIdentifier(uid=hd.UID(uid), identifier=text or f"{parts[0]} {parts[1]}"[:64])
 
 
-def _list_images(maker: ResultContext, reading: Reading) -> list[sr.SourceImageForMeasurementGroup] | None:
+def _list_images(context: ResultContext, reading: Reading) -> list[sr.SourceImageForMeasurementGroup] | None:
     images = []
     for instance in reading.instances:
-        source = maker.sources.get(instance)
+        source = context.sources.get(instance)
         if source is not None:
             images.append(
                 sr.SourceImageForMeasurementGroup(

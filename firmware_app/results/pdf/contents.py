@@ -13,7 +13,7 @@ from firmware_app.core.records import PackIdentity
 from firmware_app.results import case_text, terms
 from firmware_app.results.case_text import format_value, list_not_looked_for, name_priority
 from firmware_app.results.case_view import CaseView, format_local_time
-from firmware_app.results.pdf.plates import Plate
+from firmware_app.results.pdf.plates import ReportImage
 
 _Translated = Callable[[str], str]
 _WARNING: Final = N_("AI-assisted, not for diagnostic use without a doctor.")
@@ -29,7 +29,7 @@ _MOST_BEFORE_SIGNATURE: Final = 900
 _FOUND: Final = {True: N_("found"), False: N_("not found")}
 
 
-def build_contents(view: CaseView, plates: Iterable[Plate], language: str) -> dict[str, Any]:
+def build_contents(view: CaseView, plates: Iterable[ReportImage], language: str) -> dict[str, Any]:
     """The texts of the report of *view* with these pictures, by the names that ``report.typ`` gives them."""
 
     def _(message: str, **values: object) -> str:
@@ -112,14 +112,16 @@ def _format_stamp(stamp: Stamp, _: _Translated) -> str:
 def _list_facts(view: CaseView, language: str, _: _Translated) -> list[list[str]]:
     patient = view.patient
 
-    def marked(field: str, value: str) -> str:
-        return _(N_("{value} (entered by hand)")).format(value=value) if value and field in view.by_hand else value
+    def mark_entered(field: str, value: str) -> str:
+        return (
+            _(N_("{value} (entered by hand)")).format(value=value) if value and field in view.entered_fields else value
+        )
 
     rows = {
-        N_("Name"): marked("name", patient.name),
-        N_("Number"): marked("patient_id", patient.patient_id),
-        N_("Age"): marked("age", terms.format_age(patient, language)),
-        N_("Sex"): marked("sex", terms.format_sex(patient, language)),
+        N_("Name"): mark_entered("name", patient.name),
+        N_("Number"): mark_entered("patient_id", patient.patient_id),
+        N_("Age"): mark_entered("age", terms.format_age(patient, language)),
+        N_("Sex"): mark_entered("sex", terms.format_sex(patient, language)),
         N_("Examination"): view.examination or view.case.modality or "",
         N_("Date of examination"): view.examined or _(N_("not given by the image")),
         N_("Priority"): name_priority(view.case.priority, language),
@@ -130,7 +132,7 @@ def _list_facts(view: CaseView, language: str, _: _Translated) -> list[list[str]
 
 def _collect_notes(view: CaseView, language: str, _: _Translated) -> dict[str, Any] | None:
     """Why something could not be judged, and what limits the rest: it stands before the findings."""
-    lines = [one.text(language) for one in (*view.reasons, *view.hints)]
+    lines = [reason.text(language) for reason in (*view.reasons, *view.hints)]
     if view.waiting:
         lines.append(translate_plural(*_WAITING, view.waiting, language))
     if view.local is not None:
@@ -143,8 +145,8 @@ def add_note(notes: dict[str, Any] | None, line: str, language: str) -> dict[str
     return _make_section(translate(_NOTE, language), [*(notes["lines"] if notes is not None else []), line])
 
 
-def _make_captions(plate: Plate, view: CaseView, _: _Translated) -> dict[str, Any]:
-    of = next((one.header.frames for one in view.images if one.instance == plate.instance and one.header), 1)
+def _make_captions(plate: ReportImage, view: CaseView, _: _Translated) -> dict[str, Any]:
+    of = next((image.header.frames for image in view.images if image.instance == plate.instance and image.header), 1)
     frame = _(N_("Frame {frame} of {frames}")).format(frame=plate.frame + 1, frames=of) if of > 1 else ""
     marked = (
         N_("The same with the lesions that the model marked; the numbers are those of the list.")
@@ -163,22 +165,26 @@ def _list_findings(view: CaseView, language: str, _: _Translated) -> dict[str, A
         return None
     rows = [
         [
-            case_text.name_finding([one], one.code, language),
-            _(_FOUND[one.positive]) + (f" ({value})" if (value := format_value(one, language)) else ""),
-            terms.format_percent(one.probability),
-            terms.format_percent(one.threshold),
+            case_text.name_finding([finding], finding.code, language),
+            _(_FOUND[finding.positive]) + (f" ({value})" if (value := format_value(finding, language)) else ""),
+            terms.format_percent(finding.probability),
+            terms.format_percent(finding.threshold),
         ]
-        for one in found
+        for finding in found
     ]
     heads = (N_("Finding"), N_("Result"), N_("Probability"), N_("Threshold"))
-    note = _(N_("Not found does not mean that the film is normal.")) if not all(one.positive for one in found) else ""
+    note = (
+        _(N_("Not found does not mean that the film is normal."))
+        if not all(finding.positive for finding in found)
+        else ""
+    )
     return {
         "title": _(N_("Findings")),
-        "heads": [_(one) for one in heads],
+        "heads": [_(head) for head in heads],
         "rows": rows,
         "note": note,
         "scope": list_not_looked_for(view.case.readings, language),
-        "strong": [one.positive for one in found],
+        "strong": [finding.positive for finding in found],
     }
 
 
@@ -200,13 +206,13 @@ def _list_lesions(view: CaseView, language: str, _: _Translated) -> dict[str, An
     more = len(case.lesions) - len(rows)
     note = _(N_("{count} more are only marked on the pictures.")).format(count=more) if more else ""
     heads = (N_("No."), N_("Finding"), N_("Place"), N_("Long axis × short axis"), N_("Score"))
-    return {"title": _(N_("Lesions")), "heads": [_(one) for one in heads], "rows": rows, "note": note}
+    return {"title": _(N_("Lesions")), "heads": [_(head) for head in heads], "rows": rows, "note": note}
 
 
 def _list_remarks(view: CaseView, language: str, _: _Translated) -> dict[str, Any]:
     """What doctors wrote, impressions first, and their verdicts; without a signature there is room to write beside
     them."""
-    lines = [_format_remark(one, view, _) for one in view.written]
+    lines = [_format_remark(remark, view, _) for remark in view.written]
     for said in view.opinions:
         finding = case_text.name_finding(view.case.findings, said.finding, language)
         box = next((one for one in view.case.findings if one.code == said.finding), None)
@@ -233,11 +239,11 @@ def _format_remark(one: Remark, view: CaseView, _: _Translated) -> str:
 
 
 def _list_models(view: CaseView, _: _Translated) -> dict[str, Any]:
-    packs: dict[PackIdentity, None] = {one.pack: None for one in view.case.readings if one.pack is not None}
-    rows = [[one.name, one.version, f"{one.runtime}, {one.precision}"] for one in packs]
+    packs: dict[PackIdentity, None] = {reading.pack: None for reading in view.case.readings if reading.pack is not None}
+    rows = [[pack.name, pack.version, f"{pack.runtime}, {pack.precision}"] for pack in packs]
     heads = (N_("Model"), N_("Version"), N_("Runtime and precision"))
     device = _(N_("Device: {box}, {software}")).format(box=view.box, software=view.software)
-    return {"title": _(N_("Read by")), "heads": [_(one) for one in heads], "rows": rows, "device": device}
+    return {"title": _(N_("Read by")), "heads": [_(head) for head in heads], "rows": rows, "device": device}
 
 
 def _format_signature(view: CaseView, _: _Translated) -> dict[str, str]:

@@ -35,7 +35,7 @@ _BLACK, _WHITE = 0, 255
 
 
 @dataclass(frozen=True, slots=True)
-class Plate:
+class ReportImage:
     """One frame as JPEG, and the same with its marks; `outlined`: these are lesions, else the line of a heat map.
 
     `size`: columns and rows of both.
@@ -49,19 +49,19 @@ class Plate:
     outlined: bool
 
 
-def make_plates(case: Case, folder: Callable[[str], Path], most: int = MOST_PLATES) -> list[Plate]:
+def make_report_images(case: Case, folder: Callable[[str], Path], most: int = MOST_PLATES) -> list[ReportImage]:
     """The most telling frames of *case*, at most *most*, in at most `MOST_BYTES`; *folder* gives the rendered frames of
     an instance."""
     told = key_images.select_key_images(case, folder, most)
-    made: list[Plate] = []
+    made: list[ReportImage] = []
     for longest, quality in _FINENESS:
-        made = [_make_plate(one, case, folder(one.instance), longest, quality) for one in told]
-        if sum(len(one.plain) + len(one.marked or b"") for one in made) <= MOST_BYTES:
+        made = [_make_report_image(key_image, case, folder(key_image.instance), longest, quality) for key_image in told]
+        if sum(len(report_image.plain) + len(report_image.marked or b"") for report_image in made) <= MOST_BYTES:
             break
     return made
 
 
-def _make_plate(one: KeyImage, case: Case, folder: Path, longest: int, quality: int) -> Plate:
+def _make_report_image(one: KeyImage, case: Case, folder: Path, longest: int, quality: int) -> ReportImage:
     plain = _enlarge(display.reduce_pixels(key_images.render_plain(one, folder), longest))
     marked: Image.Image | None = None
     if one.lesions:
@@ -71,7 +71,7 @@ def _make_plate(one: KeyImage, case: Case, folder: Path, longest: int, quality: 
     elif one.heat is not None:
         marked = _draw_heat_contour(plain, key_images.load_heat_map(folder / f"{one.heat}.png"))
     encoded = _encode_jpeg(marked, quality) if marked is not None else None
-    return Plate(
+    return ReportImage(
         instance=one.instance,
         frame=one.frame,
         size=plain.size,

@@ -25,9 +25,9 @@ def work(job: ChildMessage) -> child_loop.Answers:
         made = typesetting.typeset_report(view, str(job.header["language"]))
         yield ChildMessage({"finished": True}, {"pdf": memoryview(made)})
     except ReportError as error:
-        yield child_loop.refusal_answer(error)
+        yield child_loop.make_refusal_answer(error)
     except MemoryError:
-        yield child_loop.out_of_memory_answer()
+        yield child_loop.make_out_of_memory_answer()
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ from PIL import ImageFont
 from firmware_app.results.case_view import CaseView
 from firmware_app.results.errors import ReportFontMissing
 from firmware_app.results.pdf import contents, plates
-from firmware_app.results.pdf.plates import Plate
+from firmware_app.results.pdf.plates import ReportImage
 
 FONT_FOLDERS: Final = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 FONT_PACKAGE: Final = "fonts-noto-cjk"
@@ -58,16 +58,16 @@ class FontFace:
 
     @cached_property
     def _missing(self) -> tuple[tuple[int, int], bytes]:
-        return self._drawn(_NOWHERE)
+        return self._render_glyph(_NOWHERE)
 
-    def _drawn(self, character: str) -> tuple[tuple[int, int], bytes]:
+    def _render_glyph(self, character: str) -> tuple[tuple[int, int], bytes]:
         mask = self._font.getmask(character)
         return mask.size, bytes(mask)
 
     def has(self, character: str) -> bool:
         """Whether it has a glyph of its own for *character*."""
         try:
-            return self._drawn(character) != self._missing
+            return self._render_glyph(character) != self._missing
         except (OSError, ValueError):  # a file that Typst can open and Pillow cannot
             return False
 
@@ -84,7 +84,7 @@ class FontLibrary:
     def families(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(face.family for face in self.faces))
 
-    def lacking(self, texts: Iterable[str]) -> tuple[str, ...]:
+    def list_missing(self, texts: Iterable[str]) -> tuple[str, ...]:
         """The characters in *texts* that none of the fonts has, in order.
 
         Raises `ReportFontMissing` where *texts* need a Chinese font and there is none.
@@ -101,10 +101,10 @@ def find_fonts(folders: Sequence[Path] = FONT_FOLDERS) -> FontLibrary:
 
     parents = sorted({str(path.parent) for folder in folders for path in _list_files(folder)})
     library = typst.Fonts(include_system_fonts=False, include_embedded_fonts=True, font_paths=list(parents))
-    known = [one for one in library.fonts() if one.path is not None]
+    known = [font for font in library.fonts() if font.path is not None]
     faces: dict[str, FontFace] = {}
-    for one in sorted(known, key=lambda one: (one.style != "normal", abs(one.weight - _REGULAR))):
-        faces.setdefault(one.family, FontFace(one.family, Path(one.path or ""), one.index))
+    for font_info in sorted(known, key=lambda one: (one.style != "normal", abs(one.weight - _REGULAR))):
+        faces.setdefault(font_info.family, FontFace(font_info.family, Path(font_info.path or ""), font_info.index))
     files: dict[Path, FontFace] = {}
     for face in sorted(faces.values(), key=_rank_face):
         files.setdefault(face.path, face)
@@ -149,7 +149,7 @@ def typeset_report(view: CaseView, language: str, known: FontLibrary | None = No
 
     library = known if known is not None else find_fonts()
     display = {image.instance: Path(image.display) for image in view.images}
-    shown = plates.make_plates(view.case, display.__getitem__)
+    shown = plates.make_report_images(view.case, display.__getitem__)
     told = _collect_input(view, shown, language, library)
     inputs = {"told": json.dumps(told, ensure_ascii=False), "pictures": json.dumps(_encode_pictures(shown))}
     options = {"font_paths": library.library} if library.library is not None else {"ignore_system_fonts": True}
@@ -158,9 +158,9 @@ def typeset_report(view: CaseView, language: str, known: FontLibrary | None = No
     return made
 
 
-def _collect_input(view: CaseView, shown: Sequence[Plate], language: str, library: FontLibrary) -> dict[str, Any]:
+def _collect_input(view: CaseView, shown: Sequence[ReportImage], language: str, library: FontLibrary) -> dict[str, Any]:
     told = contents.build_contents(view, shown, language)
-    lacking = library.lacking(contents.iterate_texts(told))
+    lacking = library.list_missing(contents.iterate_texts(told))
     if lacking:
         told = contents.replace_missing(told, lacking)
         told["notes"] = contents.add_note(told["notes"], contents.describe_missing(lacking, language), language)
@@ -183,9 +183,12 @@ def _fit_size(size: tuple[int, int], height_mm: float) -> list[float]:
     return [round(side * factor, 2) for side in size]
 
 
-def _encode_pictures(shown: Sequence[Plate]) -> list[list[list[int] | None]]:
+def _encode_pictures(shown: Sequence[ReportImage]) -> list[list[list[int] | None]]:
     """Plain and marked picture of each plate, byte by byte: Typst's other way would be files on the disk."""
-    return [[list(one.plain), list(one.marked) if one.marked is not None else None] for one in shown]
+    return [
+        [list(report_image.plain), list(report_image.marked) if report_image.marked is not None else None]
+        for report_image in shown
+    ]
 
 
 def _draw_qr(text: str) -> str:

@@ -1,8 +1,8 @@
 """exchange.db: the only connection between the clinical processes and the uplink.
 
 The reader's relay puts summaries into `outgoing`, and deletes them on the hospital's signed receipt.  The uplink sends
-them, and puts the hospital's answers, unopened, into `incoming`.  Two Unix users use it, and each can work while the
-other is down.
+them, and puts the hospital's answers, unopened, into `list_incoming`.  Two Unix users use it, and each can work while
+the other is down.
 """
 
 from __future__ import annotations
@@ -92,10 +92,12 @@ class BoxHealth:
     reports: tuple[Draft, ...] = ()
 
     @classmethod
-    def of(cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], reports: tuple[Draft, ...] = ()) -> BoxHealth:
+    def from_facts(
+        cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], reports: tuple[Draft, ...] = ()
+    ) -> BoxHealth:
         """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
-        briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
-        codes = [code for code in faults if Presence.takes(faults=(code,))]
+        briefs = [PackBrief(name, version) for name, version in packs if PackBrief.accepts(pack=name, version=version)]
+        codes = [code for code in faults if Presence.accepts(faults=(code,))]
         return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), reports)
 
 
@@ -144,7 +146,7 @@ class Exchange:
 
     # --- the reader's side ---------------------------------------------------------------------------------------
 
-    def counters(self) -> StreamCounters:
+    def read_counters(self) -> StreamCounters:
         """The stream, the highest number given out in it and the number of its last connection."""
         row = self.database.connection.execute(
             "SELECT stream, session, COALESCE("
@@ -159,7 +161,7 @@ class Exchange:
             connection.execute("DELETE FROM sqlite_sequence WHERE name = 'outgoing'")
             connection.execute("UPDATE line SET stream = ?, session = 0", (secrets.token_hex(16),))
 
-    def numbers(self) -> set[int]:
+    def list_numbers(self) -> set[int]:
         """The numbers of all rows of outgoing."""
         return {row[0] for row in self.database.connection.execute("SELECT seq FROM outgoing")}
 
@@ -177,12 +179,12 @@ class Exchange:
         ).fetchone()
         return OutgoingRow(stream, seq, boot, brief)
 
-    def settle(self, seqs: Collection[int]) -> None:
+    def delete(self, seqs: Collection[int]) -> None:
         """Delete these rows: they are settled."""
         with self.database.transaction() as connection:
             connection.executemany("DELETE FROM outgoing WHERE seq = ?", [(seq,) for seq in seqs])
 
-    def used_bytes(self) -> int:
+    def count_used_bytes(self) -> int:
         """The bytes that the rows take on the disk."""
         row = self.database.connection.execute(
             "SELECT (page_count - freelist_count) * page_size"
@@ -190,15 +192,17 @@ class Exchange:
         ).fetchone()
         return int(row[0])
 
-    def incoming(self, limit: int = 100) -> list[IncomingMessage]:
+    def list_incoming(self, limit: int = 100) -> list[IncomingMessage]:
         """The hospital's messages, oldest first."""
         rows = self.database.connection.execute("SELECT id, kind, body FROM incoming ORDER BY id LIMIT ?", (limit,))
         return [IncomingMessage(row["id"], Kind(row["kind"]), row["body"]) for row in rows]
 
-    def finish(self, received: Sequence[IncomingMessage]) -> None:
+    def delete_incoming(self, received: Sequence[IncomingMessage]) -> None:
         """Delete these messages: they were processed or are invalid."""
         with self.database.transaction() as connection:
-            connection.executemany("DELETE FROM incoming WHERE id = ?", [(one.id,) for one in received])
+            connection.executemany(
+                "DELETE FROM incoming WHERE id = ?", [(incoming_message.id,) for incoming_message in received]
+            )
 
     def keep_keys(self, hospital: str, serial: int, signed: bytes) -> None:
         """Store the newest keys message of *hospital* in place of the old one; the relay has checked it."""
@@ -207,7 +211,9 @@ class Exchange:
             (hospital, serial, signed),
         )
 
-    def note(self, *, unread: int | None, audit_head: str | None = None, health: BoxHealth | None = None) -> None:
+    def write_facts(
+        self, *, unread: int | None, audit_head: str | None = None, health: BoxHealth | None = None
+    ) -> None:
         """Store facts for the hospital that the uplink cannot see itself; written only when they have changed."""
         values: list[object] = [unread, audit_head]
         if health is not None:
@@ -220,7 +226,7 @@ class Exchange:
         columns = ("unread", "audit_head", "health")[: len(values)]
         connection = self.database.connection
         if list(connection.execute(f"SELECT {', '.join(columns)} FROM line").fetchone()) != values:
-            connection.execute(f"UPDATE line SET {', '.join(f'{one} = ?' for one in columns)}", values)
+            connection.execute(f"UPDATE line SET {', '.join(f'{column} = ?' for column in columns)}", values)
 
     # --- the uplink ----------------------------------------------------------------------------------------------
 
@@ -230,7 +236,7 @@ class Exchange:
             row = connection.execute("UPDATE line SET session = session + 1 RETURNING session").fetchone()
         return int(row[0])
 
-    def due(self, limit: int, under_way: Collection[int] = (), *, urgent_only: bool = False) -> list[OutgoingRow]:
+    def list_due(self, limit: int, under_way: Collection[int] = (), *, urgent_only: bool = False) -> list[OutgoingRow]:
         """The next rows to send that are not *under_way*: urgent ones first, then in order of arrival."""
         rows = self.database.connection.execute(
             "SELECT (SELECT stream FROM line) AS stream, seq, boot, body FROM outgoing"
@@ -243,7 +249,7 @@ class Exchange:
             for row in chosen
         ]
 
-    def still_waiting(self, seqs: Collection[int]) -> set[int]:
+    def filter_waiting(self, seqs: Collection[int]) -> set[int]:
         """Which of these rows were neither deleted nor quarantined."""
         rows = self.database.connection.execute(
             f"SELECT seq FROM outgoing WHERE state = 'waiting' AND seq IN ({', '.join('?' * len(seqs))})", list(seqs)
@@ -272,21 +278,21 @@ class Exchange:
             (kind.value, body, MOST_INCOMING),
         )
 
-    def keys(self, hospital: str) -> bytes | None:
+    def read_keys(self, hospital: str) -> bytes | None:
         """The newest keys message of *hospital*, still signed; None before the first."""
         row = self.database.connection.execute(
             "SELECT signed FROM hospital_keys WHERE hospital = ?", (hospital,)
         ).fetchone()
         return bytes(row[0]) if row else None
 
-    def unread(self) -> bool:
+    def has_unread(self) -> bool:
         """Whether the hospital has sent something that the reader's side has not processed yet."""
         return self.database.connection.execute("SELECT 1 FROM incoming").fetchone() is not None
 
-    def tell(self, reason: Reason | LanternError) -> None:
+    def write_status(self, reason: Reason | LanternError) -> None:
         """Store the state of the connection; written only when it has changed."""
         if isinstance(reason, LanternError):
-            reason = Reason.of(reason)
+            reason = Reason.from_error(reason)
         connection = self.database.connection
         values = (reason.code, json.dumps(dict(reason.details)))
         if tuple(connection.execute("SELECT code, details FROM line").fetchone()) != values:
@@ -295,7 +301,7 @@ class Exchange:
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def line(self) -> UplinkStatus:
+    def read_status(self) -> UplinkStatus:
         """The state of the connection."""
         row = self.database.connection.execute("SELECT * FROM line").fetchone()
         outgoing, urgent, quarantined = self.database.connection.execute(

@@ -19,13 +19,13 @@ from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import LocalState
 from firmware_app.uplink.errors import MessageInvalid
-from firmware_app.uplink.messages.message import Hour, Message, decode, many, message, text, whole
+from firmware_app.uplink.messages.message import Hour, Message, ascii_text, bounded_int, bounded_tuple, decode, message
 from firmware_app.uplink.messages.summary import Kind, Origin, Presence, Summary
 
 MOST_SITE_FIGURES: Final = 4
 """Packs on machines that one message tells of: as many as always fit an envelope."""
-_COUNT: Final = whole(0, 10**9)
-Hundredths = Annotated[tuple[Annotated[int, whole(0, 100)], ...], many(3)]
+_COUNT: Final = bounded_int(0, 10**9)
+Hundredths = Annotated[tuple[Annotated[int, bounded_int(0, 100)], ...], bounded_tuple(3)]
 """Value, lower and upper 95 % bound in hundredths; empty where the films do not say."""
 
 
@@ -34,12 +34,12 @@ class SiteFigures(Message):
     """One finding of a pack on one imaging machine."""
 
     name: ClassVar = "place"
-    pack: Annotated[str, text(r"[a-z0-9][a-z0-9-]{0,39}")]
-    version: Annotated[str, text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
-    machine: Annotated[str, text(r"m-[0-9a-f]{20}")]
-    finding: Annotated[str, text(r"[a-z][a-z0-9_]{0,63}")]
+    pack: Annotated[str, ascii_text(r"[a-z0-9][a-z0-9-]{0,39}")]
+    version: Annotated[str, ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
+    machine: Annotated[str, ascii_text(r"m-[0-9a-f]{20}")]
+    finding: Annotated[str, ascii_text(r"[a-z][a-z0-9_]{0,63}")]
     state: LocalState
-    threshold: Annotated[int, whole(0, 10_000)]  # in force, at the pack's own prevalence, in ten-thousandths
+    threshold: Annotated[int, bounded_int(0, 10_000)]  # in force, at the pack's own prevalence, in ten-thousandths
     read: Annotated[int, _COUNT]
     confirmed: Annotated[int, _COUNT]
     positives: Annotated[int, _COUNT]
@@ -53,7 +53,7 @@ MOST_SITE_DRIFTS: Final = 16
 MOST_MEASURES: Final = 12
 _SCALE: Final = 10_000
 _MOST: Final = 10**9
-_NUMBER: Final = whole(-_MOST, _MOST)
+_NUMBER: Final = bounded_int(-_MOST, _MOST)
 
 
 class MeasureTrend(StrEnum):
@@ -68,14 +68,14 @@ class MeasureDrift(Message):
     """One measure of a machine's films: in its first ones and now, in ten-thousandths; `psi` in hundredths."""
 
     name: ClassVar = "measure"
-    measure: Annotated[str, text(r"[a-z][a-z_]{0,15}")]
+    measure: Annotated[str, ascii_text(r"[a-z][a-z_]{0,15}")]
     first: Annotated[int, _NUMBER]
     now: Annotated[int, _NUMBER]
-    psi: Annotated[int, whole(0, 9999)]
+    psi: Annotated[int, bounded_int(0, 9999)]
     state: MeasureTrend
 
     @staticmethod
-    def scaled(number: float) -> int:
+    def scale(number: float) -> int:
         """*number* as `first` and `now` have it."""
         return round(_SCALE * max(-_MOST / _SCALE, min(_MOST / _SCALE, number)))
 
@@ -85,16 +85,16 @@ class SiteDrift(Message):
     """A pack on one imaging machine; without measures until it has seen enough images there."""
 
     name: ClassVar = "watched"
-    pack: Annotated[str, text(r"[a-z0-9][a-z0-9-]{0,39}")]
-    version: Annotated[str, text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
-    machine: Annotated[str, text(r"m-[0-9a-f]{20}")]
-    seen: Annotated[int, whole(0, _MOST)]
-    measures: Annotated[tuple[MeasureDrift, ...], many(MOST_MEASURES)]
+    pack: Annotated[str, ascii_text(r"[a-z0-9][a-z0-9-]{0,39}")]
+    version: Annotated[str, ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
+    machine: Annotated[str, ascii_text(r"m-[0-9a-f]{20}")]
+    seen: Annotated[int, bounded_int(0, _MOST)]
+    measures: Annotated[tuple[MeasureDrift, ...], bounded_tuple(MOST_MEASURES)]
 
 
 MOST_SELF_TEST_PARTS: Final = 12
-_VERSION: Final = text(r"[0-9][A-Za-z0-9.+~-]{0,63}")
-_MACHINE: Final = text(r"[a-z0-9][a-z0-9_-]{0,39}")
+_VERSION: Final = ascii_text(r"[0-9][A-Za-z0-9.+~-]{0,63}")
+_MACHINE: Final = ascii_text(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 class DiskSlot(StrEnum):
@@ -119,7 +119,7 @@ class LeftSlot(Message):
     slot: DiskSlot
     version: Annotated[str, _VERSION] | None
     code: SlotLeftReason
-    parts: Annotated[tuple[Annotated[str, text(r"[a-z][a-z_-]{0,23}")], ...], many(MOST_SELF_TEST_PARTS)]
+    parts: Annotated[tuple[Annotated[str, ascii_text(r"[a-z][a-z_-]{0,23}")], ...], bounded_tuple(MOST_SELF_TEST_PARTS)]
 
 
 @message
@@ -185,7 +185,7 @@ class ClinicFigures(Report):
     content_field: ClassVar = "places"
     origin: Origin
     beat: Annotated[int, _COUNT]
-    places: Annotated[tuple[SiteFigures, ...], many(MOST_SITE_FIGURES)]
+    places: Annotated[tuple[SiteFigures, ...], bounded_tuple(MOST_SITE_FIGURES)]
     hour: Hour | None
 
 

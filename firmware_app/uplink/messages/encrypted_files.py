@@ -50,7 +50,7 @@ from firmware_app.uplink.errors import (
     RecoveryCodeOther,
     SignatureForged,
 )
-from firmware_app.uplink.messages.envelope import SUITE, key_id
+from firmware_app.uplink.messages.envelope import SUITE, compute_key_id
 from firmware_app.uplink.messages.summary import BOX_ID
 
 PIECE_BYTES: Final = 1 << 18
@@ -112,7 +112,7 @@ class SealedExportWriter:
         """Write the last piece and the head, durably, in this order."""
         self._pieces.finish()
         _flush_to_disk(self._handle)
-        key = key_id(self._hospital)
+        key = compute_key_id(self._hospital)
         bound = _bind_context(key, self._box)
         head = self._key + self._length.to_bytes(_LENGTH) + self._digest.digest()
         inside = head + self._signer.sign(bound + b"\x00" + head)
@@ -282,7 +282,7 @@ class LockedFileWriter:
     """Writes content into *handle*, an empty file; `finish` makes it whole."""
 
     def __init__(self, handle: ByteSink, public: X25519PublicKey) -> None:
-        key, mark = secrets.token_bytes(_KEY), key_id(public)
+        key, mark = secrets.token_bytes(_KEY), compute_key_id(public)
         self._pieces = _PieceWriter(handle, key)
         handle.write(_LOCKED_MAGIC + mark + SUITE.encrypt(key, public, _BACKUP_PURPOSE + mark))
 
@@ -300,7 +300,7 @@ def read_locked_file(handle: BinaryIO, private: X25519PrivateKey, name: str) -> 
 
     Raises `RecoveryCodeOther`, and `BackupDamaged` for a file that was cut or changed, at the latest at its end.
     """
-    mark = key_id(private.public_key())
+    mark = compute_key_id(private.public_key())
     head = handle.read(LOCKED_HEAD_BYTES)
     if len(head) < LOCKED_HEAD_BYTES or not head.startswith(_LOCKED_MAGIC):
         raise BackupDamaged(file=name)

@@ -16,15 +16,15 @@ from typing import Annotated, ClassVar, Final
 
 from firmware_app.uplink.errors import ENROLMENT_PROOF_WRONG
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle, derive_enrolment_key
-from firmware_app.uplink.messages.message import Message, message, text, whole
+from firmware_app.uplink.messages.message import Message, ascii_text, bounded_int, message
 
 MOST_ENROLMENT_BYTES: Final = 6_144
 """The longest of the two, in bytes."""
 ENROLMENT_TOPIC: Final = "lantern/v1/enrol"
 TOKEN_PATTERN: Final = r"[0-9a-f]{32}"
 """A box draws one at each start.  It is its client id, and the end of the topics that it may write and read."""
-_RAW: Final = text(r"[0-9a-f]{64}")
-_HOST: Final = text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+_RAW: Final = ascii_text(r"[0-9a-f]{64}")
+_HOST: Final = ascii_text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 
 
 def enrolment_port(line: int) -> int:
@@ -38,23 +38,23 @@ class EnrolRequest(Message):
 
     name: ClassVar = "enrol"
     box: BoxBundle
-    nonce: Annotated[str, text(r"[0-9a-f]{32}")]
+    nonce: Annotated[str, ascii_text(r"[0-9a-f]{32}")]
     proof: Annotated[str, _RAW]
 
     @classmethod
-    def made(cls, box: BoxBundle, code: str) -> tuple[EnrolRequest, bytes]:
+    def create(cls, box: BoxBundle, code: str) -> tuple[EnrolRequest, bytes]:
         """A request of *box*, and the key with which its answer is proved."""
         nonce = secrets.token_hex(16)
         key = derive_enrolment_key(code, nonce, box.box)
         return cls(box, nonce, _request_proof(key, box, nonce)), key
 
-    def prove(self, code: str) -> bytes:
+    def check_proof(self, code: str) -> bytes:
         """The key of the answer; raises `ENROLMENT_PROOF_WRONG` unless the request was made with *code*, and
         `SignatureForged` unless by the holder of the box's key."""
         key = derive_enrolment_key(code, self.nonce, self.box.box)
         if not hmac.compare_digest(_request_proof(key, self.box, self.nonce), self.proof):
             raise ENROLMENT_PROOF_WRONG(box=self.box.box)
-        self.box.prove()
+        self.box.check_proof()
         return key
 
 
@@ -69,12 +69,12 @@ class EnrolAnswer(Message):
     proof: Annotated[str, _RAW]
 
     @classmethod
-    def made(cls, request: bytes, hospital: HospitalBundle, enrolment: Enrolment, key: bytes) -> EnrolAnswer:
+    def create(cls, request: bytes, hospital: HospitalBundle, enrolment: Enrolment, key: bytes) -> EnrolAnswer:
         """The answer to *request* as it came, proved with its *key*."""
         asked = hashlib.sha256(request).hexdigest()
         return cls(asked, hospital, enrolment, _answer_proof(key, asked, hospital, enrolment))
 
-    def prove(self, request: bytes, key: bytes) -> None:
+    def check_proof(self, request: bytes, key: bytes) -> None:
         """Raise `ENROLMENT_PROOF_WRONG` unless a holder of the code has answered exactly *request*."""
         proof = _answer_proof(key, hashlib.sha256(request).hexdigest(), self.hospital, self.enrolment)
         if not hmac.compare_digest(proof, self.proof):
@@ -87,7 +87,7 @@ class EnrolCall(Message):
 
     name: ClassVar = "enrol-call"
     host: Annotated[str, _HOST]
-    port: Annotated[int, whole(1, 65535)]
+    port: Annotated[int, bounded_int(1, 65535)]
     request: EnrolRequest
 
 

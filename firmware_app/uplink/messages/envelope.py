@@ -40,10 +40,10 @@ from firmware_app.uplink.messages.message import (
     PLAIN_BYTES,
     SIGNATURE_BYTES,
     Message,
-    many,
+    ascii_text,
+    bounded_int,
+    bounded_tuple,
     message,
-    text,
-    whole,
 )
 from firmware_app.uplink.messages.public_keys import SealKey, VerifyKey, parse_verify_key
 from firmware_app.uplink.messages.summary import BOX_ID, Kind
@@ -56,7 +56,7 @@ ENVELOPE_BYTES: Final = _HEAD + _ENC + PLAIN_BYTES + _TAG
 """The length of every envelope that goes up."""
 
 
-def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
+def compute_key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
     """The first 8 bytes of the SHA-256 of the raw public key."""
     return hashlib.sha256(public.public_bytes_raw()).digest()[:_ID]
 
@@ -73,7 +73,7 @@ def seal(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital:
     """The envelope of *body*; all envelopes have the same length.  Raises `MessageTooLarge`."""
     if len(body) > MOST_BODY_BYTES:
         raise MessageTooLarge(size=len(body), limit=MOST_BODY_BYTES)
-    key = key_id(hospital)
+    key = compute_key_id(hospital)
     bound = bind_context(b"up", kind, key, box)
     plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(LENGTH_BYTES) + body
     return _UP + key + SUITE.encrypt(plain.ljust(PLAIN_BYTES, b"\x00"), hospital, bound)
@@ -122,7 +122,7 @@ def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey) -> bytes:
     """*body* with the hospital's signature, for *box* and *kind* only."""
     if len(body) > MOST_MESSAGE_BYTES:
         raise MessageTooLarge(size=len(body), limit=MOST_MESSAGE_BYTES)
-    key = key_id(signer.public_key())
+    key = compute_key_id(signer.public_key())
     return _DOWN + key + signer.sign(bind_context(b"down", kind, key, box) + b"\x00" + body) + body
 
 
@@ -132,7 +132,7 @@ def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKe
     if not start < len(envelope) <= start + MOST_MESSAGE_BYTES or envelope[:_MAGIC] != _DOWN:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
     key, body = envelope[_MAGIC:_HEAD], envelope[start:]
-    if key != key_id(hospital):
+    if key != compute_key_id(hospital):
         raise SignatureForged
     _verify(hospital, envelope[_HEAD:start], bind_context(b"down", kind, key, box) + b"\x00" + body)
     return body
@@ -147,9 +147,9 @@ def _verify(signer: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
 
 # --- files that people carry between box and hospital, once -------------------------------------------------------
 
-_RAW: Final = text(r"[0-9a-f]{64}")
-_PEM: Final = text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
-_HOST: Final = text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+_RAW: Final = ascii_text(r"[0-9a-f]{64}")
+_PEM: Final = ascii_text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
+_HOST: Final = ascii_text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 
 
 @message
@@ -159,9 +159,9 @@ class HospitalBundle(Message):
     name: ClassVar = "lantern-hospital"
     verify: VerifyKey
     seal: SealKey
-    serial: Annotated[int, whole(1, 10**6)]
+    serial: Annotated[int, bounded_int(1, 10**6)]
     host: Annotated[str, _HOST]
-    port: Annotated[int, whole(1, 65535)]
+    port: Annotated[int, bounded_int(1, 65535)]
     authority: Annotated[str, _PEM]
 
     @property
@@ -178,13 +178,13 @@ class BoxBundle(Message):
     """What the hospital needs to enrol a box: its id, its Ed25519 key and the key of its TLS certificate (P-256)."""
 
     name: ClassVar = "lantern-box"
-    box: Annotated[str, text(BOX_ID)]
+    box: Annotated[str, ascii_text(BOX_ID)]
     verify: VerifyKey
-    tls: Annotated[str, text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
-    proof: Annotated[str, text(r"[0-9a-f]{128}")]
+    tls: Annotated[str, ascii_text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
+    proof: Annotated[str, ascii_text(r"[0-9a-f]{128}")]
 
     @classmethod
-    def made(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
+    def create(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
         """The bundle, proved with the box's own key."""
         proof = signer.sign(_claim_bytes(box, tls)).hex()
         return cls(box, signer.public_key().public_bytes_raw().hex(), tls, proof)
@@ -193,7 +193,7 @@ class BoxBundle(Message):
     def verify_key(self) -> Ed25519PublicKey:
         return parse_verify_key(self.verify)
 
-    def prove(self) -> None:
+    def check_proof(self) -> None:
         """Raise `SignatureForged` unless whoever made it holds the box's key."""
         _verify(self.verify_key, bytes.fromhex(self.proof), _claim_bytes(self.box, self.tls))
 
@@ -207,12 +207,12 @@ class Enrolment(Message):
     """The hospital's answer to a `BoxBundle`: the certificate with which the box may talk to the broker."""
 
     name: ClassVar = "lantern-enrolment"
-    box: Annotated[str, text(BOX_ID)]
+    box: Annotated[str, ascii_text(BOX_ID)]
     certificate: Annotated[str, _PEM]
 
 
-_PLAIN_TEXT: Final = text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
-_AE_TITLE: Final = text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
+_PLAIN_TEXT: Final = ascii_text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
+_AE_TITLE: Final = ascii_text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
 
 
 @message
@@ -220,21 +220,23 @@ class Provisioning(Message):
     """Everything that a box needs at its first start.  A person carries it; it is never sent over MQTT."""
 
     name: ClassVar = "lantern-provisioning"
-    box: Annotated[str, text(BOX_ID)]
+    box: Annotated[str, ascii_text(BOX_ID)]
     clinic: Annotated[str, _PLAIN_TEXT]
-    language: Annotated[str, text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
-    zone: Annotated[str, text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
+    language: Annotated[str, ascii_text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
+    zone: Annotated[str, ascii_text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
     ae_title: Annotated[str, _AE_TITLE]
-    calling: Annotated[tuple[Annotated[str, _AE_TITLE], ...], many(64)]
-    pacs_host: Annotated[str, text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
-    pacs_port: Annotated[int, whole(1, 65535)]
+    calling: Annotated[tuple[Annotated[str, _AE_TITLE], ...], bounded_tuple(64)]
+    pacs_host: Annotated[str, ascii_text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
+    pacs_port: Annotated[int, bounded_int(1, 65535)]
     pacs_ae_title: Annotated[str, _AE_TITLE]
-    device: Annotated[str, text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
+    device: Annotated[str, ascii_text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
     hospital: HospitalBundle
-    claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
-    nonce: Annotated[str, text(r"[0-9a-f]{32}")]  # `ProvisioningFinder.nonce`; earlier versions drew all of it
-    made: Annotated[int, whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
-    expires: Annotated[int, whole(0, 2**40)]
+    claim: Annotated[str, _RAW]  # `compute_claim_mark` of the code on the label
+    nonce: Annotated[
+        str, ascii_text(r"[0-9a-f]{32}")
+    ]  # `ProvisioningFinder.make_nonce`; earlier versions drew all of it
+    made: Annotated[int, bounded_int(0, 2**40)]  # both in Unix seconds of the hospital's clock
+    expires: Annotated[int, bounded_int(0, 2**40)]
 
 
 @message
@@ -243,25 +245,25 @@ class SignedProvisioning(Message):
 
     name: ClassVar = "lantern-provisioning-signed"
     content: Provisioning
-    signature: Annotated[str, text(r"[0-9a-f]{128}")]
+    signature: Annotated[str, ascii_text(r"[0-9a-f]{128}")]
 
     @classmethod
-    def made(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:
-        return cls(content, signer.sign(_signed_bytes(content)).hex())
+    def create(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:
+        return cls(content, signer.sign(_encode_signed(content)).hex())
 
-    def prove(self) -> None:
+    def check_signature(self) -> None:
         """Raise `SignatureForged` unless the hospital named inside signed it.
 
         Whether that hospital is to be trusted is for the caller to decide.
         """
-        _verify(self.content.hospital.verify_key, bytes.fromhex(self.signature), _signed_bytes(self.content))
+        _verify(self.content.hospital.verify_key, bytes.fromhex(self.signature), _encode_signed(self.content))
 
 
-def _signed_bytes(content: Provisioning) -> bytes:
+def _encode_signed(content: Provisioning) -> bytes:
     return b"\x00".join((b"lantern/1", b"provisioning", content.box.encode(), content.encode()))
 
 
-def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
+def compute_claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
     """Proof that whoever made a provisioning file knows the *code* on the box's label and meant this *hospital*.
 
     *hospital* is its verifying key, in hexadecimal.  The box computes the mark from its label and compares.  The code
@@ -279,19 +281,19 @@ class ProvisioningFinder:
 
     Each file's nonce ends with an HMAC over the rest of it and the box's id, under its code's key at this *hospital*.
 
-    It only says where to look: the file is believed by its `claim_mark`. Who holds n files tests a guess on all of them
-    at once, which takes log2(n) of the code's 58 bits.
+    It only says where to look: the file is believed by its `compute_claim_mark`. Who holds n files tests a guess on all
+    of them at once, which takes log2(n) of the code's 58 bits.
     """
 
     def __init__(self, code: str, hospital: str) -> None:
         self._key = _stretch_code(code, b"find", hospital)
 
-    def nonce(self, box: str) -> str:
+    def make_nonce(self, box: str) -> str:
         """A fresh nonce for the file of *box*."""
         head = _FINDABLE + secrets.token_hex(_DRAWN_DIGITS // 2)
         return head + self._mark(head, box)
 
-    def fits(self, nonce: str, box: str) -> bool:
+    def matches(self, nonce: str, box: str) -> bool:
         """Whether the file of *box* with this *nonce* is the code's."""
         head = nonce[: len(_FINDABLE) + _DRAWN_DIGITS]
         return hmac.compare_digest(head + self._mark(head, box), nonce)

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.uplink.messages.envelope import SUITE as SUITE
-from firmware_app.uplink.messages.envelope import key_id as key_id
+from firmware_app.uplink.messages.envelope import compute_key_id as compute_key_id
 
 FORM: Final = b"LNF1"
 MOST_FEEDBACK_BYTES: Final = 512 * 1024 * 1024
@@ -60,23 +60,23 @@ class FeedbackRecord:
     drawn: tuple[Points, ...] = ()
 
 
-def pack_feedback(films: Sequence[FeedbackRecord]) -> bytes:
+def pack_feedback(images: Sequence[FeedbackRecord]) -> bytes:
     """The zip of *films*."""
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
-        rows = ((film.file, film.label, film.patient, film.pack, film.version) for film in films)
+        rows = ((film.file, film.label, film.patient, film.pack, film.version) for film in images)
         archive.writestr(zipfile.ZipInfo(LABELS_FILE), _table(COLUMNS, rows))
-        places = [(film.file, _format_points(points)) for film in films for points in film.drawn]
+        places = [(film.file, _format_points(points)) for film in images for points in film.drawn]
         if places:
             archive.writestr(zipfile.ZipInfo(DRAWINGS_FILE), _table(DRAWING_COLUMNS, places))
-        for film in films:
+        for film in images:
             archive.writestr(zipfile.ZipInfo(IMAGES_FOLDER + film.file), film.png)
     return body.getvalue()
 
 
 def seal_feedback(plain: bytes, engineer: X25519PublicKey) -> bytes:
     """The zip *plain*, sealed to the engineer's key."""
-    head = FORM + key_id(engineer) + len(plain).to_bytes(8)
+    head = FORM + compute_key_id(engineer) + len(plain).to_bytes(8)
     return head + SUITE.encrypt(plain, engineer, make_seal_context(head))
 
 

@@ -30,7 +30,7 @@ _KEYS: Final = ("missing", "unexpected_keyword_argument", "unexpected_positional
 """Errors of pydantic about the set of fields, whose names may be anything."""
 
 
-def text(pattern: str) -> AfterValidator:
+def ascii_text(pattern: str) -> AfterValidator:
     """ASCII text of one pattern."""
     whole = re.compile(pattern, re.ASCII)
 
@@ -42,12 +42,12 @@ def text(pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def whole(least: int, most: int) -> Any:
+def bounded_int(least: int, most: int) -> Any:
     """A whole number between two bounds, both included."""
     return Field(ge=least, le=most)
 
 
-def many(most: int) -> Any:
+def bounded_tuple(most: int) -> Any:
     """A tuple of at most so many values."""
     return Field(max_length=most)
 
@@ -59,7 +59,7 @@ def _check_date(value: str) -> str:
 
 Hour = Annotated[
     str,
-    text(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])"),
+    ascii_text(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])"),
     AfterValidator(_check_date),
 ]
 """An hour of an existing date, as 2026-11-21T03."""
@@ -89,7 +89,7 @@ class Message:
     __slots__ = ()
 
     @classmethod
-    def takes(cls, **values: object) -> bool:
+    def accepts(cls, **values: object) -> bool:
         """Whether each of these fields may hold its value."""
         return all(_is_valid(_make_adapter(cls, name), value) for name, value in values.items())
 

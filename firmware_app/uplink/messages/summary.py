@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import Priority
-from firmware_app.uplink.messages.message import Hour, Message, many, message, text, whole
+from firmware_app.uplink.messages.message import Hour, Message, ascii_text, bounded_int, bounded_tuple, message
 from firmware_app.uplink.messages.message import decode as decode
 
 MOST_FAULTS: Final = 12
@@ -22,13 +22,13 @@ MOST_SEQ: Final = 2**53 - 1
 BOX_ID: Final = r"[a-z0-9][a-z0-9-]{0,39}"
 _QUALITY: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}(\.[a-z][a-z0-9_-]{0,23}){0,2}", re.ASCII)
 # Only the code of a reason leaves the box.  Its details, which may quote the image, stay.
-_REFERENCE: Final = text(r"c-[0-9a-f]{20}")
-_COUNT: Final = whole(0, 10**9)
-_KEY: Final = text(r"[0-9a-f]{64}")
-_HASH: Final = text(r"[0-9a-f]{32}")
-_FAULT: Final = text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
-_PACK: Final = text(r"[a-z0-9][a-z0-9-]{0,39}")
-_PACK_VERSION: Final = text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
+_REFERENCE: Final = ascii_text(r"c-[0-9a-f]{20}")
+_COUNT: Final = bounded_int(0, 10**9)
+_KEY: Final = ascii_text(r"[0-9a-f]{64}")
+_HASH: Final = ascii_text(r"[0-9a-f]{32}")
+_FAULT: Final = ascii_text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
+_PACK: Final = ascii_text(r"[a-z0-9][a-z0-9-]{0,39}")
+_PACK_VERSION: Final = ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
 
 
 class Kind(StrEnum):
@@ -63,7 +63,7 @@ class Modality(StrEnum):
     OTHER = "OT"
 
     @classmethod
-    def of(cls, stated: str | None) -> Modality:
+    def from_header(cls, stated: str | None) -> Modality:
         """The member for the modality that an image states."""
         return next((known for known in cls if known == stated), cls.OTHER)
 
@@ -77,7 +77,7 @@ class SummaryRuntime(StrEnum):
     OTHER = "other"
 
     @classmethod
-    def of(cls, key: str) -> SummaryRuntime:
+    def from_key(cls, key: str) -> SummaryRuntime:
         """The member for a runtime's key."""
         return next((known for known in cls if known == key), cls.OTHER)
 
@@ -103,7 +103,7 @@ class SizeBand(StrEnum):
     FROM_30 = ">=30"
 
 
-def size_band(long_axes_mm: list[float | None]) -> SizeBand:
+def choose_size_band(long_axes_mm: list[float | None]) -> SizeBand:
     """The band of the largest of these lesions."""
     if not long_axes_mm:
         return SizeBand.NONE
@@ -116,7 +116,7 @@ def size_band(long_axes_mm: list[float | None]) -> SizeBand:
     return SizeBand.FROM_30
 
 
-def quality_code(code: str | None) -> str:
+def shorten_quality_code(code: str | None) -> str:
     """The code of a reason: ``ok`` where there is none, ``other`` where it has not the form of a code."""
     return "ok" if code is None else code if _QUALITY.fullmatch(code) else "other"
 
@@ -129,10 +129,10 @@ class Origin(Message):
     """The sender: `stream` is made with the box's exchange.db, `seq` never repeats in it, `boot` is new each boot."""
 
     name: ClassVar = "origin"
-    box: Annotated[str, text(BOX_ID)]
-    stream: Annotated[str, text(r"[0-9a-f]{32}")]
-    seq: Annotated[int, whole(1, MOST_SEQ)]
-    boot: Annotated[str, text(r"[0-9a-f]{16}")]
+    box: Annotated[str, ascii_text(BOX_ID)]
+    stream: Annotated[str, ascii_text(r"[0-9a-f]{32}")]
+    seq: Annotated[int, bounded_int(1, MOST_SEQ)]
+    boot: Annotated[str, ascii_text(r"[0-9a-f]{16}")]
 
 
 @message
@@ -140,8 +140,8 @@ class FindingBrief(Message):
     """One labelled probability in hundredths (93 is 0.93)."""
 
     name: ClassVar = "finding"
-    code: Annotated[str, text(r"[a-z][a-z0-9_]{0,63}")]
-    hundredths: Annotated[int, whole(0, 100)]
+    code: Annotated[str, ascii_text(r"[a-z][a-z0-9_]{0,63}")]
+    hundredths: Annotated[int, bounded_int(0, 100)]
 
 
 @message
@@ -150,16 +150,16 @@ class Brief(Message):
 
     name: ClassVar = "brief"
     case: Annotated[str, _REFERENCE]
-    revision: Annotated[int, whole(1, 10**6)]
+    revision: Annotated[int, bounded_int(1, 10**6)]
     modality: Modality
     pack: Annotated[str, _PACK] | None
     pack_version: Annotated[str, _PACK_VERSION] | None
     runtime: SummaryRuntime | None
     priority: Priority
-    findings: Annotated[tuple[FindingBrief, ...], many(32)]
-    lesions: Annotated[int, whole(0, 9999)]
+    findings: Annotated[tuple[FindingBrief, ...], bounded_tuple(32)]
+    lesions: Annotated[int, bounded_int(0, 9999)]
     size_band: SizeBand
-    quality: Annotated[str, text(_QUALITY.pattern)]
+    quality: Annotated[str, ascii_text(_QUALITY.pattern)]
     latency_ms: Annotated[int, _COUNT]
     verdict: Opinion
     hour: Hour | None
@@ -203,7 +203,7 @@ class Presence(Message):
     origin: Origin
     state: PresenceKind
     beat: Annotated[int, _COUNT]
-    version: Annotated[str, text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
+    version: Annotated[str, ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
     outgoing: Annotated[int, _COUNT]  # summaries the hospital has not acknowledged
     quarantined: Annotated[int, _COUNT]  # of these, refused by broker or hospital
     unread: Annotated[int, _COUNT] | None  # images that wait for the reader; null while that is unknown
@@ -211,15 +211,15 @@ class Presence(Message):
     audit_head: Annotated[str, _KEY] | None
     hour: Hour | None
     # codes of the box's own checks, the worst first
-    faults: Annotated[tuple[Annotated[str, _FAULT], ...], many(MOST_FAULTS)]
-    packs: Annotated[tuple[PackBrief, ...], many(MOST_PACKS)]
+    faults: Annotated[tuple[Annotated[str, _FAULT], ...], bounded_tuple(MOST_FAULTS)]
+    packs: Annotated[tuple[PackBrief, ...], bounded_tuple(MOST_PACKS)]
 
     @property
     def kind(self) -> Kind:
         return Kind(self.state.value)
 
 
-def body_hash(body: bytes) -> str:
+def hash_body(body: bytes) -> str:
     """By what a receipt names a message: the first 16 bytes of the SHA-256 of its body, in hexadecimal."""
     return hashlib.sha256(body).hexdigest()[:32]
 
@@ -229,10 +229,10 @@ def body_hash(body: bytes) -> str:
 
 @message
 class TakenMessage(Message):
-    """A message that the hospital has committed: its number and the `body_hash` of its body."""
+    """A message that the hospital has committed: its number and the `hash_body` of its body."""
 
     name: ClassVar = "taken"
-    seq: Annotated[int, whole(1, MOST_SEQ)]
+    seq: Annotated[int, bounded_int(1, MOST_SEQ)]
     body: Annotated[str, _HASH]
 
 
@@ -241,9 +241,9 @@ class RefusedMessage(Message):
     """A message of the box that the hospital will never count, and why."""
 
     name: ClassVar = "refused"
-    seq: Annotated[int, whole(1, MOST_SEQ)]
+    seq: Annotated[int, bounded_int(1, MOST_SEQ)]
     body: Annotated[str, _HASH]
-    code: Annotated[str, text(_QUALITY.pattern)]
+    code: Annotated[str, ascii_text(_QUALITY.pattern)]
 
 
 @message
@@ -252,11 +252,11 @@ class Receipt(Message):
     reason to doubt that."""
 
     name: ClassVar = "receipt"
-    box: Annotated[str, text(BOX_ID)]
-    stream: Annotated[str, text(r"[0-9a-f]{32}")]
-    taken: Annotated[tuple[TakenMessage, ...], many(200)]
-    refused: Annotated[tuple[RefusedMessage, ...], many(50)]
-    at: Annotated[int, whole(0, MOST_SEQ)] | None
+    box: Annotated[str, ascii_text(BOX_ID)]
+    stream: Annotated[str, ascii_text(r"[0-9a-f]{32}")]
+    taken: Annotated[tuple[TakenMessage, ...], bounded_tuple(200)]
+    refused: Annotated[tuple[RefusedMessage, ...], bounded_tuple(50)]
+    at: Annotated[int, bounded_int(0, MOST_SEQ)] | None
 
 
 @message
@@ -264,6 +264,6 @@ class Keys(Message):
     """The key to seal to from now on (X25519, raw, hexadecimal); a higher `serial` replaces a lower one."""
 
     name: ClassVar = "keys"
-    box: Annotated[str, text(BOX_ID)]
-    serial: Annotated[int, whole(1, 10**6)]
+    box: Annotated[str, ascii_text(BOX_ID)]
+    serial: Annotated[int, bounded_int(1, 10**6)]
     seal: Annotated[str, _KEY]

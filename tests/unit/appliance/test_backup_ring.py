@@ -25,7 +25,7 @@ from firmware_app.core.errors import STORE_DAMAGED
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
-from tests.finished import DOCTOR, finished
+from tests.finished import DOCTOR, make_finished_cases
 from tests.peers import need_root
 from tests.refusals import raises_refusal
 from tests.unit.cases.test_clearing import LIMITS
@@ -36,10 +36,10 @@ SEED = 7
 @pytest.fixture
 def state(tmp_path: Path) -> StateDir:
     """A box with two finished cases, an account and a line."""
-    state, clinical, _, cases = finished(tmp_path / "state", [200, 1])
+    state, clinical, _, cases = make_finished_cases(tmp_path / "state", [200, 1])
     patients = Patients(clinical, state)
     for case in cases:
-        patients.correct(case, replace(patients.known(case).patient, name="Li Hua"), DOCTOR)
+        patients.correct(case, replace(patients.load_displayed(case).patient, name="Li Hua"), DOCTOR)
     clinical.database.close()
     accounts = Accounts(state.accounts_db)
     accounts.create()
@@ -52,7 +52,7 @@ def state(tmp_path: Path) -> StateDir:
     return state
 
 
-def made(state: StateDir, keep: int = 3) -> backup_ring.BackupCopy:
+def make_copy(state: StateDir, keep: int = 3) -> backup_ring.BackupCopy:
     return backup_ring.BackupRing(state.backup).make(state.databases, keep, 0)
 
 
@@ -68,7 +68,7 @@ def config(state: StateDir, **more: object) -> Config:
 
 
 def test_a_backup_holds_every_database_whole_and_only_the_newest_are_kept(state: StateDir) -> None:
-    numbers = [made(state).number for _ in range(5)]
+    numbers = [make_copy(state).number for _ in range(5)]
     assert numbers == [1, 2, 3, 4, 5]
     assert [copy.number for copy in backup_ring.list_copies(state)] == [5, 4, 3]
     assert sorted(path.name for path in state.backup.glob("[!.]*")) == ["000003", "000004", "000005"]
@@ -88,7 +88,7 @@ def test_a_copy_of_the_accounts_lies_open_to_the_accounts_group_and_to_no_other(
     for folder, group in ((state.backup, clinic), (state.accounts_db.parent, few)):
         os.chown(folder, -1, group)
         folder.chmod(0o2770)
-    made(state)
+    make_copy(state)
     status_of = {path.name: path.stat() for path in (state.backup / "000001").iterdir()}
     assert {name: one.st_gid for name, one in status_of.items()} == {
         "clinical.db": clinic,
@@ -105,7 +105,7 @@ def test_a_backup_is_of_one_moment_and_holds_what_lies_only_in_the_log(state: St
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.database.connection.execute("PRAGMA wal_autocheckpoint=0")
     Audit(clinical.database).record("li", "logged.in")
-    made(state)
+    make_copy(state)
     newest = backup_ring.find_newest_whole(state, "clinical.db")
     assert newest is not None
     with backup_ring.open_copy(newest[1]) as connection:
@@ -114,10 +114,10 @@ def test_a_backup_is_of_one_moment_and_holds_what_lies_only_in_the_log(state: St
 
 
 def test_a_damaged_database_makes_no_backup_and_is_noted(state: StateDir) -> None:
-    made(state)
+    make_copy(state)
     overwrite(state.clinical_db, root_of(state.clinical_db, "readings"))
     with raises_refusal(BACKUP_NOT_WHOLE):
-        made(state)
+        make_copy(state)
     assert database_health.has_damage_note(state.clinical_db)
     assert [copy.number for copy in backup_ring.list_copies(state)] == [1]
     with raises_refusal(STORE_DAMAGED):
@@ -128,7 +128,7 @@ def test_a_damaged_database_makes_no_backup_and_is_noted(state: StateDir) -> Non
 
 def test_a_backup_that_went_bad_is_passed_over(state: StateDir) -> None:
     for _ in range(2):
-        made(state)
+        make_copy(state)
     overwrite(state.backup / "000002" / "clinical.db", 3)
     newest = backup_ring.find_newest_whole(state, "clinical.db")
     assert newest is not None
@@ -139,17 +139,17 @@ def test_a_backup_that_went_bad_is_passed_over(state: StateDir) -> None:
 
 def test_the_last_backup_is_never_given_up_for_room(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
-        made(state)
+        make_copy(state)
     monkeypatch.setattr(backup_ring, "free_bytes", lambda folder: 1_000)
     with raises_refusal(BACKUP_NO_ROOM) as raised:
-        made(state)
+        make_copy(state)
     assert raised.value.missing_mb > 0
     assert [copy.number for copy in backup_ring.list_copies(state)] == [3]
 
 
 def test_two_backups_at_once_are_one(state: StateDir) -> None:
-    with backup_ring._alone(state.backup), raises_refusal(BACKUP_UNDER_WAY):
-        made(state)
+    with backup_ring._hold_ring_lock(state.backup), raises_refusal(BACKUP_UNDER_WAY):
+        make_copy(state)
 
 
 def test_a_backup_is_made_when_one_is_due(state: StateDir) -> None:
@@ -162,14 +162,14 @@ def test_a_backup_is_made_when_one_is_due(state: StateDir) -> None:
 def test_an_hourly_run_makes_a_copy_each_hour(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """The timer counts from the start of a run, and a copy is as old as its end."""
     monkeypatch.setattr(backup, "age_hours", lambda _copy: 0.99)
-    made(state)
+    make_copy(state)
     assert backup.run(config(state)).code == "backup.done"
     monkeypatch.setattr(backup, "age_hours", lambda _copy: 0.8)
     assert backup.run(config(state)).code == "backup.not_due"
 
 
 def test_the_doctor_names_the_newest_copy(state: StateDir) -> None:
-    made(state)
+    make_copy(state)
     assert [check.reason.code for check in maintenance.check_backup(config(state), state)] == ["doctor.backup_ok"]
 
 
@@ -209,7 +209,7 @@ def rows(path: Path, table: str) -> list[tuple[object, ...]]:
 
 def test_the_secret_behind_the_names_comes_back_from_the_ring(state: StateDir) -> None:
     names = rows(state.clinical_db, "cases")
-    made(state)
+    make_copy(state)
     for path in state.clinical_db.parent.glob("*"):
         if path.is_file():
             path.unlink()
@@ -219,10 +219,10 @@ def test_the_secret_behind_the_names_comes_back_from_the_ring(state: StateDir) -
 
 def test_a_case_that_was_deleted_after_the_copy_has_no_image_and_goes_again(state: StateDir) -> None:
     """The copy has its rows still; its files are gone, so it is told, and the next deletion takes it."""
-    made(state)
+    make_copy(state)
     clinical = ClinicalDatabase(state.clinical_db)
     clearing = CaseDeletion(state, clinical)
-    (one,) = clearing.candidates(LIMITS)[0]
+    (one,) = clearing.list_candidates(LIMITS)[0]
     assert clearing.delete(one)
     clinical.database.close()
     state.clinical_db.unlink()
@@ -231,5 +231,5 @@ def test_a_case_that_was_deleted_after_the_copy_has_no_image_and_goes_again(stat
     assert report.missing == one.images
     clinical = ClinicalDatabase(state.clinical_db)
     clearing = CaseDeletion(state, clinical)
-    assert [again.case for again in clearing.candidates(LIMITS)[0]] == [one.case]
+    assert [again.case for again in clearing.list_candidates(LIMITS)[0]] == [one.case]
     clinical.database.close()

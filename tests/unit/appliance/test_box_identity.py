@@ -29,7 +29,7 @@ from firmware_app.uplink.messages.credentials import load_bundle, parse_signing_
 from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import certificate_authority
 from hospital.hospital_site import HospitalSite
-from tests.machine import Machine
+from tests.machine import FakeClock
 from tests.refusals import raises_refusal
 
 
@@ -37,7 +37,7 @@ def test_a_box_makes_its_identity_once(house: HospitalSite, tmp_path: Path) -> N
     first, hospital = box_identity.begin_identity(tmp_path / "line", "clinic-7", house.bundle_file)
     again, _ = box_identity.begin_identity(tmp_path / "line", "clinic-7", house.bundle_file)
     assert first == again
-    assert hospital == house.bundle()
+    assert hospital == house.load_bundle()
     with raises_refusal(PROVISIONED_ALREADY):
         box_identity.begin_identity(tmp_path / "line", "clinic-8", house.bundle_file)
 
@@ -110,12 +110,12 @@ def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(
 ) -> None:
     """The box was shown to both, and both have enrolled it under the same id."""
     other = HospitalSite(tmp_path / "other")
-    other.establish("mqtt.other.example", 8883)
+    other.set_up("mqtt.other.example", 8883)
     line = tmp_path / "line"
     box_identity.begin_identity(line, "clinic-7", house.bundle_file)
     _, theirs = other.enrol(line / "box.json")
     _, ours = house.enrol(line / "box.json", replace=True)
-    with raises_refusal(ENROLMENT_STRANGER, match=house.bundle().fingerprint) as caught:
+    with raises_refusal(ENROLMENT_STRANGER, match=house.load_bundle().fingerprint) as caught:
         box_identity.complete_identity(line, theirs)
     assert theirs.name in str(caught.value)
     assert (caught.value.issuer, caught.value.authority) == (mark(other), mark(house))
@@ -135,7 +135,7 @@ def mark(house: HospitalSite) -> str:
 
 def with_a_new_authority(house: HospitalSite) -> None:
     """The same signing key, another authority: its key was lost, say."""
-    certificate_authority.make_authority(house.tls, house.bundle().host)
+    certificate_authority.make_authority(house.tls, house.load_bundle().host)
     house.rotate()
 
 
@@ -164,16 +164,16 @@ def test_a_certificate_that_a_new_authority_did_not_issue_goes_and_one_that_it_d
     house.rotate()
     box_identity.begin_identity(line, "clinic-7", house.bundle_file)
     assert keys.tls_cert.exists(), "its authority is the same"
-    before = house.bundle()
+    before = house.load_bundle()
     with_a_new_authority(house)
     box_identity.begin_identity(line, "clinic-7", house.bundle_file)
     assert not keys.tls_cert.exists()
     assert box_identity.make_settings(line)["uplink"]["enabled"] is False
     _, answer = house.enrol(line / "box.json", replace=True)
     box_identity.complete_identity(line, answer)
-    box_identity.take_hospital(line, house.bundle())
+    box_identity.adopt_hospital(line, house.load_bundle())
     keys.hospital.write_bytes(before.encode())  # as a power cut between the two may leave it
-    box_identity.take_hospital(line, house.bundle())
+    box_identity.adopt_hospital(line, house.load_bundle())
     assert keys.tls_cert.exists()
 
 
@@ -195,7 +195,7 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
     with monkeypatch.context() as past:
         past.setattr(certificate_authority, "issue", partial(certificate_authority.issue, days=-1))
         _, answer = house.enrol(line / "box.json", replace=True)
-    before, machine = clock.current_clock(), Machine(time.time())
+    before, machine = clock.current_clock(), FakeClock(time.time())
     machine.network = vouched
     clock.use_clock(clock.Clock(kernel=machine))
     try:

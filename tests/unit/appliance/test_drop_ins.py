@@ -15,7 +15,7 @@ from firmware_app.uplink.messages import credentials
 from tests.peers import REPOSITORY
 
 
-def wanted(root: Path, **sections: dict[str, Any]) -> unit_drop_ins.DropIns:
+def make_drop_ins(root: Path, **sections: dict[str, Any]) -> unit_drop_ins.DropIns:
     config = Config.model_validate({"state": {"dir": str(root)}, **sections})
     return unit_drop_ins.make_drop_ins(config, StateDir(root))
 
@@ -25,14 +25,14 @@ def line(folder: Path) -> dict[str, str]:
 
 
 def test_a_plain_box_grants_nothing(tmp_path: Path) -> None:
-    assert wanted(tmp_path) == {}
+    assert make_drop_ins(tmp_path) == {}
 
 
 def test_the_lines_keys_are_handed_to_the_uplink_alone(tmp_path: Path) -> None:
     keys = tmp_path / "line"
     keys.mkdir()
     (keys / "identity.pem").touch()
-    assert wanted(tmp_path, uplink=line(keys)) == {
+    assert make_drop_ins(tmp_path, uplink=line(keys)) == {
         "lantern-uplink.service": (f"LoadCredential=identity.pem:{keys}/identity.pem",)
     }
 
@@ -42,7 +42,7 @@ def test_keys_that_the_chip_seals_are_unsealed_for_the_uplink(tmp_path: Path) ->
     keys.mkdir()
     for name in ("identity.pem", "tls.key"):
         (keys / f"{name}.sealed").touch()
-    assert wanted(tmp_path, uplink=line(handed))["lantern-uplink.service"] == (
+    assert make_drop_ins(tmp_path, uplink=line(handed))["lantern-uplink.service"] == (
         f"LoadCredentialEncrypted=identity.pem:{keys}/identity.pem.sealed",
         f"LoadCredentialEncrypted=tls.key:{keys}/tls.key.sealed",
     )
@@ -57,17 +57,17 @@ def test_the_uplink_uses_what_it_was_handed_and_the_configured_path_of_the_rest(
 
 
 def test_the_sender_may_dial_an_archive_beyond_the_private_networks_and_no_other(tmp_path: Path) -> None:
-    assert wanted(tmp_path, pacs={"host": "10.0.0.5"}) == {}
+    assert make_drop_ins(tmp_path, pacs={"host": "10.0.0.5"}) == {}
     more = {"county": {"host": "203.0.113.9"}}
-    assert wanted(tmp_path, pacs={"host": "10.0.0.5", "more": more}) == {
+    assert make_drop_ins(tmp_path, pacs={"host": "10.0.0.5", "more": more}) == {
         "lantern-sender.service": ("IPAddressAllow=203.0.113.9",)
     }
-    assert wanted(tmp_path, pacs={"host": "pacs.clinic"})["lantern-sender.service"] == ("IPAddressAllow=any",)
+    assert make_drop_ins(tmp_path, pacs={"host": "pacs.clinic"})["lantern-sender.service"] == ("IPAddressAllow=any",)
 
 
 def test_dicoms_own_port_costs_one_capability_and_the_usual_one_none(tmp_path: Path) -> None:
-    assert wanted(tmp_path, dicom={"port": 11112}) == {}
-    lines = wanted(tmp_path, dicom={"port": 104})["lantern-gateway.service"]
+    assert make_drop_ins(tmp_path, dicom={"port": 11112}) == {}
+    lines = make_drop_ins(tmp_path, dicom={"port": 104})["lantern-gateway.service"]
     assert [text for text in lines if "CAP_" in text] == [
         "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
         "AmbientCapabilities=CAP_NET_BIND_SERVICE",
@@ -75,7 +75,7 @@ def test_dicoms_own_port_costs_one_capability_and_the_usual_one_none(tmp_path: P
 
 
 def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_path: Path) -> None:
-    lines_of = wanted(
+    lines_of = make_drop_ins(
         tmp_path,
         dicom={"allowed_addresses": ["198.51.100.0/24", "203.0.113.7"]},
         folder={"path": "/home/xray/out"},
@@ -122,7 +122,7 @@ def test_what_an_earlier_version_kept_in_the_root_of_the_state_goes(tmp_path: Pa
     state.prepare()
     for name in ("ballast", "folder_taken.json", "folder_taken.new"):
         (state.root / name).write_bytes(b"of an earlier version")
-    preparation._clear_away(state)
+    preparation._remove_leftovers(state)
     state.prepare_ballast(1)
     assert not [path.name for path in state.root.iterdir() if path.is_file()]
     assert state.ballast.stat().st_size == 1_000_000

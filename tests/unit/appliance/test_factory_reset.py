@@ -21,7 +21,7 @@ from firmware_app.core.errors import RESET_UNFINISHED, StateUnusable
 from firmware_app.core.programs import ProgramMissing
 from firmware_app.core.settings import Config, describe_config, load_config
 from firmware_app.core.state_dir import StateDir
-from tests.local_films import opened as clinic
+from tests.local_films import create_database as clinic
 from tests.peers import need_root
 from tests.refusals import raises_refusal
 
@@ -75,7 +75,7 @@ class Installed:
 
     def left(self) -> list[str]:
         places = (self.state.root, self.etc, self.second, self.locked)
-        return sorted(f"{place.name}/{one.relative_to(place)}" for place in places for one in place.rglob("*"))
+        return sorted(f"{place.name}/{path.relative_to(place)}" for place in places for path in place.rglob("*"))
 
 
 GONE = [

@@ -36,7 +36,7 @@ ANSWERS = Answers("clinic-7", "清河卫生院", "zh_CN", "Asia/Shanghai", "LANT
 @pytest.fixture
 def other(tmp_path: Path) -> HospitalSite:
     made = HospitalSite(tmp_path / "other")
-    made.establish("other.example", 8883)
+    made.set_up("other.example", 8883)
     return made
 
 
@@ -62,9 +62,9 @@ def test_the_first_page_gives_neither_another_hospital_nor_another_answer(
     house: HospitalSite, other: HospitalSite, box: Box
 ) -> None:
     """Not even with the box's own id, as a viewer that was taken over would ask."""
-    give(box, house.bundle())
+    give(box, house.load_bundle())
     before = kept(box)
-    moved = replace(house.bundle(), host="evil.example")  # a bundle is not signed
+    moved = replace(house.load_bundle(), host="evil.example")  # a bundle is not signed
     for request in (
         FirstRequest(answers=ANSWERS.as_text(), hospital=other.bundle_file.read_text()),
         FirstRequest(answers=ANSWERS.as_text(), hospital=moved.encode().decode()),
@@ -89,18 +89,18 @@ def test_only_a_person_at_the_console_gives_another_hospital(
     house: HospitalSite, other: HospitalSite, box: Box
 ) -> None:
     """With the certificate of the one before, its line would be refused for ever."""
-    give(box, house.bundle())
+    give(box, house.load_bundle())
     enrol(box, house)
     before = kept(box)
     with raises_refusal(PROVISIONED_ALREADY):
-        give(box, other.bundle())
+        give(box, other.load_bundle())
     assert kept(box) == before
-    give(box, other.bundle(), another=True)
+    give(box, other.load_bundle(), another=True)
     uplink = box.config.uplink
     assert (uplink.host, uplink.enabled, uplink.tls_cert) == ("other.example", False, None)
     assert [check.reason.code for check in examine(box.config, box.state)] == ["line.awaited"]
     enrol(box, other)
-    assert box_identity.read_hospital(KeyFiles(box.places.keys).hospital) == other.bundle()
+    assert box_identity.read_hospital(KeyFiles(box.places.keys).hospital) == other.load_bundle()
 
 
 def test_a_box_keeps_its_id(box: Box) -> None:
@@ -183,7 +183,7 @@ def test_accounts_that_cannot_be_opened_are_a_sentence_on_the_console(
 
 @pytest.mark.parametrize("answers", [ANSWERS, Answers("a", "x" * 60, "en", "Europe/Berlin", "BOX 1", ("DX1", "US 1"))])
 def test_answers_survive_being_typed_again(answers: Answers) -> None:
-    assert Answers.checked(answers.as_text()) == answers
+    assert Answers.from_text(answers.as_text()) == answers
 
 
 @pytest.mark.parametrize(

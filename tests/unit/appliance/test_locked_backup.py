@@ -29,7 +29,7 @@ from firmware_app.packs.pack_store import KEPT_FOLDER, PUBLISHER_FOLDER
 from firmware_app.uplink.errors import RECOVERY_CODE_INVALID, BackupDamaged, RecoveryCodeOther
 from firmware_app.uplink.messages import encrypted_files
 from tests import toy_pack
-from tests.local_films import opened as clinic
+from tests.local_films import create_database as clinic
 from tests.refusals import raises_refusal
 
 IMAGE = secrets.token_bytes(300_000)
@@ -109,7 +109,7 @@ def test_an_image_is_locked_once_and_old_sets_go(tmp_path: Path) -> None:
         locked_backup.make_locked_backup(
             state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 2
         )
-    assert [one.name for one in sorted((disk / "sets").iterdir())] == [
+    assert [path.name for path in sorted((disk / "sets").iterdir())] == [
         "000003.list",
         "000003.lnb",
         "000004.list",
@@ -134,12 +134,12 @@ def test_an_image_whose_case_was_deleted_does_not_come_back(tmp_path: Path) -> N
     locked_backup.make_locked_backup(state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3)
     other = StateDir(tmp_path / "other")
     assert locked_restore.restore_backup(other, disk, code).images == 1
-    assert [one.name for one in (other.images / "ab").iterdir()] == ["abcd.dcm"]
+    assert [path.name for path in (other.images / "ab").iterdir()] == ["abcd.dcm"]
 
 
 def test_a_replacement_counts_on_from_the_sets_of_the_box_before_it(tmp_path: Path) -> None:
     _, disk, _ = backed_up(tmp_path)
-    assert LockedFolder(disk).newest_number() == 1
+    assert LockedFolder(disk).find_newest_number() == 1
 
 
 def test_a_restoring_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
@@ -222,10 +222,10 @@ def test_the_same_paper_opens_what_the_replacement_locks(tmp_path: Path) -> None
     state, disk, code = backed_up(tmp_path)
     other = StateDir(tmp_path / "other")
     locked_restore.restore_backup(other, disk, code)
-    assert locked_backup.public_key(other) == locked_backup.public_key(state)
-    copy = backup_ring.BackupRing(other.backup).make(other.databases, 3, 0, LockedFolder(disk).newest_number())
+    assert locked_backup.load_public_key(other) == locked_backup.load_public_key(state)
+    copy = backup_ring.BackupRing(other.backup).make(other.databases, 3, 0, LockedFolder(disk).find_newest_number())
     locked_backup.make_locked_backup(other, disk, copy, 1)
-    assert [one.name for one in LockedFolder(disk).sets()] == ["000002.lnb"]
+    assert [one.name for one in LockedFolder(disk).list_sets()] == ["000002.lnb"]
     assert locked_restore.restore_backup(StateDir(tmp_path / "third"), disk, code).images == 1
 
 
@@ -256,7 +256,7 @@ def test_what_no_night_needs_any_more_goes_and_not_before_a_new_one_is_whole(
     assert (disk / "sets" / "000001.lnb").exists()
     monkeypatch.undo()
     locked_backup.make_locked_backup(state, disk, copy, 1)
-    assert [one.name for one in LockedFolder(disk).sets()] == ["000002.lnb"]
+    assert [one.name for one in LockedFolder(disk).list_sets()] == ["000002.lnb"]
     assert not image.exists()
 
 
@@ -283,7 +283,7 @@ def test_a_night_of_an_earlier_version_stays_among_those_that_are_kept(tmp_path:
         locked_backup.make_locked_backup(
             state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), kept
         )
-    assert [one.name for one in LockedFolder(disk).sets()] == ["000004.lnb", "000003.lnb"]
+    assert [one.name for one in LockedFolder(disk).list_sets()] == ["000004.lnb", "000003.lnb"]
     assert len(list((disk / "images").rglob("*.lnb"))) == 1, "and its images are not locked again"
     assert not list((disk / "files").rglob("*.lnb"))
 
@@ -314,6 +314,6 @@ def test_without_a_code_or_a_backup_nothing_is_done(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "box")
     state.prepare()
     with raises_refusal(BACKUP_CODE_MISSING):
-        locked_backup.public_key(state)
+        locked_backup.load_public_key(state)
     with raises_refusal(RESTORE_NOTHING):
         locked_restore.restore_backup(state, tmp_path, encrypted_files.make_recovery_code())

@@ -14,7 +14,7 @@ from firmware_app.core import run_status
 SOURCE = Path(firmware_app.__file__).parent
 
 
-def named(path: Path) -> Iterator[str]:
+def find_names(path: Path) -> Iterator[str]:
     """The first argument of each ``Check(…)`` in a file, where it is a word or a constant of its module."""
     module = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -28,6 +28,6 @@ def named(path: Path) -> Iterator[str]:
 
 
 def test_every_check_has_a_name_for_people() -> None:
-    names = {word for path in (SOURCE / "appliance").rglob("*.py") for word in named(path)}
+    names = {word for path in (SOURCE / "appliance").rglob("*.py") for word in find_names(path)}
     names |= set(run_status.ALL_PROCESSES)
     assert names == checks.list_check_names().keys()

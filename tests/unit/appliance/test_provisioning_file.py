@@ -37,7 +37,7 @@ from hospital.errors import ROW_UNUSABLE
 from hospital.hospital_site import HospitalSite
 from hospital.new_boxes import PreparedBox
 from tests.refusals import raises_refusal
-from tests.shelf import Box, prepared
+from tests.shelf import Box, prepare_box
 
 
 @pytest.fixture
@@ -48,109 +48,109 @@ def box(tmp_path: Path) -> Box:
 @pytest.fixture
 def stranger(tmp_path: Path) -> HospitalSite:
     made = HospitalSite(tmp_path / "stranger")
-    made.establish("evil.example", 8883)
+    made.set_up("evil.example", 8883)
     return made
 
 
 @pytest.fixture
 def stick(house: HospitalSite, tmp_path: Path) -> list[PreparedBox]:
     """Of three boxes, in the order of their names."""
-    return [prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8, 9)]
+    return [prepare_box(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8, 9)]
 
 
 def test_a_file_and_the_code_of_its_label_make_a_box(house: HospitalSite, box: Box, tmp_path: Path) -> None:
-    made = prepared(house, tmp_path / "out")
-    first = box.take(made.file, HospitalProof(code=made.code.lower().replace("-", " ")))
+    made = prepare_box(house, tmp_path / "out")
+    first = box.accept_file(made.file, HospitalProof(code=made.code.lower().replace("-", " ")))
     config = box.config
     assert (config.box.id, config.box.name, config.box.language) == ("clinic-7", "清河卫生院", "zh_CN")
     assert config.dicom.allowed_calling == ("DX1", "US1")
     assert config.dicom.port == 0, "an earlier setting stays"
     assert not config.pacs.send
     assert (config.uplink.host, config.uplink.enabled) == ("mqtt.hospital.example", False)
-    before = box.everything()
-    assert box.take(made.file) == first, "it knows its hospital by now"
-    assert box.everything() == before
+    before = box.read_files()
+    assert box.accept_file(made.file) == first, "it knows its hospital by now"
+    assert box.read_files() == before
 
 
 def test_a_changed_file_is_refused_wherever_it_was_changed(house: HospitalSite, box: Box, tmp_path: Path) -> None:
-    made = prepared(house, tmp_path / "out")
-    whole, before, forged = made.file.read_bytes(), box.everything(), tmp_path / "forged.lantern.json"
+    made = prepare_box(house, tmp_path / "out")
+    whole, before, forged = made.file.read_bytes(), box.read_files(), tmp_path / "forged.lantern.json"
     forged.write_bytes(whole.replace(b"DX1", b"DX2"))
     with pytest.raises(ProvisioningForged):
-        box.take(forged, HospitalProof(code=made.code))
+        box.accept_file(forged, HospitalProof(code=made.code))
     for at in range(0, len(whole), 97):
         forged.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises((ProvisioningForged, ProvisioningUnreadable)):
-            box.take(forged, HospitalProof(code=made.code))
+            box.accept_file(forged, HospitalProof(code=made.code))
     forged.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ProvisioningUnreadable):
-        box.take(forged)
-    assert box.everything() == before
+        box.accept_file(forged)
+    assert box.read_files() == before
 
 
 def test_a_stranger_who_signs_well_is_not_trusted(
     house: HospitalSite, stranger: HospitalSite, box: Box, tmp_path: Path
 ) -> None:
-    ours, theirs = prepared(house, tmp_path / "ours"), prepared(stranger, tmp_path / "theirs")
-    before = box.everything()
-    with pytest.raises(TrustNeeded, match=stranger.bundle().fingerprint):
-        box.take(theirs.file)
+    ours, theirs = prepare_box(house, tmp_path / "ours"), prepare_box(stranger, tmp_path / "theirs")
+    before = box.read_files()
+    with pytest.raises(TrustNeeded, match=stranger.load_bundle().fingerprint):
+        box.accept_file(theirs.file)
     with pytest.raises(CodeWrong):  # the code of the genuine label beside a file that was exchanged
-        box.take(theirs.file, HospitalProof(code=ours.code))
+        box.accept_file(theirs.file, HospitalProof(code=ours.code))
     with raises_refusal(FINGERPRINT_DIFFERS):
-        box.take(theirs.file, HospitalProof(fingerprint=house.bundle().fingerprint))
-    assert box.everything() == before
-    box.take(ours.file, HospitalProof(fingerprint=house.bundle().fingerprint.replace(" ", "").upper()))
+        box.accept_file(theirs.file, HospitalProof(fingerprint=house.load_bundle().fingerprint))
+    assert box.read_files() == before
+    box.accept_file(ours.file, HospitalProof(fingerprint=house.load_bundle().fingerprint.replace(" ", "").upper()))
     with raises_refusal(PROVISIONING_STRANGER):  # from now on no code makes another hospital ours
-        box.take(theirs.file, HospitalProof(code=theirs.code))
+        box.accept_file(theirs.file, HospitalProof(code=theirs.code))
 
 
 def test_a_file_is_for_one_box(house: HospitalSite, tmp_path: Path) -> None:
-    seven, eight = prepared(house, tmp_path / "out"), prepared(house, tmp_path / "out", box="clinic-8")
+    seven, eight = prepare_box(house, tmp_path / "out"), prepare_box(house, tmp_path / "out", box="clinic-8")
     box = Box(tmp_path / "box")
-    box.take(seven.file, HospitalProof(code=seven.code))
+    box.accept_file(seven.file, HospitalProof(code=seven.code))
     with raises_refusal(PROVISIONING_ELSEWHERE, match=r"clinic-8.*clinic-7"):
-        box.take(eight.file, HospitalProof(code=eight.code))
+        box.accept_file(eight.file, HospitalProof(code=eight.code))
     fresh = Box(tmp_path / "fresh")
-    bound = prepared(house, tmp_path / "bound", device="000000")
-    with raises_refusal(PROVISIONING_ELSEWHERE, match=f"000000.*{network_name.hardware_name()}"):
-        fresh.take(bound.file, HospitalProof(code=bound.code))
+    bound = prepare_box(house, tmp_path / "bound", device="000000")
+    with raises_refusal(PROVISIONING_ELSEWHERE, match=f"000000.*{network_name.read_hardware_name()}"):
+        fresh.accept_file(bound.file, HospitalProof(code=bound.code))
 
 
 def test_an_expired_file_is_refused_and_a_clock_that_is_behind_refuses_none(
     house: HospitalSite, box: Box, tmp_path: Path
 ) -> None:
-    content = provisioning_file.read_file(prepared(house, tmp_path / "out").file).content
+    content = provisioning_file.read_file(prepare_box(house, tmp_path / "out").file).content
     signer, now = keyring.load_keys(house.keys).signer, int(time.time())
     late = tmp_path / "late.lantern.json"
-    late.write_bytes(SignedProvisioning.made(replace(content, made=now - 99, expires=now - 9), signer).encode())
+    late.write_bytes(SignedProvisioning.create(replace(content, made=now - 99, expires=now - 9), signer).encode())
     with raises_refusal(PROVISIONING_EXPIRED, match=time.strftime("%Y-%m-%d", time.gmtime(now - 9))):
-        box.take(late, HospitalProof(code="x"))
-    late.write_bytes(SignedProvisioning.made(replace(content, made=now + 9999, expires=now + 99999), signer).encode())
-    box.take(late, HospitalProof(fingerprint=house.bundle().fingerprint))
+        box.accept_file(late, HospitalProof(code="x"))
+    late.write_bytes(SignedProvisioning.create(replace(content, made=now + 9999, expires=now + 99999), signer).encode())
+    box.accept_file(late, HospitalProof(fingerprint=house.load_bundle().fingerprint))
 
 
 def test_an_old_file_does_not_bring_back_what_a_later_one_replaced(
     house: HospitalSite, box: Box, tmp_path: Path
 ) -> None:
-    first = prepared(house, tmp_path / "first")
+    first = prepare_box(house, tmp_path / "first")
     content = provisioning_file.read_file(first.file).content
     later = replace(content, clinic="东山卫生院", nonce="1" * 32, made=content.made + 5)
     file = tmp_path / "later.lantern.json"
-    file.write_bytes(SignedProvisioning.made(later, keyring.load_keys(house.keys).signer).encode())
-    box.take(first.file, HospitalProof(code=first.code))
-    box.take(file)
+    file.write_bytes(SignedProvisioning.create(later, keyring.load_keys(house.keys).signer).encode())
+    box.accept_file(first.file, HospitalProof(code=first.code))
+    box.accept_file(file)
     with raises_refusal(PROVISIONING_REPLAYED):
-        box.take(first.file, HospitalProof(code=first.code))
+        box.accept_file(first.file, HospitalProof(code=first.code))
     assert box.config.box.name == "东山卫生院"
 
 
 def test_a_retired_sealing_key_does_not_come_back_with_an_old_file(tmp_path: Path) -> None:
     house, box = HospitalSite(tmp_path / "hospital"), Box(tmp_path / "box")
-    house.establish("mqtt.hospital.example", 8883)
-    made = prepared(house, tmp_path / "out")
+    house.set_up("mqtt.hospital.example", 8883)
+    made = prepare_box(house, tmp_path / "out")
     (box.file.parent / "hospital.json").write_bytes(house.rotate().encode())  # came with the software
-    box.take(made.file)
+    box.accept_file(made.file)
     assert box_identity.read_hospital(KeyFiles(box.places.keys).hospital).serial == 2
 
 
@@ -180,9 +180,9 @@ def test_the_answers_of_a_file_are_checked_as_if_typed(
     house: HospitalSite, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(new_boxes, "_zones", frozenset)  # a hospital without a list of time zones
-    made = prepared(house, tmp_path / "out", zone="Mars/Olympus")
+    made = prepare_box(house, tmp_path / "out", zone="Mars/Olympus")
     with raises_refusal(ZONE_UNKNOWN):
-        box.take(made.file, HospitalProof(code=made.code))
+        box.accept_file(made.file, HospitalProof(code=made.code))
     assert not box.places.keys.exists()
 
 
@@ -221,9 +221,9 @@ def test_the_only_file_is_taken_unless_another_one_is_spoilt(stick: list[Prepare
 def test_of_two_files_for_one_box_the_later_counts(
     house: HospitalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared(house, tmp_path / "out").file.rename(tmp_path / "out/z-before.lantern.json")
+    prepare_box(house, tmp_path / "out").file.rename(tmp_path / "out/z-before.lantern.json")
     monkeypatch.setattr("time.time", lambda: 4e9)
-    prepared(house, tmp_path / "out", clinic="东山卫生院")
+    prepare_box(house, tmp_path / "out", clinic="东山卫生院")
     assert find_file(tmp_path / "out").content.clinic == "东山卫生院"
 
 
@@ -248,22 +248,22 @@ def test_a_code_costs_one_scrypt_for_all_files_of_a_hospital(
 def test_a_stranger_s_later_file_does_not_hide_the_one_that_the_label_opens(
     house: HospitalSite, stranger: HospitalSite, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = prepared(house, tmp_path / "stick")
+    made = prepare_box(house, tmp_path / "stick")
     with monkeypatch.context() as later:
         later.setattr("time.time", lambda: 4e9)
-        prepared(stranger, tmp_path / "stick/other")
+        prepare_box(stranger, tmp_path / "stick/other")
     folder, code = made.file.parent, HospitalProof(code=made.code)
     for known in (None, "clinic-7"):
         with pytest.raises(ProvisioningUndecided):
             find_file(folder, known)
-        assert find_file(folder, known, code).content.hospital == house.bundle()
-        for hospital in (house.bundle(), stranger.bundle()):
+        assert find_file(folder, known, code).content.hospital == house.load_bundle()
+        for hospital in (house.load_bundle(), stranger.load_bundle()):
             proof = HospitalProof(fingerprint=hospital.fingerprint.upper())
             assert find_file(folder, known, proof).content.hospital == hospital
             assert find_file(folder, known, known=hospital).content.hospital == hospital
     assert from_stick(box, folder) == [OFFERED, OFFERED]
     done = box.ask(FirstRequest(code=made.code))
-    assert (done.reason.code, done.hospital) == (DONE, house.bundle().fingerprint)
+    assert (done.reason.code, done.hospital) == (DONE, house.load_bundle().fingerprint)
 
 
 # --- from a stick -----------------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_a_stick_for_many_boxes_changes_nothing_until_a_label_decides(stick: lis
 
 def kept(box: Box) -> dict[str, bytes]:
     """Everything on the box but what the first page asked and was answered."""
-    return {path: data for path, data in box.everything().items() if "/provision/" not in path}
+    return {path: data for path, data in box.read_files().items() if "/provision/" not in path}
 
 
 def test_a_stick_keeps_no_more_files_than_are_looked_at(

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance.errors import SOFTWARE_FOR_ANOTHER_MACHINE, SOFTWARE_NOT_OFFERED, SoftwareError
-from firmware_app.appliance.software_bundle import InstalledSystem, SoftwareBundle, judge_bundle, newest_first
+from firmware_app.appliance.software_bundle import InstalledSystem, SoftwareBundle, judge_bundle, sort_versions
 from firmware_app.appliance.software_channel import UpdateRequest, choose_offer
-from firmware_app.appliance.software_offers import Ring, SoftwareIndex, SoftwareOffer, hide_box_id, rollout_place
+from firmware_app.appliance.software_offers import (
+    Ring,
+    SoftwareIndex,
+    SoftwareOffer,
+    compute_rollout_place,
+    hide_box_id,
+)
 from tests.refusals import raises_refusal
 
 BOX = InstalledSystem("lantern-x86_64", "0.3.0", "A")
@@ -40,28 +46,28 @@ def answer(*offers: SoftwareOffer, left: frozenset[str] = frozenset(), **wish: o
 
 
 def test_a_ring_of_five_percent_is_a_twentieth_of_the_boxes_and_stays_within_the_next_ring() -> None:
-    small = {box for box in BOXES if Ring(percent=5).holds("0.4.0", box)}
+    small = {box for box in BOXES if Ring(percent=5).includes("0.4.0", box)}
     assert 60 <= len(small) <= 140
-    assert small <= {box for box in BOXES if Ring(percent=20).holds("0.4.0", box)}
-    assert all(Ring(percent=100).holds("0.4.0", box) for box in BOXES)
-    assert not any(Ring().holds("0.4.0", box) for box in BOXES)
+    assert small <= {box for box in BOXES if Ring(percent=20).includes("0.4.0", box)}
+    assert all(Ring(percent=100).includes("0.4.0", box) for box in BOXES)
+    assert not any(Ring().includes("0.4.0", box) for box in BOXES)
 
 
 def test_it_is_not_always_the_same_boxes_that_go_first() -> None:
-    first, second = ({box for box in BOXES if Ring(percent=5).holds(version, box)} for version in ("0.4.0", "0.5.0"))
+    first, second = ({box for box in BOXES if Ring(percent=5).includes(version, box)} for version in ("0.4.0", "0.5.0"))
     assert len(first & second) < len(first) / 3
 
 
 def test_the_place_of_a_box_never_changes_from_one_version_of_this_code_to_the_next() -> None:
-    assert round(rollout_place("0.4.0", "clinic-7"), 4) == 98.377
+    assert round(compute_rollout_place("0.4.0", "clinic-7"), 4) == 98.377
     assert hide_box_id("0.4.0", "clinic-7").startswith("sha256:fbd860c1")
 
 
 def test_a_named_box_is_in_the_ring_by_its_id_or_by_its_hash() -> None:
-    assert Ring(boxes=("clinic-7",)).holds("0.4.0", "clinic-7")
-    assert Ring(boxes=(hide_box_id("0.4.0", "clinic-7"),)).holds("0.4.0", "clinic-7")
-    assert not Ring(boxes=(hide_box_id("0.4.0", "clinic-7"),)).holds("0.5.0", "clinic-7"), "of that version alone"
-    assert not Ring(boxes=("clinic-7",)).holds("0.4.0", "clinic-8")
+    assert Ring(boxes=("clinic-7",)).includes("0.4.0", "clinic-7")
+    assert Ring(boxes=(hide_box_id("0.4.0", "clinic-7"),)).includes("0.4.0", "clinic-7")
+    assert not Ring(boxes=(hide_box_id("0.4.0", "clinic-7"),)).includes("0.5.0", "clinic-7"), "of that version alone"
+    assert not Ring(boxes=("clinic-7",)).includes("0.4.0", "clinic-8")
 
 
 def test_the_latest_version_whose_ring_has_the_box_is_taken() -> None:
@@ -96,4 +102,4 @@ def test_a_file_for_another_machine_is_refused_before_its_version_is_looked_at()
 
 
 def test_versions_are_sorted_as_debian_does() -> None:
-    assert newest_first(["0.9.0", "0.10.0", "0.4.0"], later) == ["0.10.0", "0.9.0", "0.4.0"]
+    assert sort_versions(["0.9.0", "0.10.0", "0.4.0"], later) == ["0.10.0", "0.9.0", "0.4.0"]

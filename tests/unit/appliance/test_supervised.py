@@ -30,12 +30,12 @@ def test_a_process_hangs_after_its_patience_without_a_sign_and_is_told_once(pipe
     one = ready(hears)
     for second in range(1, 61):
         os.write(speaks, b"WATCHDOG=1")
-        assert not one.hangs(second)
-    assert [second for second in range(61, 91) if one.hangs(second)] == [81]
+        assert not one.is_hung(second)
+    assert [second for second in range(61, 91) if one.is_hung(second)] == [81]
 
 
 def test_time_in_which_the_supervisor_did_not_run_is_not_counted(pipe: tuple[int, int]) -> None:
     one = ready(pipe[0])
-    assert not one.hangs(10)
-    assert not one.hangs(3600)
-    assert [second for second in range(3601, 3631) if one.hangs(second)] == [3619]
+    assert not one.is_hung(10)
+    assert not one.is_hung(3600)
+    assert [second for second in range(3601, 3631) if one.is_hung(second)] == [3619]

@@ -33,7 +33,7 @@ FOUND = Outcome(
 )
 
 
-def written(tmp_path: Path, *outcomes: Outcome) -> str:
+def write_page(tmp_path: Path, *outcomes: Outcome) -> str:
     for outcome in outcomes:
         (tmp_path / f"{outcome.part}.json").write_text(outcome.to_json(), "utf-8")
     page.write(tmp_path, tmp_path / "performance.md")
@@ -41,18 +41,18 @@ def written(tmp_path: Path, *outcomes: Outcome) -> str:
 
 
 def test_a_goal_that_was_missed_is_said_to_be_missed(tmp_path: Path) -> None:
-    lines = written(tmp_path, FOUND).splitlines()
+    lines = write_page(tmp_path, FOUND).splitlines()
     assert "| Intake | times as fast | ≥ 3 × | 2.90 × | **not reached** |" in lines
     assert "| Intake | memory | ≤ 320 MB | 320 MB | reached |" in lines
 
 
 def test_a_quick_run_never_passes_for_a_measurement(tmp_path: Path) -> None:
-    assert "quick run" in written(tmp_path, replace(FOUND, quick=True))
-    assert "quick run" not in written(tmp_path, FOUND)
+    assert "quick run" in write_page(tmp_path, replace(FOUND, quick=True))
+    assert "quick run" not in write_page(tmp_path, FOUND)
 
 
 def test_a_peer_that_is_not_installed_costs_its_rows_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "_PATH", str(tmp_path))
-    installed, absent = receivers.peers()
+    installed, absent = receivers.find_peers()
     assert installed == []
     assert absent == ["storescp is not installed (Debian: dcmtk).", "Orthanc is not installed (Debian: orthanc)."]

@@ -40,49 +40,49 @@ def accounts(tmp_path: Path, clock: Clock) -> Iterator[Accounts]:
 
 
 def doctor(accounts: Accounts, name: str = "li") -> None:
-    code = accounts.first_claim()
+    code = accounts.create_first_claim()
     assert code
     assert accounts.redeem(code, name, "hash")
 
 
 def test_the_first_code_makes_a_doctor_and_is_good_once(accounts: Accounts) -> None:
-    code = accounts.first_claim()
+    code = accounts.create_first_claim()
     assert code
     made = accounts.redeem(code.lower().replace("-", " "), "李医生", "hash")
     assert made is not None
     assert (made.shown, made.role) == ("李医生", Role.DOCTOR)
     assert accounts.redeem(code, "someone", "hash") is None
-    assert accounts.first_claim() is None
+    assert accounts.create_first_claim() is None
 
 
 def test_a_code_expires(accounts: Accounts, clock: Clock) -> None:
-    code = accounts.first_claim()
+    code = accounts.create_first_claim()
     assert code
     clock.now += store.CLAIM_S + 1
-    assert accounts.claim(code) is None
+    assert accounts.find_claim(code) is None
 
 
 def test_a_refused_name_leaves_the_code_good(accounts: Accounts) -> None:
-    code = accounts.first_claim()
+    code = accounts.create_first_claim()
     assert code
     with raises_refusal(ACCOUNT_NAME_UNUSABLE):
         accounts.redeem(code, "<b>", "hash")
-    assert accounts.claim(code) is not None
+    assert accounts.find_claim(code) is not None
 
 
 def test_two_spellings_of_a_name_are_one_account(accounts: Accounts) -> None:
     doctor(accounts, "Li")
     with raises_refusal(ACCOUNT_EXISTS):
         accounts.add("ＬＩ", Role.AUDITOR)
-    assert accounts.password_hash("LI") == "hash"
+    assert accounts.find_password_hash("LI") == "hash"
 
 
 def test_no_secret_is_readable_in_the_file(accounts: Accounts) -> None:
-    code = accounts.first_claim()
+    code = accounts.create_first_claim()
     assert code
     accounts.redeem(code, "li", "hash")
     session = accounts.open_session("li")
-    accounts.take_try("hunter2-typed-as-name", "10.0.0.1")
+    accounts.register_attempt("hunter2-typed-as-name", "10.0.0.1")
     accounts.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     written = accounts.database.path.read_bytes()
     for secret in (code, code.replace("-", ""), session, "hunter2"):
@@ -94,19 +94,19 @@ def test_sessions_end_when_idle_when_old_and_when_told(accounts: Accounts, clock
     session = accounts.open_session("li")
     for _ in range(10):  # used now and then, it lives
         clock.now += store.SESSION_IDLE_S - 1
-        assert accounts.session_user(session) is not None
+        assert accounts.find_session_user(session) is not None
     clock.now += store.SESSION_IDLE_S + 1
-    assert accounts.session_user(session) is None
+    assert accounts.find_session_user(session) is None
 
     session, began = accounts.open_session("li"), clock.now
     while clock.now - began <= store.SESSION_MOST_S:
-        accounts.session_user(session)
+        accounts.find_session_user(session)
         clock.now += 600
-    assert accounts.session_user(session) is None
+    assert accounts.find_session_user(session) is None
 
     session = accounts.open_session("li")
     accounts.close_session(session)
-    assert accounts.session_user(session) is None
+    assert accounts.find_session_user(session) is None
 
 
 def test_a_page_that_updates_by_itself_does_not_keep_a_session_alive(accounts: Accounts, clock: Clock) -> None:
@@ -114,13 +114,13 @@ def test_a_page_that_updates_by_itself_does_not_keep_a_session_alive(accounts: A
     session, seen = accounts.open_session("li"), []
     for _ in range(4):
         clock.now += store.SESSION_IDLE_S / 3
-        seen.append(accounts.session_user(session, used=False) is not None)
+        seen.append(accounts.find_session_user(session, used=False) is not None)
     assert seen == [True, True, False, False]
 
 
 def test_many_attempts_at_once_are_no_way_round_the_limit(accounts: Accounts) -> None:
     with ThreadPoolExecutor(12) as pool:
-        heard = list(pool.map(lambda _: accounts.take_try("li", "10.0.0.9"), range(60)))
+        heard = list(pool.map(lambda _: accounts.register_attempt("li", "10.0.0.9"), range(60)))
     assert heard.count(True) == store.MOST_PAIR
 
 
@@ -129,43 +129,45 @@ def test_a_new_log_in_voids_the_id_that_the_browser_had(accounts: Accounts) -> N
     planted = accounts.open_session("li")
     fresh = accounts.open_session("li", previous=planted)
     assert fresh != planted
-    assert accounts.session_user(planted) is None
-    assert accounts.session_user("never made") is None
+    assert accounts.find_session_user(planted) is None
+    assert accounts.find_session_user("never made") is None
 
 
-@pytest.mark.parametrize("way", ["disable", "renew"])
+@pytest.mark.parametrize("way", ["disable", "reset_password"])
 def test_disabling_an_account_ends_its_sessions_at_once(accounts: Accounts, way: str) -> None:
     doctor(accounts)
     session = accounts.open_session("li")
     getattr(accounts, way)("li")
-    assert accounts.session_user(session) is None
+    assert accounts.find_session_user(session) is None
 
 
 def test_failed_log_ins_are_limited_across_a_restart(accounts: Accounts, clock: Clock) -> None:
     for _ in range(store.MOST_PAIR):
-        assert accounts.take_try("li", "10.0.0.9")
-    assert not accounts.take_try("li", "10.0.0.9")
+        assert accounts.register_attempt("li", "10.0.0.9")
+    assert not accounts.register_attempt("li", "10.0.0.9")
     again = Accounts(accounts.database.path, clock)
-    assert not again.may_try("li", "10.0.0.9")
-    assert again.may_try("li", "10.0.0.1")  # the doctor at her own PC is not locked out
+    assert not again.may_attempt("li", "10.0.0.9")
+    assert again.may_attempt("li", "10.0.0.1")  # the doctor at her own PC is not locked out
     clock.now += store.ATTEMPT_WINDOW_S + 1
-    assert again.may_try("li", "10.0.0.9")
+    assert again.may_attempt("li", "10.0.0.9")
     again.database.close()
 
 
 def test_one_address_cannot_try_many_names(accounts: Accounts) -> None:
     for number in range(store.MOST_SOURCE):
-        accounts.take_try(f"name{number}", "10.0.0.9")
-    assert not accounts.may_try("another", "10.0.0.9")
+        accounts.register_attempt(f"name{number}", "10.0.0.9")
+    assert not accounts.may_attempt("another", "10.0.0.9")
 
 
 def test_many_addresses_slow_each_other_at_one_name_and_lock_nobody_out(accounts: Accounts) -> None:
     for number in range(store.ATTACK_FAILURES):
-        assert accounts.take_try("li", f"10.1.0.{number}")
-    assert [accounts.take_try("li", "10.2.0.1") for _ in range(3)] == [True, False, False], "one try instead of five"
+        assert accounts.register_attempt("li", f"10.1.0.{number}")
+    assert [accounts.register_attempt("li", "10.2.0.1") for _ in range(3)] == [True, False, False], (
+        "one try instead of five"
+    )
     known = f"{store.DEVICE}0123"
-    assert [accounts.take_try("li", known) for _ in range(6)] == [True] * store.MOST_PAIR + [False]
-    assert accounts.may_try("wang", "10.2.0.1"), "another account is not concerned"
+    assert [accounts.register_attempt("li", known) for _ in range(6)] == [True] * store.MOST_PAIR + [False]
+    assert accounts.may_attempt("wang", "10.2.0.1"), "another account is not concerned"
 
 
 # --- the limit on failed log-ins --------------------------------------------------------------------------------------
@@ -175,13 +177,13 @@ HERE = "192.0.2.1"
 
 def fail(accounts: Accounts, name: str, times: int) -> None:
     for _ in range(times):
-        assert accounts.take_try(name, HERE)
+        assert accounts.register_attempt(name, HERE)
 
 
 def test_a_success_forgives_this_name_from_this_address_only(accounts: Accounts) -> None:
     fail(accounts, "li", store.MOST_PAIR)
     fail(accounts, "wang", store.MOST_PAIR - 1)
     accounts.forget_failures("wang", HERE)
-    assert not accounts.may_try("li", HERE)
+    assert not accounts.may_attempt("li", HERE)
     fail(accounts, "wang", store.MOST_PAIR)
-    assert not accounts.may_try("wang", HERE)
+    assert not accounts.may_attempt("wang", HERE)

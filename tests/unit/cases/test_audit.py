@@ -22,7 +22,7 @@ def audit(clinical: ClinicalDatabase) -> Audit:
     return made
 
 
-def altered(clinical: ClinicalDatabase, tmp_path: Path, statement: str) -> Audit:
+def alter_audit(clinical: ClinicalDatabase, tmp_path: Path, statement: str) -> Audit:
     """The audit after someone with the disk in hand, and no respect for triggers, has been at it."""
     clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     copy = tmp_path / "copy.db"
@@ -51,7 +51,7 @@ def test_the_first_bad_entry_is_named(
     audit: Audit, clinical: ClinicalDatabase, tmp_path: Path, statement: str, first_bad: int
 ) -> None:
     assert audit.verify()[0]
-    whole, sentence = altered(clinical, tmp_path, statement).verify()
+    whole, sentence = alter_audit(clinical, tmp_path, statement).verify()
     assert not whole
     assert (sentence.code, sentence.details["sequence"]) == (chain.BROKEN, first_bad)
 
@@ -59,8 +59,8 @@ def test_the_first_bad_entry_is_named(
 def test_a_cut_off_end_shows_against_the_head_that_was_told(
     audit: Audit, clinical: ClinicalDatabase, tmp_path: Path
 ) -> None:
-    head = audit.head().hash
-    shorter = altered(clinical, tmp_path, "DELETE FROM audit WHERE sequence > 3")
+    head = audit.read_head().hash
+    shorter = alter_audit(clinical, tmp_path, "DELETE FROM audit WHERE sequence > 3")
     assert shorter.verify()[0]  # on its own, the rest fits
     whole, sentence = shorter.verify(head)
     assert not whole
@@ -77,22 +77,22 @@ def test_the_box_itself_cannot_change_an_entry(audit: Audit, clinical: ClinicalD
 
 
 def test_a_change_that_fails_leaves_no_entry(audit: Audit, clinical: ClinicalDatabase) -> None:
-    before = audit.head()
+    before = audit.read_head()
     with pytest.raises(ZeroDivisionError), clinical.database.transaction() as connection:  # noqa: PT012
         chain.append(connection, "li", "case.done")
         raise ZeroDivisionError
-    assert audit.head() == before
+    assert audit.read_head() == before
 
 
 def test_whoever_mends_an_entry_has_to_write_the_whole_rest_anew(audit: Audit, clinical: ClinicalDatabase) -> None:
     for trigger in ("audit_is_kept", "audit_is_fixed"):  # the forger has the disk in hand
         clinical.database.connection.execute(f"DROP TRIGGER {trigger}")
-    head = audit.head().hash
+    head = audit.read_head().hash
     forged = replace(audit.latest(1, before=3)[0], actor="nobody")
-    put(clinical, forged, forged.expected_hash())
+    put(clinical, forged, forged.compute_hash())
     assert not audit.verify()[0], "it does not fit the next one"
     follower = audit.latest(1, before=4)[0]
-    put(clinical, replace(follower, previous=forged.expected_hash()), follower.hash)
+    put(clinical, replace(follower, previous=forged.compute_hash()), follower.hash)
     assert not audit.verify(head)[0]
 
 

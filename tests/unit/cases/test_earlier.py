@@ -26,7 +26,7 @@ from firmware_app.cli import command_line
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.dicom.worklist import WorklistEntry
-from tests.finished import days_ago, film, opened, read_all, taken
+from tests.finished import admit_image, days_ago, film, open_state, read_all
 from tests.viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
 
@@ -57,15 +57,15 @@ def test_an_equal_placeholder_is_no_equal_birth_date() -> None:
 
 
 def test_the_clinics_issuer_stands_in_where_an_image_names_none() -> None:
-    assert find_doubts(replace(OURS, issuer="").or_issuer("QINGHE"), OURS) == ()
-    assert find_doubts(OURS, replace(OURS, issuer="COUNTY").or_issuer("QINGHE")) == (IdentityDoubt.ISSUER,)
+    assert find_doubts(replace(OURS, issuer="").with_issuer("QINGHE"), OURS) == ()
+    assert find_doubts(OURS, replace(OURS, issuer="COUNTY").with_issuer("QINGHE")) == (IdentityDoubt.ISSUER,)
 
 
 def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state, clinical, door = opened(tmp_path / "state")
-    case = taken(door, film(tmp_path / "films", 1), days_ago(0))
+    state, clinical, door = open_state(tmp_path / "state")
+    case = admit_image(door, film(tmp_path / "films", 1), days_ago(0))
     read_all(state, clinical)
     for name, value in (
         ("STATE__DIR", str(state.root)),
@@ -85,9 +85,9 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
 
     known = EarlierStudies(clinical.database)
     assert post(doctor, f"/case/{case}/earlier").status_code == 302
-    assert known.asked() == [case]
-    known.found(case, "pacs", [SAID, replace(SAID, study_uid="1.2.10", doubts=())])
-    known.answered(case, None)
+    assert known.list_requested() == [case]
+    known.record_found(case, "pacs", [SAID, replace(SAID, study_uid="1.2.10", doubts=())])
+    known.record_search(case, None)
     assert command_line.main(["case", "earlier", case, "--json"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["state"], one["doubts"], one["name"]) for one in told] == [
@@ -99,7 +99,7 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
     assert "2025-01-01" in page
     number = told[0]["number"]
     assert post(doctor, f"/case/{case}/earlier/{number}").status_code == 302
-    assert {one.state for one in known.of_case(case)} == {FetchState.WANTED}
+    assert {one.state for one in known.list_for_case(case)} == {FetchState.WANTED}
     assert post(doctor, f"/case/{case}/earlier/99").status_code == 404
     accounts.database.close()
     clinical.database.close()
@@ -158,10 +158,10 @@ def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_
 
 
 def test_entries_that_are_left_out_are_said_by_their_reason(tmp_path: Path) -> None:
-    state, clinical, _ = opened(tmp_path / "state")
+    state, clinical, _ = open_state(tmp_path / "state")
     config = Config.model_validate({"worklist": {"hospital": {"host": "127.0.0.1", "ae_title": "RIS"}}})
     known = Registrations(clinical.database)
-    known.asked("RIS", 3, Reason(LEFT_OUT, {OmissionReason.ACCESSION: 2, OmissionReason.MODALITY: 1}))
+    known.record_query("RIS", 3, Reason(LEFT_OUT, {OmissionReason.ACCESSION: 2, OmissionReason.MODALITY: 1}))
     checks = list(archives.examine(config, state))
     assert [(check.result, check.reason.code, check.reason.details) for check in checks] == [
         ("ok", "worklist.tells", {"worklist": "RIS", "patients": 3}),
@@ -169,6 +169,6 @@ def test_entries_that_are_left_out_are_said_by_their_reason(tmp_path: Path) -> N
         ("ok", "worklist.left_out", {"worklist": "RIS", "count": 1, "cause": "modality"}),
     ]
     assert "longer than 16 characters" in checks[1].reason.text("en")
-    known.asked("RIS", 5, None)  # they were corrected
+    known.record_query("RIS", 5, None)  # they were corrected
     assert [check.reason.code for check in archives.examine(config, state)] == ["worklist.tells"]
     clinical.database.close()

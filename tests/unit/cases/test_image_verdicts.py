@@ -29,13 +29,13 @@ def second(desk: Desk) -> Instance:
     return made
 
 
-def drawn(instance: str, points: list[Any], frame: int = 0) -> str:
+def make_drawing(instance: str, points: list[Any], frame: int = 0) -> str:
     return json.dumps({"instance": instance, "frame": frame, "points": points})
 
 
-def said(desk: Desk) -> list[tuple[Any, ...]]:
-    remarks = select_current(Remarks(desk.clinical.database).of_case(desk.case))
-    return [(one.actor, one.instance, one.text, one.drawing) for one in remarks]
+def read_remarks(desk: Desk) -> list[tuple[Any, ...]]:
+    remarks = select_current(Remarks(desk.clinical.database).list_for_case(desk.case))
+    return [(remark.actor, remark.instance, remark.text, remark.drawing) for remark in remarks]
 
 
 def test_a_word_on_one_image_stands_beside_the_case_and_all_others(desk: Desk, second: Instance) -> None:
@@ -43,13 +43,16 @@ def test_a_word_on_one_image_stands_beside_the_case_and_all_others(desk: Desk, s
     image = {"finding": "pneumonia", "instance": second.reference}
     for doctor, verdict in ((li, "agree"), (li, "missed"), (wang, "disagree")):
         post(doctor, f"{page}/verdict", verdict=verdict, **image)
-    assert said(desk) == [("li", second.reference, "missed", None), ("wang", second.reference, "disagree", None)]
-    assert CaseLists(desk.clinical).verdicts(desk.case) == ()  # the case still waits for its own word
+    assert read_remarks(desk) == [
+        ("li", second.reference, "missed", None),
+        ("wang", second.reference, "disagree", None),
+    ]
+    assert CaseLists(desk.clinical).list_verdicts(desk.case) == ()  # the case still waits for its own word
     shown = li.get(page, headers=HTML).text
     assert "image 2, li: Missed something" in shown
     assert "Pneumonia (image 2): Agree · li" in shown  # the word before it is not lost
     post(li, f"{page}/verdict", verdict="", **image)
-    assert [one[0] for one in said(desk)] == ["wang"]
+    assert [remark[0] for remark in read_remarks(desk)] == ["wang"]
     actions = [(one.action, one.details.get("image")) for one in Audit(desk.clinical.database).latest(2)]
     assert ("image.withdrawn", second.reference) in actions
     assert (
@@ -59,29 +62,35 @@ def test_a_word_on_one_image_stands_beside_the_case_and_all_others(desk: Desk, s
 
 def test_what_is_drawn_is_kept_with_the_word_shown_and_audited(desk: Desk, second: Instance) -> None:
     li, page = desk.person("li"), f"/case/{desk.case}"
-    drawing = drawn(second.reference, BOX)
+    drawing = make_drawing(second.reference, BOX)
     post(li, f"{page}/verdict", finding="pneumonia", verdict="disagree", drawing=drawing)
     kept = Drawing(second.reference, 0, ((10, 20), (110, 220)))
-    assert said(desk) == [("li", "", "disagree", kept)]
+    assert read_remarks(desk) == [("li", "", "disagree", kept)]
     assert (kept.box, kept.outline) == ((10, 20, 110, 220), ())
     (entry,) = (one for one in Audit(desk.clinical.database).latest(3) if one.action == "finding.judged")
     assert (entry.details["image"], entry.details["box"]) == (second.reference, "10 20 110 220")
     shown = li.get(page, headers=HTML).text
     assert "li: Disagree, Pneumonia (drawn by the doctor, dashed)" in shown
-    post(li, f"{page}/remark", kind="missed", text="A second one.", drawing=drawn(second.reference, [*BOX, [10, 200]]))
-    assert said(desk)[-1][-1].outline
+    post(
+        li,
+        f"{page}/remark",
+        kind="missed",
+        text="A second one.",
+        drawing=make_drawing(second.reference, [*BOX, [10, 200]]),
+    )
+    assert read_remarks(desk)[-1][-1].outline
 
 
 @pytest.mark.parametrize(
     "drawing",
     [
         "{",
-        drawn("i-" + "0" * 20, BOX),
-        drawn("OWN", BOX, 7),
-        drawn("OWN", [[1, 1], [2, 2]]),
-        drawn("OWN", [[0, 0], [301, 10]]),
-        drawn("OWN", [[0, 0], [float("nan"), 9]]),
-        drawn("OWN", [[float(n % 90), float(n)] for n in range(399)] + [[1, 1], [2, 2]]),
+        make_drawing("i-" + "0" * 20, BOX),
+        make_drawing("OWN", BOX, 7),
+        make_drawing("OWN", [[1, 1], [2, 2]]),
+        make_drawing("OWN", [[0, 0], [301, 10]]),
+        make_drawing("OWN", [[0, 0], [float("nan"), 9]]),
+        make_drawing("OWN", [[float(n % 90), float(n)] for n in range(399)] + [[1, 1], [2, 2]]),
     ],
 )
 def test_a_drawing_on_no_frame_or_beyond_its_edge_is_refused_with_its_word(
@@ -90,4 +99,4 @@ def test_a_drawing_on_no_frame_or_beyond_its_edge_is_refused_with_its_word(
     text = drawing.replace("OWN", second.reference)
     answer = post(desk.person("li"), f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree", drawing=text)
     assert answer.status_code == 400
-    assert said(desk) == []
+    assert read_remarks(desk) == []

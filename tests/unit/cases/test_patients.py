@@ -57,7 +57,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_an_entered_age_has_the_case_read_again_with_it(desk: Desk) -> None:
-    known = desk.patients.known(desk.case).patient
+    known = desk.patients.load_displayed(desk.case).patient
     assert (known.name, known.age) == ("王小明", "")
     assert desk.patients.correct(desk.case, Patient("王小明", "7", "003Y", "M"), "li") == 1
     claim = desk.clinical.claim()
@@ -66,7 +66,7 @@ def test_an_entered_age_has_the_case_read_again_with_it(desk: Desk) -> None:
     assert claim.instance.header.patient_age == "003Y"
     desk.read(claim.instance)
     assert desk.clinical.close_revisions(0) == [desk.case]
-    case = desk.clinical.case(desk.case)
+    case = desk.clinical.load_case(desk.case)
     assert (case.priority, case.revision, [f.probability for f in case.findings]) == (Priority.URGENT, 2, [0.9])
     kept = desk.clinical.database.connection.execute("SELECT COUNT(*) FROM superseded").fetchone()[0]
     assert kept == 1
@@ -75,13 +75,13 @@ def test_an_entered_age_has_the_case_read_again_with_it(desk: Desk) -> None:
 def test_a_reading_that_rests_on_the_age_before_is_not_written(desk: Desk) -> None:
     desk.patients.correct(desk.case, Patient("王小明", "7", "003Y", "M"), "li")
     desk.read(desk.instance)  # a reader that had begun before the correction
-    assert desk.clinical.case(desk.case).findings == ()
+    assert desk.clinical.load_case(desk.case).findings == ()
     assert desk.clinical.claim() is not None
 
 
 def test_a_corrected_name_alone_reads_nothing_again(desk: Desk) -> None:
     assert desk.patients.correct(desk.case, Patient("王晓明", "7", "", "M"), "li") == 0
-    known = desk.patients.known(desk.case)
+    known = desk.patients.load_displayed(desk.case)
     assert (known.patient.name, known.entered, known.actor) == ("王晓明", frozenset({"name"}), "li")
     assert desk.clinical.claim() is None
 
@@ -108,7 +108,7 @@ def test_a_done_case_comes_back_when_it_is_read_again(desk: Desk) -> None:
     assert claim is not None
     desk.read(claim.instance)
     desk.clinical.close_revisions(0)
-    assert [row.case for row in desk.worklist.rows("open", 9)] == [desk.case]
+    assert [row.case for row in desk.worklist.list_rows("open", 9)] == [desk.case]
 
 
 @pytest.mark.parametrize(

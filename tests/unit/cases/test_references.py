@@ -21,7 +21,7 @@ def key_file(state: StateDir) -> Path:
     return state.clinical_db.parent / references.KEY_FILE
 
 
-def taken(state: StateDir, clinical: ClinicalDatabase, at: Path, number: int) -> str:
+def accept_image(state: StateDir, clinical: ClinicalDatabase, at: Path, number: int) -> str:
     if not at.exists():  # no film is drawn twice
         at.write_bytes(file_of(film(study=f"2.25.{number}", sop_instance=f"2.25.{number}.1")))
     return ImageIntake(state, clinical, 1, 64).accept_file(at).case
@@ -40,7 +40,7 @@ def test_a_damaged_file_is_restored_from_the_database(
     state: StateDir, clinical: ClinicalDatabase, tmp_path: Path, damage: bytes | None
 ) -> None:
     before = key_file(state).read_bytes()
-    taken(state, clinical, tmp_path / "a.dcm", 1)
+    accept_image(state, clinical, tmp_path / "a.dcm", 1)
     key_file(state).unlink()
     if damage is not None:
         key_file(state).write_bytes(damage)
@@ -60,7 +60,7 @@ def test_a_changed_file_of_the_right_length_does_not_outweigh_the_proved_copy(
 
 
 def test_a_lost_row_is_restored_from_the_file(state: StateDir, clinical: ClinicalDatabase, tmp_path: Path) -> None:
-    taken(state, clinical, tmp_path / "a.dcm", 1)
+    accept_image(state, clinical, tmp_path / "a.dcm", 1)
     forget_row(clinical)
     clinical.create()
     assert clinical.database.connection.execute("SELECT COUNT(*) FROM secrets").fetchone()[0] == 1
@@ -69,7 +69,7 @@ def test_a_lost_row_is_restored_from_the_file(state: StateDir, clinical: Clinica
 def test_no_second_secret_is_drawn_and_the_sender_is_told(
     state: StateDir, clinical: ClinicalDatabase, tmp_path: Path
 ) -> None:
-    taken(state, clinical, tmp_path / "a.dcm", 1)
+    accept_image(state, clinical, tmp_path / "a.dcm", 1)
     forget_row(clinical)
     key_file(state).unlink()
     clinical.database.close()
@@ -77,10 +77,10 @@ def test_no_second_secret_is_drawn_and_the_sender_is_told(
     with raises_refusal(REFERENCES_LOST):
         later.create()
     with pytest.raises(NotKept) as refused:
-        taken(state, later, tmp_path / "b.dcm", 2)
+        accept_image(state, later, tmp_path / "b.dcm", 2)
     assert refused.value.detail == REFERENCES_LOST.code
     assert len(list(state.images.glob("*/*.dcm"))) == 1
-    assert later.counts().refused == 1
+    assert later.count_queue().refused == 1
     assert list(state.incoming.iterdir()) == []
     assert not key_file(state).exists()
     later.database.close()
@@ -89,7 +89,7 @@ def test_no_second_secret_is_drawn_and_the_sender_is_told(
 def test_a_rescue_without_any_copy_of_the_secret_is_refused(
     state: StateDir, clinical: ClinicalDatabase, tmp_path: Path
 ) -> None:
-    taken(state, clinical, tmp_path / "a.dcm", 1)
+    accept_image(state, clinical, tmp_path / "a.dcm", 1)
     clinical.database.close()
     state.clinical_db.write_bytes(b"\xff" * 30000)
     key_file(state).unlink()

@@ -17,7 +17,7 @@ from firmware_app.cases.errors import (
     SPELLING_MISSING,
     IdCardWrong,
     NameUnusable,
-    NumberOfAnother,
+    PatientIdTaken,
     RegistrationImaged,
 )
 from firmware_app.cases.patients import Patients
@@ -112,10 +112,10 @@ def test_birth_date_sex_and_age_follow_from_the_card_and_a_form_that_says_otherw
 def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: ClinicalDatabase) -> None:
     register, one = Registrations(clinical.database), entry()
     assert register.add(one, "li") == register.add(one, "li")
-    assert register.waiting(("xray",), NOW.date(), 9) == [one]
-    assert register.waiting(("ultrasound",), NOW.date(), 9) == []
+    assert register.list_waiting(("xray",), NOW.date(), 9) == [one]
+    assert register.list_waiting(("ultrasound",), NOW.date(), 9) == []
     register.cancel(one.accession, "li")
-    assert register.waiting(("xray",), NOW.date(), 9) == []
+    assert register.list_waiting(("xray",), NOW.date(), 9) == []
     entries = Audit(clinical.database).latest(9)
     assert [(one.action, one.actor) for one in entries] == [
         ("registration.cancelled", "li"),
@@ -127,11 +127,11 @@ def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: ClinicalDatab
 def test_a_number_that_was_another_persons_is_asked_about(clinical: ClinicalDatabase) -> None:
     register = Registrations(clinical.database)
     register.add(entry(), "li")
-    with pytest.raises(NumberOfAnother):
+    with pytest.raises(PatientIdTaken):
         register.add(entry(name="王晓明"), "li")
     register.add(entry(name="王晓明"), "li", same_person=True)
     register.add(entry(patient_id="QH-2042"), "li")  # the same name under another number is another patient
-    assert len(register.latest(9)) == 3
+    assert len(register.list_latest(9)) == 3
 
 
 def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_name(
@@ -142,7 +142,7 @@ def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_
     other = register.add(entry(patient_id="QH-2042"), "li").registered  # of the same name
     by_uid = arrive(clinical, 1, mine.study_uid, name="WANG XIAOMING", patient_id="QH-2041")
     by_numbers = arrive(clinical, 2, "1.2.3", patient_id="QH-2042", accession=other.accession)
-    known = [patients.known(case) for case in (by_uid, by_numbers)]
+    known = [patients.load_displayed(case) for case in (by_uid, by_numbers)]
     assert [(one.registration, one.patient.name, one.patient.age) for one in known] == [
         (mine.accession, "王小明", "003Y"),
         (other.accession, "王小明", "003Y"),
@@ -154,8 +154,8 @@ def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_
         arrive(clinical, 6, register.add(entry(), "li").registered.study_uid, patient_id="QH-2041", age="045Y"),
         arrive(clinical, 7, register.add(entry(), "li").registered.study_uid, patient_id="QH-2041", sex="F"),
     ]
-    assert {patients.known(case).registration for case in strangers} == {""}
-    assert register.entry(mine.accession).case == by_uid
+    assert {patients.load_displayed(case).registration for case in strangers} == {""}
+    assert register.require_entry(mine.accession).case == by_uid
     with pytest.raises(RegistrationImaged):
         register.cancel(mine.accession, "li")
 
@@ -167,11 +167,11 @@ def test_a_picture_without_identity_is_tied_by_a_person_and_what_was_before_is_k
     mine = register.add(entry(), "li").registered
     picture = admit(clinical, picture=True)
     patients.tie(picture.case, mine, "zhao")
-    assert patients.known(picture.case).patient.name == "王小明"
-    assert register.without_images(9) == []
+    assert patients.load_displayed(picture.case).patient.name == "王小明"
+    assert register.list_without_images(9) == []
     patients.tie(picture.case, None, "zhao")
-    assert patients.known(picture.case).patient.name == ""
-    first, second = patients.history(picture.case)
+    assert patients.load_displayed(picture.case).patient.name == ""
+    first, second = patients.list_changes(picture.case)
     assert ("name", "", "王小明") in first.values
     assert ("name", "王小明", "") in second.values
     entries = Audit(clinical.database).latest(2)

@@ -24,14 +24,14 @@ def clinical(tmp_path: Path) -> ClinicalDatabase:
 
 
 def test_a_later_word_stands_beside_the_earlier_ones(clinical: ClinicalDatabase) -> None:
-    (case,), worklist, remarks = clinical.references(), CaseLists(clinical), Remarks(clinical.database)
-    (image,) = clinical.images(case)
+    (case,), worklist, remarks = clinical.list_references(), CaseLists(clinical), Remarks(clinical.database)
+    (image,) = clinical.list_images(case)
     worklist.judge(case, "pneumonia", "agree", "Li")
     worklist.judge(case, "pneumonia", "disagree", "Li")
     worklist.withdraw(case, "pneumonia", "Li")
     remarks.add(case, RemarkKind.MISSED, " Rib\u202e 7 \r\n broken ", "Li", image.reference)
     remarks.add(case, RemarkKind.IMPRESSION, "Refer.", "Wang")
-    said = [(one.kind, one.text, one.instance, one.actor) for one in remarks.of_case(case)]
+    said = [(one.kind, one.text, one.instance, one.actor) for one in remarks.list_for_case(case)]
     assert said == [
         (RemarkKind.VERDICT, "agree", "", "Li"),
         (RemarkKind.VERDICT, "disagree", "", "Li"),
@@ -49,11 +49,11 @@ def test_a_later_word_stands_beside_the_earlier_ones(clinical: ClinicalDatabase)
 
 
 def test_ones_own_figures_count_the_last_word_on_each_finding(clinical: ClinicalDatabase) -> None:
-    (case,), worklist, remarks = clinical.references(), CaseLists(clinical), Remarks(clinical.database)
+    (case,), worklist, remarks = clinical.list_references(), CaseLists(clinical), Remarks(clinical.database)
     for finding, verdict in (("pneumonia", "unsure"), ("pneumonia", "agree"), ("fluid", "disagree")):
         worklist.judge(case, finding, verdict, "Li")
     worklist.judge(case, "fluid", "agree", "Wang")
     expected = (DoctorFigures("fluid", False, "disagree", 1), DoctorFigures("pneumonia", True, "agree", 1))
-    assert remarks.own("Li") == expected
+    assert remarks.count_own_verdicts("Li") == expected
     worklist.withdraw(case, "fluid", "Li")
-    assert remarks.own("Li") == expected[1:]
+    assert remarks.count_own_verdicts("Li") == expected[1:]

@@ -76,7 +76,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Known:
     for path in films[:COPIED]:
         door.accept_file(path)
     read_all(clinical)
-    words = {case.reference for case in clinical.cases() if case.reference}
+    words = {case.reference for case in clinical.load_cases() if case.reference}
     for case in words:
         CaseLists(clinical).judge(case, "pneumonia", "agree", "doctor")
     for case in sorted(words)[:SIGNED]:
@@ -85,7 +85,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Known:
     for path in films[COPIED:]:
         door.accept_file(path)
     read_all(clinical)
-    cases = [case.reference for case in clinical.cases() if case.reference]
+    cases = [case.reference for case in clinical.load_cases() if case.reference]
     for case in [one for one in cases if one not in sorted(words)[:SIGNED]][:20]:
         CaseLists(clinical).judge(case, "pneumonia", "disagree", "doctor")
         CaseLists(clinical).finish(case, "doctor")
@@ -159,7 +159,7 @@ def without_copies(state: StateDir) -> StateDir:
     return state
 
 
-def words_of(path: Path) -> dict[str, str]:
+def read_verdicts(path: Path) -> dict[str, str]:
     """Case -> what a doctor said of it."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         return dict(connection.execute("SELECT case_reference, verdict FROM verdicts").fetchall())
@@ -184,7 +184,7 @@ def check_rebuilt(state: StateDir, known: Known) -> rescue_report.RescueReport:
         assert carried <= known.told
         assert read_all(clinical) == report.again
         assert connection.execute("SELECT COUNT(*) FROM readings").fetchone()[0] == IMAGES + PICTURES
-        assert all(case.priority is Priority.URGENT and case.revision > 0 for case in clinical.cases())
+        assert all(case.priority is Priority.URGENT and case.revision > 0 for case in clinical.load_cases())
         assert not (revisions(clinical) - carried) & known.told  # a number that the hospital knows means what it meant
         newest = Audit(clinical.database).latest(1)[0]
         assert newest.action == "database.rescued"
@@ -213,7 +213,7 @@ def test_whichever_page_is_overwritten_every_image_keeps_its_name_and_gets_its_r
         assert (state.clinical_db.parent / "damaged" / "1" / "clinical.db").read_bytes() == before
         assert report.since == backup_ring.list_copies(state)[0].at
         assert report.admitted == IMAGES + PICTURES - COPIED
-        assert words_of(state.clinical_db) == dict.fromkeys(closed.words, "agree")
+        assert read_verdicts(state.clinical_db) == dict.fromkeys(closed.words, "agree")
     assert rescued > 4
 
 
@@ -241,7 +241,7 @@ def test_a_file_that_is_no_database_any_more_costs_no_image_and_no_summary(
     assert (path.parent / "damaged" / "1" / "clinical.db").exists() == (first != "gone")
     assert bool(report.since) == copied
     assert report.admitted == IMAGES + PICTURES - COPIED * copied
-    assert words_of(path) == (dict.fromkeys(closed.words, "agree") if copied else {})
+    assert read_verdicts(path) == (dict.fromkeys(closed.words, "agree") if copied else {})
     clinical = ClinicalDatabase(path)
     waiting = dict(sorted(revisions(clinical)))  # the highest of each case
     clinical.database.close()
@@ -255,7 +255,7 @@ def test_a_case_that_a_doctor_was_done_with_does_not_come_back_to_the_list(close
     rescue.rescue_database(state, state.clinical_db)
     check_rebuilt(state, closed)
     clinical = ClinicalDatabase(state.clinical_db)
-    assert {row.case for row in CaseLists(clinical).rows("done", 99)} == set(sorted(closed.words)[:SIGNED])
+    assert {row.case for row in CaseLists(clinical).list_rows("done", 99)} == set(sorted(closed.words)[:SIGNED])
     clinical.database.close()
 
 
@@ -268,7 +268,7 @@ def test_a_copy_that_went_bad_is_passed_over(closed: Known, tmp_path: Path) -> N
     state.clinical_db.unlink()
     rescue.rescue_database(state, state.clinical_db)
     assert check_rebuilt(state, closed).since
-    assert words_of(state.clinical_db) == dict.fromkeys(closed.words, "agree")
+    assert read_verdicts(state.clinical_db) == dict.fromkeys(closed.words, "agree")
 
 
 def test_every_table_is_as_the_copy_has_it(closed: Known, tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_report_of_a_version_before_copies_is_counted_and_says_nothing_wrong(c
     }
     (folder / "report.json").write_text(json.dumps(said), "utf-8")
     assert len(list(rescue_report.list_reports(state))) == 1
-    assert list(databases._rescues(state)) == []
+    assert list(databases._check_rescues(state)) == []
 
 
 def test_what_lies_only_in_the_log_is_not_lost_with_a_page_of_the_file(filled: Known, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_what_lies_only_in_the_log_is_not_lost_with_a_page_of_the_file(filled: K
         clinical.database.close()
 
 
-def punched(state: StateDir) -> None:
+def damage_log(state: StateDir) -> None:
     """Damage the log's first frame, so that SQLite takes none."""
     with state.clinical_db.with_name("clinical.db-wal").open("r+b") as file:
         file.seek(32 + 100)
@@ -336,13 +336,13 @@ def test_images_that_a_hole_in_the_log_takes_are_taken_in_again(closed: Known, t
     newest = Audit(clinical.database).latest(1)[0].at
     clinical.database.close()
     state = StateDir(tmp_path / "killed")
-    words = words_of(running.clinical_db)
-    punched(state)
+    words = read_verdicts(running.clinical_db)
+    damage_log(state)
     rescue.rescue_database(state, state.clinical_db)
     [(_, report)] = rescue_report.list_reports(state)
     assert "3 images have no row" in report.cause
     assert report.admitted == 3
-    assert words_of(state.clinical_db) == words
+    assert read_verdicts(state.clinical_db) == words
     assert report.since == newest
     clinical = ClinicalDatabase(state.clinical_db)
     rows_after = clinical.database.connection.execute(
@@ -544,7 +544,7 @@ def small(tmp_path: Path) -> StateDir:
 def test_a_damaged_exchange_is_a_new_stream_with_the_hospitals_key_of_the_copy(small: StateDir, copied: bool) -> None:
     exchange = Exchange(small.exchange_db)
     exchange.create()
-    stream = exchange.line().stream
+    stream = exchange.read_status().stream
     exchange.keep_keys("verify", 3, b"signed")
     exchange.database.close()
     if copied:
@@ -552,12 +552,12 @@ def test_a_damaged_exchange_is_a_new_stream_with_the_hospitals_key_of_the_copy(s
     overwrite(small.exchange_db, 0, random.Random(SEED))
     rescue.rescue_database(small, small.exchange_db)
     exchange.require()
-    assert exchange.line().stream != stream
-    assert exchange.keys("verify") == (b"signed" if copied else None)
+    assert exchange.read_status().stream != stream
+    assert exchange.read_keys("verify") == (b"signed" if copied else None)
     exchange.database.close()
 
 
-def peopled(state: StateDir) -> tuple[Accounts, Audit]:
+def add_accounts(state: StateDir) -> tuple[Accounts, Audit]:
     """Three accounts, an audit, and a copy of both."""
     clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
     clinical.create()
@@ -570,21 +570,21 @@ def peopled(state: StateDir) -> tuple[Accounts, Audit]:
 
 
 def test_no_old_password_and_no_lifted_lock_lets_anybody_in(small: StateDir) -> None:
-    accounts, audit = peopled(small)
+    accounts, audit = add_accounts(small)
     accounts.set_password("doctor", "$argon2id$new")
     audit.record("doctor", "password.changed")
     accounts.disable("left")
     audit.record("doctor", "user.disabled", account="Left")
     audit.record("doctor", "login")
-    code, session = accounts.renew("other"), accounts.open_session("other")
+    code, session = accounts.reset_password("other"), accounts.open_session("other")
     accounts.database.close()
     audit._database.close()
     overwrite(small.accounts_db, 0, random.Random(SEED))
     rescue.rescue_database(small, small.accounts_db)
-    assert [accounts.password_hash(name) for name in ("doctor", "left", "other")] == [None, None, "$argon2id$old"]
-    assert [user.name for user in accounts.users() if user.disabled] == ["left"]
-    assert accounts.session_user(session) is None
-    assert accounts.claim(code) is None
+    assert [accounts.find_password_hash(name) for name in ("doctor", "left", "other")] == [None, None, "$argon2id$old"]
+    assert [user.name for user in accounts.list_users() if user.disabled] == ["left"]
+    assert accounts.find_session_user(session) is None
+    assert accounts.find_claim(code) is None
     ((_, report),) = rescue_report.list_reports(small)
     assert report.since
     accounts.database.close()
@@ -592,7 +592,7 @@ def test_no_old_password_and_no_lifted_lock_lets_anybody_in(small: StateDir) -> 
 
 @pytest.mark.parametrize("harm", ["damaged", "gone", "as the copy was"])
 def test_where_the_audit_cannot_tell_what_changed_every_password_is_void(small: StateDir, harm: str) -> None:
-    accounts, audit = peopled(small)
+    accounts, audit = add_accounts(small)
     accounts.database.close()
     audit._database.close()
     if harm == "damaged":
@@ -603,7 +603,7 @@ def test_where_the_audit_cannot_tell_what_changed_every_password_is_void(small: 
             rescue.rescue_database(small, small.clinical_db)
     overwrite(small.accounts_db, 0, random.Random(SEED))
     rescue.rescue_database(small, small.accounts_db)
-    assert [(user.name, user.has_password) for user in accounts.users()] == [
+    assert [(user.name, user.has_password) for user in accounts.list_users()] == [
         ("doctor", False),
         ("left", False),
         ("other", False),
@@ -619,8 +619,8 @@ def test_accounts_without_a_copy_let_nobody_in(small: StateDir) -> None:
     small.accounts_db.write_bytes(b"\xff" * 30000)
     rescue.rescue_database(small, small.accounts_db)
     accounts.create()
-    assert accounts.users() == []
-    assert accounts.password_hash("doctor") is None
+    assert accounts.list_users() == []
+    assert accounts.find_password_hash("doctor") is None
     ((_, report),) = rescue_report.list_reports(small)
     assert report.since == ""
     accounts.database.close()

@@ -57,7 +57,7 @@ def manifest(tmp_path: Path) -> Manifest:
     return Manifest.load(pack)
 
 
-def seen(instance: Instance, size: float | None, **more: Any) -> Reading:
+def make_lesion_reading(instance: Instance, size: float | None, **more: Any) -> Reading:
     """A reading of the pack “toy” with one lesion of *size* mm, or without one."""
     whole = make_reading(instance)
     assert whole.pack is not None
@@ -76,7 +76,7 @@ class Desk:
     def bring(self, number: int, size: float | None, **more: Any) -> str:
         """One more image of the study, read; returns the case."""
         instance = admit(self.clinical, number)
-        self.clinical.finish(instance, seen(instance, size, **more), Priority.SOON)
+        self.clinical.finish(instance, make_lesion_reading(instance, size, **more), Priority.SOON)
         return instance.case
 
     def close(self) -> list[str]:
@@ -97,33 +97,33 @@ def advice(case: Case) -> str:
 
 def test_a_late_image_revises_the_case_and_the_earlier_revision_stays(desk: Desk) -> None:
     case = desk.bring(1, 12.0)
-    assert advice(desk.clinical.case(case)) == "", "no advice while images may still come"
+    assert advice(desk.clinical.load_case(case)) == "", "no advice while images may still come"
     desk.close()
-    first = desk.clinical.case(case)
+    first = desk.clinical.load_case(case)
     assert (first.revision, advice(first), len(first.lesions)) == (1, "follow_up.small", 1)
     desk.bring(2, 25.0)
-    assert advice(desk.clinical.case(case)) == "", "the advice of revision 1 is not that of what has come since"
+    assert advice(desk.clinical.load_case(case)) == "", "the advice of revision 1 is not that of what has come since"
     desk.close()
-    second = desk.clinical.case(case)
+    second = desk.clinical.load_case(case)
     assert (second.revision, advice(second), len(second.lesions)) == (2, "follow_up.large", 2)
-    kept = desk.clinical.case(case, 1)
+    kept = desk.clinical.load_case(case, 1)
     assert kept.follow_up == first.follow_up
     assert (kept.lesions, kept.findings, kept.priority) == (first.lesions, first.findings, first.priority)
     said = [follow_up.load_conclusion(desk.clinical.database.connection, case, revision) for revision in (1, 2)]
     assert [len(one.images) for one in said if one is not None] == [1, 2]
     with raises_refusal(REVISION_UNKNOWN):
-        desk.clinical.case(case, 3)
+        desk.clinical.load_case(case, 3)
 
 
 def test_a_fact_that_a_person_enters_raises_the_advice_in_the_next_revision_without_another_reading(desk: Desk) -> None:
     case = desk.bring(1, None)
     desk.close()
-    assert advice(desk.clinical.case(case)) == "follow_up.none"
-    before = desk.clinical.case(case).findings
+    assert advice(desk.clinical.load_case(case)) == "follow_up.none"
+    before = desk.clinical.load_case(case).findings
     assert follow_up.enter_facts(desk.clinical.database, case, {"family": True}, "li") == 1
-    assert desk.clinical.unread() == 0
+    assert desk.clinical.count_unread() == 0
     assert desk.close() == [case]
-    after = desk.clinical.case(case)
+    after = desk.clinical.load_case(case)
     assert (after.revision, advice(after)) == (2, "follow_up.surveillance")
     assert after.findings == before, "a background never changes a probability"
     said = [follow_up.load_conclusion(desk.clinical.database.connection, case, revision) for revision in (1, 2)]
@@ -139,10 +139,10 @@ def test_a_fact_that_a_person_enters_raises_the_advice_in_the_next_revision_with
 def test_what_a_person_says_stands_before_what_a_header_codes(desk: Desk) -> None:
     case = desk.bring(1, None, background=("family",))
     desk.close()
-    assert advice(desk.clinical.case(case)) == "follow_up.surveillance"
+    assert advice(desk.clinical.load_case(case)) == "follow_up.surveillance"
     follow_up.enter_facts(desk.clinical.database, case, {"family": False}, "li")
     desk.close()
-    assert advice(desk.clinical.case(case)) == "follow_up.none"
+    assert advice(desk.clinical.load_case(case)) == "follow_up.none"
 
 
 def test_nothing_is_advised_for_nothing_where_an_image_was_not_read(desk: Desk) -> None:
@@ -150,14 +150,14 @@ def test_nothing_is_advised_for_nothing_where_an_image_was_not_read(desk: Desk) 
     second = admit(desk.clinical, 2)
     desk.clinical.finish(second, make_reading(second, refusal=AGE_OUTSIDE(age=9)), Priority.CANNOT_JUDGE)
     desk.close()
-    assert advice(desk.clinical.case(case)) == ""
+    assert advice(desk.clinical.load_case(case)) == ""
     desk.bring(3, 12.0)
     desk.close()
-    assert advice(desk.clinical.case(case)) == "follow_up.small", "what was seen stays seen"
+    assert advice(desk.clinical.load_case(case)) == "follow_up.small", "what was seen stays seen"
 
 
 def test_a_refused_file_keeps_a_case_from_being_called_empty(desk: Desk) -> None:
-    case = desk.clinical.case(desk.bring(1, None))
+    case = desk.clinical.load_case(desk.bring(1, None))
     assert reader_steps.advise_follow_up(case, desk.manifests, ()) is not None
     refused = FileRecord("b.dcm", None, FileStatus.REFUSED, Reason("intake.truncated", {"where": "(7FE0,0010)"}))
     assert reader_steps.advise_follow_up(replace(case, files=(*case.files, refused)), desk.manifests, ()) is None
@@ -167,10 +167,10 @@ def test_a_refused_file_keeps_a_case_from_being_called_empty(desk: Desk) -> None
 
 
 def test_the_background_is_json_or_a_file_with_it(tmp_path: Path) -> None:
-    assert read_command._background(None) == {}
-    assert read_command._background('{"family": true}') == {"family": True}
+    assert read_command._parse_background(None) == {}
+    assert read_command._parse_background('{"family": true}') == {"family": True}
     (tmp_path / "b.json").write_text('{"virus": false}')
-    assert read_command._background(str(tmp_path / "b.json")) == {"virus": False}
+    assert read_command._parse_background(str(tmp_path / "b.json")) == {"virus": False}
     for wrong in ('{"family": "yes"}', "{", str(tmp_path / "none.json")):
         with raises_refusal(BACKGROUND_INVALID):
-            read_command._background(wrong)
+            read_command._parse_background(wrong)

@@ -17,7 +17,7 @@ def test_the_same_identity_is_admitted_once(clinical: ClinicalDatabase) -> None:
         path="again", file="images/x", sha256="f" * 64, size=9, header=make_header(), association=None
     )
     assert second == StoredInstance(first.reference, first.case, first.file, f"{1:064d}")
-    assert clinical.counts().instances == 1
+    assert clinical.count_queue().instances == 1
 
 
 def test_images_of_one_study_make_one_case_and_pictures_a_case_each(clinical: ClinicalDatabase) -> None:
@@ -31,7 +31,7 @@ def test_a_reading_and_the_end_of_waiting_are_one_step(clinical: ClinicalDatabas
     assert claim is not None
     clinical.finish(claim.instance, make_reading(claim.instance), Priority.URGENT)
     clinical.finish(claim.instance, make_reading(claim.instance, 0.1), Priority.ROUTINE)  # a second reader, too late
-    (case,) = clinical.cases()
+    (case,) = clinical.load_cases()
     assert [finding.probability for finding in case.findings] == [0.9]
     assert clinical.claim() is None
 
@@ -56,7 +56,7 @@ def test_a_case_is_as_urgent_as_its_most_urgent_image(clinical: ClinicalDatabase
             else make_reading(instance)
         )
         clinical.finish(instance, reading, priority)
-    (case,) = clinical.cases()
+    (case,) = clinical.load_cases()
     assert case.priority is Priority.URGENT
     assert [file.status for file in case.files] == [FileStatus.CANNOT_JUDGE] + [FileStatus.READ] * 3
 
@@ -69,7 +69,7 @@ def test_a_revision_waits_for_the_release_of_the_association(clinical: ClinicalD
     clinical.close_association(association)
     assert clinical.close_revisions(quiet_seconds=60) == [instance.case]
     assert clinical.close_revisions(quiet_seconds=60) == []
-    assert clinical.unread() == 0
+    assert clinical.count_unread() == 0
 
 
 def test_a_quiet_sender_that_never_releases_does_not_hold_the_case(clinical: ClinicalDatabase) -> None:
@@ -81,15 +81,15 @@ def test_a_quiet_sender_that_never_releases_does_not_hold_the_case(clinical: Cli
 def test_a_late_image_makes_revision_two(clinical: ClinicalDatabase) -> None:
     for number in (1, 2):
         instance = admit(clinical, number)
-        assert clinical.unread() == 1
+        assert clinical.count_unread() == 1
         clinical.finish(instance, make_reading(instance), Priority.URGENT)
         clinical.close_revisions(quiet_seconds=60)
-    assert clinical.case(instance.case).revision == 2
+    assert clinical.load_case(instance.case).revision == 2
 
 
 def test_an_unread_image_is_never_shown_as_normal(clinical: ClinicalDatabase) -> None:
     admit(clinical)
-    (case,) = clinical.cases()
+    (case,) = clinical.load_cases()
     (file,) = case.files
     assert file.status is FileStatus.CANNOT_JUDGE
     assert file.reason is not None
@@ -98,7 +98,7 @@ def test_an_unread_image_is_never_shown_as_normal(clinical: ClinicalDatabase) ->
 
 def test_a_refusal_without_a_study_is_still_journalled(clinical: ClinicalDatabase) -> None:
     clinical.record_refusal("stick/note.txt", NOT_AN_IMAGE())
-    homeless = clinical.unassigned_files()
+    homeless = clinical.find_unassigned_files()
     assert homeless is not None
     assert [(file.path, file.reason.code) for file in homeless.files if file.reason] == [
         ("stick/note.txt", "intake.not_an_image")

@@ -24,7 +24,7 @@ def worklist(two: Desk) -> CaseLists:
     return CaseLists(two.clinical, two_readers=True)
 
 
-def everything(doctor: FlaskClient, case: str) -> str:
+def read_all_pages(doctor: FlaskClient, case: str) -> str:
     """All that a doctor may look at."""
     pages = (f"/case/{case}", f"/case/{case}/report", "/", "/?tab=done", "/own")
     return "".join(doctor.get(page, headers=HTML).text for page in pages)
@@ -37,8 +37,8 @@ def test_neither_reader_sees_a_word_of_the_other_before_both_have_spoken(two: De
     after = post(li, f"{page}/done").headers["Location"]
     assert two.case not in after.split("?")[0]  # on to somebody else's case
     assert not worklist(two).is_done(two.case)
-    assert [row.case for row in worklist(two).rows("open", 9)] == [two.case]
-    shown = everything(wang, two.case)
+    assert [row.case for row in worklist(two).list_rows("open", 9)] == [two.case]
+    shown = read_all_pages(wang, two.case)
     assert "Two doctors read it" in shown
     assert "li:" not in shown
     assert "li," not in shown
@@ -79,7 +79,7 @@ def test_where_they_differ_a_third_who_sees_both_has_the_last_word(two: Desk) ->
     post(zhao, f"{page}/done", **{"said-pneumonia": "disagree"})
     assert worklist(two).is_done(two.case)
     assert "zhao has settled it." in li.get(page, headers=HTML).text
-    said = [(one.actor, one.verdict) for one in worklist(two).verdicts(two.case)]
+    said = [(one.actor, one.verdict) for one in worklist(two).list_verdicts(two.case)]
     assert said == [("li", "agree"), ("wang", "disagree"), ("zhao", "disagree")]
     actions = [(one.actor, one.action) for one in Audit(two.clinical.database).latest(30)]
     assert ("li", "case.read") in actions
@@ -87,6 +87,6 @@ def test_where_they_differ_a_third_who_sees_both_has_the_last_word(two: Desk) ->
 
 
 def test_with_one_reader_nothing_changes(desk: Desk) -> None:
-    assert CaseLists(desk.clinical).readers(desk.case) is None
+    assert CaseLists(desk.clinical).load_double_reading(desk.case) is None
     post(desk.person("li"), f"/case/{desk.case}/done", **{"said-pneumonia": "agree"})
     assert CaseLists(desk.clinical).is_done(desk.case)

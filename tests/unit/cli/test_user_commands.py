@@ -22,7 +22,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
     return StateDir(tmp_path / "state")
 
 
-def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, str]]:
+def read_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, str]]:
     assert main([*arguments, "--json"]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -30,24 +30,24 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[st
 def test_accounts_are_made_with_codes_and_never_with_passwords(
     state: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (first,) = printed(capsys, "user", "claim")
+    (first,) = read_output(capsys, "user", "claim")
     accounts = user.open_accounts(load_config())
     assert accounts.redeem(first["code"], "li", "hash")
     assert main(["user", "claim"]) == 1
     capsys.readouterr()
-    (added,) = printed(capsys, "user", "add", "wang", "--role", "auditor")
-    assert accounts.claim(added["code"]) is not None
-    (renewed,) = printed(capsys, "user", "passwd", "wang")
-    assert accounts.claim(added["code"]) is None
-    assert accounts.claim(renewed["code"]) is not None
-    assert printed(capsys, "user", "disable", "wang") == []
-    assert accounts.claim(renewed["code"]) is None
-    assert [(one["name"], one["role"], one["state"]) for one in printed(capsys, "user", "list")] == [
+    (added,) = read_output(capsys, "user", "add", "wang", "--role", "auditor")
+    assert accounts.find_claim(added["code"]) is not None
+    (renewed,) = read_output(capsys, "user", "passwd", "wang")
+    assert accounts.find_claim(added["code"]) is None
+    assert accounts.find_claim(renewed["code"]) is not None
+    assert read_output(capsys, "user", "disable", "wang") == []
+    assert accounts.find_claim(renewed["code"]) is None
+    assert [(one["name"], one["role"], one["state"]) for one in read_output(capsys, "user", "list")] == [
         ("li", "doctor", "in use"),
         ("wang", "auditor", "disabled"),
     ]
     entries = Audit(ClinicalDatabase(state.clinical_db).database).latest(9)
-    assert [(one.actor, one.action) for one in reversed(entries)] == [
+    assert [(entry.actor, entry.action) for entry in reversed(entries)] == [
         ("console", action) for action in ("claim.issued", "user.added", "user.renewed", "user.disabled")
     ]
     assert added["code"] not in str(entries)
@@ -74,11 +74,11 @@ def test_a_refusal_is_one_sentence_that_does_not_repeat_what_was_typed(
 def test_the_audit_is_verified_against_a_head_that_someone_was_told(
     state: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    printed(capsys, "user", "claim")
-    (verified,) = printed(capsys, "audit", "verify")
+    read_output(capsys, "user", "claim")
+    (verified,) = read_output(capsys, "audit", "verify")
     assert verified["whole"]
-    printed(capsys, "user", "claim")
-    assert printed(capsys, "audit", "verify", "--expect", verified["head"])[0]["whole"]
+    read_output(capsys, "user", "claim")
+    assert read_output(capsys, "audit", "verify", "--expect", verified["head"])[0]["whole"]
     assert main(["audit", "verify", "--expect", f"2:{'1' * 64}"]) == 1
     assert "1111" in capsys.readouterr().out
     with pytest.raises(SystemExit):

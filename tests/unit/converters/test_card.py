@@ -12,7 +12,7 @@ from firmware_app.packs.manifest import Manifest
 from tests import toy_pack
 
 
-class Told:
+class ExtendedManifest:
     """A manifest with fields that its schema may not have yet."""
 
     def __init__(self, manifest: Manifest, more: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
         why=dict.fromkeys(("auc", "specificity", "auc_passed"), "no film is without the finding"),
         command="print it",
     )
-    told = manifest.model_copy(update={"measured_elsewhere": (row,), "measured": (unseen("AP", 0.71),)})
+    told = manifest.model_copy(update={"measured_elsewhere": (row,), "measured": (make_unseen_row("AP", 0.71),)})
     text = card.text(told)
     lead = text[: text.index("## Weak points")]
     for said in (
@@ -111,7 +111,7 @@ def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(man
     }
     bad = {**good, "runtime": "litert", "evidence": 0.71}
     pointing = {"n": 80, "hits": 30, "share": 0.375, "share_ci": [0.277, 0.484], "chance": 0.094}
-    text = card.text(cast(Manifest, Told(manifest, {"maps": [good, bad], "pointing": pointing})))
+    text = card.text(cast(Manifest, ExtendedManifest(manifest, {"maps": [good, bad], "pointing": pointing})))
     weak = text[: text.index("## Not for")]
     assert "In the map of litert int8 the evidence for the finding alone" in weak
     assert "a rank correlation of only 0.71" in weak
@@ -123,17 +123,17 @@ def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(man
     assert "on 30 of 80 positive films with an outline, 0.375 (0.277–0.484)" in text
     flat = {**good, "evidence": None, "evidence_n": 0}
     fine = {**pointing, "hits": 60, "share": 0.75}
-    text = card.text(cast(Manifest, Told(manifest, {"maps": [flat], "pointing": fine})))
+    text = card.text(cast(Manifest, ExtendedManifest(manifest, {"maps": [flat], "pointing": fine})))
     assert "rank correlation of only" not in text
     poor = {**good, "mean": 0.82, "evidence": 0.71}
-    text = card.text(cast(Manifest, Told(manifest, {"maps": [poor], "pointing": fine})))
+    text = card.text(cast(Manifest, ExtendedManifest(manifest, {"maps": [poor], "pointing": fine})))
     assert "agrees with that of the original, cell by cell, by a rank correlation of only 0.82" in text
-    text = card.text(cast(Manifest, Told(manifest, {"maps": [flat], "pointing": fine})))
+    text = card.text(cast(Manifest, ExtendedManifest(manifest, {"maps": [flat], "pointing": fine})))
     assert "lies in the outlined lesion on only" not in text
     assert "| 0.950 | – |" in text
 
 
-def unseen(value: str, area: float, runtime: str = "pytorch, teacher") -> Measurement:
+def make_unseen_row(value: str, area: float, runtime: str = "pytorch, teacher") -> Measurement:
     return Measurement.model_validate(
         {
             "runtime": runtime,
@@ -154,7 +154,7 @@ def unseen(value: str, area: float, runtime: str = "pytorch, teacher") -> Measur
 
 
 def test_the_source_on_which_a_network_that_never_saw_it_was_worst_is_a_weak_point(manifest: Manifest) -> None:
-    rows = (unseen("PA", 0.82), unseen("AP", 0.71))
+    rows = (make_unseen_row("PA", 0.82), make_unseen_row("AP", 0.71))
     text = card.text(manifest.model_copy(update={"measured": rows}))
     weak = text[text.index("## Weak points") : text.index("## Not for")]
     assert "without the source `[view=AP]`, its teacher reached an AUC of 0.710 (0.660–0.760)" in weak
@@ -162,7 +162,7 @@ def test_the_source_on_which_a_network_that_never_saw_it_was_worst_is_a_weak_poi
     assert "[view=PA]" not in weak
     assert card_notes.HOW_UNSEEN in text
     assert "| pytorch, teacher | fp32 | unseen[view=AP], all | 80 (30) | 0.710 (0.660–0.760) |" in text
-    alike = card.text(manifest.model_copy(update={"measured": (unseen("AP", 0.71, "pytorch"),)}))
+    alike = card.text(manifest.model_copy(update={"measured": (make_unseen_row("AP", 0.71, "pytorch"),)}))
     assert "a network like it reached an AUC" in alike
     assert "its teacher" not in alike
 

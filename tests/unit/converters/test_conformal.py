@@ -11,7 +11,9 @@ pytestmark = pytest.mark.usefixtures("few_resamples")
 Scores = NDArray[np.float64]
 
 
-def drawn(rng: np.random.Generator, count: int, share: float, apart: float = 1.5) -> tuple[NDArray[np.int64], Scores]:
+def draw_scores(
+    rng: np.random.Generator, count: int, share: float, apart: float = 1.5
+) -> tuple[NDArray[np.int64], Scores]:
     """Labels and scores of a network that tells the classes apart neither well nor by calibrated probabilities."""
     labels = (rng.random(count) < share).astype(np.int64)
     return labels, 1.0 / (1.0 + np.exp(-(rng.standard_t(4, count) + apart * labels)))
@@ -24,8 +26,8 @@ def test_no_class_is_called_the_other_more_often_than_the_stated_error(
     rng = np.random.default_rng(1)
     missed, alarmed = [], []
     for _ in range(200):
-        low, high = conformal.limits(*drawn(rng, 120, share), error, threshold)
-        labels, scores = drawn(rng, 2000, share)
+        low, high = conformal.limits(*draw_scores(rng, 120, share), error, threshold)
+        labels, scores = draw_scores(rng, 2000, share)
         missed.append((scores[labels == 1] < low).mean())
         alarmed.append((scores[labels == 0] > high).mean())
     for rates in (missed, alarmed):
@@ -33,7 +35,7 @@ def test_no_class_is_called_the_other_more_often_than_the_stated_error(
 
 
 def test_a_number_never_contradicts_the_threshold() -> None:
-    labels, scores = drawn(np.random.default_rng(3), 500, 0.5)
+    labels, scores = draw_scores(np.random.default_rng(3), 500, 0.5)
     for threshold in (0.01, 0.5, 0.99):
         low, high = conformal.limits(labels, scores, 0.1, threshold)
         assert low <= threshold <= high

@@ -11,7 +11,7 @@ from PIL import Image
 from converters import cli
 from converters.data.datasets import Film, FilmSet
 from converters.elsewhere import figures, sets
-from converters.elsewhere.box import Said
+from converters.elsewhere.box import BoxAnswer
 from converters.elsewhere.sets import External
 from converters.failures import DataUnreadable
 from converters.statistics import intervals
@@ -35,7 +35,7 @@ def films(labels: Sequence[int]) -> FilmSet:
     )
 
 
-def drawn(folder: Path, rows: Sequence[tuple[bool, int, str]], first_seed: int = 100) -> Path:
+def draw_data_set(folder: Path, rows: Sequence[tuple[bool, int, str]], first_seed: int = 100) -> Path:
     """A set with ``labels.csv``: whether the film is bright, the patient's age, and the view."""
     (folder / "images").mkdir(parents=True)
     lines = ["file,class,patient,age,view"]
@@ -53,10 +53,10 @@ def pack(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return drawn(tmp_path / "home", [(index % 2 == 0, 40, FRONTAL) for index in range(8)], first_seed=0)
+    return draw_data_set(tmp_path / "home", [(index % 2 == 0, 40, FRONTAL) for index in range(8)], first_seed=0)
 
 
-def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
+def read_rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
     assert cli.main(["evaluate", *arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["n"] == 8  # the documented object stays that of --data
@@ -69,7 +69,7 @@ def test_every_film_counts_and_those_without_a_number_are_told_apart() -> None:
     """Four positives, three of them found; six others, of which one is called positive; three films get no number."""
     scores = [2.0, 1.0, 0.5, -1.0, -2.0, -2.0, -2.0, -2.0, -2.0, 3.0]
     refused = [None, "age", None, "reading.unfamiliar", None, None, None, None, None, "age"]
-    said = [Said(score, why) for score, why in zip(scores, refused, strict=True)]
+    said = [BoxAnswer(score, why) for score, why in zip(scores, refused, strict=True)]
     there = films([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     row = figures.row(there, said, FINDING, "onnxruntime", "fp32")
     assert (row.n, row.positives, row.scored, row.passed) == (10, 4, 10, 0.7)
@@ -95,9 +95,9 @@ def test_the_box_refuses_other_ages_other_views_and_films_that_show_nothing(
     pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [(True, 40, FRONTAL), (False, 50, FRONTAL), (True, 12, FRONTAL), (False, 60, LATERAL), (False, 70, FRONTAL)]
-    there = drawn(tmp_path / "there", rows)
+    there = draw_data_set(tmp_path / "there", rows)
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(there / "images" / "4.png")
-    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--external", f"{there}=county")
+    (row,) = read_rows(capsys, str(pack), "--data", str(home), "--external", f"{there}=county")
     assert (row["source"], row["n"], row["positives"], row["passed"]) == ("county", 5, 2, 0.4)
     assert row["refused"] == {"age": 1, "quality.blank": 1, "reading.view": 1}
     assert (row["scored"], row["auc"], row["auc_passed"], row["set_aside"]) == (5, 1.0, 1.0, 0)
@@ -106,18 +106,18 @@ def test_the_box_refuses_other_ages_other_views_and_films_that_show_nothing(
 def test_a_film_unlike_those_of_home_is_refused_elsewhere_too(
     pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    toy_pack.learns(pack, [grey(True, seed) for seed in range(8)], limit=1.0)
-    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (True, 40, FRONTAL), (False, 40, FRONTAL)])
-    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--external", str(there))
+    toy_pack.add_typicality(pack, [grey(True, seed) for seed in range(8)], limit=1.0)
+    there = draw_data_set(tmp_path / "there", [(True, 40, FRONTAL), (True, 40, FRONTAL), (False, 40, FRONTAL)])
+    (row,) = read_rows(capsys, str(pack), "--data", str(home), "--external", str(there))
     assert (row["source"], row["refused"], row["passed"]) == ("there", {"reading.unfamiliar": 1}, round(2 / 3, 4))
 
 
 def test_a_patient_or_a_copy_of_home_judges_nothing_elsewhere(
     pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL), (True, 40, FRONTAL)])
+    there = draw_data_set(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL), (True, 40, FRONTAL)])
     (there / "images" / "2.png").write_bytes((home / "images" / "4.png").read_bytes())
-    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--external", str(there))
+    (row,) = read_rows(capsys, str(pack), "--data", str(home), "--external", str(there))
     assert (row["n"], row["set_aside"]) == (2, 1)
     assert cli.main(["evaluate", str(pack), "--data", str(home), "--external", str(home)]) == 1
     assert "it is no other place" in capsys.readouterr().err
@@ -144,7 +144,7 @@ def test_a_set_is_named_by_its_folder_its_part_and_a_name(text: str, expected: E
 def test_the_rows_stand_in_the_manifest_and_a_second_look_replaces_them(
     pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL)])
+    there = draw_data_set(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL)])
     for _ in range(2):
         assert cli.main(["elsewhere", str(pack), "--data", str(home), "--external", f"{there}=county"]) == 0
     (row,) = Manifest.load(pack).measured_elsewhere
@@ -159,7 +159,7 @@ def test_a_set_that_the_recipe_names_is_read_in_its_own_words(
     pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """There the finding is called otherwise, and films of a third class are none of the two."""
-    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL), (True, 40, FRONTAL)])
+    there = draw_data_set(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL), (True, 40, FRONTAL)])
     table = (there / "labels.csv").read_text().replace("bright", "tuberculosis").splitlines()
     table[-1] = table[-1].replace("tuberculosis", "lateral only")
     (there / "labels.csv").write_text("\n".join(table))
@@ -168,7 +168,7 @@ def test_a_set_that_the_recipe_names_is_read_in_its_own_words(
         '[data]\nreader = "masks"\npositive = "bright"\n[[elsewhere]]\npath = "there"\ntitle = "New Delhi"\n'
         'reader = "masks"\npositive = "tuberculosis"\nnegative = "dark"\n'
     )
-    (row,) = evaluated(
+    (row,) = read_rows(
         capsys,
         str(pack),
         "--data",

@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "films"
 
 
-def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+def read_result(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
     assert cli.main(["evaluate", *arguments, "--json"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     result = json.loads(line)
@@ -85,7 +85,7 @@ def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
 def test_an_image_folder_gives_one_object_with_the_keys_of_the_contract(
     pack: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = evaluated(capsys, str(pack), "--data", str(folder))
+    result = read_result(capsys, str(pack), "--data", str(folder))
     assert list(result)[: len(KEYS)] == KEYS
     assert (result["n"], result["positives"], result["split"]) == (12, 6, "all")
     assert (result["auc"], result["sensitivity"], result["specificity"]) == (1.0, 1.0, 1.0)
@@ -96,7 +96,7 @@ def test_a_medmnist_file_is_read_by_split(pack: Path, tmp_path: Path, capsys: py
     images = np.stack([grey(index % 2 == 1, index)[:28, :28] for index in range(8)])
     labels = (np.arange(8) % 2)[:, np.newaxis].astype(np.uint8)
     np.savez(tmp_path / "toy.npz", val_images=images, val_labels=labels)
-    result = evaluated(capsys, str(pack), "--data", str(tmp_path / "toy.npz"), "--split", "val")
+    result = read_result(capsys, str(pack), "--data", str(tmp_path / "toy.npz"), "--split", "val")
     assert (result["split"], result["n"], result["positives"], result["auc"]) == ("val", 8, 4, 1.0)
     assert cli.main(["evaluate", str(pack), "--data", str(tmp_path / "toy.npz"), "--split", "test"]) == 1
     assert "there is no split test (it holds: val)" in capsys.readouterr().err
@@ -171,12 +171,15 @@ def test_a_labels_file_names_classes_parts_patients_and_sites(
     pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = labelled_folder(tmp_path / "busi")
-    result = evaluated(capsys, str(pack), "--data", str(data), "--positive", "malignant")
+    result = read_result(capsys, str(pack), "--data", str(data), "--positive", "malignant")
     assert (result["n"], result["positives"], result["auc"], result["dice"]) == (12, 6, 1.0, None)
     groups = result["subgroups"]
     assert isinstance(groups, list)
-    assert {(one["trait"], one["value"], one["n"]) for one in groups} == {("site", "north", 6), ("site", "south", 6)}
-    assert evaluated(capsys, str(pack), "--data", str(data), "--positive", "malignant", "--split", "val")["n"] == 4
+    assert {(group["trait"], group["value"], group["n"]) for group in groups} == {
+        ("site", "north", 6),
+        ("site", "south", 6),
+    }
+    assert read_result(capsys, str(pack), "--data", str(data), "--positive", "malignant", "--split", "val")["n"] == 4
     assert len({film.patient for film in readers.read_labels(data, "malignant").films}) == 6
 
 
@@ -205,7 +208,7 @@ def test_dicom_files_in_class_folders_are_read_and_their_patients_only_counted(
             suffix = ".dcm" if index else ""
             dicom(tmp_path / "dicom" / name / f"{index}{suffix}", bright, index, f"SECRET{name}{index // 2}")
     kept = tmp_path / "kept.npz"
-    result = evaluated(capsys, str(pack), "--data", str(tmp_path / "dicom"), "--out", str(kept))
+    result = read_result(capsys, str(pack), "--data", str(tmp_path / "dicom"), "--out", str(kept))
     assert (result["n"], result["auc"]) == (8, 1.0)
     assert len(set(Predictions.load(kept).patients)) == 4
     assert not any("SECRET" in patient for patient in Predictions.load(kept).patients)
@@ -224,7 +227,7 @@ def test_a_dicom_film_that_no_model_may_see_is_counted_and_not_scored(
     blank = pydicom.dcmread(tmp_path / "dicom" / "dark" / "2.dcm")
     blank.PixelData = bytes(64 * 64)
     blank.save_as(tmp_path / "dicom" / "dark" / "2.dcm")
-    result = evaluated(capsys, str(pack), "--data", str(tmp_path / "dicom"))
+    result = read_result(capsys, str(pack), "--data", str(tmp_path / "dicom"))
     assert (result["n"], result["unfit"], result["auc"]) == (5, 1, 1.0)
     assert cli.main(["evaluate", str(pack), "--data", str(tmp_path / "dicom")]) == 0
     assert "not fit for a model, and not counted: 1 films" in capsys.readouterr().out
@@ -235,7 +238,7 @@ def test_the_test_part_is_the_committed_list_where_the_data_holds_it(
 ) -> None:
     monkeypatch.setattr(splits, "LISTS", tmp_path / "lists")
     splits.freeze_test("toy", ["NORMAL/0.png", "Bright/3.png", "Bright/5.png"], "a note", tmp_path / "lists")
-    result = evaluated(capsys, str(pack), "--data", str(folder), "--split", "test")
+    result = read_result(capsys, str(pack), "--data", str(folder), "--split", "test")
     assert (result["n"], result["positives"], result["split"]) == (3, 2, "test")
 
 
@@ -245,14 +248,14 @@ def test_every_look_at_the_test_part_is_noted_once_for_the_same_files(
     own = recipe_of("toy", tmp_path / "own")
     splits.freeze_test("toy", ["NORMAL/0.png", "Bright/3.png"], "a note", tmp_path / "own")
     asked = (str(pack), "--data", str(folder), "--split", "test", "--recipe", str(own))
-    assert evaluated(capsys, *asked)["n"] == evaluated(capsys, *asked)["n"] == 2
+    assert read_result(capsys, *asked)["n"] == read_result(capsys, *asked)["n"] == 2
     noted = (tmp_path / "own" / "toy.looks.txt").read_text().splitlines()
     assert [line.split()[1] for line in noted[1:]] == [Pack.load(pack).manifest.version]
     manifest = Pack.load(pack).manifest
     other = manifest.artefacts[0].model_copy(update={"sha256": "0" * 64})
     changed = manifest.model_copy(update={"artefacts": (other,)})
-    assert frozen_test_log.note(changed, "2026-01-01", tmp_path / "own") == 2
-    assert frozen_test_log.note(manifest, "2026-01-02", tmp_path / "own") == 2
+    assert frozen_test_log.record_look(changed, "2026-01-01", tmp_path / "own") == 2
+    assert frozen_test_log.record_look(manifest, "2026-01-02", tmp_path / "own") == 2
 
 
 def recipe_of(pack: str, folder: Path, reader: str = "folder", positive: str = "bright") -> Path:
@@ -273,13 +276,13 @@ def test_the_parts_of_somebodys_recipe_are_read_as_it_says(
     Image.fromarray(grey(False, 1)).save(folder / "other" / "0.png")
     own = recipe_of("toy", tmp_path / "own", positive="shining")
     asked = (str(pack), "--data", str(folder), "--recipe", str(own))
-    assert evaluated(capsys, *asked)["n"] == 13
+    assert read_result(capsys, *asked)["n"] == 13
     assert cli.main(["evaluate", *asked, "--split", "test"]) == 1
     assert "there is no toy.test.txt" in capsys.readouterr().err
     splits.freeze_test("toy", ["NORMAL/0.png", "Shining/3.png", "Shining/5.png"], "a note", tmp_path / "own")
-    result = evaluated(capsys, *asked, "--split", "test")
+    result = read_result(capsys, *asked, "--split", "test")
     assert (result["n"], result["positives"], result["auc"], result["split"]) == (3, 2, 1.0, "test")
-    turned = evaluated(capsys, *asked, "--split", "test", "--positive", "NORMAL")
+    turned = read_result(capsys, *asked, "--split", "test", "--positive", "NORMAL")
     assert (turned["positives"], turned["auc"]) == (1, 0.0)
     recipe_of("another", tmp_path / "own")
     assert cli.main(["evaluate", *asked, "--split", "test"]) == 1
@@ -316,12 +319,12 @@ def test_films_of_which_the_pack_is_not_sure_get_no_number_and_are_counted(
     pack: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.fromarray(grey(False, 9)).save(folder / "Bright" / "9.png")  # one that the pack misses
-    every = evaluated(capsys, str(pack), "--data", str(folder))
+    every = read_result(capsys, str(pack), "--data", str(folder))
     assert (every["passed"], every["wrong"], every["n"]) == (None, 0.0769, 13)
     entry = {"error": 0.1, "low": 0.0, "high": 0.65, "films": 9, "given": 0.5, "given_ci": [0.2, 0.8]}
     manifest = json.loads((pack / "manifest.json").read_text())
     (pack / "manifest.json").write_text(json.dumps({**manifest, "abstain": entry}))
-    withheld = evaluated(capsys, str(pack), "--data", str(folder))
+    withheld = read_result(capsys, str(pack), "--data", str(folder))
     assert (withheld["passed"], withheld["wrong"], withheld["wrong_passed"]) == (0.4615, 0.0769, 0.0)
     assert isinstance(withheld["coverage"], dict)
     assert [point["given"] for point in withheld["coverage"]["points"][:3]] == [1.0, 0.9231, 0.9231]

@@ -14,7 +14,7 @@ from converters.training.even_draws import Shares, shares
 BATCH = 32
 
 
-def drawn(counts: dict[tuple[str, int], int], **weights: float) -> tuple[list[tuple[str, int]], Shares]:
+def draw_epoch(counts: dict[tuple[str, int], int], **weights: float) -> tuple[list[tuple[str, int]], Shares]:
     """The source and label of every film of an epoch, in their order; ``counts``: how many films there are of each."""
     cells = [cell for cell, count in counts.items() for _ in range(count)]
     labels, values = np.array([label for _, label in cells]), [source for source, _ in cells]
@@ -24,7 +24,7 @@ def drawn(counts: dict[tuple[str, int], int], **weights: float) -> tuple[list[tu
 
 def test_every_batch_holds_each_source_and_class_equally_often() -> None:
     """Of 11 to 900 films a cell."""
-    order, _ = drawn({("a", 0): 900, ("a", 1): 700, ("b", 0): 11, ("b", 1): 40})
+    order, _ = draw_epoch({("a", 0): 900, ("a", 1): 700, ("b", 0): 11, ("b", 1): 40})
     assert len(order) == 1651
     for start in range(0, len(order) - BATCH, BATCH):
         batch = order[start : start + BATCH]
@@ -33,7 +33,7 @@ def test_every_batch_holds_each_source_and_class_equally_often() -> None:
 
 
 def test_no_film_comes_again_before_the_others_of_its_cell() -> None:
-    _, made = drawn({("a", 0): 300, ("a", 1): 300, ("b", 0): 20, ("b", 1): 20})
+    _, made = draw_epoch({("a", 0): 300, ("a", 1): 300, ("b", 0): 20, ("b", 1): 20})
     order = [int(row) for row in made.order(7)]
     small = [row for row in order if 600 <= row < 620]
     assert sorted(small[:20]) == list(range(600, 620))
@@ -58,7 +58,7 @@ def test_a_set_with_its_own_head_is_drawn_by_its_weight_and_leaves_the_findings_
 
 def test_sources_of_one_class_each_are_refused() -> None:
     with pytest.raises(RecipeInvalid, match="the label would be the source"):
-        drawn({("a", 0): 30, ("hannover", 1): 30})
+        draw_epoch({("a", 0): 30, ("hannover", 1): 30})
     with pytest.raises(RecipeInvalid, match="the label would be the source"):  # another head's films change nothing
         shares(
             "own",
@@ -91,9 +91,9 @@ def test_the_cost_of_a_miss_weighs_the_finding_alone(tmp_path: Path, even: str) 
         ),
     )
     beside = '[[data.beside]]\npath = "y/nih"\nreader = "folder"\nown_head = true\n'
-    aim = targets.costly(made, recipe(tmp_path, even, beside))
+    aim = targets.weigh_by_cost(made, recipe(tmp_path, even, beside))
     assert aim.channel.tolist() == [0] * 45 + [1] * 30
-    once = even_draws.of_recipe(made, recipe(tmp_path, even, beside))
+    once = even_draws.plan_shares(made, recipe(tmp_path, even, beside))
     often = np.ones(75) if once is None else once.frequency
     sums = {
         cell: sum(w * o for w, o, one in zip(aim.weights, often, films, strict=True) if one == cell)
@@ -101,7 +101,7 @@ def test_the_cost_of_a_miss_weighs_the_finding_alone(tmp_path: Path, even: str) 
     }
     assert sums["a", 1] / sums["a", 0] == pytest.approx(5.0, rel=1e-4)
     assert sums["nih", 1] / sums["nih", 0] == pytest.approx(1.0, rel=1e-4)
-    student, counts = targets.of_student(aim, 2)
+    student, counts = targets.make_student_targets(aim, 2)
     assert counts.tolist() == [True] * 45 + [False] * 32
     assert len(student.main) == len(student.weights) == len(student.channel) == 77
     assert not student.channel.any()

@@ -39,11 +39,11 @@ def png(seed: int, bits: int = 8) -> bytes:
     return out.getvalue()
 
 
-def judged(seed: int, label: int = 1, bits: int = 8, patient: str = "") -> FeedbackRecord:
+def make_record(seed: int, label: int = 1, bits: int = 8, patient: str = "") -> FeedbackRecord:
     return FeedbackRecord(f"{seed:016x}.png", str(label), patient or f"{seed:032x}", PACK, "0.1.0", png(seed, bits))
 
 
-def written(folder: Path, films: list[FeedbackRecord]) -> Path:
+def write_export(folder: Path, films: list[FeedbackRecord]) -> Path:
     path = folder / "clinic.lnf"
     path.write_bytes(feedback.seal(films, KEY.public_key()))
     return path
@@ -51,14 +51,14 @@ def written(folder: Path, films: list[FeedbackRecord]) -> Path:
 
 def sealed_zip(folder: Path, plain: bytes) -> Path:
     """Whatever bytes somebody with the public key may seal."""
-    head = feedback.FORM + feedback.key_id(KEY.public_key()) + len(plain).to_bytes(8)
+    head = feedback.FORM + feedback.compute_key_id(KEY.public_key()) + len(plain).to_bytes(8)
     path = folder / "hostile.lnf"
     sealed = feedback.SUITE.encrypt(plain, KEY.public_key(), b"lantern/1\x00feedback\x00" + head)
     path.write_bytes(head + sealed)
     return path
 
 
-def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+def make_zip(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive:
         for name, content in members.items():
@@ -75,8 +75,8 @@ GOOD = {"labels.csv": table(ROW), f"images/{1:016x}.png": png(1)}
 
 
 def test_what_is_sealed_comes_out_as_it_went_in(tmp_path: Path) -> None:
-    films = [judged(1), judged(2, 0), judged(3, 1, bits=16)]
-    path = written(tmp_path, films)
+    films = [make_record(1), make_record(2, 0), make_record(3, 1, bits=16)]
+    path = write_export(tmp_path, films)
     assert feedback.unseal(path, KEY) == tuple(films)
     read = feedback.films_of(path, KEY, PACK).films
     assert [film.label for film in read] == [1, 0, 1]
@@ -86,13 +86,13 @@ def test_what_is_sealed_comes_out_as_it_went_in(tmp_path: Path) -> None:
 
 
 def test_another_key_does_not_open_it_and_says_which_would(tmp_path: Path) -> None:
-    path = written(tmp_path, [judged(1)])
-    with pytest.raises(FeedbackForAnother, match=feedback.key_id(KEY.public_key()).hex()):
+    path = write_export(tmp_path, [make_record(1)])
+    with pytest.raises(FeedbackForAnother, match=feedback.compute_key_id(KEY.public_key()).hex()):
         feedback.unseal(path, X25519PrivateKey.generate())
 
 
 def test_it_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
-    path = written(tmp_path, [judged(1)])
+    path = write_export(tmp_path, [make_record(1)])
     whole = path.read_bytes()
     for length in (0, 3, feedback.HEAD - 1):
         path.write_bytes(whole[:length])
@@ -105,7 +105,7 @@ def test_it_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
-    for content in (zipped(GOOD), b"%PDF-1.7", b"LNF1" + b"\xff" * 16 + b"x" * 99):
+    for content in (make_zip(GOOD), b"%PDF-1.7", b"LNF1" + b"\xff" * 16 + b"x" * 99):
         (tmp_path / "other").write_bytes(content)
         with pytest.raises(FeedbackForeign):
             feedback.unseal(tmp_path / "other", KEY)
@@ -123,7 +123,7 @@ def twice() -> bytes:
 
 def overlapping() -> bytes:
     """A directory whose every entry is the same film (Fifield 2019): a small zip that swells."""
-    plain = zipped(GOOD)
+    plain = make_zip(GOOD)
     start = int.from_bytes(plain[-6:-2], "little")
     entries = plain[start:-22]
     first = entries[: 46 + len("labels.csv")]
@@ -140,21 +140,24 @@ def overlapping() -> bytes:
     [
         (lambda: b"", "holds no zip"),
         (lambda: b"no zip at all" * 9, "holds no zip"),
-        (lambda: zipped({**GOOD, "../../etc/passwd": b"x"}), "member 3 has a strange name"),
-        (lambda: zipped({**GOOD, "/labels.csv": b"x"}), "member 3 has a strange name"),
-        (lambda: zipped({**GOOD, "images/Wang Fang.png": png(2)}), "member 3 has a strange name"),
-        (lambda: zipped(GOOD, zipfile.ZIP_DEFLATED), "compressed"),
-        (lambda: zipped({"labels.csv": table(ROW)}), "do not name the same films"),
-        (lambda: zipped({**GOOD, f"images/{2:016x}.png": png(2)}), "do not name the same films"),
-        (lambda: zipped({**GOOD, "labels.csv": table(ROW, ROW)}), "do not name the same films"),
-        (lambda: zipped({**GOOD, "labels.csv": b"file,name\n"}), "other columns"),
-        (lambda: zipped({**GOOD, "labels.csv": table()}), "has no film"),
-        (lambda: zipped({**GOOD, "labels.csv": table(ROW.replace(",1,", ",yes,"))}), "film 1: label is not allowed"),
-        (lambda: zipped({**GOOD, "labels.csv": table(ROW.replace(f"{1:032x}", "Wang Fang"))}), "film 1: patient"),
-        (lambda: zipped({**GOOD, "labels.csv": table(ROW + ",more")}), "film 1: a column"),
-        (lambda: zipped({**GOOD, "labels.csv": "王芳".encode()}), "no plain table"),
-        (lambda: zipped({**GOOD, "labels.csv": b"x" * (feedback.MOST_TABLE + 1)}), "larger than"),
-        (lambda: zipped(GOOD)[:40] + b"\xff" * 40 + zipped(GOOD)[80:], "the zip is broken|no grey PNG|other columns"),
+        (lambda: make_zip({**GOOD, "../../etc/passwd": b"x"}), "member 3 has a strange name"),
+        (lambda: make_zip({**GOOD, "/labels.csv": b"x"}), "member 3 has a strange name"),
+        (lambda: make_zip({**GOOD, "images/Wang Fang.png": png(2)}), "member 3 has a strange name"),
+        (lambda: make_zip(GOOD, zipfile.ZIP_DEFLATED), "compressed"),
+        (lambda: make_zip({"labels.csv": table(ROW)}), "do not name the same films"),
+        (lambda: make_zip({**GOOD, f"images/{2:016x}.png": png(2)}), "do not name the same films"),
+        (lambda: make_zip({**GOOD, "labels.csv": table(ROW, ROW)}), "do not name the same films"),
+        (lambda: make_zip({**GOOD, "labels.csv": b"file,name\n"}), "other columns"),
+        (lambda: make_zip({**GOOD, "labels.csv": table()}), "has no film"),
+        (lambda: make_zip({**GOOD, "labels.csv": table(ROW.replace(",1,", ",yes,"))}), "film 1: label is not allowed"),
+        (lambda: make_zip({**GOOD, "labels.csv": table(ROW.replace(f"{1:032x}", "Wang Fang"))}), "film 1: patient"),
+        (lambda: make_zip({**GOOD, "labels.csv": table(ROW + ",more")}), "film 1: a column"),
+        (lambda: make_zip({**GOOD, "labels.csv": "王芳".encode()}), "no plain table"),
+        (lambda: make_zip({**GOOD, "labels.csv": b"x" * (feedback.MOST_TABLE + 1)}), "larger than"),
+        (
+            lambda: make_zip(GOOD)[:40] + b"\xff" * 40 + make_zip(GOOD)[80:],
+            "the zip is broken|no grey PNG|other columns",
+        ),
         (twice, "twice"),
         (overlapping, "twice"),
     ],
@@ -167,7 +170,7 @@ def test_what_the_form_has_no_place_for_is_refused_though_its_seal_is_good(
 
 
 def test_feedback_on_another_pack_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, [replace(judged(1), pack="other-pack")])
+    path = write_export(tmp_path, [replace(make_record(1), pack="other-pack")])
     with pytest.raises(FeedbackMalformed, match="speaks of the pack other-pack; this recipe makes toy-disc"):
         feedback.films_of(path, KEY, PACK)
 
@@ -176,9 +179,9 @@ def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path, capsys: pytest.C
     assert cli.main(["feedback-keys", "--out", str(tmp_path / "keys")]) == 0
     own, public = tmp_path / "keys" / feedback.PRIVATE, tmp_path / "keys" / feedback.PUBLIC
     assert own.stat().st_mode & 0o777 == 0o600
-    number = feedback.key_id(feedback.public_key(public)).hex()
+    number = feedback.compute_key_id(feedback.public_key(public)).hex()
     assert number in capsys.readouterr().err
-    assert feedback.key_id(feedback.private_key(own).public_key()).hex() == number
+    assert feedback.compute_key_id(feedback.private_key(own).public_key()).hex() == number
     before = own.read_bytes()
     with pytest.raises(OutputUnwritable):
         feedback.make_keys(tmp_path / "keys")
@@ -216,7 +219,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_feedback_is_learnt_from_and_judges_nothing(folder: Path, tmp_path: Path) -> None:
     plain = recipe_data.open_recipe_data(RECIPE, folder)
-    fed = feedback.films_of(written(tmp_path, [judged(1), judged(2, 0)]), KEY, PACK)
+    fed = feedback.films_of(write_export(tmp_path, [make_record(1), make_record(2, 0)]), KEY, PACK)
     joined = recipe_data.open_recipe_data(RECIPE, folder, [fed])
     names = {film.name for film in fed.films}
     assert joined.division.test == plain.division.test
@@ -230,8 +233,8 @@ def test_feedback_is_learnt_from_and_judges_nothing(folder: Path, tmp_path: Path
 
 def test_a_copy_of_a_test_film_in_feedback_is_a_leak_that_names_both(folder: Path, tmp_path: Path) -> None:
     name = recipe_data.open_recipe_data(RECIPE, folder).division.test[0]
-    copy = replace(judged(1), png=(folder / name).read_bytes())
-    fed = feedback.films_of(written(tmp_path, [copy]), KEY, PACK)
+    copy = replace(make_record(1), png=(folder / name).read_bytes())
+    fed = feedback.films_of(write_export(tmp_path, [copy]), KEY, PACK)
     with pytest.raises(SplitLeaks, match=name) as refused:
         recipe_data.open_recipe_data(RECIPE, folder, [fed])
     assert refused.value.pairs == ((name, fed.films[0].name),)

@@ -26,7 +26,7 @@ RECIPE = Recipe(
 )
 
 
-def drawn(path: Path, seed: int) -> None:
+def draw_film(path: Path, seed: int) -> None:
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8)).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(coarse.repeat(8, 0).repeat(8, 1)).save(path)
@@ -36,7 +36,7 @@ def drawn(path: Path, seed: int) -> None:
 def data(tmp_path: Path) -> Path:
     for offset, name in ((100, "clear"), (200, "disc")):
         for index in range(12):
-            drawn(tmp_path / "films" / name / f"{name}{index:02}.png", offset + index)
+            draw_film(tmp_path / "films" / name / f"{name}{index:02}.png", offset + index)
     return tmp_path / "films"
 
 
@@ -48,7 +48,7 @@ def own(data: Path, tmp_path: Path) -> RecipeData:
 def test_another_picture_under_the_same_name_is_another_data_set(data: Path) -> None:
     before = film_digests.digest(image_folder(data, "disc").films)
     assert film_digests.digest(image_folder(data, "disc").films) == before
-    drawn(data / "disc" / "disc03.png", 999)
+    draw_film(data / "disc" / "disc03.png", 999)
     assert film_digests.digest(image_folder(data, "disc").films) != before
 
 
@@ -64,7 +64,7 @@ def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
     own: RecipeData, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for index in range(4):
-        drawn(tmp_path / "more" / f"other{index}.png", 300 + index)
+        draw_film(tmp_path / "more" / f"other{index}.png", 300 + index)
     copied = tmp_path / "more" / "copy.png"
     copied.write_bytes((data / own.division.test[0]).read_bytes())
     films = unlabelled.open_unlabelled(RECIPE, data, own, SPEC)
@@ -76,12 +76,12 @@ def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
 def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(
     own: RecipeData, tmp_path: Path
 ) -> None:
-    words = {film.name: film_digests.word(film) for film in own.films.films}
+    words = {film.name: film_digests.digest_film(film) for film in own.films.films}
     other = tmp_path / "work" / "other"
-    assert film_digests.learn(other) is None
+    assert film_digests.read_digests(other) is None
     test = own.division.test[0]
-    film_digests.note(other, {"elsewhere/renamed.png": words[test], "b": "unknown"})
-    known = film_digests.learn(other)
+    film_digests.record_digests(other, {"elsewhere/renamed.png": words[test], "b": "unknown"})
+    known = film_digests.read_digests(other)
     assert known is not None
     with pytest.raises(SplitLeaks, match=r"renamed\.png") as refused:
         film_digests.refuse_known(known, {test: words[test]})

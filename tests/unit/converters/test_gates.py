@@ -20,7 +20,7 @@ def original(count: int, positives: int, seed: int = 0) -> Predictions:
     return Predictions(names, labels, names, logits)
 
 
-def changed(one: Predictions, logits: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Predictions:
+def change_logits(one: Predictions, logits: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Predictions:
     return Predictions(one.names, one.labels, one.patients, logits)
 
 
@@ -32,7 +32,7 @@ def verdict(name: str, one: Predictions, other: Predictions, gate: Gate | None =
 def test_a_faithful_file_passes_both_gates() -> None:
     one = original(6000, 3000)
     noise = np.random.default_rng(1).standard_normal(6000)
-    made = gates.judge(one, changed(one, one.logits + 0.02 * noise), THRESHOLD, Gate())
+    made = gates.judge(one, change_logits(one, one.logits + 0.02 * noise), THRESHOLD, Gate())
     assert [gate_result.outcome for gate_result in made] == [GateOutcome.PASSED, GateOutcome.PASSED]
     assert gates.worst(made) is GateOutcome.PASSED
 
@@ -40,7 +40,7 @@ def test_a_faithful_file_passes_both_gates() -> None:
 def test_the_auc_gate_refuses_a_model_that_orders_films_worse() -> None:
     one = original(2000, 1000)
     noise = np.random.default_rng(1).standard_normal(2000)
-    gate_result = verdict("auc", one, changed(one, one.logits + 4.0 * noise))
+    gate_result = verdict("auc", one, change_logits(one, one.logits + 4.0 * noise))
     assert gate_result.outcome is GateOutcome.REFUSED
     assert gate_result.measured < -0.005
     assert "allowed -0.005" in gate_result.said
@@ -51,7 +51,7 @@ def test_the_auc_gate_cannot_tell_on_its_border() -> None:
     logits = one.logits.copy()
     lost = np.flatnonzero(one.labels == 1)[0]
     logits[lost] = np.sort(one.logits[one.labels == 0])[-60]  # half of the negatives are above one positive: 0.0042
-    gate_result = verdict("auc", one, changed(one, logits))
+    gate_result = verdict("auc", one, change_logits(one, logits))
     assert -0.005 < gate_result.measured < -0.003
     assert gate_result.outcome is GateOutcome.INCONCLUSIVE
 
@@ -60,7 +60,7 @@ def test_the_sensitivity_gate_refuses_a_model_that_misses_more() -> None:
     one = original(1200, 600)
     logits = one.logits.copy()
     logits[np.flatnonzero(one.labels == 1)[:30]] = -0.01  # the order of films hardly changes, the calls do
-    gate_result = verdict("sensitivity", one, changed(one, logits))
+    gate_result = verdict("sensitivity", one, change_logits(one, logits))
     assert gate_result.outcome is GateOutcome.REFUSED
     assert "won" in gate_result.said
     assert gate_result.measured == pytest.approx(-30 / 600, abs=0.01)
@@ -71,7 +71,7 @@ def test_the_sensitivity_gate_cannot_tell_on_its_border() -> None:
     called = np.flatnonzero((one.labels == 1) & (one.logits >= THRESHOLD))
     logits = one.logits.copy()
     logits[called[:5]] = -0.01
-    gate_result = verdict("sensitivity", one, changed(one, logits))
+    gate_result = verdict("sensitivity", one, change_logits(one, logits))
     assert gate_result.measured == pytest.approx(-5 / 600)
     assert gate_result.outcome is GateOutcome.INCONCLUSIVE
 
@@ -86,7 +86,7 @@ def test_of_few_positives_one_may_be_lost_whatever_is_won(lost: int, outcome: Ga
     logits = one.logits.copy()
     logits[missed] = 3.0  # everything that can be won is won
     logits[called[:lost]] = -0.01
-    gate_result = verdict("sensitivity", one, changed(one, logits))
+    gate_result = verdict("sensitivity", one, change_logits(one, logits))
     assert (gate_result.outcome, gate_result.measured) == (outcome, -lost)
     assert f"{lost} lost, {len(missed)} won" in gate_result.said
 
@@ -119,4 +119,4 @@ def test_one_logit_that_is_no_number_is_never_taken_for_a_sure_answer() -> None:
     one = original(600, 300)
     logits = one.logits.copy()
     logits[np.flatnonzero(one.labels == 1)[0]] = np.nan
-    assert verdict("auc", one, changed(one, logits)).outcome is GateOutcome.REFUSED
+    assert verdict("auc", one, change_logits(one, logits)).outcome is GateOutcome.REFUSED

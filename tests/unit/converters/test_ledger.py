@@ -15,15 +15,15 @@ TABLES = {"train": {"epochs": 3}}
 def kept(tmp_path: Path) -> Ledger:
     """A ledger in which a training has made weights, and an export has made a file of them."""
     kept = Ledger(tmp_path)
-    trained(kept, b"weights")
+    record_training(kept, b"weights")
     (tmp_path / "model.onnx").write_bytes(b"model")
-    kept.done("export", export(kept), {"megabytes": 1}, [tmp_path / "model.onnx"])
+    kept.record_step("export", export(kept), {"megabytes": 1}, [tmp_path / "model.onnx"])
     return kept
 
 
-def trained(kept: Ledger, weights: bytes) -> None:
+def record_training(kept: Ledger, weights: bytes) -> None:
     (kept.work / "weights").write_bytes(weights)
-    kept.done("train", kept.fingerprint(TABLES, (), "films"), {"auc": 0.9}, [kept.work / "weights"])
+    kept.record_step("train", kept.fingerprint(TABLES, (), "films"), {"auc": 0.9}, [kept.work / "weights"])
 
 
 def export(kept: Ledger) -> MadeOf:
@@ -42,7 +42,7 @@ def test_a_step_of_which_nothing_changed_is_not_done_again(kept: Ledger, capfd: 
 def test_what_follows_a_step_with_another_outcome_is_done_again(
     kept: Ledger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    trained(kept, b"other weights")
+    record_training(kept, b"other weights")
     assert kept.results("export", export(kept)) is None
     assert "export: done again: train was done again" in capfd.readouterr().err
 
@@ -67,10 +67,10 @@ def test_other_code_repeats_a_step_and_another_comment_does_not(
 
     def digest(text: str) -> str:
         (package / "nets" / "net.py").write_text(text)
-        ledger._meaning.cache_clear()
-        return ledger._meaning((place,))
+        ledger._digest_code.cache_clear()
+        return ledger._digest_code((place,))
 
     plain = digest("def width():\n    return 3\n")
     assert digest('def width():\n    """Channels."""\n    return 3  # as in the paper\n') == plain
     assert digest("def width():\n    return 4\n") != plain
-    ledger._meaning.cache_clear()
+    ledger._digest_code.cache_clear()

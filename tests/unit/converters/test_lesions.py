@@ -17,7 +17,7 @@ def disc(side: int, *middles: tuple[int, int], radius: int = 3) -> NDArray[np.bo
     return mask
 
 
-def flooded(mask: NDArray[np.bool_]) -> int:
+def count_by_flood(mask: NDArray[np.bool_]) -> int:
     """The number of components by a plain flood, cell by cell."""
     left = {tuple(int(one) for one in cell) for cell in np.argwhere(mask)}
     count = 0
@@ -37,7 +37,7 @@ def flooded(mask: NDArray[np.bool_]) -> int:
 def test_components_are_those_of_a_flood(shape: tuple[int, ...], share: float) -> None:
     mask = np.random.default_rng(4).random(shape) < share
     numbers, count = pixel_operations.label_components(mask)
-    assert count == flooded(mask)
+    assert count == count_by_flood(mask)
     assert np.array_equal(numbers > 0, mask)
     assert set(np.unique(numbers)) - {0} == set(range(1, count + 1))
 

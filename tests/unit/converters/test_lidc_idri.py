@@ -20,7 +20,7 @@ Reader = list[tuple[int, str, list[tuple[int, int]]]]
 def series(folder: Path, *readers: Reader, patient: str = "A") -> Path:
     """Eight slices, shuffled, and the XML of ``readers``; a slice is counted from the feet."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = scans.scan(folder, scans.cuts(8), PatientID=patient)
+    paths = scans.write_scan(folder, scans.make_planes(8), PatientID=patient)
     heads = [dcmread(path, stop_before_pixels=True) for path in paths]
     heads.sort(key=lambda one: float(one.ImagePositionPatient[2]))
     said = ""

@@ -39,9 +39,9 @@ def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int
 
 def test_a_file_whose_outlines_shrink_is_refused_although_it_finds_every_lesion() -> None:
     judge = baseline()
-    same = {one.gate: one.outcome for one in judge.verdicts(judge.answers)}
+    same = {verdict.gate: verdict.outcome for verdict in judge.verdicts(judge.answers)}
     assert same["dice"] is GateOutcome.PASSED
-    worse = {one.gate: one for one in judge.verdicts(shrunk(judge.answers, 1))}
+    worse = {verdict.gate: verdict for verdict in judge.verdicts(shrunk(judge.answers, 1))}
     assert worse["auc"].outcome is not GateOutcome.REFUSED
     assert worse["dice"].outcome is GateOutcome.REFUSED
     assert worse["dice"].measured == pytest.approx(2 * 48 / (48 + 64) - 1.0)

@@ -51,14 +51,14 @@ def passing(_found: NDArray[np.float64]) -> list[GateResult]:
     return [GateResult("auc", GateOutcome.PASSED, 0.0, -0.005, "AUC changes by +0.0000")]
 
 
-def searched(folder: Path, files: Files, judge: ptq_search.Judge = passing) -> ptq_search.Search:
+def run_search(folder: Path, files: Files, judge: ptq_search.Judge = passing) -> ptq_search.Search:
     return ptq_search.search(files, folder / "openvino", WANTED, logits, judge, Gate())
 
 
 def test_of_those_that_pass_the_fastest_is_taken_and_of_equally_fast_ones_the_most_faithful(tmp_path: Path) -> None:
     away = {"faithful": 0.001, "quick": 0.05, "as quick": 0.04, "wrong": 0.9}
     files = Files(away, {"faithful": 1.3, "quick": 2.6, "as quick": 2.55, "wrong": 9.0})
-    found = searched(tmp_path, files)
+    found = run_search(tmp_path, files)
     assert found.chosen is not None
     assert (found.chosen.method, found.chosen.times_as_fast) == ("as quick", 2.55)
     assert [one.method for one in found.tried if one.times_as_fast is None] == ["wrong"]
@@ -68,7 +68,7 @@ def test_of_those_that_pass_the_fastest_is_taken_and_of_equally_fast_ones_the_mo
 def test_a_file_slower_than_the_float_one_is_refused_with_its_speed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = searched(tmp_path, Files({"minmax": 0.01}, {"minmax": 0.31}))
+    found = run_search(tmp_path, Files({"minmax": 0.01}, {"minmax": 0.31}))
     assert found.chosen is None
     assert found.tried[0].why_not == "0.31 times as fast as the float file of its runtime, at least 1 wanted"
     told = capsys.readouterr().err
@@ -84,6 +84,6 @@ def test_accuracy_control_is_tried_where_nothing_else_passes(
 ) -> None:
     away = {"minmax": plain, CONTROLLED: mended, STRICT: 0.02}
     files = Files(away, {"minmax": 2.0, CONTROLLED: 1.4, STRICT: 1.2}, controlled=True)
-    found = searched(tmp_path, files)
+    found = run_search(tmp_path, files)
     assert [one.method for one in found.tried] == wanted
     assert found.chosen is found.tried[-1]

@@ -86,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def as_it_was(home: Path) -> Path:
     """A pack as it left the chain: its limit is that of its films as they are, :data:`WIDER` for unseen ones."""
     folder = toy_pack.write(home / "old", "toy-adult", "adult", 18, None)
-    toy_pack.learns(folder, [picture(number) for number in range(COUNT)], 1.0)
+    toy_pack.add_typicality(folder, [picture(number) for number in range(COUNT)], 1.0)
     manifest = json.loads((folder / MANIFEST_FILE).read_text())
     opened = Refit.open(folder, home / "toy-adult.toml", home / "data")
     names = opened.dataset.division.shipped.train
@@ -115,7 +115,10 @@ def as_it_was(home: Path) -> Path:
     groups = [opened.dataset.group_of[film.name] for film in opened.films.films]
     model, limits = typicality_model.judge(opened.plain, groups, 3, WIDER)
     path = model.save(folder / manifest["typicality"]["path"])
-    manifest["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": file_sha256(path)}
+    manifest["typicality"] |= {
+        "limits": [limit.model_dump(mode="json") for limit in limits],
+        "sha256": file_sha256(path),
+    }
     manifest["typicality"]["bytes"] = path.stat().st_size
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     page = f"<title>a</title><h1>a</h1>{say('written', version='0.0.1', day='2026-01-02')}{weak_section.section(())}"
@@ -126,12 +129,12 @@ def as_it_was(home: Path) -> Path:
 
 def test_films_framed_by_another_clinics_machine_get_a_number_then_and_films_of_another_kind_none(place: Place) -> None:
     def refused(folder: Path, greys: list[acquisition_shift.Grey]) -> float:
-        known = FamiliarityCheck.of(held := Pack.load(folder), "onnxruntime", "fp32")
+        known = FamiliarityCheck.load(held := Pack.load(folder), "onnxruntime", "fp32")
         assert known is not None
         session = registry.get_runtime("onnxruntime").load(held.artefact("onnxruntime", "fp32"))
         spec = held.manifest.input
-        features = [session.infer({"image": to_model_input(one, spec)})["features"].reshape(-1) for one in greys]
-        return float(np.mean([known.model.distance(one) > known.limit for one in features]))
+        features = [session.infer({"image": to_model_input(grey, spec)})["features"].reshape(-1) for grey in greys]
+        return float(np.mean([known.model.distance(feature) > known.limit for feature in features]))
 
     fresh = [acquisition_shift.unit(picture(number).astype(np.float32)) for number in range(1000, 1060)]
     framed = [acquisition_shift.frame(film, [0.02] * 4, acquisition_shift.BLACK) for film in fresh]
@@ -174,7 +177,7 @@ def test_another_crop_is_taken_measured_anew_and_confessed(
     }
     manifest["version"] = "0.0.1"
     (old / MANIFEST_FILE).write_text(json.dumps(manifest))
-    frozen_test_log.note(Manifest.load(old), "2026-01-02", tmp_path)
+    frozen_test_log.record_look(Manifest.load(old), "2026-01-02", tmp_path)
     assert place.ask(old, recipe, tmp_path / "out", data) == 0
     folder = tmp_path / "out" / "toy-adult"
     made = Manifest.load(folder)

@@ -239,7 +239,7 @@ def test_no_word_lacks_a_language_and_both_fill_in_the_same_values() -> None:
         english, chinese = texts
         assert english.strip(), key
         assert chinese.strip(), key
-        names = [{name for _, name, _, _ in string.Formatter().parse(one) if name} for one in texts]
+        names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in texts]
         assert names[0] == names[1], key
         if english != chinese:
             assert re.search(r"[\u4e00-\u9fff]", chinese), key

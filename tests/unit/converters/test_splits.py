@@ -16,14 +16,16 @@ def many(count: int = 400) -> tuple[dict[str, int], dict[str, str]]:
     return labels, {name: f"patient{int(rng.integers(0, count // 3))}" for name in labels}
 
 
-def divided(labels: dict[str, int], group_of: dict[str, str], folds: int = 1, frozen: tuple[str, ...] = ()) -> Division:
+def divide_films(
+    labels: dict[str, int], group_of: dict[str, str], folds: int = 1, frozen: tuple[str, ...] = ()
+) -> Division:
     return splits.divide(labels, group_of, folds, 0.15, 0.25, 7, frozen)
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
 def test_with_folds_each_film_outside_the_test_is_held_back_once(folds: int) -> None:
     labels, group_of = many()
-    parts = divided(labels, group_of, folds)
+    parts = divide_films(labels, group_of, folds)
     held = [name for fold in parts.folds for name in fold.held]
     assert sorted(held) == sorted(set(labels) - set(parts.test))
     assert parts.shipped.name == splits.WHOLE
@@ -40,25 +42,25 @@ def test_with_folds_each_film_outside_the_test_is_held_back_once(folds: int) -> 
 def test_the_same_seed_divides_the_same_way_whatever_the_order_of_the_films(folds: int) -> None:
     labels, group_of = many()
     backwards = dict(reversed(labels.items()))
-    assert divided(labels, group_of, folds) == divided(backwards, group_of, folds)
+    assert divide_films(labels, group_of, folds) == divide_films(backwards, group_of, folds)
 
 
 def test_a_frozen_test_part_stays_as_it_was_when_new_films_come() -> None:
     labels, group_of = many()
-    frozen = divided(labels, group_of).test
+    frozen = divide_films(labels, group_of).test
     more = {**labels, "film900": 1, "film901": 0}
     groups = {**group_of, "film900": "new1", "film901": "new2"}
-    parts = divided(more, groups, 3, frozen)
+    parts = divide_films(more, groups, 3, frozen)
     assert parts.test == frozen
     assert {"film900", "film901"} <= set(parts.part("train"))
 
 
 def test_a_new_film_of_a_test_patient_is_an_error_that_names_the_films() -> None:
     labels, group_of = many()
-    frozen = divided(labels, group_of).test
+    frozen = divide_films(labels, group_of).test
     leak = {**group_of, "film900": group_of[frozen[0]]}
     with pytest.raises(SplitLeaks, match="film900") as refused:
-        divided({**labels, "film900": 1}, leak, 3, frozen)
+        divide_films({**labels, "film900": 1}, leak, 3, frozen)
     assert any(leak[one] == leak[other] for one, other in refused.value.pairs)
 
 
@@ -73,12 +75,12 @@ def test_a_leak_between_any_two_parts_is_found() -> None:
 def test_a_part_without_one_of_the_classes_is_an_error_that_says_which() -> None:
     labels, group_of = many()
     with pytest.raises(ClassEmpty, match="positive"):
-        divided(dict.fromkeys(labels, 0), group_of, 3)
+        divide_films(dict.fromkeys(labels, 0), group_of, 3)
     with pytest.raises(ClassEmpty, match="negative"):
-        divided(dict.fromkeys(labels, 1), group_of)
+        divide_films(dict.fromkeys(labels, 1), group_of)
     lonely = {name: int(index < 2) for index, name in enumerate(labels)}
     with pytest.raises(ClassEmpty, match="fold"):
-        divided(lonely, {name: name for name in labels}, 5)
+        divide_films(lonely, {name: name for name in labels}, 5)
 
 
 def test_leaving_a_source_out_judges_on_films_of_a_source_never_seen() -> None:

@@ -8,7 +8,7 @@ from converters.statistics import intervals
 from converters.statistics.intervals import Rate
 
 
-def labelled(count: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def draw_scores(count: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
     return labels, np.asarray(rng.standard_normal(count) + labels, dtype=np.float64)
@@ -37,7 +37,7 @@ def test_wilsons_interval_is_the_published_one() -> None:
 
 @pytest.mark.parametrize("at_least", [0.5, 0.9, 0.95, 1.0])
 def test_the_threshold_for_a_sensitivity_is_the_highest_that_reaches_it(at_least: float) -> None:
-    labels, scores = labelled(200, seed=3)
+    labels, scores = draw_scores(200, seed=3)
     threshold = intervals.threshold_for_sensitivity(labels, scores, at_least)
     reached = intervals.at_threshold(labels, scores, threshold)[0].value
     assert reached is not None

@@ -21,7 +21,7 @@ THREE = {"kind": "classes", "labels": ("clear", "disc", "ring"), "none": ("clear
 
 
 def kind(**wanted: Any) -> kinds.Kind:
-    made = kinds.of_settings(kinds.Settings(**wanted), 0)
+    made = kinds.parse_settings(kinds.Settings(**wanted), 0)
     assert made is not None
     return made
 

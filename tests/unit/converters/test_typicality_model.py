@@ -22,8 +22,8 @@ def features(count: int, shifted: float = 0.0) -> Features:
 
 def test_a_film_that_differs_in_what_hardly_moves_in_training_is_found() -> None:
     model = typicality_model.fit([features(600)])
-    near = [model.distance(one) for one in features(200)]
-    far = [model.distance(one) for one in features(200, shifted=1.2)]
+    near = [model.distance(feature) for feature in features(200)]
+    far = [model.distance(feature) for feature in features(200, shifted=1.2)]
     assert np.quantile(near, 0.95) < np.quantile(far, 0.05)
 
 

@@ -90,7 +90,7 @@ def test_the_cut_leaves_as_many_marks_without_the_finding_as_were_asked_for() ->
     shown = np.ones(len(labels), dtype=np.bool_)
     for allowed in (0.05, 0.2):
         marks = classify.MarksSpec.model_validate(weak_labels.choose(cells, logits, labels, shown, allowed))
-        found = [len(classify.find_candidate_boxes(one.astype(np.float64) + 0.25, marks)) for one in cells]
+        found = [len(classify.find_candidate_boxes(cell.astype(np.float64) + 0.25, marks)) for cell in cells]
         stray = sum(np.array(found)[labels == 0]) / 100
         assert allowed - 0.03 <= stray <= allowed
         assert sum(np.array(found)[labels == 1]) > 4 * sum(np.array(found)[labels == 0])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.clock import Clock, ClockFile, Condition, Stamp, TimeSource, parse_stamp
-from tests.machine import IN_1970, IN_2040, TODAY, Machine
+from tests.machine import IN_1970, IN_2040, TODAY, FakeClock
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_stamp_is_read_as_it_was_written_mark_and_all(trusted: bool) -> None:
 
 
 def test_what_one_process_learns_another_goes_by_within_a_second(file: ClockFile) -> None:
-    machine = Machine(IN_1970)
+    machine = FakeClock(IN_1970)
     one, other = Clock(file, kernel=machine), Clock(file, kernel=machine)
     assert not one.stamp().trusted
     assert not other.stamp().trusted
@@ -39,7 +39,7 @@ def test_what_one_process_learns_another_goes_by_within_a_second(file: ClockFile
 
 
 def test_a_jump_of_the_machines_clock_moves_nothing_once_the_time_is_known(file: ClockFile) -> None:
-    machine = Machine()
+    machine = FakeClock()
     clock = Clock(file, kernel=machine)
     clock.learn(TODAY, TimeSource.PERSON)
     for wall in (IN_2040, IN_1970, TODAY - 3600):
@@ -47,11 +47,11 @@ def test_a_jump_of_the_machines_clock_moves_nothing_once_the_time_is_known(file:
         machine.up += 10.0
         clock.stamp()
     assert seconds(clock.stamp()) == TODAY + 30.0
-    assert clock.standing().condition is Condition.DISAGREES
+    assert clock.status().condition is Condition.DISAGREES
 
 
 def test_after_a_restart_the_time_is_not_before_what_was_told(file: ClockFile) -> None:
-    machine = Machine()
+    machine = FakeClock()
     clock = Clock(file, kernel=machine)
     clock.learn(TODAY, TimeSource.PERSON)
     machine.wait(3600.0)
@@ -59,13 +59,13 @@ def test_after_a_restart_the_time_is_not_before_what_was_told(file: ClockFile) -
     machine.restart(IN_1970)
     again = Clock(file, kernel=machine)
     assert seconds(again.stamp()) >= before
-    assert again.standing().condition is Condition.BEHIND
+    assert again.status().condition is Condition.BEHIND
     assert not again.stamp().trusted
 
 
 def test_a_power_cut_takes_no_row_out_of_the_past(file: ClockFile) -> None:
     """The memory is at most a minute old then, and the newest row knows the rest."""
-    machine = Machine()
+    machine = FakeClock()
     clock = Clock(file, kernel=machine)
     clock.learn(TODAY, TimeSource.PERSON)
     machine.wait(55.0)
@@ -74,22 +74,22 @@ def test_a_power_cut_takes_no_row_out_of_the_past(file: ClockFile) -> None:
     machine.up = 1.0
     again = Clock(file, kernel=machine)
     assert seconds(again.stamp()) < row
-    again.newest_was(row)
+    again.record_newest(row)
     assert seconds(again.stamp()) >= row
 
 
 def test_a_row_from_a_wrong_future_does_not_bring_it_back(file: ClockFile) -> None:
-    machine = Machine()
+    machine = FakeClock()
     Clock(file, kernel=machine).learn(TODAY, TimeSource.PERSON)
     machine.restart(IN_1970)
     clock = Clock(file, kernel=machine)
     before = clock.stamp()
-    clock.newest_was(TODAY + 30 * 86_400.0)
+    clock.record_newest(TODAY + 30 * 86_400.0)
     assert seconds(clock.stamp()) == seconds(before)
 
 
 def test_four_processes_write_it_no_oftener_than_one(file: ClockFile) -> None:
-    machine = Machine()
+    machine = FakeClock()
     clocks = [Clock(file, kernel=machine) for _ in range(4)]
     marks = set()
     for _ in range(600):
@@ -101,30 +101,30 @@ def test_four_processes_write_it_no_oftener_than_one(file: ClockFile) -> None:
 
 
 def test_network_time_is_noticed_by_itself(file: ClockFile) -> None:
-    machine = Machine(IN_1970)
+    machine = FakeClock(IN_1970)
     clock = Clock(file, kernel=machine)
     assert not clock.stamp().trusted
     machine.now, machine.network = TODAY, True
     machine.wait(31.0)
-    standing = clock.standing()
+    standing = clock.status()
     assert (standing.source, standing.condition) == (TimeSource.NETWORK, Condition.TRUSTED)
     assert seconds(standing.stamp) == pytest.approx(machine.now)
 
 
 def test_network_time_that_contradicts_the_hospital_is_told_and_not_taken(file: ClockFile) -> None:
-    machine = Machine(TODAY - 3600)
+    machine = FakeClock(TODAY - 3600)
     clock = Clock(file, kernel=machine)
     clock.learn(TODAY, TimeSource.HOSPITAL)
     machine.network = True
     machine.wait(31.0)
-    standing = clock.standing()
+    standing = clock.status()
     assert (standing.source, standing.condition) == (TimeSource.HOSPITAL, Condition.DISAGREES)
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"newest": 1e999}'])
 def test_a_damaged_memory_is_begun_anew(file: ClockFile, content: bytes) -> None:
     file.path.write_bytes(content)
-    assert seconds(Clock(file, kernel=Machine()).stamp()) == TODAY
+    assert seconds(Clock(file, kernel=FakeClock()).stamp()) == TODAY
     assert json.loads(file.path.read_bytes())["newest"] == TODAY
 
 
@@ -132,11 +132,11 @@ def test_the_memory_of_a_version_before_is_read(file: ClockFile) -> None:
     anchor = {"order": 3, "source": "person", "elapsed": 20.0, "moment": TODAY + 3600}
     before = {"turn": 1, "newest": TODAY, "sure": TODAY, "boots": 2, "boot": "0" * 16, "battery": 0.0, "anchor": anchor}
     file.path.write_text(json.dumps(before))
-    assert Clock(file, kernel=Machine()).stamp() == Stamp(datetime.fromtimestamp(TODAY + 3610, UTC), trusted=True)
+    assert Clock(file, kernel=FakeClock()).stamp() == Stamp(datetime.fromtimestamp(TODAY + 3610, UTC), trusted=True)
 
 
 def test_where_nothing_can_be_written_the_time_still_goes_on(tmp_path: Path) -> None:
-    machine = Machine()
+    machine = FakeClock()
     clock = Clock(ClockFile(tmp_path / "nowhere" / "clock.json"), kernel=machine)
     clock.learn(TODAY, TimeSource.PERSON)
     machine.wait(120.0)
@@ -144,7 +144,7 @@ def test_where_nothing_can_be_written_the_time_still_goes_on(tmp_path: Path) -> 
 
 
 def test_the_uplink_goes_by_the_copy_and_the_clinic_never_does(tmp_path: Path) -> None:
-    machine = Machine(IN_1970)
+    machine = FakeClock(IN_1970)
     own = ClockFile(tmp_path / "clock.json", copy=tmp_path / "exchange" / "clock.json")
     assert own.copy is not None
     own.copy.parent.mkdir()
@@ -162,5 +162,5 @@ def test_the_uplink_goes_by_the_copy_and_the_clinic_never_does(tmp_path: Path) -
 
 
 def test_who_only_looks_leaves_no_trace(file: ClockFile) -> None:
-    Clock(file, writes=False, kernel=Machine()).stamp()
+    Clock(file, writes=False, kernel=FakeClock()).stamp()
     assert not file.path.exists()

@@ -50,27 +50,27 @@ def test_within_a_turn_the_time_never_goes_back_and_never_leaves_the_bounds(
         before = (memory.turn, now)
 
 
-def seen(newest: float, source: TimeSource = TimeSource.PERSON) -> ClockMemory:
+def make_memory(newest: float, source: TimeSource = TimeSource.PERSON) -> ClockMemory:
     """A box that was switched off at *newest*, its time confirmed by *source*."""
     began = ClockMemory().enter_boot("yesterday", 10.0, newest, None).learn(10.0, newest, source, wall=newest)
     return began.observe(10.0, newest)[0]
 
 
-def restarted(wall: float, battery: float | None = None) -> ClockMemory:
+def restart_memory(wall: float, battery: float | None = None) -> ClockMemory:
     """That box, switched on again."""
-    return seen(TODAY).enter_boot("today", 30.0, wall, battery)
+    return make_memory(TODAY).enter_boot("today", 30.0, wall, battery)
 
 
 @pytest.mark.parametrize("wall", [0.0, TODAY - DAY, TODAY - SLACK_S - 1, IN_2040])
 def test_a_clock_that_was_reset_or_leaps_is_not_believed_over_what_the_box_has_seen(wall: float) -> None:
-    memory = restarted(wall)
+    memory = restart_memory(wall)
     assert memory.time(30.0) == TODAY + 30.0
     assert memory.follow(90.0, wall).time(90.0) == TODAY + 90.0  # and it goes on from there
     assert memory.source_at(30.0) is TimeSource.NOBODY
 
 
 def test_after_a_restart_the_machines_clock_may_be_right_and_is_not_confirmed() -> None:
-    memory = restarted(TODAY + DAY)
+    memory = restart_memory(TODAY + DAY)
     assert memory.time(30.0) == TODAY + DAY
     assert memory.source_at(30.0) is TimeSource.NOBODY
 
@@ -78,7 +78,7 @@ def test_after_a_restart_the_machines_clock_may_be_right_and_is_not_confirmed() 
 @pytest.mark.parametrize("source", [TimeSource.PERSON, TimeSource.NETWORK, TimeSource.HOSPITAL])
 def test_from_a_future_that_was_believed_there_is_a_way_back(source: TimeSource) -> None:
     ahead = TODAY + AHEAD_S - DAY  # near enough to be followed
-    stale = restarted(ahead).observe(30.0)[0]
+    stale = restart_memory(ahead).observe(30.0)[0]
     assert stale.time(30.0) == ahead
     memory, now = stale.learn(60.0, TODAY + 60, source).observe(60.0)
     assert now == TODAY + 60
@@ -87,7 +87,7 @@ def test_from_a_future_that_was_believed_there_is_a_way_back(source: TimeSource)
 
 
 def test_a_person_who_was_wrong_by_years_is_outvoted_by_the_hospital_and_the_machine() -> None:
-    memory = seen(TODAY).learn(20.0, IN_2040, TimeSource.PERSON).observe(20.0)[0]
+    memory = make_memory(TODAY).learn(20.0, IN_2040, TimeSource.PERSON).observe(20.0)[0]
     with pytest.raises(ImplausibleTime):
         memory.learn(30.0, TODAY + 30, TimeSource.HOSPITAL, wall=IN_1970)
     memory, now = memory.learn(30.0, TODAY + 30, TimeSource.HOSPITAL, wall=TODAY).observe(30.0)
@@ -100,7 +100,7 @@ def test_a_person_who_was_wrong_by_years_is_outvoted_by_the_hospital_and_the_mac
 @pytest.mark.parametrize("source", [TimeSource.PERSON, TimeSource.NETWORK, TimeSource.HOSPITAL])
 @pytest.mark.parametrize("off", [2 * DAY, -300 * DAY])
 def test_a_hospital_whose_clock_is_wrong_moves_no_confirmed_time(source: TimeSource, off: float) -> None:
-    memory = seen(TODAY, source)
+    memory = make_memory(TODAY, source)
     with pytest.raises(ImplausibleTime):
         memory.learn(20.0, TODAY + off, TimeSource.HOSPITAL, wall=TODAY)
     assert memory.set_passed(20.0, TODAY + off) == memory
@@ -108,11 +108,11 @@ def test_a_hospital_whose_clock_is_wrong_moves_no_confirmed_time(source: TimeSou
 
 def test_one_receipt_moves_an_unconfirmed_time_a_year_and_no_more() -> None:
     young = ClockMemory().enter_boot("today", 30.0, IN_1970, None)
-    for memory, dated in ((restarted(IN_1970), 0.0), (young, TODAY)):
+    for memory, dated in ((restart_memory(IN_1970), 0.0), (young, TODAY)):
         with pytest.raises(ImplausibleTime):
             memory.learn(30.0, IN_2031, TimeSource.HOSPITAL, dated=dated)
         assert memory.set_passed(30.0, IN_2031, dated=dated) == memory
-    assert restarted(IN_1970).set_passed(30.0, TODAY + DAY).time(30.0) == TODAY + DAY
+    assert restart_memory(IN_1970).set_passed(30.0, TODAY + DAY).time(30.0) == TODAY + DAY
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_one_receipt_moves_an_unconfirmed_time_a_year_and_no_more() -> None:
 def test_the_hospitals_word_alone_sets_the_time_and_does_not_confirm_it(
     known: float, wall: float, dated: float, confirmed: bool
 ) -> None:
-    memory = (seen(known) if known else ClockMemory()).enter_boot("today", 30.0, wall, None)
+    memory = (make_memory(known) if known else ClockMemory()).enter_boot("today", 30.0, wall, None)
     memory = memory.learn(30.0, TODAY, TimeSource.HOSPITAL, wall=wall, dated=dated)
     memory, now = memory.observe(30.0)
     assert now == TODAY
@@ -145,7 +145,7 @@ def test_the_hospitals_word_alone_sets_the_time_and_does_not_confirm_it(
 def test_a_wrong_time_of_the_hospital_is_taken_back_by_it_and_by_network_time(
     source: TimeSource, held: TimeSource
 ) -> None:
-    memory = restarted(IN_1970).learn(30.0, TODAY + 20 * DAY, TimeSource.HOSPITAL).observe(30.0)[0]
+    memory = restart_memory(IN_1970).learn(30.0, TODAY + 20 * DAY, TimeSource.HOSPITAL).observe(30.0)[0]
     assert memory.is_trusted(30.0)
     memory, now = memory.learn(40.0, TODAY + 10, source).observe(40.0)
     assert (now, memory.source_at(40.0)) == (TODAY + 10, held)
@@ -155,34 +155,34 @@ def test_a_wrong_time_of_the_hospital_is_taken_back_by_it_and_by_network_time(
 @pytest.mark.parametrize("moment", [EARLIEST - 1, LATEST + 1])
 def test_nobody_is_believed_outside_the_bounds(moment: float, source: TimeSource) -> None:
     with pytest.raises(ImplausibleTime):
-        seen(TODAY).learn(20.0, moment, source)
+        make_memory(TODAY).learn(20.0, moment, source)
 
 
 # --- how long it holds --------------------------------------------------------------------------------------------
 
 
 def test_network_time_does_not_contradict_the_hospital_for_a_day() -> None:
-    memory = seen(TODAY).learn(10.0, TODAY, TimeSource.HOSPITAL)
+    memory = make_memory(TODAY).learn(10.0, TODAY, TimeSource.HOSPITAL)
     assert memory.learn(20.0, TODAY + 3600, TimeSource.NETWORK) == memory
     assert memory.learn(20.0 + DAY, TODAY + DAY, TimeSource.NETWORK).source is TimeSource.NETWORK
 
 
 def test_a_small_correction_backwards_makes_the_clock_wait_and_not_go_back() -> None:
-    memory, now = seen(TODAY).observe(100.0)
+    memory, now = make_memory(TODAY).observe(100.0)
     memory = memory.learn(100.0, now - 30, TimeSource.HOSPITAL)
     assert memory.turn == 0
     assert [memory.time(elapsed) for elapsed in (100.0, 110.0, 150.0)] == [now, now, now + 20]
 
 
 def test_trust_does_not_outlast_what_a_quartz_can_keep() -> None:
-    memory = seen(TODAY)
+    memory = make_memory(TODAY)
     assert memory.source_at(10.0 + 89 * DAY) is TimeSource.PERSON
     assert memory.source_at(10.0 + 91 * DAY) is TimeSource.NOBODY
     assert memory.time(10.0 + 91 * DAY) >= memory.time(10.0 + 89 * DAY)
 
 
 def test_a_battery_clock_keeps_a_confirmed_time_over_a_night() -> None:
-    memory = restarted(TODAY + DAY, TODAY + DAY)
+    memory = restart_memory(TODAY + DAY, TODAY + DAY)
     assert memory.source_at(30.0) is TimeSource.BATTERY
     assert memory.time(60.0) == TODAY + DAY + 30
 
@@ -197,23 +197,23 @@ def test_a_battery_clock_keeps_a_confirmed_time_over_a_night() -> None:
     ],
 )
 def test_a_battery_clock_that_was_reset_or_says_too_much_is_not_believed(wall: float, battery: float | None) -> None:
-    assert restarted(wall, battery).source_at(30.0) is TimeSource.NOBODY
+    assert restart_memory(wall, battery).source_at(30.0) is TimeSource.NOBODY
 
 
 def test_a_battery_clock_keeps_no_time_that_was_not_confirmed_or_was_another() -> None:
     for memory in (
-        restarted(TODAY).observe(30.0, TODAY)[0],
-        seen(TODAY).observe(60.0, TODAY + 8 * 3600)[0],  # of another zone
+        restart_memory(TODAY).observe(30.0, TODAY)[0],
+        make_memory(TODAY).observe(60.0, TODAY + 8 * 3600)[0],  # of another zone
     ):
         later = memory.enter_boot("tomorrow", 20.0, TODAY + DAY, TODAY + DAY)
         assert later.source_at(20.0) is TimeSource.NOBODY
 
 
 def test_the_count_of_lived_seconds_is_moved_by_no_clock_and_a_restart_counts_as_an_hour() -> None:
-    memory = seen(TODAY)
-    began = memory.lived(10.0)
+    memory = make_memory(TODAY)
+    began = memory.count_powered_on_s(10.0)
     for source, moment in ((TimeSource.HOSPITAL, TODAY + DAY), (TimeSource.PERSON, TODAY)):
         memory = memory.learn(20.0, moment, source)
-        assert memory.lived(20.0) == pytest.approx(began + 10)
+        assert memory.count_powered_on_s(20.0) == pytest.approx(began + 10)
     memory = memory.observe(100.0)[0].enter_boot("today", 5.0, IN_2040, None)
-    assert memory.lived(5.0) == pytest.approx(began + 90 + 3600 + 5)
+    assert memory.count_powered_on_s(5.0) == pytest.approx(began + 90 + 3600 + 5)

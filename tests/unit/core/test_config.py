@@ -22,7 +22,7 @@ from firmware_app.packs.runtimes import registry
 from tests.refusals import raises_refusal
 
 
-def written(folder: Path, text: str) -> Path:
+def write_config(folder: Path, text: str) -> Path:
     path = folder / "lantern.toml"
     path.write_text(text, "utf-8")
     return path
@@ -30,14 +30,14 @@ def written(folder: Path, text: str) -> Path:
 
 def test_an_unknown_key_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
     with raises_refusal(CONFIG_UNKNOWN_KEY) as caught:
-        config.load_config(written(tmp_path, "[dicom]\nprot = 104\n"), {})
+        config.load_config(write_config(tmp_path, "[dicom]\nprot = 104\n"), {})
     assert caught.value.key == "dicom.prot"
     assert "port" in caught.value.known
 
 
 def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
     with raises_refusal(CONFIG_UNKNOWN_KEY, match="box, state, dicom"):
-        config.load_config(written(tmp_path, "[dcm]\nport = 104\n"), {})
+        config.load_config(write_config(tmp_path, "[dcm]\nport = 104\n"), {})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
 )
 def test_a_wrong_value_is_refused_by_name(tmp_path: Path, text: str, key: str) -> None:
     with raises_refusal(CONFIG_INVALID) as caught:
-        config.load_config(written(tmp_path, text), {})
+        config.load_config(write_config(tmp_path, text), {})
     assert caught.value.key == key
 
 
@@ -71,7 +71,7 @@ def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
     with raises_refusal(CONFIG_NOT_TOML, match=r"Line 1 of"):
-        config.load_config(written(tmp_path, "[dicom\n"), {})
+        config.load_config(write_config(tmp_path, "[dicom\n"), {})
 
 
 # --- a file that is none ------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: str, key: str, line: int) -> None:
-    path = written(tmp_path, text)
+    path = write_config(tmp_path, text)
     with raises_refusal(CONFIG_UNKNOWN_KEY) as caught:
         config.load_config(path, {})
     assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
@@ -125,7 +125,7 @@ def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: 
     ],
 )
 def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, key: str, line: int) -> None:
-    path = written(tmp_path, text)
+    path = write_config(tmp_path, text)
     with raises_refusal(CONFIG_INVALID) as caught:
         config.load_config(path, {})
     assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
@@ -139,11 +139,11 @@ def test_a_value_of_the_environment_is_named_by_its_variable() -> None:
 
 def test_the_environment_sets_a_second_archive(tmp_path: Path) -> None:
     variables = {"LANTERN_PACS__MORE__COUNTY__HOST": "10.0.0.5", "LANTERN_PACS__MORE__COUNTY__OBJECTS": "sr, sc"}
-    assert config.load_config(written(tmp_path, ""), variables).pacs.more["county"].objects == ("sr", "sc")
+    assert config.load_config(write_config(tmp_path, ""), variables).pacs.more["county"].objects == ("sr", "sc")
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
-    path = written(tmp_path, "[dicom]\nport = 104\n")
+    path = write_config(tmp_path, "[dicom]\nport = 104\n")
     environment = {"LANTERN_DICOM__PORT": "0", "LANTERN_DICOM__ALLOWED_CALLING": "CR1, US1", "OTHER": "x"}
     loaded = config.load_config(path, environment)
     assert loaded.dicom.port == 0
@@ -183,7 +183,7 @@ def test_every_key_has_a_title_and_a_help_line() -> None:
 
 def test_what_config_show_prints_is_the_same_configuration(tmp_path: Path) -> None:
     loaded = config.load_config(None, {"LANTERN_DICOM__ALLOWED_CALLING": "A,B", "LANTERN_STATE__DIR": str(tmp_path)})
-    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
+    assert config.load_config(write_config(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 @pytest.mark.parametrize("text", ["pneumonia=0.02, nodule=0.1", '{"pneumonia": 0.02, "nodule": 0.1}'])
@@ -191,15 +191,15 @@ def test_prevalences_come_from_the_environment_and_are_printed_as_toml(tmp_path:
     loaded = config.load_config(None, {"LANTERN_READER__PREVALENCE": text, "LANTERN_STATE__DIR": str(tmp_path)})
     assert loaded.reader.prevalence == {"pneumonia": 0.02, "nodule": 0.1}
     assert "prevalence = { pneumonia = 0.02, nodule = 0.1 }" in config.describe_config(loaded)
-    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
+    assert config.load_config(write_config(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 def test_a_second_archive_stands_below_the_first_and_is_shown_as_it_can_be_loaded(tmp_path: Path) -> None:
     text = '[pacs]\nhost = "10.0.0.4"\n[pacs.more.county]\nhost = "10.0.0.5"\nsend = true\nobjects = ["sr"]\n'
-    loaded = config.load_config(written(tmp_path, text), {})
+    loaded = config.load_config(write_config(tmp_path, text), {})
     assert list(loaded.pacs.archives) == ["pacs", "county"]
-    assert loaded.pacs.sends
-    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
+    assert loaded.pacs.sends_results
+    assert config.load_config(write_config(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 def test_every_runtime_that_is_installed_may_be_pinned() -> None:
@@ -213,17 +213,17 @@ def test_every_runtime_that_is_installed_may_be_pinned() -> None:
 
 
 def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tmp_path: Path) -> None:
-    path = written(tmp_path, '[reader]\nthreads = 2\n[runtimes.openvino]\ncache_dir = "/var/cache/ov"\n')
+    path = write_config(tmp_path, '[reader]\nthreads = 2\n[runtimes.openvino]\ncache_dir = "/var/cache/ov"\n')
     loaded = config.load_config(
         path, {"LANTERN_RUNTIMES__OPENVINO__EXACT": "false", "LANTERN_STATE__DIR": str(tmp_path)}
     )
     expected = {"threads": 2, "cache_dir": "/var/cache/ov", "exact": False}
-    assert loaded.runtime_settings.of("openvino") == expected
-    assert loaded.runtime_settings.of("onnxruntime") == {"threads": 2}
+    assert loaded.runtime_settings.select("openvino") == expected
+    assert loaded.runtime_settings.select("onnxruntime") == {"threads": 2}
     shown = config.describe_config(loaded)
     assert "[runtimes.openvino]\n# threads = 0 " in shown
     assert "# [runtimes.onnxruntime]\n" in shown
-    assert config.load_config(written(tmp_path, shown), {}) == loaded
+    assert config.load_config(write_config(tmp_path, shown), {}) == loaded
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tm
 )
 def test_an_unknown_runtime_or_key_of_one_is_refused(tmp_path: Path, section: str, key: str, known: str) -> None:
     with raises_refusal(CONFIG_UNKNOWN_KEY) as caught:
-        config.load_config(written(tmp_path, section), {})
+        config.load_config(write_config(tmp_path, section), {})
     assert (caught.value.key, caught.value.known) == (key, known)
 
 
@@ -258,9 +258,9 @@ def test_a_section_can_be_added_to_the_file_that_the_box_writes(tmp_path: Path) 
     shown = config.describe_config(config.load_config(None, {"LANTERN_STATE__DIR": str(tmp_path)}))
     archive, worklist = '[pacs.more.county]\nhost = "10.0.0.5"', '[worklist.hospital]\nhost = "10.0.0.6"'
     added = f'\n{archive}\n{worklist}\n[worklist.stations]\nCR1 = "DX"\n'
-    loaded = config.load_config(written(tmp_path, shown + added), {})
+    loaded = config.load_config(write_config(tmp_path, shown + added), {})
     assert (loaded.pacs.more["county"].host, loaded.worklist.hospital.host) == ("10.0.0.5", "10.0.0.6")
-    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
+    assert config.load_config(write_config(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 @pytest.mark.parametrize(
@@ -268,5 +268,5 @@ def test_a_section_can_be_added_to_the_file_that_the_box_writes(tmp_path: Path) 
 )
 def test_a_section_that_stands_twice_is_named_as_such(tmp_path: Path, text: str) -> None:
     with raises_refusal(CONFIG_TWICE) as caught:
-        config.load_config(written(tmp_path, text), {})
+        config.load_config(write_config(tmp_path, text), {})
     assert caught.value.line == 4

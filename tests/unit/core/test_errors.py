@@ -31,7 +31,7 @@ REFUSALS = {
 OURS = ("firmware_app", "web", "hospital", "converters", "demo")
 
 
-def made(kind: type[LanternError] | Refusal[Any]) -> LanternError:
+def make_error(kind: type[LanternError] | Refusal[Any]) -> LanternError:
     """An error of *kind* with a plausible value in each field."""
     return kind(**dict.fromkeys(kind.placeholders, "value"))
 
@@ -40,7 +40,7 @@ def test_every_code_is_well_formed_and_its_sentence_can_be_filled() -> None:
     assert len(ALL) > 400
     for kind in ALL:
         assert re.fullmatch(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*", kind.code)
-        sentence = made(kind).text("en")
+        sentence = make_error(kind).text("en")
         assert "{" not in sentence, kind.code
         assert len(sentence) > 20, kind.code
 

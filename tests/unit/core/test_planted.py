@@ -34,7 +34,7 @@ OPENED: dict[str, Callable[[StateDir], object]] = {
     "run/.clock.json.new": keep_time,
     "run/clock.lock": keep_time,
     "run/selftest.json": lambda state: run_status.read_check_result(state, "selftest"),
-    "run/probe": lambda state: hardware._written_and_read(state.run / "probe"),
+    "run/probe": lambda state: hardware._can_write_and_read(state.run / "probe"),
     "run/reader.lock": hold_lock,
     "clinical/clinical.db-lock": lock_database,
 }

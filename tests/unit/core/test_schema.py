@@ -45,7 +45,7 @@ CREATE TRIGGER noted AFTER INSERT ON children BEGIN INSERT INTO same VALUES (NEW
 """
 
 
-def described(connection: sqlite3.Connection) -> dict[str, str]:
+def describe_schema(connection: sqlite3.Connection) -> dict[str, str]:
     rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
     return {name: normalise(sql) for name, sql in rows}
 
@@ -60,7 +60,7 @@ def test_a_reshaped_file_is_as_a_new_one_and_keeps_every_row_with_its_number() -
         )
         reshape(old, AFTER)
         new.executescript(AFTER)
-        assert described(old) == described(new)
+        assert describe_schema(old) == describe_schema(new)
         assert old.execute("SELECT * FROM parents").fetchall() == [("a", 3), ("b", 3)]
         assert old.execute("SELECT rowid, * FROM children").fetchall() == [(3, "a", None), (7, "b", None)]
         assert old.execute("SELECT key FROM same ORDER BY key").fetchall() == [("a",), ("b",)], (
@@ -143,7 +143,7 @@ def test_a_state_that_is_too_old_is_refused_with_the_version_to_install_first(st
     assert issubclass(StoreTooNew, StoreVersionError)
 
 
-def _renewed(state: StateDir, least: int) -> None:
+def _upgrade_state(state: StateDir, least: int) -> None:
     """A later version was here: one step more, which the code of schema *least* may use."""
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
@@ -156,7 +156,7 @@ def _renewed(state: StateDir, least: int) -> None:
 
 
 def test_after_a_slot_was_left_its_version_uses_the_databases_of_the_later_one(state: StateDir) -> None:
-    _renewed(state, SCHEMA_VERSION)
+    _upgrade_state(state, SCHEMA_VERSION)
     database_repair.prepare_database(state, state.clinical_db)
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
@@ -168,7 +168,7 @@ def test_after_a_slot_was_left_its_version_uses_the_databases_of_the_later_one(s
 
 @pytest.mark.parametrize("least", [0, SCHEMA_VERSION + 1])
 def test_a_later_database_that_says_nothing_or_names_a_later_version_is_not_opened(state: StateDir, least: int) -> None:
-    _renewed(state, least)
+    _upgrade_state(state, least)
     with pytest.raises(StoreTooNew):
         database_repair.prepare_database(state, state.clinical_db)
     clinical = ClinicalDatabase(state.clinical_db)

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from firmware_app.core.records import Header
-from firmware_app.dicom.patient_data import AgeUnknown, age_text, completed_years, parse_age, parse_birth_date
+from firmware_app.dicom.patient_data import AgeUnknown, age_text, parse_age, parse_age_years, parse_birth_date
 
 
 def header(age: str | None = None, birth: str | None = None, study: str | None = None) -> Header:
@@ -39,7 +39,7 @@ def header(age: str | None = None, birth: str | None = None, study: str | None =
     ],
 )
 def test_the_stated_age_is_taken_in_completed_years(text: str, years: int) -> None:
-    assert completed_years(header(text)) == years
+    assert parse_age_years(header(text)) == years
 
 
 UNCLEAR = ["Y", "abcY", "45", "-01Y", "-05Y", "131Y", "999Y", "000Y", "000M", "4 5Y", "0450Y", "٠٤٥Z", "3岁2月", "five"]
@@ -48,7 +48,7 @@ UNCLEAR = ["Y", "abcY", "45", "-01Y", "-05Y", "131Y", "999Y", "000Y", "000M", "4
 @pytest.mark.parametrize("text", UNCLEAR)
 def test_an_age_that_is_given_and_not_understood_is_unclear_and_never_absent(text: str) -> None:
     assert parse_age(header(text)) is AgeUnknown.UNCLEAR
-    assert completed_years(header(text)) is None
+    assert parse_age_years(header(text)) is None
 
 
 @pytest.mark.parametrize(("text", "birth"), [(None, None), ("", ""), (" ", "00000000"), (None, "0000.00.00")])
@@ -114,12 +114,12 @@ def test_an_age_that_contradicts_the_dates_is_unclear(birth: str) -> None:
 def test_nobody_is_a_year_older_before_the_birthday(born: date, years: int) -> None:
     assume(not (born.month == 2 and born.day == 29) and born.year + years + 1 <= 2100)
     day_before = date.fromordinal(born.replace(year=born.year + years + 1).toordinal() - 1)
-    assert completed_years(header(None, born.strftime("%Y%m%d"), day_before.strftime("%Y%m%d"))) == years
+    assert parse_age_years(header(None, born.strftime("%Y%m%d"), day_before.strftime("%Y%m%d"))) == years
 
 
 @given(st.text(max_size=8), st.text(max_size=10), st.text(max_size=10))
 def test_no_text_whatever_raises(age: str, birth: str, study: str) -> None:
-    actual = completed_years(header(age, birth, study))
+    actual = parse_age_years(header(age, birth, study))
     assert actual is None or 0 <= actual <= 120
 
 

@@ -15,7 +15,7 @@ _ROOT: Final = "1.2.840.10008.1.2"
 
 
 def test_no_table_of_the_statement_is_stale() -> None:
-    assert list(statement.stale()) == [], "python -m tests.statement makes them anew"
+    assert list(statement.find_stale_pages()) == [], "python -m tests.statement makes them anew"
     assert set(re.findall(r"<!-- made: ([a-z-]+) -->", STATEMENT)) == set(statement.BLOCKS)
 
 

@@ -95,7 +95,7 @@ def _noise() -> Image.Image:
     return Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8))
 
 
-def _saved(form: str, **options: Any) -> bytes:
+def _save_picture(form: str, **options: Any) -> bytes:
     out = io.BytesIO()
     _noise().save(out, form, **options)
     return out.getvalue()
@@ -105,33 +105,33 @@ def _with_thumbnail() -> bytes:
     """A photograph whose first kilobytes hold a whole small JPEG, end marker and all."""
     small = io.BytesIO()
     _noise().resize((40, 30)).save(small, "JPEG")
-    return _saved("JPEG", exif=b"Exif\0\0" + small.getvalue())
+    return _save_picture("JPEG", exif=b"Exif\0\0" + small.getvalue())
 
 
 def _forgetful_bmp() -> bytes:
-    data = bytearray(_saved("BMP"))
+    data = bytearray(_save_picture("BMP"))
     data[2:6] = bytes(4)  # some writers leave the size of the file out
     return bytes(data)
 
 
 PICTURES: dict[str, Callable[[], bytes]] = {
-    "png": lambda: _saved("PNG"),
-    "jpeg": lambda: _saved("JPEG"),
-    "progressive jpeg": lambda: _saved("JPEG", progressive=True),
+    "png": lambda: _save_picture("PNG"),
+    "jpeg": lambda: _save_picture("JPEG"),
+    "progressive jpeg": lambda: _save_picture("JPEG", progressive=True),
     "jpeg with a thumbnail": _with_thumbnail,
-    "bmp": lambda: _saved("BMP"),
+    "bmp": lambda: _save_picture("BMP"),
     "bmp without its size": _forgetful_bmp,
-    "webp": lambda: _saved("WEBP"),
-    "tiff": lambda: _saved("TIFF"),
-    "tiff, LZW": lambda: _saved("TIFF", compression="tiff_lzw"),
-    "tiff, JPEG": lambda: _saved("TIFF", compression="jpeg"),
-    "tiff of three pages": lambda: _saved("TIFF", save_all=True, append_images=[_noise(), _noise()]),
-    "mp4": lambda: clips.made("libx264", "mp4", 30),
-    "mp4, index first": lambda: clips.made("libx264", "mp4", 30, movflags="faststart"),
-    "avi": lambda: clips.made("mjpeg", "avi", 30),
-    "mpg": lambda: clips.made("mpeg1video", "mpeg", 30),
-    "mpg of MPEG-2": lambda: clips.made("mpeg2video", "vob", 30),
-    "mpg with its end code": lambda: clips.made("mpeg1video", "vcd", 30) + END_CODE,
+    "webp": lambda: _save_picture("WEBP"),
+    "tiff": lambda: _save_picture("TIFF"),
+    "tiff, LZW": lambda: _save_picture("TIFF", compression="tiff_lzw"),
+    "tiff, JPEG": lambda: _save_picture("TIFF", compression="jpeg"),
+    "tiff of three pages": lambda: _save_picture("TIFF", save_all=True, append_images=[_noise(), _noise()]),
+    "mp4": lambda: clips.encode_clip("libx264", "mp4", 30),
+    "mp4, index first": lambda: clips.encode_clip("libx264", "mp4", 30, movflags="faststart"),
+    "avi": lambda: clips.encode_clip("mjpeg", "avi", 30),
+    "mpg": lambda: clips.encode_clip("mpeg1video", "mpeg", 30),
+    "mpg of MPEG-2": lambda: clips.encode_clip("mpeg2video", "vob", 30),
+    "mpg with its end code": lambda: clips.encode_clip("mpeg1video", "vcd", 30) + END_CODE,
 }
 
 
@@ -170,7 +170,7 @@ def test_a_clip_is_taken_by_the_door_and_read_by_the_child(
 
 def test_a_program_stream_that_does_not_say_where_it_ends_is_taken_for_a_cut_one() -> None:
     """Discs have packs in the middle, too, that are filled up."""
-    disc, plain = clips.made("mpeg2video", "dvd", 20), clips.made("mpeg2video", "mpeg", 200, g="12")
+    disc, plain = clips.encode_clip("mpeg2video", "dvd", 20), clips.encode_clip("mpeg2video", "mpeg", 200, g="12")
     for stream in (disc, plain[:-2048]):
         assert not any(picture_formats.is_complete_program_stream(stream[:end]) for end in range(len(stream) + 1))
     for stream in (disc + END_CODE, plain, plain + END_CODE, plain + END_CODE + bytes(100)):
@@ -188,7 +188,7 @@ def test_a_program_stream_of_tiny_packets_is_followed_for_a_bounded_time() -> No
 
 def test_packs_lost_in_the_middle_of_a_program_stream_are_never_passed_over(tmp_path: Path) -> None:
     """Unlike the other clips it promises no number of frames."""
-    stream, path = clips.made("mpeg2video", "mpeg", 600, g="12"), tmp_path / "clip.mpg"
+    stream, path = clips.encode_clip("mpeg2video", "mpeg", 600, g="12"), tmp_path / "clip.mpg"
     assert len(stream) // 2048 > 8
     for lost in range(1, len(stream) // 2048 - 1):
         path.write_bytes(stream[: lost * 2048] + stream[(lost + 1) * 2048 :])
@@ -203,7 +203,7 @@ def read_whole(path: Path) -> None:
 
 
 def test_a_tiff_whose_directories_go_in_circles_ends() -> None:
-    data = bytearray(_saved("TIFF"))
+    data = bytearray(_save_picture("TIFF"))
     at = int.from_bytes(data[4:8], "little")
     end = at + 2 + 12 * int.from_bytes(data[at : at + 2], "little")
     data[end : end + 4] = data[4:8]

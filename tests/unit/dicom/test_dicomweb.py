@@ -73,7 +73,7 @@ def test_a_media_type_is_read_whatever_its_case_and_quotes(
     client: FlaskClient, door: ImageIntake, content_type: str, boundary: str
 ) -> None:
     answer = client.post(STUDIES, data=multipart(file_of(film()), boundary), content_type=content_type)
-    assert (answer.status_code, door.clinical.unread()) == (200, 1), answer.text
+    assert (answer.status_code, door.clinical.count_unread()) == (200, 1), answer.text
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_media_type_is_read_whatever_its_case_and_quotes(
 )
 def test_one_object_may_come_bare(client: FlaskClient, door: ImageIntake, content_type: str) -> None:
     answer = client.post(STUDIES, data=file_of(film()), content_type=content_type)
-    assert (answer.status_code, door.clinical.unread()) == (200, 1)
+    assert (answer.status_code, door.clinical.count_unread()) == (200, 1)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_media_type_that_is_not_stored_is_named_in_the_answer(
     client: FlaskClient, door: ImageIntake, content_type: str, status: int
 ) -> None:
     answer = client.post(STUDIES, data=multipart(file_of(film())), headers={"Content-Type": content_type})
-    assert (answer.status_code, door.clinical.unread()) == (status, 0)
+    assert (answer.status_code, door.clinical.count_unread()) == (status, 0)
     assert status != 415 or (content_type or "nothing") in answer.text
 
 
@@ -114,7 +114,7 @@ def test_a_boundary_keeps_its_case(client: FlaskClient) -> None:
 
 def test_a_content_coding_is_refused_by_its_name(client: FlaskClient, door: ImageIntake) -> None:
     answer = client.post(STUDIES, data=b"\x1f\x8b", content_type=QUOTED, headers={"Content-Encoding": "gzip"})
-    assert (answer.status_code, "gzip" in answer.text, door.clinical.unread()) == (415, True, 0)
+    assert (answer.status_code, "gzip" in answer.text, door.clinical.count_unread()) == (415, True, 0)
 
 
 # --- STOW-RS: the body (RFC 2046 5.1.1, RFC 5322 2.2.3) -------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_a_multipart_is_read_as_the_standard_of_mail_allows_it(
     client: FlaskClient, door: ImageIntake, body: bytes
 ) -> None:
     answer = client.post(STUDIES, data=body, content_type=QUOTED)
-    assert (answer.status_code, door.clinical.unread()) == (200, 1), answer.text
+    assert (answer.status_code, door.clinical.count_unread()) == (200, 1), answer.text
     assert answer.json is not None
     assert "00081198" not in answer.json
 
@@ -166,7 +166,7 @@ def test_a_body_without_a_whole_object_is_refused_with_a_sentence(
     client: FlaskClient, door: ImageIntake, body: bytes
 ) -> None:
     answer = client.post(STUDIES, data=body, content_type=QUOTED)
-    assert (answer.status_code, answer.mimetype, door.clinical.unread()) == (400, "text/plain", 0)
+    assert (answer.status_code, answer.mimetype, door.clinical.count_unread()) == (400, "text/plain", 0)
     assert list(door.state.incoming.iterdir()) == []
 
 
@@ -177,7 +177,7 @@ def test_a_body_that_is_cut_after_a_whole_object_says_that_one_of_them_is_not_st
     answer = client.post(STUDIES, data=b"--b\r\n" + HEAD + CONTENT + second, content_type=QUOTED)
     assert answer.json is not None
     counts = [len(answer.json[tag]["Value"]) for tag in ("00081199", "00081198")]
-    assert (answer.status_code, counts, door.clinical.unread()) == (202, [1, 1], 1)
+    assert (answer.status_code, counts, door.clinical.count_unread()) == (202, [1, 1], 1)
     assert list(door.state.incoming.iterdir()) == []
 
 
@@ -216,7 +216,7 @@ class Trickle(io.BytesIO):
 )
 def test_the_parts_are_the_same_bytes_wherever_the_reads_cut(contents: list[bytes], step: int) -> None:
     limit = "an=unlikely:boundary"
-    body = b"".join(b"\r\n--" + limit.encode() + b"\t\r\nA: b\r\n c\r\n\r\n" + one for one in contents)
+    body = b"".join(b"\r\n--" + limit.encode() + b"\t\r\nA: b\r\n c\r\n\r\n" + content for content in contents)
     kept = Kept()
     stow_rs.read_objects(Trickle(b"before" + body + f"\r\n--{limit}--after".encode(), step), limit.encode(), kept)
     assert kept.parts == contents
@@ -276,12 +276,12 @@ SYNTAX = "1.2.840.10008.1.2.1"
     ],
 )
 def test_the_form_of_an_answer_is_the_one_that_the_client_weighs_most(accept: str, form: str | None) -> None:
-    best = choose_media_type(wado_rs.offered_types("application/dicom", may_be_bare=True), accept)
+    best = choose_media_type(wado_rs.list_media_types("application/dicom", may_be_bare=True), accept)
     assert (best and best.name) == form
 
 
 def test_several_objects_are_given_in_a_multipart_also_where_one_would_be_liked_bare() -> None:
-    forms = wado_rs.offered_types("application/dicom", may_be_bare=False)
+    forms = wado_rs.list_media_types("application/dicom", may_be_bare=False)
     best = choose_media_type(forms, "application/dicom, multipart/related; type=application/dicom; q=0.1")
     assert best is not None
     assert best.name == "multipart/related"

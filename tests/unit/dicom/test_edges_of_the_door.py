@@ -209,13 +209,13 @@ def test_a_stick_that_is_pulled_in_the_middle_leaves_nothing(
     assert incoming(door) == []
 
 
-def linked(path: Path) -> None:
+def replace_by_link(path: Path) -> None:
     elsewhere = path.with_name("elsewhere")
     elsewhere.write_bytes(file_of(film()))
     path.symlink_to(elsewhere)
 
 
-@pytest.mark.parametrize(("plant", "refusal"), [(os.mkfifo, NOT_A_REGULAR_FILE), (linked, FileUnreadable)])
+@pytest.mark.parametrize(("plant", "refusal"), [(os.mkfifo, NOT_A_REGULAR_FILE), (replace_by_link, FileUnreadable)])
 def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as_one(
     door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path], None], refusal: Expected
 ) -> None:

@@ -35,7 +35,7 @@ from tests.peers import pydicom_file, pydicom_files
 from tests.refusals import Expected, raises_refusal
 
 
-def read(path: Path, content: bytes) -> Header:
+def examine(path: Path, content: bytes) -> Header:
     path.write_bytes(content)
     return examine_file(path).header
 
@@ -44,7 +44,7 @@ def read(path: Path, content: bytes) -> Header:
 
 
 def test_the_header_holds_identity_routing_and_shape(at: Path) -> None:
-    header = read(at, file_of(film(sop_instance="1.2.3", study="1.2.4", rows=10, columns=12)))
+    header = examine(at, file_of(film(sop_instance="1.2.3", study="1.2.4", rows=10, columns=12)))
     assert (header.sop_instance_uid, header.study_instance_uid, header.modality) == ("1.2.3", "1.2.4", "DX")
     assert (header.rows, header.columns, header.frames, header.bits_allocated) == (10, 12, 1, 16)
     assert header.patient_age == "034Y"
@@ -53,7 +53,7 @@ def test_the_header_holds_identity_routing_and_shape(at: Path) -> None:
 
 @pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG])
 def test_every_uncompressed_encoding_is_read(at: Path, syntax: str) -> None:
-    header = read(at, file_of(film(syntax=syntax, rows=300, columns=7), syntax))
+    header = examine(at, file_of(film(syntax=syntax, rows=300, columns=7), syntax))
     assert (header.rows, header.columns, header.transfer_syntax_uid) == (300, 7, syntax)
 
 
@@ -67,22 +67,23 @@ def test_a_data_set_without_meta_information_tells_its_encoding(at: Path, syntax
 
 
 def test_a_data_set_written_otherwise_than_declared_is_still_whole(at: Path) -> None:
-    assert read(at, file_of(film(syntax=IMPLICIT), objects.EXPLICIT)).rows == 16
-    assert read(at, file_of(film(), IMPLICIT)).rows == 16
+    assert examine(at, file_of(film(syntax=IMPLICIT), objects.EXPLICIT)).rows == 16
+    assert examine(at, file_of(film(), IMPLICIT)).rows == 16
 
 
 def test_chinese_descriptions_are_read_with_and_without_a_declared_character_set(at: Path) -> None:
     described = element(0x00081030, b"LO", "胸部正位".encode("gb18030"))
-    assert read(at, file_of(described + film())).study_description == "胸部正位"
+    assert examine(at, file_of(described + film())).study_description == "胸部正位"
     assert (
-        read(at, file_of(element(0x00080005, b"CS", b"GB18030") + described + film())).study_description == "胸部正位"
+        examine(at, file_of(element(0x00080005, b"CS", b"GB18030") + described + film())).study_description
+        == "胸部正位"
     )
     utf8 = element(0x00080005, b"CS", b"ISO_IR 192") + element(0x00081030, b"LO", "胸片".encode())
-    assert read(at, file_of(utf8 + film())).study_description == "胸片"
+    assert examine(at, file_of(utf8 + film())).study_description == "胸片"
 
 
 def test_a_value_longer_than_any_real_one_is_read_no_further_than_a_kilobyte(at: Path) -> None:
-    header = read(at, file_of(element(0x00081030, b"UT", b"x" * 5_000_000) + film()))
+    header = examine(at, file_of(element(0x00081030, b"UT", b"x" * 5_000_000) + film()))
     assert header.study_description is not None
     assert len(header.study_description) == 1024
 
@@ -99,13 +100,13 @@ def test_sequences_of_defined_and_undefined_length_end_where_they_say(at: Path, 
         item(b"", defined=defined),
         defined=defined,
     )
-    assert read(at, file_of(film(extra=nested))).modality == "DX"  # the nested one is not the object's own
+    assert examine(at, file_of(film(extra=nested))).modality == "DX"  # the nested one is not the object's own
 
 
 def test_a_sequence_in_a_value_of_unknown_vr_is_implicit_little_endian(at: Path) -> None:
     inner = element(0x00080060, b"CS", b"XX", syntax=IMPLICIT)
     hidden = element(0x00091010, b"UN", item(inner, defined=False) + objects.SEQUENCE_END, length=UNDEFINED)
-    assert read(at, file_of(film(extra=hidden))).rows == 16
+    assert examine(at, file_of(film(extra=hidden))).rows == 16
 
 
 def test_implicit_elements_inside_an_explicit_data_set_are_read_as_written(at: Path) -> None:
@@ -113,20 +114,20 @@ def test_implicit_elements_inside_an_explicit_data_set_are_read_as_written(at: P
     odd = element(0x00091010, b"LO", b"abcd", syntax=IMPLICIT) + element(
         0x00091011, b"SQ", item(inner, defined=False) + objects.SEQUENCE_END, length=UNDEFINED, syntax=IMPLICIT
     )
-    assert read(at, file_of(film(extra=odd))).has_pixels
+    assert examine(at, file_of(film(extra=odd))).has_pixels
 
 
 def test_an_item_longer_than_its_sequence_is_malformed(at: Path) -> None:
     wrong = element(0x00081115, b"SQ", pack("<HHL", 0xFFFE, 0xE000, 100))
     with pytest.raises(Malformed):
-        read(at, file_of(film(extra=wrong)))
+        examine(at, file_of(film(extra=wrong)))
 
 
 def test_a_stray_delimiter_and_a_stray_element_between_items_are_malformed(at: Path) -> None:
     with pytest.raises(Malformed):
-        read(at, file_of(film(extra=objects.SEQUENCE_END)))
+        examine(at, file_of(film(extra=objects.SEQUENCE_END)))
     with pytest.raises(Malformed):
-        read(at, file_of(film(extra=element(0x00081115, b"SQ", element(0x00080060, b"CS", b"XX")))))
+        examine(at, file_of(film(extra=element(0x00081115, b"SQ", element(0x00080060, b"CS", b"XX")))))
 
 
 def test_a_million_tiny_elements_are_refused_in_bounded_time() -> None:
@@ -143,12 +144,12 @@ def test_a_million_tiny_elements_are_refused_in_bounded_time() -> None:
 def test_a_length_beyond_the_last_byte_is_truncated_however_large(at: Path) -> None:
     for length in (5, 0xFFFFFFF0):
         with pytest.raises(Truncated):
-            read(at, file_of(film() + pack("<HH2sHL", 0x7FE0, 0x0020, b"OB", 0, length) + b"abc"))
+            examine(at, file_of(film() + pack("<HH2sHL", 0x7FE0, 0x0020, b"OB", 0, length) + b"abc"))
 
 
 @pytest.mark.parametrize("padding", [1, 7, 8, 200, 70_000])
 def test_zero_padding_after_the_last_element_is_tolerated(at: Path, padding: int) -> None:
-    assert read(at, file_of(film() + bytes(padding))).has_pixels
+    assert examine(at, file_of(film() + bytes(padding))).has_pixels
 
 
 JUNK = {
@@ -211,8 +212,8 @@ def test_an_element_of_the_object_that_is_cut_is_no_junk(at: Path, syntax: str) 
     whole, after = film(syntax=syntax), more + padding
     for kept in (5, 7, 9, 15, 22, 25, 40, len(more) + 4, len(more) + 6, len(after) - 100, len(after) - 1):
         with pytest.raises(Truncated):
-            read(at, file_of(whole + after[:kept], syntax))
-    assert read(at, file_of(whole + after, syntax)).has_pixels
+            examine(at, file_of(whole + after[:kept], syntax))
+    assert examine(at, file_of(whole + after, syntax)).has_pixels
 
 
 @SYNTAXES
@@ -220,12 +221,12 @@ def test_junk_behind_pixels_that_are_cut_makes_no_whole_object(at: Path, syntax:
     whole = film(syntax=syntax)
     for cut in (1, 2, 100, 512, 530):
         with pytest.raises((Truncated, Malformed, PixelLengthMismatch)):
-            read(at, file_of(whole[:-cut] + b"left by a machine"[: min(cut - 1, 17)], syntax))
+            examine(at, file_of(whole[:-cut] + b"left by a machine"[: min(cut - 1, 17)], syntax))
 
 
 def test_junk_before_the_pixels_is_malformed(at: Path) -> None:
     with pytest.raises((Truncated, Malformed)):
-        read(at, file_of(film(extra=JUNK["a vendor's mark"])))
+        examine(at, file_of(film(extra=JUNK["a vendor's mark"])))
 
 
 @pytest.mark.parametrize(
@@ -253,40 +254,40 @@ def test_declared_pixels_are_held_against_the_bytes_present(
         return file_of(film(rows=rows, columns=columns, frames=frames, extra=shape, pixels=bytes(count)))
 
     even = needed + needed % 2
-    assert read(at, built(even)).has_pixels
-    assert read(at, built(even + 100)).has_pixels  # longer: all that was declared is there
+    assert examine(at, built(even)).has_pixels
+    assert examine(at, built(even + 100)).has_pixels  # longer: all that was declared is there
     with pytest.raises(PixelLengthMismatch) as refused:
-        read(at, built(even - 2))
+        examine(at, built(even - 2))
     assert refused.value.declared == needed
 
 
 def test_float_pixels_are_counted_as_four_bytes(at: Path) -> None:
     whole = element(0x7FE00008, b"OF", bytes(16 * 16 * 4))
-    assert read(at, file_of(film(pixel_element=whole))).has_pixels
+    assert examine(at, file_of(film(pixel_element=whole))).has_pixels
     with pytest.raises(PixelLengthMismatch):
-        read(at, file_of(film(pixel_element=element(0x7FE00008, b"OF", bytes(16 * 16 * 4 - 2)))))
+        examine(at, file_of(film(pixel_element=element(0x7FE00008, b"OF", bytes(16 * 16 * 4 - 2)))))
 
 
 def test_fewer_fragments_than_frames_is_truncated(at: Path) -> None:
-    assert read(at, file_of(film(frames=2, pixel_element=fragments(b"ab", b"cd")), JPEG)).frames == 2
+    assert examine(at, file_of(film(frames=2, pixel_element=fragments(b"ab", b"cd")), JPEG)).frames == 2
     with pytest.raises(Truncated):
-        read(at, file_of(film(frames=3, pixel_element=fragments(b"ab", b"cd")), JPEG))
+        examine(at, file_of(film(frames=3, pixel_element=fragments(b"ab", b"cd")), JPEG))
 
 
 def test_a_film_of_many_frames_may_be_one_fragment(at: Path) -> None:
     mpeg4 = "1.2.840.10008.1.2.4.102"
-    assert read(at, file_of(film(frames=300, pixel_element=fragments(b"ab")), mpeg4)).frames == 300
+    assert examine(at, file_of(film(frames=300, pixel_element=fragments(b"ab")), mpeg4)).frames == 300
 
 
 def test_fragments_without_their_delimiter_are_truncated(at: Path) -> None:
     whole = file_of(film(pixel_element=fragments(b"ab")), JPEG)
     with pytest.raises(Truncated):
-        read(at, whole[:-8])
+        examine(at, whole[:-8])
 
 
 def test_an_image_cut_between_two_elements_is_truncated(at: Path) -> None:
     with pytest.raises(Truncated):
-        read(at, file_of(film(pixel_element=b"")))
+        examine(at, file_of(film(pixel_element=b"")))
 
 
 # --- identity -----------------------------------------------------------------------------------------------------
@@ -300,13 +301,15 @@ def test_an_image_cut_between_two_elements_is_truncated(at: Path) -> None:
 def test_an_object_without_a_valid_class_is_refused(at: Path, bad: str, refusal: Expected) -> None:
     broken = film().replace(element(0x00080016, b"UI", objects.DX.encode()), element(0x00080016, b"UI", bad.encode()))
     with raises_refusal(refusal):
-        read(at, file_of(broken))
+        examine(at, file_of(broken))
 
 
 def test_a_missing_study_is_tolerated(at: Path) -> None:
     study = objects.new_uid()
     assert (
-        read(at, file_of(film(study=study).replace(element(0x0020000D, b"UI", study.encode()), b""))).study_instance_uid
+        examine(
+            at, file_of(film(study=study).replace(element(0x0020000D, b"UI", study.encode()), b""))
+        ).study_instance_uid
         is None
     )
 

@@ -34,9 +34,9 @@ class Peer:
     def silent_s(self) -> float:
         return self.silent
 
-    def give_way(self) -> None:
+    def yield_slot(self) -> None:
         self.asked.set()
-        threading.Thread(target=self.places.give, args=(self,)).start()
+        threading.Thread(target=self.places.release, args=(self,)).start()
 
 
 def full(places: AssociationSlots, *holders: tuple[str, float]) -> list[Peer]:
@@ -51,7 +51,7 @@ def test_there_are_so_many_places_and_no_more() -> None:
     first, _ = full(places, (CLINIC, 0.0), (STRANGER, 0.0))
     newcomer = Peer(places, ANOTHER)
     assert not places.take(newcomer)
-    places.give(first)
+    places.release(first)
     assert places.take(newcomer)
 
 
@@ -65,7 +65,7 @@ def test_one_address_gets_half_of_the_places() -> None:
 def test_a_single_place_is_for_any_address() -> None:
     places = AssociationSlots(1)
     [holder] = full(places, (STRANGER, 0.0))
-    places.give(holder)
+    places.release(holder)
     full(places, (CLINIC, 0.0))
 
 
@@ -128,7 +128,7 @@ def test_as_many_of_an_address_wait_and_the_next_is_refused_at_once(monkeypatch:
         assert not places.take(Peer(places, STRANGER))
         assert places.take(Peer(places, CLINIC))
         for holder in holders:
-            places.give(holder)
+            places.release(holder)
     assert len(took) == 2
 
 

@@ -30,7 +30,7 @@ WRITTEN = [
 ]
 
 
-def encoded(text: str, codec: str) -> bytes:
+def encode_text(text: str, codec: str) -> bytes:
     """By *codec*, or as PS3.5 K.2 has it: an escape before the Chinese characters of each component."""
     if codec != "escaped":
         return text.encode(codec)
@@ -38,13 +38,13 @@ def encoded(text: str, codec: str) -> bytes:
     return b"^".join(part if part.isascii() else b"\x1b$)A" + part for part in parts)
 
 
-def given(folder: Path, charset: bytes, codec: str) -> Path:
+def write_film(folder: Path, charset: bytes, codec: str) -> Path:
     declared = element(0x00080005, b"CS", charset) if charset else b""
     extra = b"".join(
         (
-            element(0x00081030, b"LO", encoded(STUDY, codec)),
-            element(0x0008103E, b"LO", encoded(SERIES, codec)),
-            element(0x00100010, b"PN", encoded(NAME, codec)),
+            element(0x00081030, b"LO", encode_text(STUDY, codec)),
+            element(0x0008103E, b"LO", encode_text(SERIES, codec)),
+            element(0x00100010, b"PN", encode_text(NAME, codec)),
         )
     )
     path = folder / "given.dcm"
@@ -56,7 +56,7 @@ def given(folder: Path, charset: bytes, codec: str) -> Path:
 def test_names_and_descriptions_are_read_under_any_name_of_their_set(
     tmp_path: Path, charset: bytes, codec: str
 ) -> None:
-    path = given(tmp_path, charset, codec)
+    path = write_film(tmp_path, charset, codec)
     header = examine_file(path).header
     assert (header.study_description, header.series_description) == (STUDY, SERIES)
     assert header_values.read_identity(dcmread(path, stop_before_pixels=True))["name"] == "欧阳建国"
@@ -66,14 +66,14 @@ def test_names_and_descriptions_are_read_under_any_name_of_their_set(
 def test_the_file_that_is_kept_has_the_very_bytes_that_came(
     tmp_path: Path, door: ImageIntake, charset: bytes, codec: str
 ) -> None:
-    path = given(tmp_path, charset, codec)
+    path = write_film(tmp_path, charset, codec)
     door.accept_file(path)
     [row] = door.clinical.database.connection.execute("SELECT file FROM instances").fetchall()
     kept = door.state.root / str(row[0])
     header_values.read_identity(dcmread(kept, stop_before_pixels=True))
     assert kept.read_bytes() == path.read_bytes()
     for text in (NAME, STUDY, SERIES):
-        assert encoded(text, codec) in kept.read_bytes()
+        assert encode_text(text, codec) in kept.read_bytes()
 
 
 @pytest.mark.parametrize("codec", ["gbk", "utf_8"])

@@ -27,7 +27,7 @@ def body(rows: int = 400, columns: int = 300, seed: int = 3) -> Pixels:
     return films.shapes(seed, rows, columns, 3000).astype(np.float32) + 400
 
 
-def bordered(ground: float, left: int = 30, right: int = 20, top: int = 40, bottom: int = 10) -> Pixels:
+def add_border(ground: float, left: int = 30, right: int = 20, top: int = 40, bottom: int = 10) -> Pixels:
     made = body()
     made[:top], made[400 - bottom :], made[:, :left], made[:, 300 - right :] = ground, ground, ground, ground
     return made
@@ -44,13 +44,13 @@ def test_a_film_without_borders_is_exposed_to_its_edges() -> None:
 
 @pytest.mark.parametrize("ground", [0.0, 300.0, 6000.0], ids=["black", "dark", "white"])
 def test_even_borders_are_found_to_the_pixel(ground: float) -> None:
-    assert outside_anatomy.find_exposed_box(bordered(ground)) == (30, 40, 280, 390)
-    noisy = bordered(ground) + np.random.default_rng(0).normal(0, 20, (400, 300))
+    assert outside_anatomy.find_exposed_box(add_border(ground)) == (30, 40, 280, 390)
+    noisy = add_border(ground) + np.random.default_rng(0).normal(0, 20, (400, 300))
     assert outside_anatomy.find_exposed_box(noisy.astype(np.float32)) == (30, 40, 280, 390)
 
 
 def test_letters_in_a_border_belong_to_it() -> None:
-    made = bordered(0.0)
+    made = add_border(0.0)
     made[10:25, 40:150] = 4000  # a line of letters, with even lines before and behind it
     made[100:160, 5:20] = 4000  # a marker in the side
     assert outside_anatomy.find_exposed_box(made) == (30, 40, 280, 390)
@@ -70,7 +70,7 @@ def test_a_burnt_abdomen_is_no_border_for_it_ends_in_no_edge() -> None:
 
 
 def test_a_frame_within_a_frame_is_taken_whole() -> None:
-    made = bordered(0.0)
+    made = add_border(0.0)
     made[:4], made[-4:], made[:, :4], made[:, -4:] = 9000, 9000, 9000, 9000
     assert outside_anatomy.find_exposed_box(made) == (30, 40, 280, 390)
 
@@ -91,14 +91,14 @@ def test_padding_lies_beside_and_sets_no_scale() -> None:
     assert cells is not None
     assert cells[SIDE // 2 :, : SIDE // 3].min() == 255
     assert cells[: SIDE // 2 - 1].max() == cells[:, SIDE // 3 + 1 :].max() == 0
-    framed, within = bordered(0.0), np.zeros((400, 300), np.bool_)
+    framed, within = add_border(0.0), np.zeros((400, 300), np.bool_)
     within[180:220, 140:160] = True
     framed[within] = -32768
     assert outside_anatomy.find_exposed_box(framed, within) == (30, 40, 280, 390)
 
 
 def test_the_cells_say_how_much_of_them_lies_beside() -> None:
-    cells = outside_anatomy.cells_of_radiograph(bordered(0.0, 30, 0, 0, 0))
+    cells = outside_anatomy.cells_of_radiograph(add_border(0.0, 30, 0, 0, 0))
     assert cells is not None
     assert cells.shape == (SIDE, SIDE)
     assert cells.mean() / 255 == pytest.approx(0.1, abs=0.002)
@@ -109,7 +109,7 @@ def test_the_cells_say_how_much_of_them_lies_beside() -> None:
 
 
 def test_what_surrounds_a_sector_lies_beside_it() -> None:
-    drawn = screens.screen("curved", 3)
+    drawn = screens.draw_screen("curved", 3)
     area = ultrasound_sector.detect_sector(drawn.pixels.astype(np.float32))
     assert area is not None
     cells = outside_anatomy.cells_of_sector(area)
@@ -145,12 +145,12 @@ def test_evidence_is_weighed_where_it_is_drawn() -> None:
 def test_only_a_positive_finding_gives_the_hint_and_only_from_the_limit_on() -> None:
     def said(probability: float, share: float) -> list[str]:
         finding = Finding("f", {"en": "F"}, probability, 0.5)
-        return [one.text("en").split(" of ")[0] for one in hints.list_beside_hints([finding], {"f": share})]
+        return [hint.text("en").split(" of ")[0] for hint in hints.list_outside_hints([finding], {"f": share})]
 
     assert said(0.9, image_limits.OUTSIDE_HINT_SHARE) == ["30 per cent"]
     assert said(0.9, image_limits.OUTSIDE_HINT_SHARE - 0.001) == []
     assert said(0.4, 1.0) == []
-    assert hints.list_beside_hints([Finding("f", {"en": "F"}, 0.9, 0.5)], {}) == ()
+    assert hints.list_outside_hints([Finding("f", {"en": "F"}, 0.9, 0.5)], {}) == ()
 
 
 def test_evidence_that_goes_with_the_marks_is_not_of_tissue() -> None:
@@ -169,21 +169,21 @@ def test_the_same_frame_without_its_marks_is_asked_about_too(tmp_path: Path) -> 
     models = LoadedModels()
     pack = toy_pack.write(tmp_path, "toy", "any", None, None)
     way = {"runtime": "onnxruntime", "precision": "fp32", "settings": {"threads": 1}}
-    list(models.work(ChildMessage({"job": "load", "folder": str(pack), **way})))
+    list(models.handle_job(ChildMessage({"job": "load", "folder": str(pack), **way})))
     frames = np.stack([np.full((1, toy_pack.SIDE, toy_pack.SIDE), grey, np.float32) for grey in (0.2, 0.8)])
     shown = {"rows": 64, "columns": 64, "instance": "i", "frames": [0, 1], "display": str(tmp_path / "shown")}
     job = {"job": "infer", "pack": "toy", "box": None, **shown}
     unmarked = frames * np.float32(0.25)
-    (answer,) = models.work(ChildMessage(job, {"input": frames.data, "unmarked": unmarked.data}))
+    (answer,) = models.handle_job(ChildMessage(job, {"input": frames.data, "unmarked": unmarked.data}))
     assert answer.header["beside"]["bright"] == pytest.approx(0.75, abs=1e-5)
-    (answer,) = models.work(ChildMessage(job, {"input": frames.data, "unmarked": frames.data}))
+    (answer,) = models.handle_job(ChildMessage(job, {"input": frames.data, "unmarked": frames.data}))
     assert answer.header["beside"] == {"bright": 0.0}
 
 
 # --- what a model is given --------------------------------------------------------------------------------------------
 
 
-def taken(folder: Path, pixels: Pixels, modality: str, crop: Any = "whole") -> model_frames.ModelFrames:
+def prepare_input(folder: Path, pixels: Pixels, modality: str, crop: Any = "whole") -> model_frames.ModelFrames:
     path = folder / "picture.png"
     Image.fromarray(pixels).save(path)
     with image_file.open_image_file(path, is_picture=True) as opened:
@@ -191,37 +191,40 @@ def taken(folder: Path, pixels: Pixels, modality: str, crop: Any = "whole") -> m
 
 
 def test_a_film_is_looked_at_for_borders_and_ultrasound_for_its_sector(tmp_path: Path) -> None:
-    edged = (bordered(0.0) / 16).astype(np.uint8)
-    of_film, cells = taken(tmp_path, edged, "CR").beside, outside_anatomy.cells_of_radiograph(edged.astype(np.float32))
+    edged = (add_border(0.0) / 16).astype(np.uint8)
+    of_film, cells = (
+        prepare_input(tmp_path, edged, "CR").beside,
+        outside_anatomy.cells_of_radiograph(edged.astype(np.float32)),
+    )
     assert of_film is not None
     assert cells is not None
     assert np.array_equal(of_film[0], cells)
-    drawn = screens.screen("curved", 3).pixels
+    drawn = screens.draw_screen("curved", 3).pixels
     area = ultrasound_sector.detect_sector(drawn.astype(np.float32))
     assert area is not None
     for crop, box in (("whole", None), ("sector", area.box)):
-        of_screen, cells = taken(tmp_path, drawn, "US", crop).beside, outside_anatomy.cells_of_sector(area, box)
+        of_screen, cells = prepare_input(tmp_path, drawn, "US", crop).beside, outside_anatomy.cells_of_sector(area, box)
         assert of_screen is not None
         assert cells is not None
         assert np.array_equal(of_screen[0], cells)
 
 
 def test_marks_are_painted_over_in_ultrasound_alone(tmp_path: Path) -> None:
-    clean = drawn_marks.tissue(3).astype(np.uint8)
-    drawn = drawn_marks.marked(clean.astype(np.float32), "callipers", 0)
+    clean = drawn_marks.draw_tissue(3).astype(np.uint8)
+    drawn = drawn_marks.draw_marks(clean.astype(np.float32), "callipers", 0)
     written: Pixels = drawn.pixels.astype(np.uint8)
-    read = taken(tmp_path, written, "US")
+    read = prepare_input(tmp_path, written, "US")
     assert read.unmarked is not None
     cells = drawn.drawn.reshape(8, 75, 8, 100).any(axis=(1, 3))
     changed = (read.tensors != read.unmarked)[0, 0].reshape(8, 8, 8, 8).any(axis=(1, 3))
     assert (changed == cells).mean() > 0.9
-    assert taken(tmp_path, clean, "US").unmarked is None
-    assert taken(tmp_path, written, "CR").unmarked is None
+    assert prepare_input(tmp_path, clean, "US").unmarked is None
+    assert prepare_input(tmp_path, written, "CR").unmarked is None
 
 
 def test_a_clip_without_a_sector_is_not_cut_frame_by_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ultrasound_sector.SectorDetector, "sector", lambda self: None)
-    frames = [one.pixels for one in screens.clip("curved", 3, 4, rows=300, columns=400)]
+    frames = [one.pixels for one in screens.draw_clip("curved", 3, 4, rows=300, columns=400)]
     made = films.film(
         np.concatenate(frames).astype(np.uint8), NumberOfFrames=4, Rows=300, Modality="US", ViewPosition=None
     )

@@ -69,9 +69,9 @@ def scene(rows: int = 48, columns: int = 64) -> Pixels:
     return made
 
 
-def seen(folder: Path, dataset: Any) -> tuple[Pixels, tuple[str, ...]]:
+def read_rgb(folder: Path, dataset: Any) -> tuple[Pixels, tuple[str, ...]]:
     with image_file.open_image_file(films.save(folder, "colour.dcm", dataset), is_picture=False) as opened:
-        pixels_shown = opened.shown(0).pixels
+        pixels_shown = opened.render_frame(0).pixels
         np.testing.assert_allclose(opened.grey(0), pixels_shown @ np.array([0.299, 0.587, 0.114]), atol=1e-3)
         return pixels_shown, opened.hints
 
@@ -99,7 +99,7 @@ def test_planes_and_models_give_the_same_picture(tmp_path: Path, planar: int, mo
     if syntax == "rle":
         made.compress(RLELossless, stored, generate_instance_uid=False)
         made.PlanarConfiguration = planar  # PS3.5 8.2.2 wants 1, RLE lies in planes either way
-    pixels_shown, said = seen(tmp_path, made)
+    pixels_shown, said = read_rgb(tmp_path, made)
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
     assert said == ()
 
@@ -115,7 +115,7 @@ def test_ybr_full_422_is_read_with_and_without_its_subsampling(tmp_path: Path, s
     rgb = np.repeat(scene()[:, ::2], 2, axis=1)
     ybr = films.to_ybr_full(rgb)
     data = shared_chroma(ybr) if subsampled else ybr.tobytes()
-    pixels_shown, _ = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation="YBR_FULL_422"))
+    pixels_shown, _ = read_rgb(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation="YBR_FULL_422"))
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
 
 
@@ -123,7 +123,7 @@ def test_ybr_partial_422_is_read_in_its_studio_range(tmp_path: Path) -> None:
     rgb = np.zeros((4, 4, 3), np.uint8)
     rgb[:, 2:] = 255
     ybr = np.where(rgb[..., :1] > 0, np.array([235, 128, 128]), np.array([16, 128, 128])).astype(np.uint8)
-    pixels_shown, _ = seen(
+    pixels_shown, _ = read_rgb(
         tmp_path, films.film(rgb, pixel_data=shared_chroma(ybr), PhotometricInterpretation="YBR_PARTIAL_422")
     )
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 1
@@ -137,7 +137,7 @@ def test_the_transforms_of_jpeg_2000_are_undone_once(tmp_path: Path, syntax: Any
     kinds = {"quality_mode": "dB", "quality_layers": [60]} if lossy else {}
     Image.fromarray(rgb).save(out, "JPEG2000", no_jp2=True, irreversible=lossy, mct=1, **kinds)
     made = films.film(rgb, syntax=syntax, pixel_data=encapsulate([out.getvalue()]), PhotometricInterpretation=model)
-    pixels_shown, said = seen(tmp_path, made)
+    pixels_shown, said = read_rgb(tmp_path, made)
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= (3 if lossy else 0)
     assert said == ()
 
@@ -152,7 +152,7 @@ def test_native_pixels_under_the_wrong_model_are_shown_right_and_it_is_said(
 ) -> None:
     rgb = scene()
     data = (rgb if stored == "RGB" else films.to_ybr_full(rgb)).tobytes()
-    pixels_shown, said = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation=declared))
+    pixels_shown, said = read_rgb(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation=declared))
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
     assert said == (() if stored == declared else (colour_models.COLOURS_CORRECTED_HINT,))
 
@@ -196,7 +196,7 @@ def test_a_jpeg_under_any_name_and_any_marker_is_never_green(
     made = films.film(
         rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation=declared
     )
-    pixels_shown, said = seen(tmp_path, made)
+    pixels_shown, said = read_rgb(tmp_path, made)
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (() if stored[:3] == declared[:3] else (colour_models.COLOURS_CORRECTED_HINT,))
 
@@ -211,7 +211,7 @@ def undecidable(rows: int = 48, columns: int = 64) -> Pixels:
 def test_where_the_pixels_prove_nothing_the_header_is_believed(tmp_path: Path, declared: str) -> None:
     pixels = undecidable()
     assert colour_models.model_of_pixels(pixels) is None
-    pixels_shown, said = seen(tmp_path, films.film(pixels, PhotometricInterpretation=declared))
+    pixels_shown, said = read_rgb(tmp_path, films.film(pixels, PhotometricInterpretation=declared))
     expected = pixels if declared == "RGB" else colour_models.ybr_full_to_rgb(pixels)
     np.testing.assert_array_equal(pixels_shown, expected)
     assert said == ()
@@ -226,12 +226,12 @@ def test_where_only_the_stream_contradicts_the_header_it_is_believed_and_doubt_i
     made = films.film(
         rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation="YBR_FULL_422"
     )
-    pixels_shown, said = seen(tmp_path, made)
+    pixels_shown, said = read_rgb(tmp_path, made)
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
     assert said == (colour_models.COLOURS_UNSURE_HINT,)
 
 
-def unmarked(rgb: Pixels, subsampling: int) -> bytes:
+def encode_unmarked(rgb: Pixels, subsampling: int) -> bytes:
     """A JPEG of YBR with ids 1, 2, 3 and without any segment that says so."""
     out = io.BytesIO()
     Image.fromarray(rgb).save(out, "JPEG", quality=98, subsampling=subsampling)
@@ -242,8 +242,8 @@ def unmarked(rgb: Pixels, subsampling: int) -> bytes:
 
 def test_an_unmarked_jpeg_under_the_name_of_rgb_is_doubted(tmp_path: Path) -> None:
     rgb = undecidable()
-    stream = encapsulate([unmarked(rgb, 0)])
-    assert seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))[1] == (
+    stream = encapsulate([encode_unmarked(rgb, 0)])
+    assert read_rgb(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))[1] == (
         colour_models.COLOURS_UNSURE_HINT,
     )
 
@@ -261,10 +261,10 @@ def test_a_colour_is_its_value_wherever_that_lies_in_its_words(
     layout: dict[str, Any] = {"BitsStored": stored, "HighBit": high_bit}
     made = films.film(words, **layout)
     if syntax == "lossless JPEG":
-        data = encapsulate([lossless_jpeg.encoded(words, high_bit + 1)])
+        data = encapsulate([lossless_jpeg.encode_lossless(words, high_bit + 1)])
         made = films.film(words, syntax=JPEGLossless, pixel_data=data, **layout)
     with image_file.open_image_file(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
-        pixels_shown = opened.shown(0).pixels
+        pixels_shown = opened.render_frame(0).pixels
         np.testing.assert_allclose(opened.grey(0), values @ np.array([0.299, 0.587, 0.114]), rtol=1e-4)
     assert np.abs(pixels_shown - values * (255.0 / (2**stored - 1))).max() <= 1
 
@@ -276,12 +276,12 @@ def test_a_clip_that_begins_black_is_believed_until_a_frame_proves_its_colours(t
     made = films.film(rgb, pixel_data=data, NumberOfFrames=3, PhotometricInterpretation="RGB")
     with image_file.open_image_file(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
         hints_after = []
-        opened.shown(0)
+        opened.render_frame(0)
         hints_after.append(opened.hints)
-        assert np.abs(opened.shown(1).pixels.astype(int) - rgb.astype(int)).max() <= 2
+        assert np.abs(opened.render_frame(1).pixels.astype(int) - rgb.astype(int)).max() <= 2
         hints_after.append(opened.hints)
         assert hints_after == [(), (colour_models.COLOURS_CORRECTED_HINT,)]
-        assert opened.shown(2).pixels.max() <= 1
+        assert opened.render_frame(2).pixels.max() <= 1
 
 
 @pytest.mark.parametrize("level", [0, 60, 128, 255])

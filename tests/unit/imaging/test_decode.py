@@ -58,7 +58,7 @@ def greys(folder: Path, dataset: FileDataset, syntax: UID | None = None) -> list
         return [opened.grey(index) for index in range(opened.frames)]
 
 
-def of_frames(streams: list[bytes], pixels: Pixels, syntax: UID, **attributes: Any) -> FileDataset:
+def make_multiframe(streams: list[bytes], pixels: Pixels, syntax: UID, **attributes: Any) -> FileDataset:
     frames = {"NumberOfFrames": len(streams)} if len(streams) > 1 else {}
     if syntax in UNKNOWN:
         syntax = UNKNOWN[syntax]
@@ -90,25 +90,27 @@ def test_frames_that_are_only_wrapped_or_deflated_are_read(tmp_path: Path, synta
     streams = [each.tobytes() for each in pixels]
     if syntax == DEFLATED_FRAMES:
         streams = [zlib.compress(stream, wbits=-zlib.MAX_WBITS) for stream in streams]
-    for decoded, expected in zip(greys(tmp_path, of_frames(streams, pixels[0], syntax), syntax), pixels, strict=True):
+    for decoded, expected in zip(
+        greys(tmp_path, make_multiframe(streams, pixels[0], syntax), syntax), pixels, strict=True
+    ):
         np.testing.assert_array_equal(decoded, expected)
 
 
 def test_a_deflated_frame_is_inflated_to_its_size_and_no_further(tmp_path: Path) -> None:
     bomb = zlib.compress(bytes(50_000_000), wbits=-zlib.MAX_WBITS)
-    [decoded] = greys(tmp_path, of_frames([bomb], noise(8, 8), DEFLATED_FRAMES), DEFLATED_FRAMES)
+    [decoded] = greys(tmp_path, make_multiframe([bomb], noise(8, 8), DEFLATED_FRAMES), DEFLATED_FRAMES)
     assert not decoded.any()
 
 
 def test_high_throughput_jpeg_2000_is_the_pattern_that_it_was_made_of(tmp_path: Path) -> None:
     twelve = {"BitsStored": 12, "HighBit": 11}
-    [lossless] = greys(tmp_path, of_frames([htj2k.GREY], htj2k.grey(), HTJ2KLossless, **twelve))
-    np.testing.assert_array_equal(lossless, htj2k.grey())
-    [lossy] = greys(tmp_path, of_frames([htj2k.LOSSY], htj2k.grey(), HTJ2K, **twelve))
-    np.testing.assert_allclose(lossy, htj2k.grey(), atol=1)
-    dataset = of_frames([htj2k.COLOUR], htj2k.colour(), HTJ2KLossless, PhotometricInterpretation="YBR_RCT")
+    [lossless] = greys(tmp_path, make_multiframe([htj2k.GREY], htj2k.draw_grey(), HTJ2KLossless, **twelve))
+    np.testing.assert_array_equal(lossless, htj2k.draw_grey())
+    [lossy] = greys(tmp_path, make_multiframe([htj2k.LOSSY], htj2k.draw_grey(), HTJ2K, **twelve))
+    np.testing.assert_allclose(lossy, htj2k.draw_grey(), atol=1)
+    dataset = make_multiframe([htj2k.COLOUR], htj2k.draw_colour(), HTJ2KLossless, PhotometricInterpretation="YBR_RCT")
     with image_file.open_image_file(films.save(tmp_path, "colour.dcm", dataset), is_picture=False) as opened:
-        np.testing.assert_array_equal(opened.shown(0).pixels, htj2k.colour())
+        np.testing.assert_array_equal(opened.render_frame(0).pixels, htj2k.draw_colour())
 
 
 def signed_stream(values: Pixels, bits: int) -> bytes:
@@ -125,7 +127,7 @@ def signed_stream(values: Pixels, bits: int) -> bytes:
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_signed_stream_under_a_signed_header_is_its_values(tmp_path: Path, bits: int) -> None:
     values = noise(24, 20, kind="uint8").astype(np.int64) - 128
-    made = of_frames([signed_stream(values, bits)], values.astype(f"i{bits // 8}"), JPEG2000Lossless)
+    made = make_multiframe([signed_stream(values, bits)], values.astype(f"i{bits // 8}"), JPEG2000Lossless)
     [decoded] = greys(tmp_path, made)
     np.testing.assert_array_equal(decoded, values)
 
@@ -134,11 +136,11 @@ def test_a_signed_stream_under_a_signed_header_is_its_values(tmp_path: Path, bit
 def test_a_signed_stream_below_zero_under_an_unsigned_header_is_refused(tmp_path: Path, bits: int) -> None:
     """A CT of a certain make: its air, below zero, came out as the brightest white."""
     values = noise(24, 20, kind="uint8").astype(np.int64) // 2
-    whole = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
+    whole = make_multiframe([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
     [decoded] = greys(tmp_path, whole)
     np.testing.assert_array_equal(decoded, values)
     values[3, 5] = -1
-    below = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
+    below = make_multiframe([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
     with raises_refusal(SIGN_CONTRADICTED):
         greys(tmp_path, below)
 
@@ -163,12 +165,12 @@ def test_a_compressed_object_that_leaves_out_its_vrs_is_read(tmp_path: Path) -> 
 @pytest.mark.parametrize("syntax", [JPEG_XL, MULTI_COMPONENT])
 def test_a_syntax_without_a_decoder_is_refused_by_name(tmp_path: Path, syntax: UID) -> None:
     with pytest.raises(ImagingError) as refused:
-        greys(tmp_path, of_frames([htj2k.GREY], htj2k.grey(), syntax), syntax)
+        greys(tmp_path, make_multiframe([htj2k.GREY], htj2k.draw_grey(), syntax), syntax)
     assert isinstance(refused.value, PixelsUnsupported)
 
 
 def test_fragments_under_a_native_syntax_are_not_taken_for_pixels(tmp_path: Path) -> None:
-    path = films.save(tmp_path, "film.dcm", of_frames([htj2k.GREY], htj2k.grey(), HTJ2KLossless))
+    path = films.save(tmp_path, "film.dcm", make_multiframe([htj2k.GREY], htj2k.draw_grey(), HTJ2KLossless))
     lying = path.read_bytes().replace(b"1.2.840.10008.1.2.4.201\0", b"1.2.840.10008.1.2.1\0\0\0\0\0")
     path.write_bytes(lying)
     with pytest.raises(Undecodable), image_file.open_image_file(path, is_picture=False) as opened:
@@ -217,7 +219,7 @@ def _coded_frame(pixels: Pixels, syntax: UID) -> bytes:
     if syntax == JPEGLSLossless:
         return bytes(encode_buffer(pixels.tobytes(), *pixels.shape, 1, 8))
     if syntax == JPEGLosslessSV1:
-        return lossless_jpeg.encoded(pixels, 8)
+        return lossless_jpeg.encode_lossless(pixels, 8)
     if syntax == JPEG2000Lossless:
         return _jpeg2000(pixels)
     Image.fromarray(pixels).save(out, "JPEG", quality=100)
@@ -264,7 +266,7 @@ def test_frames_of_run_lengths_in_several_fragments_are_put_together(tmp_path: P
     dataset = films.film(pixels[0], syntax=RLELossless, pixel_data=data, NumberOfFrames=3, **extra)
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
         for index, expected in enumerate(pixels):
-            np.testing.assert_array_equal(opened.shown(index).pixels, expected)
+            np.testing.assert_array_equal(opened.render_frame(index).pixels, expected)
 
 
 def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_fewer_fragments_than_frames_are_refused(tmp_path: Path) -> None:
-    dataset = of_frames([_jpeg2000(noise(8, 8, kind="uint8"))] * 2, noise(8, 8, kind="uint8"), JPEG2000Lossless)
+    dataset = make_multiframe([_jpeg2000(noise(8, 8, kind="uint8"))] * 2, noise(8, 8, kind="uint8"), JPEG2000Lossless)
     dataset.NumberOfFrames = 3
     with pytest.raises(Undecodable):
         greys(tmp_path, dataset)
@@ -286,7 +288,7 @@ def test_fewer_fragments_than_frames_are_refused(tmp_path: Path) -> None:
 # --- cut frames in whole objects ----------------------------------------------------------------------------------
 
 
-def _coded(syntax: UID) -> tuple[bytes, Pixels]:
+def _encode_film(syntax: UID) -> tuple[bytes, Pixels]:
     pixels = noise(64, 48, kind="uint8")
     if syntax == JPEGBaseline8Bit:
         out = io.BytesIO()
@@ -295,7 +297,7 @@ def _coded(syntax: UID) -> tuple[bytes, Pixels]:
     if syntax == JPEG2000Lossless:
         return _jpeg2000(pixels), pixels
     if syntax == HTJ2KLossless:
-        return htj2k.GREY, htj2k.grey()
+        return htj2k.GREY, htj2k.draw_grey()
     if syntax == DEFLATED_FRAMES:
         return zlib.compress(pixels.tobytes(), wbits=-zlib.MAX_WBITS), pixels
     if syntax == ENCAPSULATED_UNCOMPRESSED:
@@ -318,11 +320,11 @@ def _coded(syntax: UID) -> tuple[bytes, Pixels]:
     ],
 )
 def test_a_cut_code_stream_is_no_frame_although_the_object_is_whole(tmp_path: Path, syntax: UID) -> None:
-    stream, pixels = _coded(syntax)
-    assert len(greys(tmp_path, of_frames([stream], pixels, syntax), syntax)) == 1
+    stream, pixels = _encode_film(syntax)
+    assert len(greys(tmp_path, make_multiframe([stream], pixels, syntax), syntax)) == 1
     for left_out in (4, 40, len(stream) // 2):
         with pytest.raises(ImagingError):
-            greys(tmp_path, of_frames([stream[:-left_out]], pixels, syntax), syntax)
+            greys(tmp_path, make_multiframe([stream[:-left_out]], pixels, syntax), syntax)
 
 
 # --- video --------------------------------------------------------------------------------------------------------
@@ -338,26 +340,26 @@ ORDER = (0, 1, 2, 20, 21, 39, 5, 0, 38)
 
 
 def _like(frame: Pixels, number: int) -> bool:
-    return bool(np.abs(frame.astype(float) - clips.picture(number)).mean() < 4)
+    return bool(np.abs(frame.astype(float) - clips.draw_frame(number)).mean() < 4)
 
 
 @pytest.mark.parametrize(("codec", "container"), FILES)
 def test_a_clip_gives_each_frame_in_any_order(tmp_path: Path, codec: str, container: str) -> None:
     path = tmp_path / f"clip.{container}"
-    path.write_bytes(clips.made(codec, container, 40, g="12"))
+    path.write_bytes(clips.encode_clip(codec, container, 40, g="12"))
     with image_file.open_image_file(path, is_picture=True) as opened:
         assert (opened.rows, opened.columns, opened.frames) == (clips.ROWS, clips.COLUMNS, 40)
         for index in ORDER:
-            assert _like(opened.shown(index).pixels, index), index
+            assert _like(opened.render_frame(index).pixels, index), index
         assert opened.grey(3).shape == (clips.ROWS, clips.COLUMNS)
         with pytest.raises(Undecodable):
             opened.grey(40)
 
 
-def _of_video(stream: bytes, syntax: str, frames: int, per_fragment: int) -> FileDataset:
+def _make_video(stream: bytes, syntax: str, frames: int, per_fragment: int) -> FileDataset:
     streams = [stream[at : at + per_fragment] for at in range(0, len(stream), per_fragment)]
     return films.film(
-        clips.picture(0),
+        clips.draw_frame(0),
         syntax=UID(syntax),
         pixel_data=encapsulate(streams, has_bot=False),
         NumberOfFrames=frames,
@@ -367,17 +369,17 @@ def _of_video(stream: bytes, syntax: str, frames: int, per_fragment: int) -> Fil
 
 @pytest.mark.parametrize(("codec", "container", "syntax"), STREAMS)
 def test_a_video_in_a_dicom_object_gives_each_frame(tmp_path: Path, codec: str, container: str, syntax: str) -> None:
-    stream = clips.made(codec, container, 40, g="12")
-    path = films.save(tmp_path, "video.dcm", _of_video(stream, syntax, 40, 1000))
+    stream = clips.encode_clip(codec, container, 40, g="12")
+    path = films.save(tmp_path, "video.dcm", _make_video(stream, syntax, 40, 1000))
     with image_file.open_image_file(path, is_picture=False) as opened:
         assert opened.frames == 40
         for index in ORDER:
-            assert _like(opened.shown(index).pixels, index), index
+            assert _like(opened.render_frame(index).pixels, index), index
 
 
 def test_a_video_with_fewer_frames_than_its_header_says_is_refused(tmp_path: Path) -> None:
-    stream = clips.made("libx264", "h264", 40)
-    path = films.save(tmp_path, "video.dcm", _of_video(stream, "1.2.840.10008.1.2.4.102", 41, len(stream)))
+    stream = clips.encode_clip("libx264", "h264", 40)
+    path = films.save(tmp_path, "video.dcm", _make_video(stream, "1.2.840.10008.1.2.4.102", 41, len(stream)))
     with pytest.raises(Undecodable), image_file.open_image_file(path, is_picture=False) as opened:
         opened.grey(0)
 
@@ -408,7 +410,7 @@ def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(
             raise ImportError(name)
         return original(name, *rest, **named)
 
-    (tmp_path / "clip.mp4").write_bytes(clips.made("libx264", "mp4", 4))
+    (tmp_path / "clip.mp4").write_bytes(clips.encode_clip("libx264", "mp4", 4))
     monkeypatch.setattr(builtins, "__import__", without_av)
     with (
         raises_refusal(VIDEO_READER_MISSING) as refused,
@@ -419,7 +421,7 @@ def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(
 
 
 def test_a_broken_frame_of_a_clip_is_refused_and_its_neighbours_are_not(tmp_path: Path) -> None:
-    data = clips.made("mjpeg", "avi", 10)
+    data = clips.encode_clip("mjpeg", "avi", 10)
     starts = [at for at in range(data.index(b"movi"), len(data)) if data.startswith(b"00dc", at)]
     broken = bytearray(data)
     middle = starts[4] + 8 + (starts[5] - starts[4]) * 3 // 4
@@ -428,4 +430,4 @@ def test_a_broken_frame_of_a_clip_is_refused_and_its_neighbours_are_not(tmp_path
     with image_file.open_image_file(tmp_path / "clip.avi", is_picture=True) as opened:
         with pytest.raises(Undecodable):
             opened.grey(4)
-        assert _like(opened.shown(6).pixels, 6)
+        assert _like(opened.render_frame(6).pixels, 6)

@@ -76,7 +76,7 @@ def palette(entries: bytes) -> dict[str, Any]:
     return attributes
 
 
-def exported(folder: Path, dataset: FileDataset) -> tuple[FileDataset, deidentification.DeidentifiedFile]:
+def deidentify_film(folder: Path, dataset: FileDataset) -> tuple[FileDataset, deidentification.DeidentifiedFile]:
     path, out = films.save(folder, "film.dcm", dataset), folder / "out.dcm"
     out.unlink(missing_ok=True)
     done = deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True)
@@ -84,7 +84,7 @@ def exported(folder: Path, dataset: FileDataset) -> tuple[FileDataset, deidentif
 
 
 def test_rgb_is_bit_exact_inside_and_black_outside(tmp_path: Path) -> None:
-    cleaned, done = exported(tmp_path, ultrasound(screen()))
+    cleaned, done = deidentify_film(tmp_path, ultrasound(screen()))
     words, mask = cleaned.pixel_array, inside()
     assert np.array_equal(words[mask], screen()[mask])
     assert not words[~mask].any()
@@ -100,7 +100,7 @@ def test_ybr_keeps_its_samples_and_its_black_is_black(tmp_path: Path, photometri
         ybr[:, 1::2, 1:] = ybr[:, 0::2, 1:]
         pairs = ybr.reshape(ROWS, COLUMNS // 2, 2, 3)
         data = np.concatenate([pairs[:, :, :, 0], pairs[:, :, 0, 1:]], axis=2).tobytes()
-    cleaned, _ = exported(tmp_path, ultrasound(ybr, PhotometricInterpretation=photometric, pixel_data=data))
+    cleaned, _ = deidentify_film(tmp_path, ultrasound(ybr, PhotometricInterpretation=photometric, pixel_data=data))
     mask, words = inside(), np.frombuffer(cleaned.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3)
     assert cleaned.PhotometricInterpretation == "YBR_FULL"
     assert np.array_equal(words[mask], ybr[mask])
@@ -110,7 +110,7 @@ def test_ybr_keeps_its_samples_and_its_black_is_black(tmp_path: Path, photometri
 def test_a_palette_keeps_its_indices_and_finds_its_black(tmp_path: Path) -> None:
     indices = np.random.default_rng(3).integers(0, 255, (ROWS, COLUMNS), dtype=np.uint8)
     ramp = (np.arange(256, dtype=np.uint16) * 257)[::-1].copy()  # its last entry is black, not its first
-    cleaned, _ = exported(tmp_path, ultrasound(indices, **palette(ramp.tobytes())))
+    cleaned, _ = deidentify_film(tmp_path, ultrasound(indices, **palette(ramp.tobytes())))
     mask = inside()
     assert np.array_equal(cleaned.pixel_array[mask], indices[mask])
     assert (cleaned.pixel_array[~mask] == 255).all()
@@ -126,7 +126,7 @@ def test_big_endian_words_and_palettes_come_out_little(tmp_path: Path) -> None:
         pixel_data=indices.astype(">u2").tobytes(),
         **palette(ramp.astype(">u2").tobytes()),
     )
-    cleaned, _ = exported(tmp_path, dataset)
+    cleaned, _ = deidentify_film(tmp_path, dataset)
     assert np.array_equal(cleaned.pixel_array[inside()], indices[inside()])
     assert cleaned.GreenPaletteColorLookupTableData == ramp.astype("<u2").tobytes()
 
@@ -142,7 +142,7 @@ def test_big_endian_words_and_palettes_come_out_little(tmp_path: Path) -> None:
 )
 def test_black_is_what_shows_as_black(tmp_path: Path, more: dict[str, Any], black: int) -> None:
     greys = films.shapes(5, ROWS, COLUMNS)
-    cleaned, _ = exported(tmp_path, ultrasound(greys, BitsStored=12, HighBit=11, **more))
+    cleaned, _ = deidentify_film(tmp_path, ultrasound(greys, BitsStored=12, HighBit=11, **more))
     mask = inside()
     assert np.array_equal(cleaned.pixel_array[mask], greys[mask])
     assert (cleaned.pixel_array[~mask] == black).all()
@@ -151,11 +151,11 @@ def test_black_is_what_shows_as_black(tmp_path: Path, more: dict[str, Any], blac
 def test_an_overlay_in_unused_bits_does_not_leave_and_signs_are_continued(tmp_path: Path) -> None:
     greys = films.shapes(5, 64, 64, top=4000)
     hidden = greys | (np.uint16(1) << 15) | (np.uint16(1) << 12)
-    cleaned, _ = exported(tmp_path, films.film(hidden, BitsStored=12, HighBit=11))
+    cleaned, _ = deidentify_film(tmp_path, films.film(hidden, BitsStored=12, HighBit=11))
     assert np.array_equal(np.frombuffer(cleaned.PixelData, "<u2").reshape(64, 64), greys)
     signed = (greys.astype(np.int16) - 2000) & 0x0FFF
     dataset = films.film(signed.astype(np.uint16), BitsStored=12, HighBit=11, PixelRepresentation=1)
-    cleaned, _ = exported(tmp_path, dataset)
+    cleaned, _ = deidentify_film(tmp_path, dataset)
     assert np.array_equal(np.frombuffer(cleaned.PixelData, "<i2").reshape(64, 64), greys.astype(np.int16) - 2000)
 
 
@@ -165,7 +165,7 @@ def test_one_bit_frames_stay_packed_within_bytes(tmp_path: Path) -> None:
     dataset = films.film(
         bits[0], Rows=11, Columns=7, BitsAllocated=1, BitsStored=1, HighBit=0, NumberOfFrames=3, pixel_data=data + b"\0"
     )
-    cleaned, _ = exported(tmp_path, dataset)
+    cleaned, _ = deidentify_film(tmp_path, dataset)
     assert np.array_equal(cleaned.pixel_array, bits)
 
 
@@ -192,7 +192,7 @@ def test_a_compressed_object_leaves_as_it_is_decoded(tmp_path: Path, kind: str) 
         with Image.open(path) as image:
             image.draft("YCbCr", None)
             expected, label = np.array(image), "YBR_FULL" if kind == "jpeg" else "RGB"
-    cleaned, done = exported(tmp_path, dataset)
+    cleaned, done = deidentify_film(tmp_path, dataset)
     words, mask = np.frombuffer(cleaned.PixelData, np.uint8).reshape(ROWS, COLUMNS, 3), inside()
     assert cleaned.PhotometricInterpretation == label
     assert np.array_equal(words[mask], expected[mask])
@@ -211,7 +211,7 @@ def test_history_of_lossy_compression_stays(tmp_path: Path) -> None:
         LossyImageCompressionMethod="ISO_10918_1",
         ImageType=["ORIGINAL", "PRIMARY", "", "0001"],
     )
-    cleaned, _ = exported(tmp_path, dataset)
+    cleaned, _ = deidentify_film(tmp_path, dataset)
     assert (cleaned.LossyImageCompression, cleaned.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert str(cleaned.LossyImageCompressionRatio) == "10.5"
     assert cleaned.ImageType[0] == "DERIVED"
@@ -219,18 +219,18 @@ def test_history_of_lossy_compression_stays(tmp_path: Path) -> None:
 
 def test_bytes_behind_the_last_frame_stay_behind(tmp_path: Path) -> None:
     greys = films.shapes(5, 64, 64)
-    cleaned, _ = exported(tmp_path, films.film(greys, pixel_data=greys.tobytes() + b"ZHANGSAN"))
+    cleaned, _ = deidentify_film(tmp_path, films.film(greys, pixel_data=greys.tobytes() + b"ZHANGSAN"))
     assert cleaned.PixelData == greys.tobytes()
 
 
 def test_ultrasound_without_a_sector_to_be_told_does_not_leave(tmp_path: Path) -> None:
     dataset = ultrasound(np.zeros((ROWS, COLUMNS), np.uint8), SequenceOfUltrasoundRegions=None)
     with raises_refusal(EXPORT_NO_SECTOR):
-        exported(tmp_path, dataset)
+        deidentify_film(tmp_path, dataset)
 
 
 def test_ultrasound_under_another_modality_is_ultrasound_by_its_class(tmp_path: Path) -> None:
-    cleaned, _ = exported(tmp_path, ultrasound(screen(), Modality="OT"))
+    cleaned, _ = deidentify_film(tmp_path, ultrasound(screen(), Modality="OT"))
     assert not cleaned.pixel_array[~inside()].any()
 
 
@@ -239,7 +239,7 @@ def test_a_clip_that_would_not_fit_on_a_stick_is_refused_before_it_is_decoded(
 ) -> None:
     monkeypatch.setattr(deidentification, "LARGEST_FILE_BYTES", 64 << 20)
     with raises_refusal(EXPORT_TOO_LARGE):
-        exported(tmp_path, films.film(films.shapes(1)))
+        deidentify_film(tmp_path, films.film(films.shapes(1)))
     assert not (tmp_path / "out.dcm").exists()
 
 
@@ -260,7 +260,7 @@ def detector() -> TextDetector:
     file = text_model_file()
     loaded = TextDetector(onnxruntime.load(file, onnxruntime.Config(spinning=False))) if file is not None else None
     if loaded is None:
-        peers.missing("needs rapidocr's model file (pip install --no-deps rapidocr)")
+        peers.skip_or_fail("needs rapidocr's model file (pip install --no-deps rapidocr)")
     return loaded
 
 

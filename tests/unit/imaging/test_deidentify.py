@@ -63,7 +63,7 @@ def element(tag: int, vr: str | None = None) -> DataElement:
     return DataElement(tag, vr, value)
 
 
-def nested(one: DataElement) -> Dataset:
+def nest_element(one: DataElement) -> Dataset:
     """*one* at the top level, and two sequences deep."""
     data, middle, inner = Dataset(), Dataset(), Dataset()
     data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, "2.25.1"
@@ -97,7 +97,7 @@ def test_every_attribute_of_the_profile_comes_out_as_its_action_says(depth: str)
         if tag in (Tag("PatientName"), Tag("PatientID")):
             continue  # renamed, see below
         one = element(tag, None if dictionary_has_tag(tag) else "LO")
-        result = deidentified_header.clean_header(nested(one), IDENTITIES)
+        result = deidentified_header.clean_header(nest_element(one), IDENTITIES)
         place = result if depth == "top" else result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
         actual, name = place.get(tag), f"{Tag(tag)} {action}"
         if (
@@ -130,7 +130,7 @@ def canary_object() -> Dataset:
     return data
 
 
-def planted(folder: Path) -> Path:
+def write_canary(folder: Path) -> Path:
     film = films.film(films.shapes(1))
     top, middle, inner = canary_object(), Dataset(), canary_object()
     middle.PixelMeasuresSequence = [inner]
@@ -164,7 +164,7 @@ def planted(folder: Path) -> Path:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_name_planted_in_every_text_of_the_dictionary_is_nowhere_in_the_bytes(tmp_path: Path) -> None:
-    path, out = planted(tmp_path), tmp_path / "out.dcm"
+    path, out = write_canary(tmp_path), tmp_path / "out.dcm"
     before, writing_it = (
         path.read_bytes(),
         deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True),

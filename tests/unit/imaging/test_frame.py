@@ -23,15 +23,15 @@ def body(rows: int = 500, columns: int = 400) -> Pixels:
     return films.shapes(3, rows, columns, 3000) + np.uint16(500)
 
 
-def framed(width: int, ground: int = 0) -> Pixels:
+def add_frame(width: int, ground: int = 0) -> Pixels:
     return np.pad(body(), width, constant_values=ground)
 
 
 @pytest.mark.parametrize(("width", "ground"), [(4, 0), (50, 4095)])
 def test_a_model_sees_what_lies_within_the_frame(width: int, ground: int) -> None:
-    given = to_model_input(framed(width, ground).astype(np.float32), FRAME)
+    given = to_model_input(add_frame(width, ground).astype(np.float32), FRAME)
     assert np.array_equal(given, to_model_input(body().astype(np.float32), WHOLE))
-    assert not np.array_equal(to_model_input(framed(width, ground).astype(np.float32), WHOLE), given)
+    assert not np.array_equal(to_model_input(add_frame(width, ground).astype(np.float32), WHOLE), given)
 
 
 @pytest.mark.parametrize("sides", [1, 3])
@@ -46,7 +46,7 @@ def test_strips_that_do_not_run_around_are_left(sides: int) -> None:
 
 def test_padding_within_the_frame_is_still_not_counted() -> None:
     """The percentiles of the greys are those of pixels that are not hidden, also of a film that was cut."""
-    made, hidden = framed(20).astype(np.float32), np.zeros((540, 440), bool)
+    made, hidden = add_frame(20).astype(np.float32), np.zeros((540, 440), bool)
     hidden[40:90, 40:120] = True
     made[hidden] = 60000.0
     given = to_model_input(made, FRAME, None, hidden)
@@ -55,7 +55,7 @@ def test_padding_within_the_frame_is_still_not_counted() -> None:
 
 
 def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None:
-    path = films.save(tmp_path, "framed.dcm", films.film(framed(40), BitsStored=12, HighBit=11))
+    path = films.save(tmp_path, "framed.dcm", films.film(add_frame(40), BitsStored=12, HighBit=11))
     with image_file.open_image_file(path, is_picture=False) as opened:
         taken = model_frames.prepare_frames(opened, FRAME)
         assert taken.box == (40, 40, 440, 540)
@@ -71,7 +71,7 @@ def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None
 
 
 def test_frames_of_a_clip_are_not_cut_one_by_one(tmp_path: Path) -> None:
-    stack = np.concatenate([framed(20), framed(40)[20:-20, 20:-20]])
+    stack = np.concatenate([add_frame(20), add_frame(40)[20:-20, 20:-20]])
     made = films.film(stack, BitsStored=12, HighBit=11, NumberOfFrames=2, Rows=540)
     with image_file.open_image_file(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
         taken = model_frames.prepare_frames(opened, FRAME, "interval", 2)

@@ -31,7 +31,7 @@ def three(syntax: str) -> tuple[FileDataset, Pixels]:
     if syntax == "native":
         return films.film(frames[0], pixel_data=frames.tobytes()), frames
     if syntax == "lossless":
-        streams = [lossless_jpeg.encoded(frame, 8) for frame in frames]
+        streams = [lossless_jpeg.encode_lossless(frame, 8) for frame in frames]
         return films.film(frames[0], syntax=JPEGLosslessSV1, pixel_data=encapsulate(streams, has_bot=False)), frames
     if syntax == "run lengths":
         streams = []

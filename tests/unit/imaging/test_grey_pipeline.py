@@ -34,9 +34,9 @@ def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:
         return opened.grey(frame)
 
 
-def shown(folder: Path, dataset: FileDataset, frame: int = 0) -> DisplayFrame:
+def read_display_frame(folder: Path, dataset: FileDataset, frame: int = 0) -> DisplayFrame:
     with image_file.open_image_file(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
-        return opened.shown(frame)
+        return opened.render_frame(frame)
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def layouts(draw: st.DrawFn, sizes: tuple[int, ...] = (8, 16)) -> StoredWords:
     return StoredWords(allocated, stored, high_bit, draw(st.booleans()) and stored > 1)
 
 
-def written(values: Pixels, layout: StoredWords, rubbish: int) -> Pixels:
+def pack_words(values: Pixels, layout: StoredWords, rubbish: int) -> Pixels:
     """Unsigned words that hold *values* by *layout* (PS3.5 8.1.1), the bits that mean nothing filled from *rubbish*."""
     field = (1 << layout.stored) - 1
     shift = layout.high_bit + 1 - layout.stored
@@ -84,8 +84,8 @@ def test_whatever_the_layout_of_a_word_its_value_comes_back(
     shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=7))
     if syntax == "big":
         rubbish, layout = 0, StoredWords(layout.allocated, layout.stored, layout.stored - 1, layout.signed)
-    values = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(*layout.reach)))
-    words = written(values, layout, rubbish)
+    values = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(*layout.value_range)))
+    words = pack_words(values, layout, rubbish)
     attributes: dict[str, Any] = {
         "BitsStored": layout.stored,
         "HighBit": layout.high_bit,
@@ -131,10 +131,10 @@ def test_of_several_windows_the_first_is_used_and_the_others_are_offered_by_name
     made.WindowCenterWidthExplanation = ["肺窗", "BONE", "broken"]
     expected = np.clip((RAMP * 2.0 - 9 - 999.5) / 1999 + 0.5, 0, 1)
     np.testing.assert_allclose(grey(tmp_path, made), expected, atol=1e-6)
-    frame = shown(tmp_path, made)
+    frame = read_display_frame(tmp_path, made)
     windows = [
-        (one.name, round(one.centre * frame.slope + frame.intercept), round(one.width * abs(frame.slope)))
-        for one in frame.windows
+        (window.name, round(window.centre * frame.slope + frame.intercept), round(window.width * abs(frame.slope)))
+        for window in frame.windows
     ]
     assert windows == [("肺窗", 1000, 2000), ("BONE", 2500, 500)]
     display.write_frame(frame, tmp_path, 0, 1)
@@ -151,7 +151,7 @@ def test_a_first_window_that_cannot_be_one_gives_way_to_the_next(tmp_path: Path)
 def test_a_window_beside_the_film_gives_way_to_the_next_for_models_and_people(tmp_path: Path) -> None:
     made = films.film(RAMP, WindowCenter=[-30000, 2500], WindowWidth=[100, 501])
     np.testing.assert_allclose(grey(tmp_path, made), np.clip((RAMP - 2499.5) / 500 + 0.5, 0, 1), atol=1e-6)
-    frame = shown(tmp_path, made)
+    frame = read_display_frame(tmp_path, made)
     assert frame.centre is not None
     assert frame.centre * frame.slope + frame.intercept == pytest.approx(2500)
     assert len(frame.windows) == 1
@@ -160,7 +160,7 @@ def test_a_window_beside_the_film_gives_way_to_the_next_for_models_and_people(tm
 def test_where_no_window_shows_anything_nobody_is_given_one(tmp_path: Path) -> None:
     made = films.film(RAMP, WindowCenter=[-30000, 50000], WindowWidth=[100, 100])
     np.testing.assert_array_equal(grey(tmp_path, made), RAMP)
-    frame = shown(tmp_path, made)
+    frame = read_display_frame(tmp_path, made)
     assert frame.centre is None
     assert frame.windows == ()
     assert np.ptp(frame.pixels.astype(int)) > 60000
@@ -274,8 +274,8 @@ def test_padding_is_as_dark_as_the_film_and_sets_neither_window_nor_greys(
     if limit is not None:
         made.add_new("PixelPaddingRangeLimit", *limit)
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        greys, people = opened.grey(0), opened.shown(0)
-        np.testing.assert_array_equal(opened.hidden(0), mask)
+        greys, people = opened.grey(0), opened.render_frame(0)
+        np.testing.assert_array_equal(opened.read_padding_mask(0), mask)
     values = -pixels.astype(float) if photometric == "MONOCHROME1" else pixels.astype(float)
     np.testing.assert_array_equal(greys[~mask], values[~mask])
     assert set(greys[mask]) == {values[~mask].min()}
@@ -287,7 +287,7 @@ def test_padding_is_as_dark_as_the_film_and_sets_neither_window_nor_greys(
 def test_padding_that_no_word_can_hold_hides_nothing(tmp_path: Path, value: int) -> None:
     made = films.film(RAMP, BitsStored=12, HighBit=11, PixelPaddingValue=value)
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        assert opened.hidden(0) is None
+        assert opened.read_padding_mask(0) is None
         np.testing.assert_array_equal(opened.grey(0), RAMP)
 
 

@@ -29,7 +29,7 @@ ROWS, COLUMNS = 40, 60
 JP2_HEAD = b"\0\0\0\x0cjP  \r\n\x87\n"
 
 
-def coded(pixels: Pixels) -> bytes:
+def encode_jpeg2000(pixels: Pixels) -> bytes:
     return bytes(jpeg2k_encode(pixels, codecformat="j2k", reversible=True, level=0, mct=pixels.ndim == 3))
 
 
@@ -37,7 +37,7 @@ def noise(*shape: int, top: int = 256, kind: type = np.uint8) -> Pixels:
     return np.random.default_rng(5).integers(0, top, shape).astype(kind)
 
 
-def saved(folder: Path, stream: bytes, pixels: Pixels, syntax: UID = JPEG2000Lossless, **attributes: Any) -> Path:
+def save_stream(folder: Path, stream: bytes, pixels: Pixels, syntax: UID = JPEG2000Lossless, **attributes: Any) -> Path:
     dataset = films.film(pixels, syntax=syntax, pixel_data=encapsulate([stream]), **attributes)
     return films.save(folder, "film.dcm", dataset)
 
@@ -46,14 +46,14 @@ def words(path: Path) -> tuple[Pixels, bool]:
     """The words of the first frame, and whether they were decoded here and not by pydicom."""
     with dicom_source.open_source(path) as decoded:
         reader = FrameReader(decoded)
-        stream = reader.compressed(0)
+        stream = reader.read_codestream(0)
         assert stream is not None
         return reader.frame(0), jpeg2000.is_plain(decoded, stream)
 
 
-def shown(path: Path) -> Pixels:
+def read_shown(path: Path) -> Pixels:
     with image_file.open_image_file(path, is_picture=False) as opened:
-        return np.asarray(opened.shown(0).pixels)
+        return np.asarray(opened.render_frame(0).pixels)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,9 @@ def test_words_come_back_signed_and_unsigned(tmp_path: Path, bits: int, signed: 
     pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16 if bits > 8 else np.uint8)
     if signed:
         pixels = (pixels.astype(np.int32) - (1 << (bits - 1))).astype(np.int16 if bits > 8 else np.int8)
-    path = saved(tmp_path, coded(pixels), pixels, BitsStored=pixels.itemsize * 8, HighBit=pixels.itemsize * 8 - 1)
+    path = save_stream(
+        tmp_path, encode_jpeg2000(pixels), pixels, BitsStored=pixels.itemsize * 8, HighBit=pixels.itemsize * 8 - 1
+    )
     decoded, is_plain = words(path)
     assert is_plain
     assert decoded.dtype.kind == ("i" if signed else "u")
@@ -90,10 +92,10 @@ def test_words_come_back_signed_and_unsigned(tmp_path: Path, bits: int, signed: 
 def test_colours_lie_by_pixel_whatever_the_header_says_of_planes(tmp_path: Path, planar: int, wrapped: bool) -> None:
     """pydicom believes the header, and gives stripes of other colours (PS3.5 8.2.4)."""
     pixels = noise(ROWS, COLUMNS, 3)
-    stream = jp2(coded(pixels)) if wrapped else coded(pixels)
-    path = saved(tmp_path, stream, pixels, PhotometricInterpretation="YBR_RCT", PlanarConfiguration=planar)
+    stream = jp2(encode_jpeg2000(pixels)) if wrapped else encode_jpeg2000(pixels)
+    path = save_stream(tmp_path, stream, pixels, PhotometricInterpretation="YBR_RCT", PlanarConfiguration=planar)
     assert words(path)[1] is not wrapped
-    assert np.array_equal(shown(path), pixels)
+    assert np.array_equal(read_shown(path), pixels)
 
 
 def jp2(stream: bytes) -> bytes:
@@ -114,7 +116,7 @@ def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: b
         pytest.skip("693_J2KR.dcm is not installed (pydicom-data)")
     with dicom_source.open_source(Path(path)) as image:
         reader = FrameReader(image)
-        whole = reader.compressed(0)
+        whole = reader.read_codestream(0)
         assert whole is not None
         with pytest.raises(dicom_source.HEADER_ERRORS):
             reader.frame(0, whole[: whole.rindex(EOC)] + instead)
@@ -126,8 +128,8 @@ def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: b
 def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, components: bytes) -> None:
     """imagecodecs would take the first kind for YCbCr and turn it into RGB, and refuses the last two."""
     pixels = noise(ROWS, COLUMNS, 3)
-    stream = coded(pixels)
-    path = saved(tmp_path, stream, pixels, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    stream = encode_jpeg2000(pixels)
+    path = save_stream(tmp_path, stream, pixels, PhotometricInterpretation="RGB", PlanarConfiguration=0)
     with dicom_source.open_source(path) as image:
         assert jpeg2000.is_plain(image, stream)
         assert not jpeg2000.is_plain(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
@@ -138,6 +140,6 @@ def test_a_stream_of_more_bits_than_a_word_has_is_refused(tmp_path: Path, bits: 
     """Its values modulo 256 would be other greys, and no decoder says so."""
     pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16)
     stream = bytes(jpeg2k_encode(pixels, codecformat="jp2" if wrapped else "j2k", level=0, bitspersample=bits))
-    path = saved(tmp_path, stream, noise(ROWS, COLUMNS))
+    path = save_stream(tmp_path, stream, noise(ROWS, COLUMNS))
     with pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
-        shown(path)
+        read_shown(path)

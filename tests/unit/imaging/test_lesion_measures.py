@@ -35,7 +35,7 @@ def ellipse(long: float, short: float, degrees: float = 0.0, at: tuple[float, fl
     ]
 
 
-def waved(radius: float, share: float, waves: int) -> Points:
+def draw_wavy_outline(radius: float, share: float, waves: int) -> Points:
     around = [2 * math.pi * step / 720 for step in range(720)]
     reach = [radius * (1 + share * math.cos(waves * one)) for one in around]
     return [(MIDDLE + r * math.cos(one), MIDDLE + r * math.sin(one)) for r, one in zip(reach, around, strict=True)]
@@ -121,8 +121,8 @@ def test_the_short_axis_stands_at_a_right_angle_to_the_longest_line() -> None:
         (ellipse(120.0, 60.0), "oval", "parallel"),
         (ellipse(120.0, 60.0, 90.0), "oval", "not_parallel"),
         (ellipse(100.0, 96.0), "round", "parallel"),
-        (waved(50.0, 0.1, 3), "round", None),
-        (waved(50.0, 0.3, 7), "irregular", None),
+        (draw_wavy_outline(50.0, 0.1, 3), "round", None),
+        (draw_wavy_outline(50.0, 0.3, 7), "irregular", None),
     ],
     ids=["lying", "standing", "round", "three gentle waves", "star"],
 )
@@ -222,7 +222,7 @@ def test_what_a_model_gave_is_not_overwritten() -> None:
     given = mark(outline, long_axis_px=77.0, area_px=5, features=(learned,))
     (whole,) = lesion_description.describe_lesions([given], picture(outline, 0.3), (SIDE, SIDE))
     assert (whole.long_axis_px, whole.area_px) == (77.0, 5)
-    assert [one for one in whole.features if one.name == "shape"] == [learned]
+    assert [feature for feature in whole.features if feature.name == "shape"] == [learned]
 
 
 def test_of_many_marks_the_weak_ones_keep_their_long_axis_alone() -> None:

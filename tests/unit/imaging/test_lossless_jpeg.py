@@ -25,7 +25,7 @@ def noise(bits: int, *more: int) -> Pixels:
     return CHANCE.integers(0, 1 << bits, (ROWS, COLUMNS, *more), dtype=np.uint32).astype(np.uint16)
 
 
-def wrapped(folder: Path, stream: bytes, bits: int, samples: int = 1, **attributes: Any) -> Path:
+def write_object(folder: Path, stream: bytes, bits: int, samples: int = 1, **attributes: Any) -> Path:
     """A DICOM object around *stream*."""
     allocated = 8 if bits <= 8 else 16
     frame = np.zeros((ROWS, COLUMNS) if samples == 1 else (ROWS, COLUMNS, samples), f"u{allocated // 8}")
@@ -44,14 +44,14 @@ def words(path: Path) -> Pixels:
 def test_every_predictor_and_precision_gives_back_the_words(tmp_path: Path, bits: int, predictor: int) -> None:
     pixels = noise(bits)
     np.testing.assert_array_equal(
-        words(wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits, predictor), bits)), pixels
+        words(write_object(tmp_path, lossless_jpeg.encode_lossless(pixels, bits, predictor), bits)), pixels
     )
 
 
 @pytest.mark.parametrize(("shift", "lines"), [(3, 0), (0, 1), (2, 2)])
 def test_a_point_transform_and_restarts_are_followed(tmp_path: Path, shift: int, lines: int) -> None:
     bits, predictor, pixels = 12, 4, noise(12)
-    decoded = words(wrapped(tmp_path, lossless_jpeg.encoded(pixels, bits, predictor, shift, lines), bits))
+    decoded = words(write_object(tmp_path, lossless_jpeg.encode_lossless(pixels, bits, predictor, shift, lines), bits))
     np.testing.assert_array_equal(decoded, pixels >> shift << shift)
 
 
@@ -62,20 +62,22 @@ ADOBE_YCC = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\1"
 @pytest.mark.parametrize(("bits", "markers"), [(8, JFIF), (8, ADOBE_YCC), (16, b"")], ids=["JFIF", "Adobe", "none"])
 def test_no_marker_has_the_samples_of_a_colour_image_converted(tmp_path: Path, bits: int, markers: bytes) -> None:
     pixels = noise(bits, 3)
-    stream = lossless_jpeg.encoded(pixels, bits, 4, markers=markers)
-    decoded = words(wrapped(tmp_path, stream, bits, 3, PhotometricInterpretation="YBR_FULL", PlanarConfiguration=0))
+    stream = lossless_jpeg.encode_lossless(pixels, bits, 4, markers=markers)
+    decoded = words(
+        write_object(tmp_path, stream, bits, 3, PhotometricInterpretation="YBR_FULL", PlanarConfiguration=0)
+    )
     np.testing.assert_array_equal(decoded, pixels)
 
 
 def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
     values = np.array([[-2048, -1], [0, 2047]])
-    stream = lossless_jpeg.encoded(np.asarray(values & 0xFFF, np.uint16), 12)
+    stream = lossless_jpeg.encode_lossless(np.asarray(values & 0xFFF, np.uint16), 12)
     made = films.film(
         np.zeros((2, 2), np.int16), syntax=JPEGLosslessSV1, pixel_data=encapsulate([stream]), BitsStored=12, HighBit=11
     )
     with image_file.open_image_file(films.save(tmp_path, "signed.dcm", made), is_picture=False) as opened:
         assert isinstance(opened, dicom_image.DicomImage)
-        np.testing.assert_array_equal(opened.measured(0), values)
+        np.testing.assert_array_equal(opened.read_modality_values(0), values)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +91,8 @@ def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
     ids=["arithmetic", "no codes", "17 bits", "no such predictor"],
 )
 def test_a_broken_stream_is_undecodable_and_ends_no_process(tmp_path: Path, broken: Any) -> None:
-    stream = lossless_jpeg.encoded(noise(12), 12)
-    path = wrapped(tmp_path, broken(stream), 12)
+    stream = lossless_jpeg.encode_lossless(noise(12), 12)
+    path = write_object(tmp_path, broken(stream), 12)
     with image_file.open_image_file(path, is_picture=False) as opened, pytest.raises(Undecodable):
         opened.grey(0)
 
@@ -99,18 +101,18 @@ def test_a_broken_stream_is_undecodable_and_ends_no_process(tmp_path: Path, brok
 def test_a_stream_with_more_than_its_header_says_is_undecodable(
     tmp_path: Path, bits: int, allocated: int, samples: int
 ) -> None:
-    stream = lossless_jpeg.encoded(noise(bits, *([samples] if samples > 1 else [])), bits)
+    stream = lossless_jpeg.encode_lossless(noise(bits, *([samples] if samples > 1 else [])), bits)
     with (
-        image_file.open_image_file(wrapped(tmp_path, stream, allocated), is_picture=False) as opened,
+        image_file.open_image_file(write_object(tmp_path, stream, allocated), is_picture=False) as opened,
         pytest.raises(Undecodable),
     ):
         opened.grey(0)
 
 
-def measured(path: Path) -> Pixels:
+def read_values(path: Path) -> Pixels:
     with image_file.open_image_file(path, is_picture=False) as opened:
         assert isinstance(opened, dicom_image.DicomImage)
-        return opened.measured(0)
+        return opened.read_modality_values(0)
 
 
 def test_lossy_12_bits_beyond_what_is_stored_do_not_change_their_sign(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_lossy_12_bits_beyond_what_is_stored_do_not_change_their_sign(tmp_path: 
     )
     with image_file.open_image_file(films.save(tmp_path, "lossy.dcm", made), is_picture=False) as opened:
         assert isinstance(opened, dicom_image.DicomImage)
-        np.testing.assert_array_equal(opened.measured(0), -64)
+        np.testing.assert_array_equal(opened.read_modality_values(0), -64)
 
 
 @pytest.mark.parametrize("subsampling", ["444", "422"])
@@ -147,4 +149,4 @@ def test_12_bits_in_colour_come_back_within_what_jpeg_loses(tmp_path: Path, subs
         rgb = opened.rgb(0).astype(np.float64)
         np.testing.assert_allclose(rgb[8:24, 8:56], 200, atol=12)
         np.testing.assert_allclose(rgb[40:56, 8:56], np.broadcast_to((3000, 1500, 700), (16, 48, 3)), atol=12)
-        assert opened.shown(0).pixels.dtype == np.uint8
+        assert opened.render_frame(0).pixels.dtype == np.uint8

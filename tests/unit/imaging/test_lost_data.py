@@ -46,19 +46,19 @@ def slope(bits: int) -> Pixels:
     return np.asarray(steps << (bits - 8), np.uint8 if bits == 8 else np.uint16)
 
 
-def written(pixels: Pixels, **how: Any) -> bytes:
+def encode_jpeg(pixels: Pixels, **how: Any) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels, "CMYK" if pixels.shape[2:] == (4,) else None).save(out, "JPEG", **how)
     return out.getvalue()
 
 
 STREAMS: dict[str, tuple[UID, int, Callable[[], bytes]]] = {
-    "baseline": (JPEGBaseline8Bit, 8, lambda: written(slope(8), quality=95)),
-    "baseline, restarts": (JPEGBaseline8Bit, 8, lambda: written(slope(8), quality=95, restart_marker_rows=1)),
-    "progressive": (PROGRESSIVE, 8, lambda: written(slope(8), quality=95, progressive=True)),
+    "baseline": (JPEGBaseline8Bit, 8, lambda: encode_jpeg(slope(8), quality=95)),
+    "baseline, restarts": (JPEGBaseline8Bit, 8, lambda: encode_jpeg(slope(8), quality=95, restart_marker_rows=1)),
+    "progressive": (PROGRESSIVE, 8, lambda: encode_jpeg(slope(8), quality=95, progressive=True)),
     "extended": (JPEGExtended12Bit, 12, lambda: bytes(jpeg8_encode(slope(12), level=95, bitspersample=12))),
-    "lossless": (JPEGLosslessSV1, 8, lambda: lossless_jpeg.encoded(slope(8), 8)),
-    "lossless, restarts": (JPEGLosslessSV1, 8, lambda: lossless_jpeg.encoded(slope(8), 8, lines=4)),
+    "lossless": (JPEGLosslessSV1, 8, lambda: lossless_jpeg.encode_lossless(slope(8), 8)),
+    "lossless, restarts": (JPEGLosslessSV1, 8, lambda: lossless_jpeg.encode_lossless(slope(8), 8, lines=4)),
 }
 WITH_RESTARTS = [name for name in STREAMS if "restarts" in name]
 
@@ -172,13 +172,13 @@ def ultrasound(rows: int = 240, columns: int = 320) -> Pixels:
 def screen(samples: int, pixels: Pixels | None = None, **how: Any) -> bytes:
     """It as a JPEG; with three *samples* R, G and B are the same, as most machines write greys."""
     grey = ultrasound() if pixels is None else pixels
-    return written(np.stack([grey] * samples, axis=-1).squeeze(), quality=90, **how)
+    return encode_jpeg(np.stack([grey] * samples, axis=-1).squeeze(), quality=90, **how)
 
 
 def larger(samples: int, **how: Any) -> bytes:
     """A film of 8 bits."""
     shapes = [films.shapes(number, LARGER, LARGER, top=255).astype(np.uint8) for number in range(samples)]
-    return written(np.stack(shapes, axis=-1).squeeze(), **how)
+    return encode_jpeg(np.stack(shapes, axis=-1).squeeze(), **how)
 
 
 # How large a part of the trials may at most be taken for whole, and be so with pixels that are off on the average by
@@ -201,7 +201,7 @@ ANYWHERE: dict[str, tuple[float, float, Callable[[], bytes]]] = {
 }
 
 
-def decoded(stream: bytes) -> Pixels:
+def decode_stream(stream: bytes) -> Pixels:
     """As of a DICOM object that says of its size what *stream* says."""
     size, depth = codestream.read_size(stream), codestream.read_precision(stream)
     if size is None or depth is None:
@@ -222,12 +222,12 @@ def test_a_part_lost_anywhere_is_found_but_for_few(kind: str) -> None:
 
 def lost_from(kind: str, stream: bytes) -> tuple[int, int]:
     """Of `TRIALS` losses how many are taken for whole, and how many of those are off; they are printed."""
-    chance, taken, off, whole = random.Random(20), 0, 0, decoded(stream)
+    chance, taken, off, whole = random.Random(20), 0, 0, decode_stream(stream)
     for _ in range(TRIALS):
         lost = chance.randint(1, 200)
         at = chance.randint(begin(stream), len(stream) - 2 - lost)
         with suppress(Undecodable, *HEADER_ERRORS):
-            pixels = decoded((stream[:at] + stream[at + lost : -2]).rstrip(b"\xff") + EOI)
+            pixels = decode_stream((stream[:at] + stream[at + lost : -2]).rstrip(b"\xff") + EOI)
             taken += 1
             off += np.abs(pixels - whole).mean() > 1
     print(f"{kind}: {taken} of {TRIALS} streams taken for whole, {off} of them with pixels that are off")
@@ -255,7 +255,7 @@ def test_flat_blocks_whose_codes_are_zeros_are_read(optimize: bool) -> None:
 
 def is_refused(stream: bytes) -> bool:
     try:
-        decoded(stream)
+        decode_stream(stream)
     except (Undecodable, *HEADER_ERRORS):
         return True
     return False
@@ -275,7 +275,9 @@ def test_whole_streams_of_every_kind_are_read(size: tuple[int, int], kind: dict[
         black_and_white = np.random.default_rng(3).integers(0, 2, shape).astype(np.uint8) * 255
         for pixels in (noisy(shape), black_and_white, np.full(shape, 255, np.uint8)):
             for subsampling in (0, 2) if samples > 1 else (0,):
-                assert decoded(written(pixels, quality=quality, subsampling=subsampling, **kind)).shape == shape
+                assert (
+                    decode_stream(encode_jpeg(pixels, quality=quality, subsampling=subsampling, **kind)).shape == shape
+                )
 
 
 @pytest.mark.parametrize("kind", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
@@ -283,17 +285,17 @@ def test_whole_streams_of_every_kind_are_read(size: tuple[int, int], kind: dict[
 def test_padding_before_the_end_is_no_loss(kind: dict[str, Any], padding: bytes) -> None:
     """With which some encoders make the length even, or fill up a word."""
     for side in (8, 72, 152):
-        stream = written(noisy((64, side)), quality=90, **kind)
-        np.testing.assert_array_equal(decoded(stream[:-2] + padding + EOI), decoded(stream))
+        stream = encode_jpeg(noisy((64, side)), quality=90, **kind)
+        np.testing.assert_array_equal(decode_stream(stream[:-2] + padding + EOI), decode_stream(stream))
 
 
 @pytest.mark.parametrize(("marker", "junk"), [(0xDB, b"\0"), (0xC0, b"\x12\xff\0\x34"), (0xDA, b"\xff\xff\xff")])
 def test_bytes_between_segments_hide_no_loss(junk: bytes, marker: int) -> None:
     """libjpeg and Pillow pass them by."""
-    stream = written(noisy((128, 128)), quality=90)
+    stream = encode_jpeg(noisy((128, 128)), quality=90)
     at = next(at for each, at in codestream.iterate_segments(stream) if each == marker)
     with_junk = stream[:at] + junk + stream[at:]
-    np.testing.assert_array_equal(decoded(with_junk), decoded(stream))
+    np.testing.assert_array_equal(decode_stream(with_junk), decode_stream(stream))
     assert is_refused(with_junk[: len(with_junk) * 3 // 4].rstrip(b"\xff") + EOI)
 
 
@@ -311,7 +313,7 @@ def test_what_lies_behind_the_end_of_a_picture_is_not_looked_at() -> None:
 
 
 def test_what_is_left_of_a_lost_segment_between_scans_is_refused() -> None:
-    stream = written(noisy((64, 64)), quality=90, progressive=True)
+    stream = encode_jpeg(noisy((64, 64)), quality=90, progressive=True)
     segments = list(codestream.iterate_segments(stream))
     scan = [number for number, (marker, _) in enumerate(segments) if marker == 0xDA][1]
     tables, behind = segments[scan + 1][1], segments[scan + 2][1]
@@ -320,7 +322,7 @@ def test_what_is_left_of_a_lost_segment_between_scans_is_refused() -> None:
 
 
 def test_a_picture_without_scan_or_end_or_with_a_broken_header_is_refused() -> None:
-    stream = written(noisy((128, 128)), quality=90)
+    stream = encode_jpeg(noisy((128, 128)), quality=90)
     header, scan = stream.index(b"\xff\xc0"), stream.index(START_OF_SCAN)
     for broken in (stream[:scan] + EOI, stream[:-2], stream[: header + 2] + b"\0\2" + EOI):
         with pytest.raises(Undecodable):
@@ -329,7 +331,7 @@ def test_a_picture_without_scan_or_end_or_with_a_broken_header_is_refused() -> N
 
 def test_a_stream_that_turns_lossless_behind_its_header_is_refused() -> None:
     """A decoder asked for an eighth of it would write the whole behind the end of a smaller array."""
-    stream = written(noisy((128, 128)), quality=90)
+    stream = encode_jpeg(noisy((128, 128)), quality=90)
     header = stream.index(b"\xff\xc0")
     second = LOSSLESS + stream[header + 2 : header + 13]
     for at in (header, header + 13):
@@ -346,12 +348,12 @@ def test_a_lossless_stream_is_never_decoded_smaller(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(jpeg, "decode_jpeg", watched)
     for samples in (slope(8), np.stack([slope(8)] * 3, axis=-1)):
-        jpeg.check_lost_data(lossless_jpeg.encoded(samples, 8))
+        jpeg.check_lost_data(lossless_jpeg.encode_lossless(samples, 8))
     assert [set(how) for how in asked] == [{"colorspace"}] * 2
 
 
 def test_a_picture_that_lost_coded_data_is_refused(tmp_path: Path) -> None:
-    stream, path = written(noisy((120, 140, 3)), quality=90), tmp_path / "picture.jpg"
+    stream, path = encode_jpeg(noisy((120, 140, 3)), quality=90), tmp_path / "picture.jpg"
     path.write_bytes(stream)
     with image_file.open_image_file(path, is_picture=True) as opened:
         assert opened.grey(0).shape == (120, 140)
@@ -367,8 +369,8 @@ def test_a_picture_that_lost_coded_data_is_refused(tmp_path: Path) -> None:
     ("make", "saying"),
     [
         (lambda: bombs.jpeg_of_tables(64, 64, 0xC4, 20_000_000), "more than any can have"),
-        (lambda: b"\xff\xd8" + b"\xff\xfe\0\2" * 100_000 + written(noisy((64, 64)))[2:], "10000 segments"),
-        (lambda: b"\xff\xd8" + bytes(5_000_000) + written(noisy((64, 64)))[2:], "between two segments"),
+        (lambda: b"\xff\xd8" + b"\xff\xfe\0\2" * 100_000 + encode_jpeg(noisy((64, 64)))[2:], "10000 segments"),
+        (lambda: b"\xff\xd8" + bytes(5_000_000) + encode_jpeg(noisy((64, 64)))[2:], "between two segments"),
         (lambda: bombs.jpeg_of_fill_bytes(20_000_000), "fill bytes"),
     ],
     ids=["Huffman tables", "segments", "bytes between", "fill bytes"],

@@ -15,7 +15,7 @@ LEAST_FOUND = {"text": 0.8, "ruler": 0.8, "callipers": 0.8, "arrow": 0.55}
 @pytest.mark.parametrize("kind", drawn_marks.PENS)
 def test_most_of_each_kind_of_mark_is_found_and_little_beside_it(kind: str) -> None:
     for seed in range(3):
-        drawn = drawn_marks.marked(drawn_marks.tissue(seed), kind, seed)
+        drawn = drawn_marks.draw_marks(drawn_marks.draw_tissue(seed), kind, seed)
         found = ultrasound_marks.find_strokes(drawn.pixels)
         assert (found & drawn.drawn).sum() >= LEAST_FOUND[kind] * drawn.drawn.sum()
         assert (found & ~drawn.drawn).mean() < 0.002
@@ -23,7 +23,7 @@ def test_most_of_each_kind_of_mark_is_found_and_little_beside_it(kind: str) -> N
 
 def test_tissue_is_no_mark() -> None:
     for seed in range(5):
-        assert not ultrasound_marks.find_strokes(drawn_marks.tissue(seed)).any()
+        assert not ultrasound_marks.find_strokes(drawn_marks.draw_tissue(seed)).any()
 
 
 def test_a_bright_level_layer_is_tissue_and_the_same_line_upright_is_a_mark() -> None:

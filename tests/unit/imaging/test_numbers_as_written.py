@@ -20,7 +20,7 @@ from firmware_app.imaging.pixel_size import UNKNOWN
 from firmware_app.results.dicom_objects.result_context import derive_uids
 from firmware_app.results.dicom_objects.source_headers import read_source
 from tests import films, scans
-from tests.results import result_of
+from tests.results import make_case_view
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 UNREADABLE = (b"abc", b"NaN", b"1e999", b"1,2,3", b"12 cm", b"1_0", b"1\\2")
@@ -34,9 +34,9 @@ CT: dict[str, Any] = {
 }
 
 
-def saved(folder: Path, values: dict[str, bytes], **attributes: Any) -> Path:
+def save_film(folder: Path, values: dict[str, bytes], **attributes: Any) -> Path:
     made = films.film(RAMP, BitsStored=12, HighBit=11, **attributes)
-    films.as_written(made, **values)
+    films.set_raw_decimals(made, **values)
     return films.save(folder, "film.dcm", made)
 
 
@@ -56,7 +56,7 @@ def saved(folder: Path, values: dict[str, bytes], **attributes: Any) -> Path:
 )
 def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, meant: float, mended: bool) -> None:
     header = Dataset()
-    films.as_written(header, RescaleIntercept=written)
+    films.set_raw_decimals(header, RescaleIntercept=written)
     found = header_values.read_decimals(header, "RescaleIntercept")
     assert (found.single, found.mended, found.unreadable) == (meant, mended, False)
 
@@ -65,23 +65,23 @@ def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, 
 def test_a_comma_that_may_stand_for_thousands_is_no_number(written: bytes) -> None:
     """-1,024 is -1024 where machines group digits, and -1.024 where they write a decimal comma."""
     header = Dataset()
-    films.as_written(header, RescaleIntercept=written)
+    films.set_raw_decimals(header, RescaleIntercept=written)
     assert header_values.read_decimals(header, "RescaleIntercept").unreadable
 
 
 @pytest.mark.parametrize("written", UNREADABLE)
 def test_any_other_text_is_no_number(written: bytes) -> None:
     header = Dataset()
-    films.as_written(header, RescaleSlope=written)
+    films.set_raw_decimals(header, RescaleSlope=written)
     assert header_values.read_decimals(header, "RescaleSlope").single is None
 
 
 def test_a_film_with_decimal_commas_looks_like_the_one_with_points(tmp_path: Path) -> None:
     points = {"RescaleSlope": b"0.8", "RescaleIntercept": b"-102.4", "WindowCenter": b"900.5", "WindowWidth": b"1000"}
     commas = {keyword: value.replace(b".", b",") for keyword, value in points.items()}
-    with image_file.open_image_file(saved(tmp_path, points), is_picture=False) as opened:
+    with image_file.open_image_file(save_film(tmp_path, points), is_picture=False) as opened:
         expected, plain = opened.grey(0), opened.hints
-    path = saved(tmp_path, commas)
+    path = save_film(tmp_path, commas)
     with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), expected)
         # PS3.3 C.11.2.1.2.1 with 0.8 · 2000 − 102.4 = 1497.6, which lies above the window
@@ -92,10 +92,10 @@ def test_a_film_with_decimal_commas_looks_like_the_one_with_points(tmp_path: Pat
 
 @pytest.mark.parametrize("link", ["RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"])
 def test_an_unreadable_link_drops_the_whole_grey_scale(tmp_path: Path, link: str) -> None:
-    path = saved(tmp_path, {link: b"0,8,1"}, **CT)
+    path = save_film(tmp_path, {link: b"0,8,1"}, **CT)
     with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), RAMP)  # the stored values
-        shown = opened.shown(0)
+        shown = opened.render_frame(0)
         assert (shown.centre, shown.windows, shown.unit) == (None, (), "")
         assert shown.pixels.reshape(-1)[[0, -1]] @ [0, 1] * shown.slope + shown.intercept == 4095.0
         assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
@@ -104,43 +104,43 @@ def test_an_unreadable_link_drops_the_whole_grey_scale(tmp_path: Path, link: str
 def test_a_broken_modality_table_drops_the_window_too(tmp_path: Path) -> None:
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [256, 0, 99], bytes(512)
-    path = saved(tmp_path, {}, WindowCenter="100", WindowWidth="50", ModalityLUTSequence=[table])
+    path = save_film(tmp_path, {}, WindowCenter="100", WindowWidth="50", ModalityLUTSequence=[table])
     with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), RAMP)
         assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
 
 
 def test_a_second_window_that_cannot_be_read_is_not_offered(tmp_path: Path) -> None:
-    path = saved(tmp_path, {"WindowCenter": b"40\\abc\\-600"}, **{**CT, "WindowWidth": "400\\80\\1500"})
+    path = save_film(tmp_path, {"WindowCenter": b"40\\abc\\-600"}, **{**CT, "WindowWidth": "400\\80\\1500"})
     with image_file.open_image_file(path, is_picture=False) as opened:
-        shown = opened.shown(0)
+        shown = opened.render_frame(0)
         assert len(shown.windows) == 2
         assert shown.windows[0].width * abs(shown.slope) == pytest.approx(400)
         assert grey_transforms.GREYS_UNREADABLE_HINT not in opened.hints
 
 
 def ct(folder: Path, **values: bytes) -> list[Path]:
-    made = [scans.slice_of(cut) for cut in scans.cuts(4)]
+    made = [scans.make_slice(cut) for cut in scans.make_planes(4)]
     for one in made:
-        films.as_written(one, **values)
-    return scans.written(folder, made)
+        films.set_raw_decimals(one, **values)
+    return scans.write_datasets(folder, made)
 
 
 def stacks(paths: list[Path]) -> scan_volumes.ArrangedSeries:
     return scan_volumes.arrange_slices(
-        [one for path in paths for one in slices.read_slices(path)], volume.have_same_pixels
+        [slice_ for path in paths for slice_ in slices.read_slices(path)], volume.have_same_pixels
     )
 
 
 def test_a_ct_with_decimal_commas_has_the_same_hounsfield_units_in_the_same_places(tmp_path: Path) -> None:
     expected = volume.read_hounsfield_volume(stacks(ct(tmp_path / "points")).stacks[0])
     commas = {"RescaleSlope": b"1,0", "RescaleIntercept": b"-1024,0 HU"}
-    made = [scans.slice_of(cut) for cut in scans.cuts(4)]
+    made = [scans.make_slice(cut) for cut in scans.make_planes(4)]
     for one in made:
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
             text = "\\".join(str(value) for value in one[keyword].value)
-            films.as_written(one, **{keyword: text.replace(".", ",").encode()}, **commas)
-    found = volume.read_hounsfield_volume(stacks(scans.written(tmp_path / "commas", made)).stacks[0])
+            films.set_raw_decimals(one, **{keyword: text.replace(".", ",").encode()}, **commas)
+    found = volume.read_hounsfield_volume(stacks(scans.write_datasets(tmp_path / "commas", made)).stacks[0])
     assert np.array_equal(found.voxels, expected.voxels)
     assert np.allclose(scans.affine(found.stack), scans.affine(expected.stack))
 
@@ -157,31 +157,31 @@ def test_a_ct_with_an_unreadable_window_keeps_its_hounsfield_units(tmp_path: Pat
     assert volume.read_hounsfield_volume(stack).unit == "HU"
 
 
-def spaced(folder: Path, value: bytes, **attributes: Any) -> Any:
-    path = saved(folder, {"PixelSpacing": value}, Modality="CT", ViewPosition=None, **attributes)
+def read_spacing_of(folder: Path, value: bytes, **attributes: Any) -> Any:
+    path = save_film(folder, {"PixelSpacing": value}, Modality="CT", ViewPosition=None, **attributes)
     with image_file.open_image_file(path, is_picture=False) as opened:
-        return opened.shown(0).spacing, ultrasound.pixel_scales(opened, 0), opened.hints
+        return opened.render_frame(0).spacing, ultrasound.pixel_scales(opened, 0), opened.hints
 
 
 @pytest.mark.parametrize("written", [b"0,143\\0,143", b"0.143 mm\\0.143 mm"])
 def test_a_pixel_size_is_read_as_it_is_meant_and_said_so(tmp_path: Path, written: bytes) -> None:
-    spacing, scales, said = spaced(tmp_path, written)
+    spacing, scales, said = read_spacing_of(tmp_path, written)
     assert spacing.mm == (0.143, 0.143)
-    assert [(one.mm_down, one.mm_across) for one in scales] == [(0.143, 0.143)]
+    assert [(scale.mm_down, scale.mm_across) for scale in scales] == [(0.143, 0.143)]
     assert grey_transforms.NUMBERS_MENDED_HINT in said
 
 
 @pytest.mark.parametrize("written", [b"0.143,0.143", b"0.143\\abc", b"0.0143 cm\\0.0143 cm"])
 def test_of_a_pixel_size_that_cannot_be_read_nothing_is_used(tmp_path: Path, written: bytes) -> None:
-    spacing, scales, said = spaced(tmp_path, written)
+    spacing, scales, said = read_spacing_of(tmp_path, written)
     assert (spacing.label, spacing.mm, scales) == (UNKNOWN, None, ())
     assert grey_transforms.SIZES_UNREADABLE_HINT in said
 
 
 def test_result_objects_take_the_rescale_as_it_is_meant_or_not_at_all(tmp_path: Path) -> None:
     def source(slope: bytes) -> Dataset:
-        path = saved(tmp_path, {"RescaleSlope": slope, "RescaleIntercept": b"-1024,5"}, **CT)
-        result = result_of(path, tmp_path / "display")
+        path = save_film(tmp_path, {"RescaleSlope": slope, "RescaleIntercept": b"-1024,5"}, **CT)
+        result = make_case_view(path, tmp_path / "display")
         return read_source(result.images[0], result, derive_uids(result))
 
     made = source(b"0,00000125")
@@ -193,7 +193,7 @@ def test_result_objects_take_the_rescale_as_it_is_meant_or_not_at_all(tmp_path: 
 def test_a_de_identified_object_has_the_numbers_as_meant_and_no_half_of_a_grey_scale() -> None:
     def cleaned(**values: bytes) -> Dataset:
         made = films.film(RAMP, **{**CT, "RescaleType": "HU"})
-        films.as_written(made, **values)
+        films.set_raw_decimals(made, **values)
         return deidentified_header.clean_header(made, Pseudonyms(bytes(32)))
 
     whole = cleaned(RescaleSlope=b"0,8", RescaleIntercept=b"-1024 HU", PixelSpacing=b"0,143\\0.14300000000000000711")

@@ -52,7 +52,7 @@ def with_plane(
 
 def layers(folder: Path, dataset: FileDataset, frame: int = 0) -> tuple[OverlayLayer, ...]:
     with image_file.open_image_file(films.save(folder, "overlay.dcm", dataset), is_picture=False) as opened:
-        return opened.shown(frame).layers
+        return opened.render_frame(frame).layers
 
 
 def blank(rows: int = 5, columns: int = 7) -> Pixels:
@@ -74,12 +74,12 @@ def test_a_plane_lies_where_its_origin_says_and_is_cut_at_the_edges(tmp_path: Pa
 def test_a_model_sees_the_same_film_with_and_without_overlays(tmp_path: Path) -> None:
     plain = films.film(blank())
     with image_file.open_image_file(films.save(tmp_path, "a.dcm", plain), is_picture=False) as opened:
-        expected, people = opened.grey(0), opened.shown(0).pixels
+        expected, people = opened.grey(0), opened.render_frame(0).pixels
     drawn = with_plane(with_plane(films.film(blank()), PLANE), np.ones((5, 7), np.uint8), group=0x6002)
     with image_file.open_image_file(films.save(tmp_path, "b.dcm", drawn), is_picture=False) as opened:
         np.testing.assert_array_equal(opened.grey(0), expected)
-        np.testing.assert_array_equal(opened.shown(0).pixels, people)
-        assert [layer.group for layer in opened.shown(0).layers] == [0x6000, 0x6002]
+        np.testing.assert_array_equal(opened.render_frame(0).pixels, people)
+        assert [layer.group for layer in opened.render_frame(0).layers] == [0x6000, 0x6002]
 
 
 @pytest.mark.parametrize("position", [15])
@@ -123,7 +123,7 @@ def test_the_plane_of_a_real_film_is_what_pydicom_makes_of_it() -> None:
     path = Path(str(examples.get_path("overlay")))
     expected = dcmread(path).overlay_array(0x6000)
     with image_file.open_image_file(path, is_picture=False) as opened:
-        np.testing.assert_array_equal(opened.shown(0).layers[0].mask, expected.astype(bool))
+        np.testing.assert_array_equal(opened.render_frame(0).layers[0].mask, expected.astype(bool))
 
 
 def test_layers_are_written_beside_the_frame_and_told_in_its_facts(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_layers_are_written_beside_the_frame_and_told_in_its_facts(tmp_path: Pat
     lines[100, :] = 1
     made[0x6000, 0x3000].value = plane_bits(lines)
     with image_file.open_image_file(films.save(tmp_path, "large.dcm", made), is_picture=False) as opened:
-        display.write_frame(opened.shown(0), tmp_path, 0, 1)
+        display.write_frame(opened.render_frame(0), tmp_path, 0, 1)
     facts = json.loads((tmp_path / "frame-000.json").read_text())
     assert facts["layers"] == [{"layer": 0, "group": "6000", "kind": "graphics"}]
     with Image.open(tmp_path / "frame-000-layer-0.png") as image:

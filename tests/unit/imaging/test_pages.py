@@ -35,7 +35,7 @@ def tiff(folder: Path, pages: list[Image.Image], tags: dict[int, dict[int, int]]
     return path
 
 
-def seen(path: Path, modality: str = "CR", **how: Any) -> tuple[model_frames.ModelFrames, int]:
+def prepare_pages(path: Path, modality: str = "CR", **how: Any) -> tuple[model_frames.ModelFrames, int]:
     with image_file.open_image_file(path, is_picture=True) as opened:
         return model_frames.prepare_frames(opened, SPEC, modality=modality, **how), opened.frames
 
@@ -44,24 +44,24 @@ def seen(path: Path, modality: str = "CR", **how: Any) -> tuple[model_frames.Mod
 def test_a_tiff_of_two_films_is_given_no_number(tmp_path: Path, second: Image.Image) -> None:
     path = tiff(tmp_path, [page(1), second])
     with raises_refusal(IMAGE_OF_PAGES) as refused:
-        seen(path)
+        prepare_pages(path)
     assert refused.value.pages == 2
     with image_file.open_image_file(path, is_picture=True) as opened:  # and people are shown both
-        assert [opened.shown(index).pixels.shape[:2] for index in range(opened.frames)] == [
+        assert [opened.render_frame(index).pixels.shape[:2] for index in range(opened.frames)] == [
             (128, 96),
             (second.height, second.width),
         ]
 
 
 def test_pages_of_one_size_are_the_frames_of_an_ultrasound_clip(tmp_path: Path) -> None:
-    taken, frames = seen(tiff(tmp_path, [page(1), page(2), page(3)]), "US", rule="interval", budget=3)
+    taken, frames = prepare_pages(tiff(tmp_path, [page(1), page(2), page(3)]), "US", rule="interval", budget=3)
     assert (taken.read, frames) == ((0, 1, 2), 3)
 
 
 @pytest.mark.parametrize("second", [page(2, 96, 128), page(2, mode="RGB")])
 def test_pages_of_two_sizes_or_kinds_are_no_clip(tmp_path: Path, second: Image.Image) -> None:
     with raises_refusal(IMAGE_OF_PAGES):
-        seen(tiff(tmp_path, [page(1), second]), "US", rule="interval", budget=3)
+        prepare_pages(tiff(tmp_path, [page(1), second]), "US", rule="interval", budget=3)
 
 
 @pytest.mark.parametrize("tags", [SMALLER_COPY, MASK, OLD_SMALLER_COPY])
@@ -72,7 +72,7 @@ def test_a_smaller_copy_or_a_mask_in_a_tiff_is_no_page_of_its_own(
     pages = [page(1), page(1)]
     pages[place] = page(1, 64, 48)
     path = tiff(tmp_path, pages, {place: tags})
-    _, frames = seen(path)
+    _, frames = prepare_pages(path)
     with image_file.open_image_file(path, is_picture=True) as opened:
         assert frames == 1
         assert (opened.rows, opened.columns) == (128, 96)
@@ -82,7 +82,7 @@ def test_a_smaller_copy_or_a_mask_in_a_tiff_is_no_page_of_its_own(
 def test_a_tiff_of_nothing_but_smaller_copies_has_them_for_pages(tmp_path: Path) -> None:
     path = tiff(tmp_path, [page(1), page(2)], {0: SMALLER_COPY, 1: SMALLER_COPY})
     with raises_refusal(IMAGE_OF_PAGES):
-        seen(path)
+        prepare_pages(path)
 
 
 def phone_picture() -> bytes:
@@ -98,7 +98,7 @@ def phone_picture() -> bytes:
 def test_a_phones_picture_is_its_first(tmp_path: Path, modality: str) -> None:
     path = tmp_path / "phone.jpg"
     path.write_bytes(phone_picture())
-    taken, frames = seen(path, modality, rule="interval", budget=3)
+    taken, frames = prepare_pages(path, modality, rule="interval", budget=3)
     assert (taken.read, frames) == ((0,), 1)
     with image_file.open_image_file(path, is_picture=True) as opened:
         assert np.abs(opened.grey(0) - np.asarray(page(1), np.float32)).max() < 16

@@ -18,7 +18,7 @@ from tests import films
 Pixels = np.ndarray[Any, Any]
 
 
-def coloured(
+def make_palette_film(
     pixels: Pixels, first: int, bits: int, tables: list[bytes], *, segmented: bool = False, entries: int
 ) -> FileDataset:
     made = films.film(pixels, PhotometricInterpretation="PALETTE COLOR")
@@ -30,29 +30,29 @@ def coloured(
     return made
 
 
-def shown(folder: Path, dataset: FileDataset) -> Pixels:
+def read_colours(folder: Path, dataset: FileDataset) -> Pixels:
     with image_file.open_image_file(films.save(folder, "palette.dcm", dataset), is_picture=False) as opened:
-        return opened.shown(0).pixels
+        return opened.render_frame(0).pixels
 
 
 def test_a_value_takes_its_entry_and_those_outside_the_first_or_the_last(tmp_path: Path) -> None:
     pixels = np.array([[0, 9, 10, 11, 12, 200]], np.uint8)
     tables = [bytes([1, 2, 3]), bytes([40, 50, 60]), bytes([7, 8, 9])]
-    colours = shown(tmp_path, coloured(pixels, 10, 8, tables, entries=3))
+    colours = read_colours(tmp_path, make_palette_film(pixels, 10, 8, tables, entries=3))
     np.testing.assert_array_equal(colours[0, :, 0], [1, 1, 1, 2, 3, 3])
     np.testing.assert_array_equal(colours[0, :, 1], [40, 40, 40, 50, 60, 60])
 
 
 def test_the_first_value_may_be_negative(tmp_path: Path) -> None:
     pixels = np.array([[-300, -2, -1, 0, 1, 5]], np.int16)
-    colours = shown(tmp_path, coloured(pixels, -2, 8, [bytes([10, 20, 30])] * 3, entries=3))
+    colours = read_colours(tmp_path, make_palette_film(pixels, -2, 8, [bytes([10, 20, 30])] * 3, entries=3))
     np.testing.assert_array_equal(colours[0, :, 0], [10, 10, 20, 30, 30, 30])
 
 
 def test_65536_entries_are_written_as_0(tmp_path: Path) -> None:
     table = np.arange(65536, dtype="<u2").tobytes()
     pixels = np.array([[0, 255, 256, 65535]], np.uint16)
-    colours = shown(tmp_path, coloured(pixels, 0, 16, [table] * 3, entries=0))
+    colours = read_colours(tmp_path, make_palette_film(pixels, 0, 16, [table] * 3, entries=0))
     np.testing.assert_array_equal(colours[0, :, 2], [0, 0, 1, 255])
 
 
@@ -71,7 +71,9 @@ def test_every_habit_of_writing_entries_gives_the_same_colours(tmp_path: Path, k
     bits, word = WORDS[kind]
     levels = [0, 1, 100, 254, 255]
     table = b"".join(word(level) for level in levels)
-    colours = shown(tmp_path, coloured(np.arange(5, dtype=np.uint8)[None], 0, bits, [table] * 3, entries=5))
+    colours = read_colours(
+        tmp_path, make_palette_film(np.arange(5, dtype=np.uint8)[None], 0, bits, [table] * 3, entries=5)
+    )
     np.testing.assert_array_equal(colours[0, :, 1], levels)
 
 
@@ -107,10 +109,10 @@ def test_a_segmented_palette_colours_a_film(tmp_path: Path, bits: int) -> None:
     kind, top = ("B", 255) if bits == 8 else ("H", 65535)
     table = struct.pack(f"<6{kind}", 0, 1, 0, 1, 5, top)
     pixels = np.arange(6, dtype=np.uint8)[None]
-    colours = shown(tmp_path, coloured(pixels, 0, bits, [table] * 3, segmented=True, entries=6))
+    colours = read_colours(tmp_path, make_palette_film(pixels, 0, bits, [table] * 3, segmented=True, entries=6))
     np.testing.assert_array_equal(colours[0, :, 0], [0, 51, 102, 153, 204, 255])
 
 
 def test_a_palette_without_tables_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Undecodable, match="colour table"):
-        shown(tmp_path, films.film(np.zeros((2, 2), np.uint8), PhotometricInterpretation="PALETTE COLOR"))
+        read_colours(tmp_path, films.film(np.zeros((2, 2), np.uint8), PhotometricInterpretation="PALETTE COLOR"))

@@ -112,7 +112,7 @@ def test_an_inverse_presentation_lut_turns_a_film_over_once(
     dataset = films.film(pixels, PhotometricInterpretation=photometric, PresentationLUTShape=shape)
     np.testing.assert_array_equal(grey(tmp_path, dataset), -pixels.astype(np.float32) if turned else pixels)
     with image_file.open_image_file(tmp_path / "film.dcm", is_picture=False) as opened:
-        assert opened.shown(0).inverted == turned
+        assert opened.render_frame(0).inverted == turned
 
 
 def lut(first: int, entries: list[int], bits: int) -> Sequence:
@@ -190,7 +190,7 @@ def test_colour_becomes_luminance_for_a_model_and_stays_colour_for_people(tmp_pa
     path = films.save(tmp_path, "colour.dcm", films.film(pixels))
     with image_file.open_image_file(path, is_picture=False) as opened:
         np.testing.assert_allclose(opened.grey(0)[0], [255, 0.587 * 255, 0], rtol=1e-5)
-        np.testing.assert_array_equal(opened.shown(0).pixels, pixels)
+        np.testing.assert_array_equal(opened.render_frame(0).pixels, pixels)
 
 
 # --- for people ---------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_what_people_see_keeps_every_grey_and_the_window_of_the_model(
         RescaleIntercept=-30,
     )
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
-        shown, model = opened.shown(0), opened.grey(0)
+        shown, model = opened.render_frame(0), opened.grey(0)
     display.write_frame(shown, tmp_path, 0, 1)
     with Image.open(tmp_path / "frame-000.png") as image:
         greys = np.asarray(image).astype(np.float64)
@@ -247,7 +247,7 @@ def test_a_picture_is_its_pixels(tmp_path: Path, kind: str) -> None:
     Image.fromarray(pixels).save(tmp_path / f"picture.{kind}")
     with image_file.open_image_file(tmp_path / f"picture.{kind}", is_picture=True) as opened:
         np.testing.assert_array_equal(opened.grey(0), pixels)
-        np.testing.assert_array_equal(opened.shown(0).pixels, pixels.astype(np.uint16) * 257)
+        np.testing.assert_array_equal(opened.render_frame(0).pixels, pixels.astype(np.uint16) * 257)
 
 
 def test_a_sixteen_bit_png_keeps_its_depth(tmp_path: Path) -> None:

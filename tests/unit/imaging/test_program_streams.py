@@ -32,21 +32,21 @@ def still(rate: Fraction) -> bytes:
     """The frozen picture of a machine: its frames are so short that many share a pack."""
     blocks = np.random.default_rng(5).integers(0, 160, (30, 40), dtype=np.uint8)
     picture = np.kron(blocks, np.ones((8, 8), np.uint8))
-    return made(rate, 2_000_000, lambda _: picture)
+    return encode_mpeg2(rate, 2_000_000, lambda _: picture)
 
 
 def sweep(rate: Fraction) -> bytes:
     """A small one, in which a ramp walks on."""
     ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
-    return made(rate, 1_000_000, lambda number: np.roll(ramp, number * 3, axis=1))
+    return encode_mpeg2(rate, 1_000_000, lambda number: np.roll(ramp, number * 3, axis=1))
 
 
-def made(rate: Fraction, bits: int, picture: Callable[[int], np.ndarray[Any, Any]]) -> bytes:
+def encode_mpeg2(rate: Fraction, bits: int, picture: Callable[[int], np.ndarray[Any, Any]]) -> bytes:
     """MPEG-2 with B frames, *rate* frames and *bits* a second."""
     try:
         import av
     except ImportError:
-        peers.missing("needs PyAV (extra video)")
+        peers.skip_or_fail("needs PyAV (extra video)")
     file = io.BytesIO()
     with av.open(file, "w", format="mpeg") as clip:
         stream: Any = clip.add_stream("mpeg2video", rate=rate, options={"bf": "2", "g": "12"})

@@ -33,7 +33,7 @@ def grey(path: Path = CLEAR) -> Pixels:
         return opened.grey(0)
 
 
-def textured() -> Pixels:
+def draw_textured_chest() -> Pixels:
     """A chest drawn by code with the fine structure of a film, which the phantoms lack."""
     frame = grey()
     rows, columns = frame.shape
@@ -42,21 +42,21 @@ def textured() -> Pixels:
     return np.asarray(frame + 0.1 * np.ptp(frame) * smooth, dtype=np.float32)
 
 
-def blurred(frame: Pixels, sigma: float) -> Pixels:
+def blur(frame: Pixels, sigma: float) -> Pixels:
     image = Image.fromarray(np.clip(255 * (frame - frame.min()) / np.ptp(frame), 0, 255).astype(np.uint8))
     return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), np.float32)
 
 
-def moved(frame: Pixels, length: int) -> Pixels:
+def smear(frame: Pixels, length: int) -> Pixels:
     return np.asarray(sum(np.roll(frame, step, axis=1) for step in range(length)) / length, dtype=np.float32)
 
 
-def grainy(frame: Pixels, share: float) -> Pixels:
+def add_grain(frame: Pixels, share: float) -> Pixels:
     grain = np.random.default_rng(5).normal(0, 1, frame.shape)
     return np.asarray(frame + share * np.ptp(frame) * grain, dtype=np.float32)
 
 
-def bent(frame: Pixels, gamma: float) -> Pixels:
+def change_gamma(frame: Pixels, gamma: float) -> Pixels:
     return np.asarray(((frame - frame.min()) / np.ptp(frame)) ** gamma, dtype=np.float32)
 
 
@@ -68,7 +68,7 @@ def cut_high(frame: Pixels, percent: float) -> Pixels:
     return np.asarray(np.minimum(frame, np.percentile(frame, 100 - percent)), np.float32)
 
 
-def with_metal(frame: Pixels, side: float) -> Pixels:
+def add_metal(frame: Pixels, side: float) -> Pixels:
     rows, columns = frame.shape
     made = frame.copy()
     for at in (0.3, 0.5, 0.7):
@@ -80,26 +80,26 @@ def with_metal(frame: Pixels, side: float) -> Pixels:
 @pytest.mark.parametrize(
     ("measure", "worsened", "steps"),
     [
-        (quality_measures.measure_blur, blurred, (0.5, 2, 4, 8)),
-        (quality_measures.measure_motion, moved, (1, 4, 8, 12)),
-        (quality_measures.measure_noise, grainy, (0, 0.03, 0.1, 0.3)),
-        (quality_measures.measure_paleness, bent, (2, 1, 0.5, 0.2)),
-        (quality_measures.measure_darkness, bent, (0.5, 1, 2, 5)),
+        (quality_measures.measure_blur, blur, (0.5, 2, 4, 8)),
+        (quality_measures.measure_motion, smear, (1, 4, 8, 12)),
+        (quality_measures.measure_noise, add_grain, (0, 0.03, 0.1, 0.3)),
+        (quality_measures.measure_paleness, change_gamma, (2, 1, 0.5, 0.2)),
+        (quality_measures.measure_darkness, change_gamma, (0.5, 1, 2, 5)),
         (quality_measures.measure_burnt_black, cut_low, (1, 20, 40, 60)),
         (quality_measures.measure_burnt_white, cut_high, (1, 20, 40, 60)),
-        (quality_measures.measure_metal, with_metal, (2, 12, 24)),
+        (quality_measures.measure_metal, add_metal, (2, 12, 24)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_the_more_an_image_is_spoiled_the_larger_its_number(
     measure: Callable[[ReducedFrame], float], worsened: Callable[[Pixels, float], Pixels], steps: tuple[float, ...]
 ) -> None:
-    numbers = [measure(ReducedFrame.at(worsened(textured(), step))) for step in steps]
+    numbers = [measure(ReducedFrame.from_frame(worsened(draw_textured_chest(), step))) for step in steps]
     assert all(less < more for less, more in pairwise(numbers)), numbers
 
 
 def test_a_number_does_not_depend_on_exposure_bit_depth_or_size() -> None:
-    frame = textured()
+    frame = draw_textured_chest()
     large = np.asarray(Image.fromarray(frame).resize((1500, 1500), Image.Resampling.BICUBIC))
     plain = quality_checks.measure_frame(frame, "chest_film")
     for other in (frame * np.float32(17) - np.float32(900), np.round(frame * 16), large):
@@ -127,9 +127,9 @@ def test_every_golden_film_upside_down_is_refused_but_drawn_ones_full_of_opaciti
 
 
 def test_a_film_without_its_side_looks_cut_off() -> None:
-    whole, third = quality_measures.measure_cut_off(ReducedFrame.at(grey())), grey().shape[1] // 3
+    whole, third = quality_measures.measure_cut_off(ReducedFrame.from_frame(grey())), grey().shape[1] // 3
     for part in (grey()[:, third:], grey()[:, :-third]):
-        assert quality_measures.measure_cut_off(ReducedFrame.at(part)) > max(
+        assert quality_measures.measure_cut_off(ReducedFrame.from_frame(part)) > max(
             whole, image_limits.QUALITY_LIMITS["chest_film"]["cut_off"].hint
         )
 
@@ -137,9 +137,9 @@ def test_a_film_without_its_side_looks_cut_off() -> None:
 def test_a_picture_of_stripes_is_no_chest() -> None:
     stripes = np.tile(np.sin(np.arange(300) / 15), (300, 1)).T.astype(np.float32)
     assert (
-        quality_measures.measure_unlikeness(ReducedFrame.at(stripes))
+        quality_measures.measure_unlikeness(ReducedFrame.from_frame(stripes))
         > image_limits.QUALITY_LIMITS["chest_film"]["unlike"].hint
-        > quality_measures.measure_unlikeness(ReducedFrame.at(grey()))
+        > quality_measures.measure_unlikeness(ReducedFrame.from_frame(grey()))
     )
 
 
@@ -152,15 +152,15 @@ def test_one_bad_frame_says_nothing_of_a_clip() -> None:
 
 
 def test_ultrasound_is_told_to_be_too_bright_or_almost_black() -> None:
-    drawn = screens.screen("linear", 3)
+    drawn = screens.draw_screen("linear", 3)
     rows, columns = np.flatnonzero(drawn.truth.any(1)), np.flatnonzero(drawn.truth.any(0))
     frame = drawn.pixels[rows[0] : rows[-1], columns[0] : columns[-1]].astype(np.float32)
-    assert not {"pale", "dark", "burnt_white"} & {name for name, _ in _fired(frame)}
-    assert "burnt_white" in dict(_fired(np.minimum(frame * 6, 255)))
-    assert "dark" in dict(_fired(np.where(np.arange(len(frame))[:, np.newaxis] < 8, frame, 0).astype(np.float32)))
+    assert not {"pale", "dark", "burnt_white"} & {name for name, _ in _find_hints(frame)}
+    assert "burnt_white" in dict(_find_hints(np.minimum(frame * 6, 255)))
+    assert "dark" in dict(_find_hints(np.where(np.arange(len(frame))[:, np.newaxis] < 8, frame, 0).astype(np.float32)))
 
 
-def _fired(frame: Pixels) -> tuple[tuple[str, float], ...]:
+def _find_hints(frame: Pixels) -> tuple[tuple[str, float], ...]:
     return image_limits.find_quality_hints(quality_checks.measure_frame(frame, "ultrasound"), "ultrasound")
 
 
@@ -170,7 +170,7 @@ def picture(folder: Path, pixels: Pixels) -> Path:
     return path
 
 
-def tinted(balance: tuple[float, float, float]) -> Pixels:
+def draw_tinted(balance: tuple[float, float, float]) -> Pixels:
     frame = grey()
     levels = 230 * (frame - frame.min()) / np.ptp(frame)
     return np.asarray(np.clip(levels[:, :, np.newaxis] * np.array(balance), 0, 255), np.uint8)
@@ -188,7 +188,7 @@ def tinted(balance: tuple[float, float, float]) -> Pixels:
 def test_a_photographed_film_is_read_only_by_a_pack_that_says_it_can(
     tmp_path: Path, balance: tuple[float, float, float], photographs: bool, refusal: Expected | None
 ) -> None:
-    with image_file.open_image_file(picture(tmp_path, tinted(balance)), is_picture=True) as opened:
+    with image_file.open_image_file(picture(tmp_path, draw_tinted(balance)), is_picture=True) as opened:
         if refusal is None:
             assert model_frames.prepare_frames(opened, SPEC, demands=Demands(photographs=photographs)).read == (0,)
         else:

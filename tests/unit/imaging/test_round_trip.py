@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 from firmware_app.imaging import image_file
 from firmware_app.imaging.grey_scale import StoredWords
 from tests import films
-from tests.unit.imaging.test_grey_pipeline import layouts, written
+from tests.unit.imaging.test_grey_pipeline import layouts, pack_words
 
 Pixels = np.ndarray[Any, Any]
 
@@ -23,7 +23,7 @@ SLOPES = (1.0, -1.0, 0.5, -0.25, 2.0, 3.0, 0.0625)
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
-def unwindowed(seen: Pixels, centre: float, width: float, function: str) -> Pixels:
+def invert_window(seen: Pixels, centre: float, width: float, function: str) -> Pixels:
     """The values that a window (PS3.3 C.11.2.1.2 and C.11.2.1.3) maps to *seen*, which lies within it."""
     if function == "SIGMOID":
         return centre - width / 4 * np.log(1 / seen - 1)
@@ -55,11 +55,11 @@ def test_stored_values_come_back_from_the_screen_and_from_the_window(
     share: float,
 ) -> None:
     shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=7))
-    values = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(*layout.reach)))
-    low, high = sorted((slope * end + intercept) for end in layout.reach)
+    values = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(*layout.value_range)))
+    low, high = sorted((slope * end + intercept) for end in layout.value_range)
     centre, width = (low + high) / 2, max(2.0, share * (high - low))
     made = films.film(
-        written(values, layout, rubbish),
+        pack_words(values, layout, rubbish),
         BitsStored=layout.stored,
         HighBit=layout.high_bit,
         PixelRepresentation=int(layout.signed),
@@ -71,7 +71,7 @@ def test_stored_values_come_back_from_the_screen_and_from_the_window(
         VOILUTFunction=function,
     )
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        shown, model = opened.shown(0), opened.grey(0).astype(np.float64)
+        shown, model = opened.render_frame(0), opened.grey(0).astype(np.float64)
     on_screen = shown.pixels.astype(np.float64) * shown.slope + shown.intercept
     np.testing.assert_allclose((on_screen - intercept) / slope, values, atol=0.51)
     assert shown.inverted == (photometric == "MONOCHROME1")
@@ -80,7 +80,7 @@ def test_stored_values_come_back_from_the_screen_and_from_the_window(
         return  # the window would leave one grey, so all are shown: the screen's own round trip has held
     seen = 1 - model if photometric == "MONOCHROME1" else model
     within = (seen > 0.02) & (seen < 0.98)
-    back = (unwindowed(seen[within], float(f"{centre:.8g}"), float(f"{width:.8g}"), function) - intercept) / slope
+    back = (invert_window(seen[within], float(f"{centre:.8g}"), float(f"{width:.8g}"), function) - intercept) / slope
     # float32 between 0 and 1 resolves 2⁻²⁴ of the window, a sigmoid near its ends less.
     slack = 0.01 + width / abs(slope) * 1e-5
     np.testing.assert_allclose(back, values[within], atol=slack)
@@ -103,7 +103,7 @@ def test_colours_come_back_from_either_order_of_their_planes(
     raw = laid.astype(in_order).tobytes()
     made = films.film(rgb, syntax=syntax, pixel_data=raw + b"\0" * (len(raw) % 2), PlanarConfiguration=planar)
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        shown, grey = opened.shown(0).pixels, opened.grey(0)
+        shown, grey = opened.render_frame(0).pixels, opened.grey(0)
     top = np.iinfo(kind).max
     np.testing.assert_allclose(shown.astype(np.float64) * (top / 255), rgb, atol=top / 255)
     np.testing.assert_allclose(grey, rgb.astype(np.float64) @ (0.299, 0.587, 0.114), rtol=1e-5, atol=1e-3)

@@ -30,7 +30,7 @@ def wheel(name: str) -> Path:
     return Path(area)
 
 
-def found_in(pixels: Pixels) -> Sector:
+def detect(pixels: Pixels) -> Sector:
     area = ultrasound_sector.detect_sector(pixels.astype(np.float32))
     assert area is not None
     return area
@@ -39,8 +39,8 @@ def found_in(pixels: Pixels) -> Sector:
 @pytest.mark.parametrize("kind", screens.KINDS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_sector_of_a_drawn_screen_is_found_and_no_letter_is_in_it(kind: screens.Kind, seed: int) -> None:
-    drawn = screens.screen(kind, seed, ground=14 * (seed % 2))
-    area = found_in(drawn.pixels)
+    drawn = screens.draw_screen(kind, seed, ground=14 * (seed % 2))
+    area = detect(drawn.pixels)
     overlap = screens.overlap(area.mask, drawn.truth)
     print(f"{kind}, {seed}: intersection over union {overlap:.3f}")
     assert overlap > 0.97
@@ -50,20 +50,20 @@ def test_the_sector_of_a_drawn_screen_is_found_and_no_letter_is_in_it(kind: scre
 
 @pytest.mark.parametrize("kind", screens.KINDS)
 def test_it_is_found_after_jpeg_at_sixteen_bits_and_in_a_large_picture(kind: screens.Kind) -> None:
-    drawn = screens.screen(kind, 5)
-    assert screens.overlap(found_in(screens.compressed(drawn.pixels)).mask, drawn.truth) > 0.9
-    assert screens.overlap(found_in(drawn.pixels.astype(np.float32) * 257 - 7000).mask, drawn.truth) > 0.97
-    assert screens.overlap(found_in(drawn.pixels / 255.0).mask, drawn.truth) > 0.97
+    drawn = screens.draw_screen(kind, 5)
+    assert screens.overlap(detect(screens.compress_jpeg(drawn.pixels)).mask, drawn.truth) > 0.9
+    assert screens.overlap(detect(drawn.pixels.astype(np.float32) * 257 - 7000).mask, drawn.truth) > 0.97
+    assert screens.overlap(detect(drawn.pixels / 255.0).mask, drawn.truth) > 0.97
     large = np.asarray(Image.fromarray(drawn.pixels).resize((2400, 1800), Image.Resampling.NEAREST))
     truth = np.asarray(Image.fromarray(drawn.truth).resize((2400, 1800), Image.Resampling.NEAREST))
-    assert screens.overlap(found_in(large).mask, truth) > 0.97
+    assert screens.overlap(detect(large).mask, truth) > 0.97
 
 
 @pytest.mark.parametrize("kind", screens.KINDS)
 def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
     watch = ultrasound_sector.SectorDetector()
-    for one in screens.clip(kind, 4, 6):
-        watch.see(screens.compressed(one.pixels).astype(np.float32))
+    for one in screens.draw_clip(kind, 4, 6):
+        watch.add_frame(screens.compress_jpeg(one.pixels).astype(np.float32))
     area = watch.sector()
     assert area is not None
     assert area.derived_from == "movement"
@@ -74,26 +74,26 @@ def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
 
 
 def test_a_frozen_clip_is_taken_as_the_still_that_it_is() -> None:
-    drawn, watch = screens.screen("curved", 6), ultrasound_sector.SectorDetector()
+    drawn, watch = screens.draw_screen("curved", 6), ultrasound_sector.SectorDetector()
     for _ in range(4):
-        watch.see(drawn.pixels.astype(np.float32))
+        watch.add_frame(drawn.pixels.astype(np.float32))
     area = watch.sector()
     assert area is not None
     assert area.derived_from == "texture"
-    assert np.array_equal(area.mask, found_in(drawn.pixels).mask)
+    assert np.array_equal(area.mask, detect(drawn.pixels).mask)
 
 
 def test_a_picture_that_was_cut_to_its_sector_is_taken_whole() -> None:
-    drawn = screens.screen("linear", 3)
-    x0, y0, x1, y1 = found_in(drawn.pixels).box
+    drawn = screens.draw_screen("linear", 3)
+    x0, y0, x1, y1 = detect(drawn.pixels).box
     inner = drawn.pixels[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8]
-    area = found_in(inner)
+    area = detect(inner)
     assert area.box == (0, 0, inner.shape[1], inner.shape[0])
     assert area.share == 1.0
 
 
 def test_a_black_picture_a_page_of_letters_and_no_frame_have_no_sector() -> None:
-    letters = screens.screen("linear", 3)
+    letters = screens.draw_screen("linear", 3)
     page = np.where(letters.drawn, letters.pixels, 0)
     page[: page.shape[0] // 20] = 0  # without the maker's bar
     for pixels in (np.zeros((300, 400)), page):
@@ -102,11 +102,11 @@ def test_a_black_picture_a_page_of_letters_and_no_frame_have_no_sector() -> None
 
 
 def test_the_arc_of_a_curved_probe_is_not_filled() -> None:
-    drawn = screens.screen("curved", 2)
+    drawn = screens.draw_screen("curved", 2)
     hull = pixel_operations.fill_polygon(pixel_operations.mask_hull(drawn.truth), *drawn.truth.shape)
     dip = hull & ~drawn.truth
     assert dip.sum() > 500
-    assert found_in(drawn.pixels).outside[dip].mean() > 0.6
+    assert detect(drawn.pixels).outside[dip].mean() > 0.6
 
 
 @pytest.mark.parametrize("name", SEEN)
@@ -114,7 +114,7 @@ def test_the_sectors_of_pydicoms_own_ultrasound_are_where_a_person_sees_them(nam
     with image_file.open_image_file(wheel(name), is_picture=False) as opened:
         watch = ultrasound_sector.SectorDetector()
         for index in range(0, opened.frames, 3):
-            watch.see(opened.grey(index))
+            watch.add_frame(opened.grey(index))
         area = watch.sector()
         assert area is not None
         for side, seen in zip(area.box, SEEN[name], strict=True):

@@ -20,20 +20,20 @@ from firmware_app.imaging.errors import NOT_HOUNSFIELD, VOLUME_TOO_LARGE
 from firmware_app.imaging.scan_volumes import ArrangedSeries, SliceStack
 from tests import films, scans
 from tests.refusals import raises_refusal
-from tests.scans import Cut
+from tests.scans import SlicePlane
 
 Numbers = np.ndarray[Any, Any]
 
 
-def arranged(paths: list[Path]) -> ArrangedSeries:
+def arrange(paths: list[Path]) -> ArrangedSeries:
     return scan_volumes.arrange_slices(
-        [one for path in paths for one in slices.read_slices(path)], volume.have_same_pixels
+        [slice_ for path in paths for slice_ in slices.read_slices(path)], volume.have_same_pixels
     )
 
 
 def only(paths: list[Path]) -> SliceStack:
     """The one stack that all of *paths* make."""
-    volumes = arranged(paths)
+    volumes = arrange(paths)
     assert not volumes.left_out
     [stack] = volumes.stacks
     return stack
@@ -58,15 +58,15 @@ def check_densities(stack: SliceStack) -> None:
 
 
 def test_shuffled_slices_make_the_volume_that_was_scanned(tmp_path: Path) -> None:
-    stack = only(scans.scan(tmp_path, scans.cuts(9), seed=4))
+    stack = only(scans.write_scan(tmp_path, scans.make_planes(9), seed=4))
     check_densities(stack)
-    assert (scans.apart_mm(stack), *stack.slices[0].pixel_mm) == pytest.approx((3.0, 1.5, 2.0))
+    assert (scans.compute_spacing_mm(stack), *stack.slices[0].pixel_mm) == pytest.approx((3.0, 1.5, 2.0))
     assert stack.unit == "HU"
 
 
 def test_a_scan_from_feet_to_head_and_one_from_head_to_feet_are_the_same_volume(tmp_path: Path) -> None:
     up, down = (
-        volume.read_volume(only(scans.scan(tmp_path / name, scans.cuts(6)[::way])))
+        volume.read_volume(only(scans.write_scan(tmp_path / name, scans.make_planes(6)[::way])))
         for name, way in (("up", 1), ("down", -1))
     )
     np.testing.assert_array_equal(up.voxels, down.voxels)
@@ -76,9 +76,13 @@ def test_a_scan_from_feet_to_head_and_one_from_head_to_feet_are_the_same_volume(
 
 @pytest.mark.parametrize("degrees", [-25.0, 12.5])
 def test_a_tilted_gantry_is_told_and_shears_the_affine(tmp_path: Path, degrees: float) -> None:
-    stack = only(scans.scan(tmp_path, scans.cuts(10, directions=scans.tilted(degrees)), GantryDetectorTilt=degrees))
+    stack = only(
+        scans.write_scan(
+            tmp_path, scans.make_planes(10, directions=scans.tilt_directions(degrees)), GantryDetectorTilt=degrees
+        )
+    )
     check_densities(stack)
-    assert scans.apart_mm(stack) == pytest.approx(3.0 * math.cos(math.radians(degrees)), abs=1e-4)
+    assert scans.compute_spacing_mm(stack) == pytest.approx(3.0 * math.cos(math.radians(degrees)), abs=1e-4)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -93,11 +97,11 @@ def test_any_oblique_scan_is_put_where_it_was(
 ) -> None:
     across, down = (np.asarray(_turned(turns) @ np.eye(3)[axis]) for axis in (0, 1))
     way = step * np.cross(across, down)
-    stack = only(scans.scan(tmp_path / "scan", scans.cuts(count, way, directions=(*across, *down)), seed))
-    assert scans.apart_mm(stack) == pytest.approx(step, abs=1e-4)
-    first, last = (Cut(stack.slices[end].position, (*across, *down)) for end in (0, -1))
+    stack = only(scans.write_scan(tmp_path / "scan", scans.make_planes(count, way, directions=(*across, *down)), seed))
+    assert scans.compute_spacing_mm(stack) == pytest.approx(step, abs=1e-4)
+    first, last = (SlicePlane(stack.slices[end].position, (*across, *down)) for end in (0, -1))
     corner = scans.affine(stack) @ [scans.COLUMNS - 1, scans.ROWS - 1, 0, 1]
-    np.testing.assert_allclose(corner[:3], first.places()[-1, -1], atol=1e-3)
+    np.testing.assert_allclose(corner[:3], first.pixel_positions()[-1, -1], atol=1e-3)
     np.testing.assert_allclose((scans.affine(stack) @ [0, 0, count - 1, 1])[:3], last.position, atol=1e-3)
     for path in (tmp_path / "scan").iterdir():
         path.unlink()
@@ -127,8 +131,8 @@ def in_gdcms_order(paths: list[Path]) -> list[str]:
 def test_gdcm_sorts_an_oblique_scan_in_the_same_order(tmp_path: Path) -> None:
     directions = (0.8, 0.6, 0.0, 0.0, 0.0, -1.0)
     way = 2.5 * np.cross(directions[:3], directions[3:])
-    paths = scans.scan(tmp_path, scans.cuts(8, step=way, directions=directions), seed=2)
-    assert [str(one.path) for one in only(paths).slices] == in_gdcms_order(paths)
+    paths = scans.write_scan(tmp_path, scans.make_planes(8, step=way, directions=directions), seed=2)
+    assert [str(slice_.path) for slice_ in only(paths).slices] == in_gdcms_order(paths)
 
 
 # --- holes, folds and strangers -----------------------------------------------------------------------------------
@@ -138,8 +142,8 @@ def test_gdcm_sorts_an_oblique_scan_in_the_same_order(tmp_path: Path) -> None:
 def test_a_series_with_a_hole_is_no_volume_and_says_how_many_slices_are_missing(
     tmp_path: Path, absent: tuple[int, ...], missing: int
 ) -> None:
-    chosen = [cut for number, cut in enumerate(scans.cuts(11)) if number not in absent]
-    volumes = arranged(scans.scan(tmp_path, chosen))
+    chosen = [cut for number, cut in enumerate(scans.make_planes(11)) if number not in absent]
+    volumes = arrange(scans.write_scan(tmp_path, chosen))
     assert not volumes.stacks
     assert codes(volumes) == ["series.missing"] * len(chosen)
     assert volumes.left_out[0].reason.details == {"missing": missing, "step_mm": 3.0}
@@ -147,32 +151,33 @@ def test_a_series_with_a_hole_is_no_volume_and_says_how_many_slices_are_missing(
 
 
 def test_a_series_that_changes_its_distance_is_no_volume(tmp_path: Path) -> None:
-    fine, coarse = scans.cuts(5), scans.cuts(5, step=(0.0, 0.0, 6.0))
+    fine, coarse = scans.make_planes(5), scans.make_planes(5, step=(0.0, 0.0, 6.0))
     coarse = [replace(cut, position=(*cut.position[:2], cut.position[2] + 12.0)) for cut in coarse[1:]]
-    volumes = arranged(scans.scan(tmp_path, fine + coarse))
+    volumes = arrange(scans.write_scan(tmp_path, fine + coarse))
     assert codes(volumes) == ["series.uneven"] * 9
     assert volumes.left_out[0].reason.details == {"least_mm": 3.0, "most_mm": 6.0}
 
 
 def test_positions_written_with_one_decimal_are_even_all_the_same(tmp_path: Path) -> None:
     chosen = [
-        replace(cut, position=(*cut.position[:2], round(cut.position[2], 1))) for cut in scans.cuts(20, (0, 0, 0.625))
+        replace(cut, position=(*cut.position[:2], round(cut.position[2], 1)))
+        for cut in scans.make_planes(20, (0, 0, 0.625))
     ]
-    assert scans.apart_mm(only(scans.scan(tmp_path, chosen))) == pytest.approx(0.625, abs=0.01)
+    assert scans.compute_spacing_mm(only(scans.write_scan(tmp_path, chosen))) == pytest.approx(0.625, abs=0.01)
 
 
 def test_a_slice_sent_twice_counts_once(tmp_path: Path) -> None:
-    chosen = scans.cuts(6)
-    made = [scans.slice_of(cut) for cut in (*chosen, chosen[2], chosen[4])]  # new UIDs, the same pixels
-    assert len(only(scans.written(tmp_path, made)).slices) == 6
+    chosen = scans.make_planes(6)
+    made = [scans.make_slice(cut) for cut in (*chosen, chosen[2], chosen[4])]  # new UIDs, the same pixels
+    assert len(only(scans.write_datasets(tmp_path, made)).slices) == 6
 
 
 def test_two_different_images_of_one_place_are_refused(tmp_path: Path) -> None:
-    chosen = scans.cuts(6)
-    made = [scans.slice_of(cut) for cut in chosen]
-    made.append(scans.slice_of(chosen[3], intercept=-1023.0))
+    chosen = scans.make_planes(6)
+    made = [scans.make_slice(cut) for cut in chosen]
+    made.append(scans.make_slice(chosen[3], intercept=-1023.0))
     made[-1].RescaleIntercept = -1024.0
-    volumes = arranged(scans.written(tmp_path, made))
+    volumes = arrange(scans.write_datasets(tmp_path, made))
     assert codes(volumes) == ["series.twice"] * 7
     assert volumes.left_out[0].reason.details == {"slices": 1}
 
@@ -180,12 +185,12 @@ def test_two_different_images_of_one_place_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "ConvolutionKernel"])
 def test_passes_over_the_same_places_become_volumes_of_their_own(tmp_path: Path, keyword: str) -> None:
     made = []
-    for number, cut in itertools.product((1, 2), scans.cuts(5)):
+    for number, cut in itertools.product((1, 2), scans.make_planes(5)):
         value = f"B{number}" if keyword == "ConvolutionKernel" else number
-        dataset = scans.slice_of(cut, intercept=-1024.0 - number, **{keyword: value})
+        dataset = scans.make_slice(cut, intercept=-1024.0 - number, **{keyword: value})
         dataset.RescaleIntercept = -1024.0
         made.append(dataset)
-    volumes = arranged(scans.written(tmp_path, made))
+    volumes = arrange(scans.write_datasets(tmp_path, made))
     assert not volumes.left_out
     assert [len(stack.slices) for stack in volumes.stacks] == [5, 5]
     one, other = (volume.read_volume(stack).voxels for stack in volumes.stacks)
@@ -194,22 +199,26 @@ def test_passes_over_the_same_places_become_volumes_of_their_own(tmp_path: Path,
 
 def test_slices_of_another_size_pixel_orientation_or_frame_are_volumes_of_their_own(tmp_path: Path) -> None:
     groups = [
-        scans.cuts(5),
-        scans.cuts(4, shape=(12, 10)),
-        scans.cuts(4, pixel_mm=(0.5, 0.5)),
-        scans.cuts(4, step=(3.0, 0.0, 0.0), directions=scans.SAGITTAL),
+        scans.make_planes(5),
+        scans.make_planes(4, shape=(12, 10)),
+        scans.make_planes(4, pixel_mm=(0.5, 0.5)),
+        scans.make_planes(4, step=(3.0, 0.0, 0.0), directions=scans.SAGITTAL),
     ]
-    made = [scans.slice_of(cut) for group in groups for cut in group]
-    made += [scans.slice_of(cut, FrameOfReferenceUID="2.25.99") for cut in scans.cuts(3)]
-    volumes = arranged(scans.written(tmp_path, made))
+    made = [scans.make_slice(cut) for group in groups for cut in group]
+    made += [scans.make_slice(cut, FrameOfReferenceUID="2.25.99") for cut in scans.make_planes(3)]
+    volumes = arrange(scans.write_datasets(tmp_path, made))
     assert not volumes.left_out
     assert sorted(len(stack.slices) for stack in volumes.stacks) == [3, 4, 4, 4, 5]
     for stack in volumes.stacks:
         np.testing.assert_array_equal(
             volume.read_volume(stack).voxels,
             [
-                scans.density(Cut(one.position, one.across + one.down, one.pixel_mm, (one.rows, one.columns)).places())
-                for one in stack.slices
+                scans.density(
+                    SlicePlane(
+                        slice_.position, slice_.across + slice_.down, slice_.pixel_mm, (slice_.rows, slice_.columns)
+                    ).pixel_positions()
+                )
+                for slice_ in stack.slices
             ],
         )
 
@@ -217,18 +226,18 @@ def test_slices_of_another_size_pixel_orientation_or_frame_are_volumes_of_their_
 @pytest.mark.parametrize("named", [True, False])
 def test_a_localizer_is_no_slice(tmp_path: Path, named: bool) -> None:
     kind = ["ORIGINAL", "PRIMARY", "LOCALIZER" if named else "AXIAL"]
-    made = [scans.slice_of(cut) for cut in scans.cuts(6)]
-    made += [scans.slice_of(Cut((0, -20, 20), scans.SAGITTAL), ImageType=kind)]
-    made += [scans.slice_of(Cut((-20, 0, 20), (1, 0, 0, 0, 0, -1)), ImageType=kind)]
-    volumes = arranged(scans.written(tmp_path, made))
+    made = [scans.make_slice(cut) for cut in scans.make_planes(6)]
+    made += [scans.make_slice(SlicePlane((0, -20, 20), scans.SAGITTAL), ImageType=kind)]
+    made += [scans.make_slice(SlicePlane((-20, 0, 20), (1, 0, 0, 0, 0, -1)), ImageType=kind)]
+    volumes = arrange(scans.write_datasets(tmp_path, made))
     assert codes(volumes) == ["series.localizer"] * 2
     assert [len(stack.slices) for stack in volumes.stacks] == [6]
 
 
 def test_slices_on_a_crooked_line_are_no_volume(tmp_path: Path) -> None:
-    chosen = scans.cuts(6)
+    chosen = scans.make_planes(6)
     chosen[3] = replace(chosen[3], position=(-14.0, *chosen[3].position[1:]))
-    assert codes(arranged(scans.scan(tmp_path, chosen))) == ["series.askew"] * 6
+    assert codes(arrange(scans.write_scan(tmp_path, chosen))) == ["series.askew"] * 6
 
 
 @pytest.mark.parametrize(
@@ -242,9 +251,11 @@ def test_slices_on_a_crooked_line_are_no_volume(tmp_path: Path) -> None:
 def test_an_image_without_a_place_is_left_out_and_the_others_are_a_volume(
     tmp_path: Path, attributes: dict[str, Any], detail: str
 ) -> None:
-    first, *others = scans.cuts(6)
-    volumes = arranged(
-        scans.written(tmp_path, [*(scans.slice_of(cut) for cut in others), scans.slice_of(first, **attributes)])
+    first, *others = scans.make_planes(6)
+    volumes = arrange(
+        scans.write_datasets(
+            tmp_path, [*(scans.make_slice(cut) for cut in others), scans.make_slice(first, **attributes)]
+        )
     )
     assert [one.reason.details for one in volumes.left_out] == [{"detail": detail}]
     assert [len(stack.slices) for stack in volumes.stacks] == [5]
@@ -255,36 +266,37 @@ def test_an_image_without_a_place_is_left_out_and_the_others_are_a_volume(
 
 def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
     made = [
-        scans.slice_of(cut, intercept=-1024.0 - 10 * number) for number, cut in enumerate(scans.cuts(6, (0, 0, 2.0)))
+        scans.make_slice(cut, intercept=-1024.0 - 10 * number)
+        for number, cut in enumerate(scans.make_planes(6, (0, 0, 2.0)))
     ]
-    check_densities(only(scans.written(tmp_path, made)))
+    check_densities(only(scans.write_datasets(tmp_path, made)))
 
 
 def test_whole_values_take_two_bytes_a_voxel_and_others_four(tmp_path: Path) -> None:
-    whole = volume.read_volume(only(scans.scan(tmp_path / "whole", scans.cuts(3)))).voxels
-    parts = volume.read_volume(only(scans.scan(tmp_path / "parts", scans.cuts(3), slope=0.5))).voxels
+    whole = volume.read_volume(only(scans.write_scan(tmp_path / "whole", scans.make_planes(3)))).voxels
+    parts = volume.read_volume(only(scans.write_scan(tmp_path / "parts", scans.make_planes(3), slope=0.5))).voxels
     assert (whole.dtype.name, parts.dtype.name) == ("int16", "float32")
     np.testing.assert_array_equal(whole, parts)
 
 
 def test_a_value_beyond_two_bytes_is_kept(tmp_path: Path) -> None:
-    made = [scans.slice_of(cut) for cut in scans.cuts(3)]
+    made = [scans.make_slice(cut) for cut in scans.make_planes(3)]
     words = made[1].pixel_array.copy()
     words[2, 3] = 65535
     made[1].PixelData = words.tobytes()
-    voxels = volume.read_hounsfield_volume(only(scans.written(tmp_path, made))).voxels
+    voxels = volume.read_hounsfield_volume(only(scans.write_datasets(tmp_path, made))).voxels
     assert voxels.dtype == np.float32
     assert voxels.max() == 65535 - 1024
-    np.testing.assert_array_equal(voxels[0], scans.density(scans.cuts(3)[0].places()))
+    np.testing.assert_array_equal(voxels[0], scans.density(scans.make_planes(3)[0].pixel_positions()))
 
 
 def test_padding_around_a_slice_is_air(tmp_path: Path) -> None:
-    made = [scans.slice_of(cut, PixelPaddingValue=0) for cut in scans.cuts(3)]
+    made = [scans.make_slice(cut, PixelPaddingValue=0) for cut in scans.make_planes(3)]
     for dataset in made:
         words = dataset.pixel_array.copy()
         words[:4] = 0
         dataset.PixelData = words.tobytes()
-    voxels = volume.read_hounsfield_volume(only(scans.written(tmp_path, made))).voxels
+    voxels = volume.read_hounsfield_volume(only(scans.write_datasets(tmp_path, made))).voxels
     assert (voxels[:, :4] == volume.AIR_HU).all()
 
 
@@ -299,14 +311,14 @@ def test_padding_around_a_slice_is_air(tmp_path: Path) -> None:
 def test_values_that_are_not_known_to_be_hounsfield_units_are_not_called_so(
     tmp_path: Path, attributes: dict[str, Any], detail: str
 ) -> None:
-    made = [scans.slice_of(cut) for cut in scans.cuts(3)]
+    made = [scans.make_slice(cut) for cut in scans.make_planes(3)]
     for dataset in made:
         for keyword, value in attributes.items():
             if value is None:
                 delattr(dataset, keyword)
             else:
                 setattr(dataset, keyword, value)
-    stack = only(scans.written(tmp_path, made))
+    stack = only(scans.write_datasets(tmp_path, made))
     assert volume.read_volume(stack).unit == ""
     with raises_refusal(NOT_HOUNSFIELD, match=detail):
         volume.read_hounsfield_volume(stack)
@@ -315,10 +327,10 @@ def test_values_that_are_not_known_to_be_hounsfield_units_are_not_called_so(
 def test_a_volume_that_would_take_too_much_memory_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack = only(scans.scan(tmp_path, scans.cuts(4)))
+    stack = only(scans.write_scan(tmp_path, scans.make_planes(4)))
     monkeypatch.setattr(volume, "LARGEST_BYTES", 4 * scans.ROWS * scans.COLUMNS * 2 - 1)
-    for one in stack.slices:
-        one.path.unlink()
+    for slice_ in stack.slices:
+        slice_.path.unlink()
     with raises_refusal(VOLUME_TOO_LARGE):
         volume.read_volume(stack)
 
@@ -327,8 +339,8 @@ def test_a_volume_that_would_take_too_much_memory_is_refused_before_it_is_read(
 
 
 def test_the_frames_of_an_enhanced_ct_are_slices_in_any_order(tmp_path: Path) -> None:
-    chosen = scans.cuts(7, directions=scans.tilted(15.0))
+    chosen = scans.make_planes(7, directions=scans.tilt_directions(15.0))
     shuffled = [chosen[number] for number in (3, 0, 6, 1, 5, 2, 4)]
-    stack = only([films.save(tmp_path, "enhanced.dcm", scans.enhanced(shuffled))])
-    assert [one.frame for one in stack.slices] == [1, 3, 5, 0, 6, 4, 2]
+    stack = only([films.save(tmp_path, "enhanced.dcm", scans.make_enhanced_ct(shuffled))])
+    assert [slice_.frame for slice_ in stack.slices] == [1, 3, 5, 0, 6, 4, 2]
     check_densities(stack)

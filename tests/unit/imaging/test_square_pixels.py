@@ -28,7 +28,7 @@ from firmware_app.reading.children import inference_child
 from firmware_app.results import key_images
 from firmware_app.results.pdf import plates
 from tests import clips, films
-from tests.results import made_of, result_of
+from tests.results import make_case_view, make_objects
 
 Pixels = np.ndarray[Any, Any]
 SIDE = 400  # of the film in widths of the narrower side of a pixel: it is square in the body
@@ -84,13 +84,13 @@ WIDE: list[dict[str, Any]] = [{"ImagerPixelSpacing": [0.2, 0.4]}, {"PixelAspectR
 STATED = [(2.0, one) for one in TALL] + [(0.5, one) for one in WIDE]
 
 
-def saved(folder: Path, aspect: float, said: dict[str, Any]) -> Path:
+def save_disc(folder: Path, aspect: float, said: dict[str, Any]) -> Path:
     return films.save(folder, "disc.dcm", films.film(disc(aspect), BitsStored=12, HighBit=11, **said))
 
 
 @contextmanager
-def opened(folder: Path, aspect: float, said: dict[str, Any]) -> Iterator[image_file.ImageFile]:
-    with image_file.open_image_file(saved(folder, aspect, said), is_picture=False) as made:
+def open_disc(folder: Path, aspect: float, said: dict[str, Any]) -> Iterator[image_file.ImageFile]:
+    with image_file.open_image_file(save_disc(folder, aspect, said), is_picture=False) as made:
         yield made
 
 
@@ -104,7 +104,7 @@ def roundness(picture: Pixels | Image.Image) -> float:
 
 @pytest.mark.parametrize(("aspect", "said"), STATED)
 def test_a_disc_is_round_on_the_screen_and_in_the_list(tmp_path: Path, aspect: float, said: dict[str, Any]) -> None:
-    with opened(tmp_path, aspect, said) as made:
+    with open_disc(tmp_path, aspect, said) as made:
         display.write_frame(ultrasound.make_display_frame(made, 0), tmp_path, 0, 1)
         display.write_light_frame(ultrasound.make_display_frame(made, 0), tmp_path, 1, 2)
     for name in ("frame-000.png", "thumb.jpg", "frame-001-screen.jpg"):
@@ -126,8 +126,8 @@ def test_a_disc_is_round_on_the_screen_and_in_the_list(tmp_path: Path, aspect: f
 def test_pixels_that_are_square_or_about_which_nothing_can_be_are_left_as_they_are(
     tmp_path: Path, said: dict[str, Any]
 ) -> None:
-    with opened(tmp_path, 1.0, said) as made:
-        assert display.reduce_pixels(made.shown(0).pixels, aspect=made.aspect(0)).size == (SIDE, SIDE)
+    with open_disc(tmp_path, 1.0, said) as made:
+        assert display.reduce_pixels(made.render_frame(0).pixels, aspect=made.aspect(0)).size == (SIDE, SIDE)
         assert made.aspect(0) == 1.0
 
 
@@ -137,8 +137,8 @@ def test_marks_lie_where_they_were_found_though_the_picture_is_stretched(
 ) -> None:
     """Places are told in pixels of the frame: the outline drawn over the picture runs along the disc's edge."""
     rows, columns = disc(aspect).shape
-    with opened(tmp_path, aspect, said) as made:
-        display.write_frame(made.shown(0), tmp_path, 0, 1)
+    with open_disc(tmp_path, aspect, said) as made:
+        display.write_frame(made.render_frame(0), tmp_path, 0, 1)
     mark = Lesion("i", 0, (columns / 4, rows / 4, columns * 0.75, rows * 0.75), 0.9, outline=rim(aspect))
     drawn = key_images.load_marked_frame(tmp_path, 0, [mark]).astype(int)
     y, x = np.nonzero(drawn[..., 0] - drawn[..., 2] > 100)  # yellow
@@ -155,16 +155,16 @@ def test_marks_lie_where_they_were_found_though_the_picture_is_stretched(
 @pytest.mark.parametrize(("aspect", "said"), [STATED[0], STATED[-1]])
 def test_a_disc_is_round_on_paper_and_in_the_archive(tmp_path: Path, aspect: float, said: dict[str, Any]) -> None:
     """PDF plate and Secondary Capture; the presentation state says the shape of the pixels (PS3.3 C.10.4)."""
-    result = result_of(saved(tmp_path, aspect, said), tmp_path / "display")
+    result = make_case_view(save_disc(tmp_path, aspect, said), tmp_path / "display")
     with image_file.open_image_file(Path(result.images[0].file), is_picture=False) as made:
-        display.write_frame(made.shown(0), tmp_path / "display", 0, 1)
-    (plate,) = plates.make_plates(result.case, lambda _: tmp_path / "display")
+        display.write_frame(made.render_frame(0), tmp_path / "display", 0, 1)
+    (plate,) = plates.make_report_images(result.case, lambda _: tmp_path / "display")
     assert roundness(Image.open(io.BytesIO(plate.plain))) == pytest.approx(1.0, abs=0.03)
     bare = replace(result.case.readings[0], lesions=())
     plain = replace(result, case=replace(result.case, readings=(bare,), lesions=()))
-    capture = next(one.data_set for one in made_of(plain) if one.kind == "sc")
+    capture = next(one.data_set for one in make_objects(plain) if one.kind == "sc")
     assert roundness(capture.pixel_array[: capture.Columns]) == pytest.approx(1.0, abs=0.03)
-    presentation = next(one.data_set for one in made_of(result) if one.kind == "pr")
+    presentation = next(one.data_set for one in make_objects(result) if one.kind == "pr")
     (area,) = presentation.DisplayedAreaSelectionSequence
     down, across = (int(one) for one in area.PresentationPixelAspectRatio)
     assert down / across == aspect
@@ -179,10 +179,10 @@ def test_a_model_sees_the_disc_round_and_its_places_are_pixels_of_the_frame(
     tmp_path: Path, aspect: float, said: dict[str, Any], resize: Any
 ) -> None:
     rows, columns = disc(aspect).shape
-    with opened(tmp_path, aspect, said) as made:
+    with open_disc(tmp_path, aspect, said) as made:
         taken = model_frames.prepare_frames(made, InputSpec("film", 200, 200, resize=resize))
     assert roundness(taken.tensors[0, 0]) == pytest.approx(1.0, abs=0.03)
-    box = Frame(rows, columns, box=taken.box).placed(0.25, 0.25, 0.75, 0.75)
+    box = Frame(rows, columns, box=taken.box).place_box(0.25, 0.25, 0.75, 0.75)
     assert box == pytest.approx((columns / 4, rows / 4, columns * 0.75, rows * 0.75), abs=2.0)
 
 
@@ -201,7 +201,7 @@ def test_a_lesion_is_as_long_whichever_way_it_lies_and_round_where_it_is() -> No
     (found,) = lesion_description.describe_lesions([mark], greys, size, aspect=aspect)
     assert [found.long_axis_px, found.short_axis_px] == pytest.approx([SIDE / 2, SIDE / 2], rel=0.02)
     assert found.area_px == pytest.approx((disc(aspect) > 3000).sum(), rel=0.02)
-    assert {one.name: one.term for one in found.features}["shape"] == "round"
+    assert {feature.name: feature.term for feature in found.features}["shape"] == "round"
     (scaled,) = lesion_description.describe_lesions([mark], greys, size, None, [Scale(0, 0, columns, rows, 0.4, 0.2)])
     assert [scaled.long_axis_mm, scaled.short_axis_mm] == pytest.approx([SIDE / 10, SIDE / 10], rel=0.02)
     (ax, ay, bx, by), (cx, cy, dx, dy) = scaled.axes  # at a right angle in the body
@@ -211,7 +211,7 @@ def test_a_lesion_is_as_long_whichever_way_it_lies_and_round_where_it_is() -> No
 def test_a_clip_of_tall_pixels_is_shown_as_its_file_says(tmp_path: Path) -> None:
     """Sample aspect ratio is width to height (ISO/IEC 14496-12, 12.1.4)."""
     path = tmp_path / "clip.mp4"
-    path.write_bytes(clips.made("libx264", "mp4", 3, aspect="1:2"))
+    path.write_bytes(clips.encode_clip("libx264", "mp4", 3, aspect="1:2"))
     with clip.open_clip(path) as made:
         assert made.aspect(0) == 2.0
-        assert display.reduce_pixels(made.shown(1).pixels, aspect=made.shown(1).aspect).size == (64, 96)
+        assert display.reduce_pixels(made.render_frame(1).pixels, aspect=made.render_frame(1).aspect).size == (64, 96)

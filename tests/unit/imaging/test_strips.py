@@ -28,7 +28,7 @@ def pillow(stream: bytes, mode: str | None) -> Pixels:
         return np.asarray(image)
 
 
-def saved(pixels: Pixels, **how: Any) -> bytes:
+def encode_png(pixels: Pixels, **how: Any) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", **how)
     return out.getvalue()
@@ -55,10 +55,10 @@ def test_luminance_is_as_in_one_piece(shape: tuple[int, int], kind: type) -> Non
 @pytest.mark.parametrize("subsampling", [None, 0, 1, 2])
 def test_samples_of_a_jpeg_are_those_that_pillow_gives(how: dict[str, Any], subsampling: int | None) -> None:
     if subsampling is None:
-        stream = saved(noise(97, 130), quality=75, **how)
+        stream = encode_png(noise(97, 130), quality=75, **how)
         assert np.array_equal(jpeg.decode_jpeg_samples(stream, 1, 8), pillow(stream, None))
     else:
-        stream = saved(noise(97, 130, 3), quality=75, subsampling=subsampling, **how)
+        stream = encode_png(noise(97, 130, 3), quality=75, subsampling=subsampling, **how)
         assert np.array_equal(jpeg.decode_jpeg_samples(stream, 3, 8), pillow(stream, "YCbCr"))
 
 

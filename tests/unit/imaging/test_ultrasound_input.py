@@ -33,11 +33,11 @@ def clip_file(folder: Path, screens_of: list[Pixels]) -> Path:
 
 
 def test_a_model_of_the_sector_sees_the_box_around_it_and_no_letters() -> None:
-    drawn = screens.screen("linear", 3)
+    drawn = screens.draw_screen("linear", 3)
     frame = drawn.pixels.astype(np.float32)
     area = ultrasound_sector.detect_sector(frame)
     assert area is not None
-    assert np.array_equal(to_model_input(frame, SECTOR), to_model_input(area.cut(frame), WHOLE))
+    assert np.array_equal(to_model_input(frame, SECTOR), to_model_input(area.crop(frame), WHOLE))
     without = np.where(drawn.drawn, 0, frame).astype(np.float32)
     assert np.abs(to_model_input(frame, SECTOR) - to_model_input(without, SECTOR)).mean() < 0.03
     assert not np.array_equal(to_model_input(frame, SECTOR), to_model_input(frame, WHOLE))
@@ -68,7 +68,7 @@ def test_lees_filter_smooths_speckle_and_keeps_edges_and_points() -> None:
 
 
 def test_the_filter_is_asked_for_by_the_pack() -> None:
-    frame = screens.screen("linear", 4).pixels.astype(np.float32)
+    frame = screens.draw_screen("linear", 4).pixels.astype(np.float32)
     plain, smooth = (to_model_input(frame, InputSpec("image", 224, 224, despeckle=how)) for how in ("none", "lee"))
     assert smooth.shape == plain.shape
     assert np.abs(np.diff(smooth[0, 0])).mean() < 0.8 * np.abs(np.diff(plain[0, 0])).mean()
@@ -78,7 +78,7 @@ def test_the_filter_is_asked_for_by_the_pack() -> None:
 @pytest.mark.parametrize("crop", ["whole", "sector"])
 def test_drawn_screens_are_fit_for_an_ultrasound_model(kind: screens.Kind, crop: Any, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
-    Image.fromarray(screens.screen(kind, 2).pixels).save(path)
+    Image.fromarray(screens.draw_screen(kind, 2).pixels).save(path)
     with image_file.open_image_file(path, is_picture=True) as opened:
         taken = model_frames.prepare_frames(opened, InputSpec("image", 224, 224, crop=crop), modality="US")
     assert (taken.read, taken.tensors.shape, taken.coloured) == ((0,), (1, 1, 224, 224), 0.0)
@@ -94,16 +94,18 @@ def test_noise_letters_and_thumbnails_are_no_ultrasound() -> None:
             )
     with raises_refusal(IMAGE_TOO_SMALL):
         quality_checks.check_fitness(
-            screens.screen("linear", 1, 100, 130).pixels.astype(np.float32), WHOLE, quality_checks.ULTRASOUND_LIMITS
+            screens.draw_screen("linear", 1, 100, 130).pixels.astype(np.float32),
+            WHOLE,
+            quality_checks.ULTRASOUND_LIMITS,
         )
-    drawn = screens.screen("linear", 1)
+    drawn = screens.draw_screen("linear", 1)
     page = np.where(drawn.drawn, drawn.pixels, 0).astype(np.float32)
     with pytest.raises(ImageUnfit):
         quality_checks.check_fitness(page, WHOLE, quality_checks.ULTRASOUND_LIMITS)
 
 
 def test_the_frames_of_a_clip_come_as_one_stack_and_those_that_no_model_may_see_are_left_out(tmp_path: Path) -> None:
-    pixels = [one.pixels for one in screens.clip("curved", 3, 6, rows=300, columns=400)]
+    pixels = [one.pixels for one in screens.draw_clip("curved", 3, 6, rows=300, columns=400)]
     pixels[1] = np.zeros_like(pixels[1])
     with image_file.open_image_file(clip_file(tmp_path, pixels), is_picture=False) as opened:
         taken = model_frames.prepare_frames(opened, WHOLE, "interval", 6, "US")

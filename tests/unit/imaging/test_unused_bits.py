@@ -30,7 +30,7 @@ from firmware_app.imaging import dicom_image, image_file
 from firmware_app.imaging.errors import PixelsUnsupported
 from tests import films, lossless_jpeg
 from tests.unit.imaging.test_decode import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNKNOWN
-from tests.unit.imaging.test_deidentified_pixels import exported
+from tests.unit.imaging.test_deidentified_pixels import deidentify_film
 from tests.unit.imaging.test_grey_pipeline import run_lengths
 
 Pixels = np.ndarray[Any, Any]
@@ -49,14 +49,14 @@ LOSSLESS: dict[str, tuple[UID, Encoder | None]] = {
     "run lengths": (RLELossless, run_lengths),
     "wrapped": (ENCAPSULATED_UNCOMPRESSED, lambda words: words.tobytes()),
     "deflated": (DEFLATED_FRAMES, lambda words: zlib.compress(words.tobytes(), wbits=-zlib.MAX_WBITS)),
-    "JPEG 70": (JPEGLosslessSV1, lambda words: lossless_jpeg.encoded(words, 8 * words.itemsize)),
+    "JPEG 70": (JPEGLosslessSV1, lambda words: lossless_jpeg.encode_lossless(words, 8 * words.itemsize)),
     "JPEG-LS": (JPEGLSLossless, jpeg_ls),
     "JPEG 2000 90": (JPEG2000Lossless, lambda words: bytes(jpeg2k_encode(words, codecformat="j2k", reversible=True))),
     "HTJ2K 201": (HTJ2KLossless, lambda words: bytes(htj2k_encode(words, reversible=True))),
 }
 
 
-def coded(syntax: UID, encoder: Encoder | None, words: Pixels, **attributes: Any) -> FileDataset:
+def encode_film(syntax: UID, encoder: Encoder | None, words: Pixels, **attributes: Any) -> FileDataset:
     """A film whose cells are *words*, each bit of them in the stream."""
     if encoder is not None:
         data = encapsulate([encoder(words)])
@@ -67,7 +67,7 @@ def coded(syntax: UID, encoder: Encoder | None, words: Pixels, **attributes: Any
     return made
 
 
-def saved(folder: Path, made: FileDataset, syntax: UID) -> Path:
+def save_film(folder: Path, made: FileDataset, syntax: UID) -> Path:
     path = films.save(folder, "film.dcm", made)
     if syntax in UNKNOWN:
         written = UNKNOWN[syntax].encode() + b"\0" * (len(UNKNOWN[syntax]) % 2)
@@ -75,10 +75,10 @@ def saved(folder: Path, made: FileDataset, syntax: UID) -> Path:
     return path
 
 
-def measured(path: Path) -> Pixels:
+def read_values(path: Path) -> Pixels:
     with image_file.open_image_file(path, is_picture=False) as opened:
         assert isinstance(opened, dicom_image.DicomImage)
-        return opened.measured(0)
+        return opened.read_modality_values(0)
 
 
 def mark() -> Pixels:
@@ -100,7 +100,7 @@ def with_overlay(made: FileDataset, position: int) -> FileDataset:
 
 def layers(path: Path) -> list[Pixels]:
     with image_file.open_image_file(path, is_picture=False) as opened:
-        return [layer.mask for layer in opened.shown(0).layers]
+        return [layer.mask for layer in opened.render_frame(0).layers]
 
 
 def noise(low: int, high: int, seed: int = 5) -> Pixels:
@@ -121,10 +121,10 @@ def test_what_lies_around_a_value_is_no_grey_and_does_not_leave(
     dirt = noise(0, (1 << allocated) - 1, seed=6) & ~value_bits
     words = (((values << low) & value_bits) | dirt).astype(f"u{allocated // 8}")
     told: dict[str, Any] = {"BitsStored": stored, "HighBit": high_bit, "PixelRepresentation": int(signed)}
-    made = coded(uid, encoder, words, **told)
-    np.testing.assert_array_equal(measured(saved(tmp_path, made, uid)), values)
+    made = encode_film(uid, encoder, words, **told)
+    np.testing.assert_array_equal(read_values(save_film(tmp_path, made, uid)), values)
     if uid not in UNKNOWN:
-        cleaned, _ = exported(tmp_path, made)
+        cleaned, _ = deidentify_film(tmp_path, made)
         left = np.frombuffer(cleaned.PixelData, f"<{'i' if signed else 'u'}{allocated // 8}").reshape(ROWS, COLUMNS)
         np.testing.assert_array_equal(left, values << (cleaned.HighBit + 1 - cleaned.BitsStored))
 
@@ -136,13 +136,13 @@ def test_an_overlay_in_the_cells_is_a_layer_and_does_not_leave(tmp_path: Path, s
     low = 4 if position == 0 else 0
     values = noise(0, 2047 if position == 12 else 1023)
     words = np.asarray(values << low | mark().astype(np.int64) << position, np.uint16)
-    made = with_overlay(coded(uid, encoder, words, BitsStored=12 - low, HighBit=11), position)
-    path = saved(tmp_path, made, uid)
+    made = with_overlay(encode_film(uid, encoder, words, BitsStored=12 - low, HighBit=11), position)
+    path = save_film(tmp_path, made, uid)
     [layer] = layers(path)
     np.testing.assert_array_equal(layer, mark())
-    np.testing.assert_array_equal(measured(path), values & (1 << 12 - low) - 1)
+    np.testing.assert_array_equal(read_values(path), values & (1 << 12 - low) - 1)
     if uid not in UNKNOWN:
-        cleaned, _ = exported(tmp_path, made)
+        cleaned, _ = deidentify_film(tmp_path, made)
         left = np.frombuffer(cleaned.PixelData, "<u2").reshape(ROWS, COLUMNS)
         np.testing.assert_array_equal(left, (values & (1 << 12 - low) - 1) << low)
         assert not [element for element in cleaned if element.tag.group & 0xFF00 == 0x6000]
@@ -152,8 +152,8 @@ def test_a_lossy_value_beyond_white_is_white_and_not_black(tmp_path: Path) -> No
     """A stream of 16 bits lets a value of 12 bits be a little above 4095; without its highest bit it were near 0."""
     uid, encoder = JPEG2000, lambda words: bytes(jpeg2k_encode(words, 90, codecformat="j2k", reversible=False))
     steep = np.where(mark(), 4095, 3000 + noise(0, 900)).astype(np.uint16)
-    made = coded(uid, encoder, steep, BitsStored=12, HighBit=11)
-    seen = measured(saved(tmp_path, made, uid))
+    made = encode_film(uid, encoder, steep, BitsStored=12, HighBit=11)
+    seen = read_values(save_film(tmp_path, made, uid))
     assert seen[mark()].min() > 4000
     assert seen.max() <= 4095
 
@@ -165,4 +165,4 @@ def test_a_stream_deeper_than_its_cell_is_refused(tmp_path: Path, syntax: str) -
     deep = noise(0, 65535).astype(np.uint16)
     made = films.film(deep.astype(np.uint8), syntax=uid, pixel_data=encapsulate([encoder(deep)]))
     with pytest.raises(PixelsUnsupported):
-        measured(films.save(tmp_path, "film.dcm", made))
+        read_values(films.save(tmp_path, "film.dcm", made))

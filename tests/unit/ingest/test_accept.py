@@ -62,7 +62,7 @@ def test_a_file_is_copied_under_the_name_of_its_bytes_and_left_alone(door: Image
     kept = kept_file(door)
     assert kept == door.state.images / kept.stem[:2] / f"{sha256(content).hexdigest()}.dcm"
     assert kept.read_bytes() == at.read_bytes() == content
-    assert door.clinical.case(admission.case).files[0].instance == admission.instance
+    assert door.clinical.load_case(admission.case).files[0].instance == admission.instance
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
@@ -225,8 +225,8 @@ def test_an_image_whose_file_was_lost_is_read_again_once_it_is_back(door: ImageI
     again = clinical.claim()
     assert again is not None
     assert (again.instance.reference, again.claims, again.failures) == (admission.instance, 1, 0)
-    assert clinical.case(admission.case).priority is None
-    assert clinical.unread() == 1
+    assert clinical.load_case(admission.case).priority is None
+    assert clinical.count_unread() == 1
     [kept] = clinical.database.connection.execute("SELECT key FROM superseded").fetchall()
     assert kept[0] == admission.instance
 
@@ -317,7 +317,7 @@ def test_a_file_named_in_gbk_is_taken_and_its_name_is_readable(door: ImageIntake
     given = tmp_path / os.fsdecode("胸部.dcm".encode("gbk"))
     given.write_bytes(file_of(film()))
     admission = door.accept_file(given)
-    assert door.clinical.case(admission.case).files[0].path.endswith("/胸部.dcm")
+    assert door.clinical.load_case(admission.case).files[0].path.endswith("/胸部.dcm")
     assert door.accept_file(given, str(given)).outcome is Outcome.DUPLICATE
 
 
@@ -355,7 +355,7 @@ def test_a_refused_object_leaves_a_line_and_no_bytes(door: ImageIntake, at: Path
     with pytest.raises(IntakeError):
         door.accept_file(at, "as the person gave it")
     assert nothing_left(door)
-    homeless = door.clinical.unassigned_files()
+    homeless = door.clinical.find_unassigned_files()
     assert homeless is not None
     assert [(file.path, file.reason and file.reason.code) for file in homeless.files] == [
         ("as the person gave it", "intake.truncated")
@@ -420,7 +420,7 @@ def test_the_ballast_is_spent_to_write_down_a_refusal(
 # --- everything we have --------------------------------------------------------------------------------------------
 
 
-def judged(door: ImageIntake, paths: list[Path]) -> dict[str, str]:
+def accept_files(door: ImageIntake, paths: list[Path]) -> dict[str, str]:
     verdicts = {}
     for path in paths:
         try:
@@ -432,7 +432,7 @@ def judged(door: ImageIntake, paths: list[Path]) -> dict[str, str]:
 
 def test_every_file_of_pydicom_is_taken_or_refused_with_a_code(door: ImageIntake) -> None:
     paths = pydicom_files()
-    verdicts = judged(door, paths)
+    verdicts = accept_files(door, paths)
     assert verdicts["CT_small.dcm"] in ("accepted", "duplicate")
     assert verdicts["image_dfl.dcm"] == "intake.transfer_syntax"
     assert verdicts["ExplVR_LitEndNoMeta.dcm"] in ("accepted", "intake.conflict", "duplicate")
@@ -450,17 +450,17 @@ def test_the_folder_takes_a_file_only_at_rest_and_only_once(door: ImageIntake, t
     content = file_of(film())
     given.write_bytes(content[:300])
     watched = WatchedFolder(folder, door)
-    watched.look()
+    watched.poll()
     given.write_bytes(content)
-    watched.look()
+    watched.poll()
     assert journal(door.clinical) == []  # it grew between the two looks
-    watched.look()
-    watched.look()
+    watched.poll()
+    watched.poll()
     assert journal(door.clinical) == [("accepted", None)]
     assert given.read_bytes() == content
     again = WatchedFolder(folder, door)  # after a restart
-    again.look()
-    again.look()
+    again.poll()
+    again.poll()
     assert journal(door.clinical) == [("accepted", None)]
 
 
@@ -474,11 +474,11 @@ def test_the_folder_takes_a_changed_file_again_and_journals_what_it_refuses_once
     (folder / "loop").symlink_to(folder)
     watched = WatchedFolder(folder, door)
     for _ in range(4):
-        watched.look()
+        watched.poll()
     assert journal(door.clinical) == [("refused", "intake.not_regular"), ("refused", "intake.not_an_image")]
     (folder / "notes.txt").write_bytes(pydicom_file("CT_small.dcm").read_bytes())
     for _ in range(3):
-        watched.look()
+        watched.poll()
     assert journal(door.clinical)[2:] == [("accepted", None)]
 
 
@@ -491,11 +491,11 @@ def test_the_folder_waits_while_the_disk_is_short(state: StateDir, clinical: Cli
     )
     watched = WatchedFolder(folder, greedy)
     for _ in range(3):
-        watched.look()
+        watched.poll()
     assert journal(clinical) == []  # it is the box's trouble, not the file's, and no line for every look
     patient = WatchedFolder(folder, ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8))
     for _ in range(3):
-        patient.look()
+        patient.poll()
     assert journal(clinical) == [("accepted", None)]
 
 
@@ -505,12 +505,12 @@ def test_a_folder_that_goes_away_and_comes_back_is_not_taken_twice(door: ImageIn
     (folder / "film.dcm").write_bytes(file_of(film()))
     watched = WatchedFolder(folder, door)
     for _ in range(3):
-        watched.look()
+        watched.poll()
     folder.rename(elsewhere)
-    watched.look()
+    watched.poll()
     elsewhere.rename(folder)
     for _ in range(3):
-        watched.look()
+        watched.poll()
     assert journal(door.clinical) == [("accepted", None)]
 
 

@@ -18,7 +18,7 @@ from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
-from firmware_app.ingest.stick_handover import Word
+from firmware_app.ingest.stick_handover import MountMessage
 from tests.objects import file_of, film, new_uid
 from tests.peers import pydicom_file
 from tests.unit.ingest.test_dicomdir import dicomdir, record
@@ -46,14 +46,14 @@ class Bench:
         reserve_mb: int = 1,
     ) -> StickStatus:
         door = ImageIntake(self.state, self.clinical, reserve_mb, 4)
-        marks = CopiedMarks(self.state.usb / "marks", self.clinical.knows)
+        marks = CopiedMarks(self.state.usb / "marks", self.clinical.has_instance)
         device = "{}:{}".format(*_number(self.root))
-        return StickCopier(self.root, Word("", device), door, marks, during, stop or threading.Event()).run(
+        return StickCopier(self.root, MountMessage("", device), door, marks, during, stop or threading.Event()).run(
             StickStatus(StickStage.SEARCHING, "now")
         )
 
     def marked(self) -> list[bool]:
-        return [case.incomplete is not None for case in self.clinical.cases()]
+        return [case.incomplete is not None for case in self.clinical.load_cases()]
 
 
 def _number(path: Path) -> tuple[int, int]:
@@ -125,7 +125,7 @@ def test_a_full_disk_ends_the_pass_with_its_own_reason(bench: Bench) -> None:
     bench.put("a")
     ended = bench.copy(reserve_mb=10**9)
     assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "intake.space_short")
-    assert bench.clinical.counts().instances == 0
+    assert bench.clinical.count_queue().instances == 0
 
 
 def test_a_damaged_database_is_let_go_of(bench: Bench) -> None:

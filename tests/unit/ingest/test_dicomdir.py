@@ -59,7 +59,7 @@ def test_what_real_recorders_write_is_read_as_pydicom_reads_it(name: str) -> Non
         if "ReferencedFileID" in one
     ]
     assert len(known) > 10
-    assert [one.parts for one in list_images(path.read_bytes())] == known
+    assert [image.parts for image in list_images(path.read_bytes())] == known
 
 
 def test_a_list_that_is_cut_anywhere_is_of_use_as_far_as_it_goes() -> None:
@@ -99,7 +99,7 @@ def test_the_list_gives_the_order_and_leads_nowhere(tmp_path: Path) -> None:
         dicomdir(record("STUDY", study="1.2"), *(record("IMAGE", file=name) for name in names))
     )
     listing = order_files(search_stick(root).files)
-    assert [one.parts for one in listing.files] == [("c",), ("sub", "d"), ("DICOMDIR",), ("a",), ("b",)]
+    assert [file.parts for file in listing.files] == [("c",), ("sub", "d"), ("DICOMDIR",), ("a",), ("b",)]
     assert listing.listed_more == {"1.2": 5}
     assert listing.lists == 1
 
@@ -110,7 +110,7 @@ def test_a_list_in_a_folder_speaks_of_that_folder(tmp_path: Path) -> None:
         (tmp_path / disc / "I1").write_bytes(b"x")
         (tmp_path / disc / "dicomdir").write_bytes(dicomdir(record("IMAGE", file="I1")))
     listing = order_files(search_stick(tmp_path).files)
-    assert [one.parts for one in listing.files[:2]] == [("one", "I1"), ("two", "I1")]
+    assert [file.parts for file in listing.files[:2]] == [("one", "I1"), ("two", "I1")]
     assert (listing.lists, listing.listed_more) == (2, {})
 
 

@@ -36,7 +36,7 @@ class Room:
         return made
 
     def marked(self) -> set[str | None]:
-        return {case.study_instance_uid for case in self.clinical.cases() if case.incomplete}
+        return {case.study_instance_uid for case in self.clinical.load_cases() if case.incomplete}
 
     def settle(self) -> dict[str, int]:
         """Everything is read and comes to rest; the revisions that closed."""
@@ -47,7 +47,7 @@ class Room:
             )
             self.clinical.finish(claim.instance, reading, Priority.ROUTINE)
         closed = self.clinical.close_revisions(0.0)
-        return {case: self.clinical.case(case).revision for case in closed}
+        return {case: self.clinical.load_case(case).revision for case in closed}
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_case_that_becomes_whole_gets_another_revision_and_no_other_does(room:
 def test_a_list_that_names_more_marks_its_case_until_they_come(room: Room) -> None:
     image = room.image(1, "1.1", room.association())
     room.media.record_whole_stick([image.reference], {"1.1": 3, "9.9": 2})
-    reason = room.clinical.case(image.case).incomplete
+    reason = room.clinical.load_case(image.case).incomplete
     assert reason is not None
     assert (reason.code, reason.details) == ("stick.listed_more", {"count": 3})
     assert "3" in reason.text("en")
@@ -113,7 +113,7 @@ def test_a_list_that_names_more_marks_its_case_until_they_come(room: Room) -> No
 def test_the_mark_stands_before_every_hint_of_every_reading(room: Room) -> None:
     image = room.image(1, "1.1", room.association())
     room.settle()
-    (reading,) = room.clinical.case(image.case).readings
+    (reading,) = room.clinical.load_case(image.case).readings
     assert [hint.code for hint in reading.quality.hints] == ["stick.incomplete"]
 
 
@@ -129,5 +129,5 @@ def test_cases_are_told_with_their_mark(room: Room) -> None:
     first, second = room.association(), room.association()
     images = [room.image(1, "1.1", first), room.image(2, "1.2", second)]
     room.media.record_whole_stick([images[1].reference], {})
-    cases = room.media.cases_of([one.reference for one in images] + ["i-" + "0" * 20])
+    cases = room.media.list_cases([image.reference for image in images] + ["i-" + "0" * 20])
     assert cases == {images[0].case: True, images[1].case: False}

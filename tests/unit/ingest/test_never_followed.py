@@ -45,7 +45,7 @@ def stick(tmp_path: Path) -> Path:
 
 
 def codes(door: ImageIntake) -> list[str]:
-    return [entry.reason.code for entry in Quarantine(door.clinical.database).entries(99)]
+    return [entry.reason.code for entry in Quarantine(door.clinical.database).list_entries(99)]
 
 
 def images(door: ImageIntake) -> list[Path]:
@@ -66,7 +66,7 @@ def test_links_pipes_sockets_and_devices_are_refused_one_by_one_and_none_is_open
 def test_a_watched_folder_follows_none_of_them_and_says_so_once(door: ImageIntake, stick: Path) -> None:
     watched = WatchedFolder(stick, door)
     for _ in range(4):
-        watched.look()
+        watched.poll()
     assert codes(door) == ["intake.not_regular"] * len(list(stick.iterdir()))
     assert images(door) == []
 
@@ -77,7 +77,7 @@ def test_lantern_read_names_how_many_it_did_not_follow(stick: Path) -> None:
     assert count_skipped([stick / "link.dcm"]) == 0  # given by name, it has a line of its own
 
 
-def packed(kind: str) -> bytes:
+def make_archive(kind: str) -> bytes:
     """A film, and a path that leaves the folder, in an archive."""
     out, film = io.BytesIO(), io.BytesIO()
     films.film(films.shapes(1, 96, 80)).save_as(film, enforce_file_format=True)
@@ -99,7 +99,7 @@ def packed(kind: str) -> bytes:
 @pytest.mark.parametrize("suffix", [".dcm", ".zip"])
 def test_no_archive_is_opened_whatever_it_is_called(door: ImageIntake, tmp_path: Path, kind: str, suffix: str) -> None:
     path = tmp_path / f"images{suffix}"
-    path.write_bytes(packed(kind))
+    path.write_bytes(make_archive(kind))
     with raises_refusal(PACKED_ARCHIVE) as refused:
         door.accept_file(path)
     assert "Unpack it" in refused.value.text("en")

@@ -28,7 +28,7 @@ from firmware_app.ingest.intake import ImageIntake
 from hospital import keyring
 from hospital.hospital_site import HospitalSite
 from tests.objects import DX, EXPLICIT, file_of, film
-from tests.reading_rig import until
+from tests.reading_rig import wait_until
 from tests.wire.gateways import running
 from tests.wire.raw import RawClient
 
@@ -142,7 +142,7 @@ def test_no_answer_is_sent_before_the_row_and_no_row_before_the_file(
     root = tmp_path / "state"
     diary = Diary(root, monkeypatch)
     with running(root) as gateway:
-        until(lambda: ("fsync", "images") in diary.events)  # the 256 folders, made behind the open port
+        wait_until(lambda: ("fsync", "images") in diary.events)  # the 256 folders, made behind the open port
         with RawClient(gateway.port, [(DX, [EXPLICIT])]) as client:
             diary.events.clear()
             assert client.store(DX, "2.25.5", film(sop_instance="2.25.5")).status == 0
@@ -273,7 +273,7 @@ def test_a_boxs_keys_are_on_the_disk_before_they_have_names_and_before_anyone_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house, folder = HospitalSite(tmp_path / "hospital"), tmp_path / "line"
-    house.establish("127.0.0.1", 8883)
+    house.set_up("127.0.0.1", 8883)
     diary = Diary(tmp_path, monkeypatch)
     box_identity.begin_identity(folder, "clinic-7", house.bundle_file)
     for name in ("identity.pem", "tls.key", "box.json", "authority.crt", "hospital.json"):

@@ -36,7 +36,7 @@ def test_every_option_that_is_missing_is_named() -> None:
     place = Path("/run/lantern/usb/sdb1/files")
     assert stick_mounting.require_safe_mount(place, table(SAFE)).device == "8:17"
     for option in stick_mounting.NEEDED:
-        options = ",".join(one for one in SAFE.split(",") if one != option)
+        options = ",".join(part for part in SAFE.split(",") if part != option)
         with raises_refusal(STICK_UNSAFE) as unsafe:
             stick_mounting.require_safe_mount(place, table(options))
         assert unsafe.value.missing == option
@@ -89,7 +89,7 @@ def test_the_doctor_names_the_kinds_of_stick_this_machine_opens_and_the_package_
 def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has_read_it(tmp_path: Path) -> None:
     config, state = Config(usb=UsbSection(enabled=True)), StateDir(tmp_path / "state")
     state.prepare()
-    reason = Reason.of(STICK_NOT_ALL(count=3))
+    reason = Reason.from_error(STICK_NOT_ALL(count=3))
     status = StickStatus(StickStage.UNFINISHED, "now", reason=reason)
     before = list(sticks.examine(config, state))
     usb_import.write_status(state, status)
@@ -120,7 +120,7 @@ def test_what_systems_hide_and_what_is_no_file_is_counted_and_not_opened(tmp_pat
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "I1").write_bytes(b"x")
     listing = stick_files.search_stick(tmp_path)
-    assert [one.parts for one in listing.files] == [("I1",)]
+    assert [file.parts for file in listing.files] == [("I1",)]
     assert (listing.others, listing.hidden) == (2, 2)
 
 
@@ -131,7 +131,7 @@ def test_a_stick_that_is_gone_is_not_an_empty_one(tmp_path: Path) -> None:
     assert not stick_files.is_there(tmp_path, "999:999")
 
 
-def marked(path: Path, at: int = 0) -> str:
+def find_mark(path: Path, at: int = 0) -> str:
     data = path.read_bytes()
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -144,30 +144,30 @@ def test_a_file_of_the_same_name_size_and_day_is_another_when_it_begins_or_ends_
     path, seen = tmp_path / "IM000001", set()
     for data in (b"a" * 200_000, b"b" + b"a" * 199_999, b"a" * 199_999 + b"b"):
         path.write_bytes(data)
-        seen.add(marked(path))
+        seen.add(find_mark(path))
     assert len(seen) == 3
-    assert marked(path, 1) != marked(path, 2)
+    assert find_mark(path, 1) != find_mark(path, 2)
 
 
 def test_marks_are_remembered_for_as_long_as_the_box_has_the_image(tmp_path: Path) -> None:
     kept = {"i-1", "i-2"}
     memory = CopiedMarks(tmp_path / "marks", kept.__contains__)
     for number in (1, 2):
-        memory.keep(f"{number:032x}", f"i-{number}")
+        memory.add(f"{number:032x}", f"i-{number}")
     with (tmp_path / "marks").open("a") as handle:
         handle.write("half a li")
     again = CopiedMarks(tmp_path / "marks", kept.__contains__)
-    assert [again.known(f"{number:032x}") for number in (1, 2, 3)] == ["i-1", "i-2", None]
+    assert [again.find_instance(f"{number:032x}") for number in (1, 2, 3)] == ["i-1", "i-2", None]
     kept.discard("i-1")
-    assert again.known(f"{1:032x}") is None
+    assert again.find_instance(f"{1:032x}") is None
 
 
 def test_the_memory_has_an_end(tmp_path: Path) -> None:
     path = tmp_path / "marks"
     path.write_text("".join(f"{number:032x} i-{number:020x}\n" for number in range(1000)), "ascii")
     memory = CopiedMarks(path, lambda _: True, most=100)
-    assert memory.known(f"{999:032x}") == f"i-{999:020x}"
-    assert memory.known(f"{0:032x}") is None
+    assert memory.find_instance(f"{999:032x}") == f"i-{999:020x}"
+    assert memory.find_instance(f"{0:032x}") is None
     assert len(path.read_text("ascii").splitlines()) == 100
 
 
@@ -182,7 +182,7 @@ def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
         3,
         {"intake.archive": 1, "intake.truncated": 5, "intake.pixel_length": 2},
         0,
-        Reason.of(STICK_NOT_ALL(count=8)),
+        Reason.from_error(STICK_NOT_ALL(count=8)),
         "2026-11-21T10:01:00+00:00?",
     )
     text = stick_receipt.format_receipt(status, "Clinic", {"c-1": True, "c-2": False}, "en")
@@ -223,13 +223,13 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
     stop = threading.Event()
     ready = threading.Event()
     with ThreadPoolExecutor(1) as threads:
-        word = stick_handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}))
+        word = stick_handover.MountMessage("vfat", "8:17", Reason("stick.mount", {"detail": "x"}))
         threads.submit(stick_handover.offer_stick, tmp_path, word, tmp_path / "files", stop, ready.set)
         try:
             assert ready.wait(10)
             with stick_handover.receive_stick(tmp_path) as handed:
                 assert handed.word == word
-                assert [one.parts for one in stick_files.search_stick(handed.place).files] == [("I1",)]
+                assert [file.parts for file in stick_files.search_stick(handed.place).files] == [("I1",)]
                 with raises_refusal(STICK_UNSAFE) as unsafe:
                     handed.require_safe()
                 assert "nosymfollow" in unsafe.value.missing
@@ -242,4 +242,4 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
 @pytest.mark.parametrize("name", ["../etc", "", "sdb1/..", "-x", "s" * 40, "SDB"])
 def test_only_a_kernels_name_is_a_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(StickNotMounted):
-        stick_handover.socket_folder(tmp_path, name)
+        stick_handover.find_socket_folder(tmp_path, name)

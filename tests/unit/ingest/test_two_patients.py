@@ -54,7 +54,7 @@ def test_two_patient_ids_under_one_study_are_two_cases(
 ) -> None:
     cases = [study.case(**said) for said in (first, second, first, second)]
     assert cases[0] == cases[2] != cases[1] == cases[3]
-    assert len(clinical.images(cases[0])) == len(clinical.images(cases[1])) == 2
+    assert len(clinical.list_images(cases[0])) == len(clinical.list_images(cases[1])) == 2
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_no_field_of_one_patient_is_shown_with_the_other(
     assert unnumbered != numbered
     read(clinical, state)
     patients = Patients(clinical, state)
-    assert patients.imaged(unnumbered) == Patient("Wang Wu", "", "056Y", "")
-    assert patients.imaged(numbered) == Patient("Li Na", "P2", "040Y", "F")
+    assert patients.load_from_images(unnumbered) == Patient("Wang Wu", "", "056Y", "")
+    assert patients.load_from_images(numbered) == Patient("Li Na", "P2", "040Y", "F")
 
 
 def read(clinical: ClinicalDatabase, state: StateDir) -> None:
     """Write what the reader keeps of each image's patient beside its picture."""
-    for case in clinical.cases():
-        for image in clinical.images(case.reference or ""):
+    for case in clinical.load_cases():
+        for image in clinical.list_images(case.reference or ""):
             folder = state.display / image.reference
             folder.mkdir(parents=True, exist_ok=True)
             patient_data.write_identity(examine_file(state.root / image.file).identity, folder)
@@ -123,7 +123,7 @@ def test_both_cases_say_that_the_study_has_another_patient(study: Study, clinica
 
 def test_both_cases_keep_the_studys_uid_for_their_results(study: Study, clinical: ClinicalDatabase) -> None:
     cases = [study.case(**WANG), study.case(**LI)]
-    assert [clinical.case(case).study_instance_uid for case in cases] == [STUDY, STUDY]
+    assert [clinical.load_case(case).study_instance_uid for case in cases] == [STUDY, STUDY]
 
 
 def test_an_image_that_says_nothing_of_its_patient_joins_neither_of_two(study: Study) -> None:
@@ -165,7 +165,7 @@ def test_a_name_and_a_number_that_no_image_has_together_are_not_shown_together(
     case = study.case(**one_of(WANG, "PatientName"))
     assert study.case(**one_of(LI, "PatientID")) == case, "nothing says that it is another patient"
     read(clinical, state)
-    assert Patients(clinical, state).imaged(case) == Patient("Wang Wu", "", "", "")
+    assert Patients(clinical, state).load_from_images(case) == Patient("Wang Wu", "", "", "")
 
 
 def test_only_the_second_patient_makes_the_first_ones_results_due(study: Study, clinical: ClinicalDatabase) -> None:

@@ -16,13 +16,13 @@ from firmware_app.core.drift_tests import ALPHA, BettingWealth, CardAccuracy, Co
 from firmware_app.core.language import list_codes
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.monitoring.performance_drops import PerformanceDrops, PerformanceDropTest, find_promise
+from firmware_app.monitoring.performance_drops import PerformanceDrops, PerformanceDropTest, find_card_accuracy
 from firmware_app.packs.pack_folder import list_packs, shipped_packs_dir
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.reading.errors import PACK_TRIAL_STALLED
 from firmware_app.uplink.exchange.exchange_db import BoxHealth
 from hospital.page.app import FAULT_MEANINGS
-from tests.publishing_rig import NAME, World, pack, sums
+from tests.publishing_rig import NAME, PackPublisher, pack, write_checksums
 from tests.viewer import HTML, Desk, post
 
 CARD, BELOW = CardAccuracy(0.9, 0.9), 0.19
@@ -64,13 +64,13 @@ def test_the_wealth_of_all_bets_is_one_at_the_start_and_a_ratio_of_one_keeps_it(
     wealth = BettingWealth()
     for _ in range(130):
         assert wealth.value == pytest.approx(1.0)
-        wealth.take(1.0)
+        wealth.update(1.0)
 
 
 def test_called_films_are_asked_for_more_often_and_that_is_no_fall() -> None:
     test = FallTest(CardAccuracy(0.9, 0.9))
     for film in films(0.9, 0.9, 400, 5):
-        test.take(film)
+        test.update(film)
     called = [film.called for film in films(0.9, 0.9, 400, 5) if not film.positive]
     assert sum(called) / len(called) > 0.3  # far more than one in ten
     assert test.specificity.value < 2 / ALPHA
@@ -78,7 +78,7 @@ def test_called_films_are_asked_for_more_often_and_that_is_no_fall() -> None:
 
 def test_every_shipped_card_promises_something() -> None:
     for one in list_packs(shipped_packs_dir()):
-        promise = find_promise(one.manifest)
+        promise = find_card_accuracy(one.manifest)
         assert promise is not None
         assert 0.5 < promise.sensitivity < 1.0
         assert 0.5 < promise.specificity < 1.0
@@ -104,15 +104,15 @@ MEASURED = {
 
 
 @pytest.fixture
-def world(desk: Desk, tmp_path: Path) -> World:
+def world(desk: Desk, tmp_path: Path) -> PackPublisher:
     """1.1.0 serves, and its card says what it can."""
-    made = World(tmp_path / "publisher")
+    made = PackPublisher(tmp_path / "publisher")
     made.store = PackStore(desk.state.packs, made.store.shipped)
     for version in ("1.0.0", "1.1.0"):
         folder = pack(made.folder / "made", version)
         manifest = json.loads((folder / "manifest.json").read_text())
         (folder / "manifest.json").write_text(json.dumps({**manifest, "measured": [MEASURED]}))
-        sums(folder)
+        write_checksums(folder)
         made.publish_made(folder)
         made.install(root=made.root)
     desk.config = Config.model_validate({**desk.config.model_dump(), "packs": {"dir": made.store.shipped}})
@@ -132,16 +132,16 @@ def confirm(desk: Desk, number: int, called: bool, truth: Truth, version: str = 
         Confirmations(desk.clinical.database).write(connection, case, "bright", truth, Source.LABORATORY, "lab")
 
 
-def test_doctor_and_hospital_are_told_and_one_tap_goes_back(desk: Desk, world: World) -> None:
+def test_doctor_and_hospital_are_told_and_one_tap_goes_back(desk: Desk, world: PackPublisher) -> None:
     falling = PerformanceDropTest(desk.clinical, desk.config)
     doctor = desk.person("wang")
-    falling.look()
+    falling.run_if_changed()
     for number in range(40):
         confirm(desk, number, called=True, truth=Truth.NEGATIVE)
-    falling.look()
-    falling.look()
-    assert falling.codes([(NAME, "1.1.0")]) == ["pack.fell_specificity"]
-    assert falling.codes([(NAME, "1.0.0")]) == []  # which does not serve
+    falling.run_if_changed()
+    falling.run_if_changed()
+    assert falling.list_codes([(NAME, "1.1.0")]) == ["pack.fell_specificity"]
+    assert falling.list_codes([(NAME, "1.0.0")]) == []  # which does not serve
     (fall,) = PerformanceDrops(desk.clinical.database).all()
     assert (fall.version, fall.measure) == ("1.1.0", "specificity")
     page = doctor.get("/", headers=HTML, follow_redirects=True).text
@@ -149,24 +149,26 @@ def test_doctor_and_hospital_are_told_and_one_tap_goes_back(desk: Desk, world: W
     assert f'action="/models/{NAME}/back"' in page
     assert "Go back to 1.0.0" in page
     assert post(doctor, f"/models/{NAME}/back").status_code == 303
-    assert [one.version for one in PackChanges(desk.clinical.database).asked()] == ["1.1.0"]
+    assert [one.version for one in PackChanges(desk.clinical.database).list_requested()] == ["1.1.0"]
     assert f'action="/models/{NAME}/back"' not in doctor.get("/", headers=HTML, follow_redirects=True).text
 
 
 @pytest.mark.parametrize("code", [code for code in list_codes() if code.startswith(("pack.fell", "pack.trial"))])
 def test_every_such_code_fits_the_health_summary_and_the_hospital_knows_it(code: str) -> None:
-    assert BoxHealth.of([code], []).faults == (code,)
+    assert BoxHealth.from_facts([code], []).faults == (code,)
     assert code in FAULT_MEANINGS
 
 
-def test_what_a_person_has_noted_is_not_told_again_and_the_auditor_is_not_told(desk: Desk, world: World) -> None:
-    PerformanceDrops(desk.clinical.database).found(NAME, "1.1.0", "sensitivity", 80)
+def test_what_a_person_has_noted_is_not_told_again_and_the_auditor_is_not_told(
+    desk: Desk, world: PackPublisher
+) -> None:
+    PerformanceDrops(desk.clinical.database).record_drop(NAME, "1.1.0", "sensitivity", 80)
     trials = PackTrials(desk.clinical.database)
     trials.begin(NAME, "1.2.0", "1.1.0", 1)
-    trial = trials.of(NAME)
+    trial = trials.find_trial(NAME)
     assert trial is not None
     why = PACK_TRIAL_STALLED(pack=NAME, version="1.2.0", before="1.1.0", seconds=20)
-    trials.end(trial, TrialState.LEFT, "box", Reason.of(why))
+    trials.end(trial, TrialState.LEFT, "box", Reason.from_error(why))
     told = ("misses more at this clinic", "gave no answer in time")
     doctor, auditor = desk.person("wang"), desk.person("zhao", Role.AUDITOR)
     page = doctor.get("/models", headers=HTML).text
@@ -175,11 +177,11 @@ def test_what_a_person_has_noted_is_not_told_again_and_the_auditor_is_not_told(d
     assert post(doctor, f"/models/{NAME}/noted").status_code == 303
     page = doctor.get("/models", headers=HTML).text
     assert not any(text in page for text in told)
-    assert PerformanceDropTest(desk.clinical, desk.config).codes([(NAME, "1.1.0")]) == []
-    assert trials.codes() == []
+    assert PerformanceDropTest(desk.clinical, desk.config).list_codes([(NAME, "1.1.0")]) == []
+    assert trials.list_codes() == []
 
 
-def test_the_page_shows_a_trial_and_a_person_ends_it(desk: Desk, world: World) -> None:
+def test_the_page_shows_a_trial_and_a_person_ends_it(desk: Desk, world: PackPublisher) -> None:
     trials = PackTrials(desk.clinical.database)
     trials.begin(NAME, "1.2.0", "1.1.0", 1)
     doctor = desk.person("wang")
@@ -187,17 +189,17 @@ def test_the_page_shows_a_trial_and_a_person_ends_it(desk: Desk, world: World) -
     for text in ("Version 1.2.0 is on trial", "0 of 50 images", "Use 1.2.0 now", "End the trial of 1.2.0"):
         assert text in page, text
     assert post(doctor, f"/models/{NAME}/commit").status_code == 303
-    (asked,) = PackChanges(desk.clinical.database).asked()
+    (asked,) = PackChanges(desk.clinical.database).list_requested()
     assert (asked.wish, asked.version, asked.actor) == ("commit", "1.2.0", "wang")
     assert "is being ended, as wang asked" in doctor.get("/models", headers=HTML).text
     assert post(doctor, "/models/other/drop").status_code == 404
     assert post(doctor, f"/models/{NAME}/remove").status_code == 404
 
 
-def test_dicom_words_for_one_part_of_the_body_are_one_word(desk: Desk, world: World) -> None:
-    from web.blueprints.models import _pictures
+def test_dicom_words_for_one_part_of_the_body_are_one_word(desk: Desk, world: PackPublisher) -> None:
+    from web.blueprints.models import _format_modalities
 
     chest = next(one for one in list_packs(shipped_packs_dir()) if one.name == "chest-xray-child")
     assert "THORAX" in chest.manifest.route.body_parts
-    assert _pictures(chest.manifest.route, "zh_CN") == "X 线：胸部"
-    assert _pictures(chest.manifest.route, "en") == "X-ray: chest"
+    assert _format_modalities(chest.manifest.route, "zh_CN") == "X 线：胸部"
+    assert _format_modalities(chest.manifest.route, "en") == "X-ray: chest"

@@ -10,7 +10,7 @@ import pytest
 
 from converters.statistics import intervals
 from firmware_app.core import fitness, operating_point
-from firmware_app.core.accuracy import WeightedImage, weighted_auc
+from firmware_app.core.accuracy import WeightedImage, compute_weighted_auc
 from firmware_app.core.clinic_accuracy import ScoredImage, count_images_needed, count_positives_needed, estimate_figures
 
 NORMAL = NormalDist()
@@ -44,7 +44,7 @@ def test_where_every_film_is_confirmed_the_figures_are_plain_counts() -> None:
 def test_the_area_is_the_converters_own() -> None:
     rng = np.random.default_rng(3)
     labels, scores = (rng.random(60) < 0.4).astype(np.int64), rng.integers(0, 12, 60) / 12
-    found = weighted_auc(
+    found = compute_weighted_auc(
         [WeightedImage(float(score), bool(label), 1.0) for score, label in zip(scores, labels, strict=True)]
     )
     assert found is not None
@@ -99,13 +99,13 @@ def test_about_30_positives_make_a_sensitivity_12_points_wide_and_100_make_it_6(
 def test_what_is_missing_for_a_width_falls_as_films_come() -> None:
     few, many = (count_images_needed(estimate_figures(clinic(count, 0.9, low=1.0), 0.5), 0.06) for count in (150, 500))
     assert few.positives > many.positives > 0
-    assert few.films is not None
-    assert 2.0 < few.films / few.positives < 5.0, "three films in ten show the finding"
+    assert few.images is not None
+    assert 2.0 < few.images / few.positives < 5.0, "three films in ten show the finding"
     assert count_images_needed(estimate_figures(clinic(3000, 0.9, low=1.0), 0.5), 0.06).positives == 0
 
 
 def test_an_area_of_one_is_not_certain() -> None:
-    found = weighted_auc([WeightedImage(0.9, True, 1.0)] * 5 + [WeightedImage(0.1, False, 1.0)] * 20)
+    found = compute_weighted_auc([WeightedImage(0.9, True, 1.0)] * 5 + [WeightedImage(0.1, False, 1.0)] * 20)
     assert found is not None
     assert found.interval[0] < 0.9
     assert found.interval[1] == pytest.approx(1.0)

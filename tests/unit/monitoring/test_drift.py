@@ -10,7 +10,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.model_scores import CalibrationSample, Score
 from firmware_app.core import drift_tests
 from firmware_app.monitoring import drift
-from tests.local_films import FINDING, MACHINE, PLACE, SECRET, SHARES, opened
+from tests.local_films import FINDING, MACHINE, PLACE, SECRET, SHARES, create_database
 
 
 def watch(clinical: ClinicalDatabase, films: int, called: float, refused: float, centre: float, seed: int) -> None:
@@ -24,7 +24,7 @@ def watch(clinical: ClinicalDatabase, films: int, called: float, refused: float,
             model_scores.record_scores(connection, f"c-{seed}-{number}", examined, SECRET, SHARES)
 
 
-def changed(clinical: ClinicalDatabase) -> list[str]:
+def list_alarms(clinical: ClinicalDatabase) -> list[str]:
     (one,) = drift.measure_drift(clinical.database.connection)
     return [measure.measure for measure in one.alarms]
 
@@ -36,11 +36,11 @@ def test_the_same_films_go_on_without_an_alarm_and_each_change_has_its_own(tmp_p
         ("refused", 0.2, 0.3, 1.0, ["refused"]),
         ("distance", 0.2, 0.05, 1.2, ["distance"]),
     ):
-        clinical = opened(tmp_path / name)
+        clinical = create_database(tmp_path / name)
         watch(clinical, 200, 0.2, 0.05, 1.0, seed=1)
-        assert changed(clinical) == []
+        assert list_alarms(clinical) == []
         watch(clinical, 250, called, refused, centre, seed=2)
-        assert changed(clinical) == expected, name
+        assert list_alarms(clinical) == expected, name
 
 
 def test_the_stated_rate_of_false_alarms_holds() -> None:
@@ -54,7 +54,7 @@ def test_the_stated_rate_of_false_alarms_holds() -> None:
 
 
 def test_a_busy_machine_keeps_its_first_films_and_its_newest(tmp_path: Path) -> None:
-    clinical = opened(tmp_path)
+    clinical = create_database(tmp_path)
     watch(clinical, model_scores.WATCHED_KEPT + 300, 0.2, 0.0, 1.0, seed=1)
     kept = [row[0] for row in clinical.database.connection.execute("SELECT sequence FROM watched ORDER BY sequence")]
     half = model_scores.WATCHED_KEPT // 2
@@ -64,7 +64,7 @@ def test_a_busy_machine_keeps_its_first_films_and_its_newest(tmp_path: Path) -> 
 
 
 def test_a_clinic_whose_films_never_were_like_the_packs_own_is_told(tmp_path: Path) -> None:
-    clinical = opened(tmp_path)
+    clinical = create_database(tmp_path)
     watch(clinical, 450, 0.2, 0.2, 1.0, seed=1)
     (one,) = drift.measure_drift(clinical.database.connection, lambda _place: (4, 784))
     assert [measure.measure for measure in one.alarms] == ["refused_at_home"]

@@ -142,8 +142,8 @@ def test_the_advice_names_its_rule_and_source_in_the_cases_json(language: str) -
 
 
 def test_coded_diagnoses_of_a_header_state_a_fact() -> None:
-    assert RULES.stated(("I10:B18.0", "SCT:1")) == ("virus",)
-    assert RULES.stated(("I10:B18.2",)) == ()
+    assert RULES.find_facts(("I10:B18.0", "SCT:1")) == ("virus",)
+    assert RULES.find_facts(("I10:B18.2",)) == ()
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_table_on_the_page_about_own_models_is_one() -> None:
     page = (Path(__file__).parents[3] / "docs" / "your-own-model.md").read_text("utf-8")
     (block,) = (one for one in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[[follow_up.rows]]" in one)
     rules = FollowUpRules.model_validate(tomllib.loads(block)["follow_up"])
-    told = find_advice(rules, PACK, [], [mass(9.0)], rules.stated(("I10:B18.1",)), complete=True)
+    told = find_advice(rules, PACK, [], [mass(9.0)], rules.find_facts(("I10:B18.1",)), complete=True)
     assert told is not None
     assert told.code == "follow_up.short_interval"
     assert find_advice(rules, PACK, [], [mass(9.0)], (), complete=True) is None

@@ -16,7 +16,7 @@ from tests.viewer import HTML, Desk, post
 
 
 def words(desk: Desk) -> list[tuple[str, str]]:
-    return [(one.actor, one.verdict) for one in CaseLists(desk.clinical).verdicts(desk.case)]
+    return [(verdict.actor, verdict.verdict) for verdict in CaseLists(desk.clinical).list_verdicts(desk.case)]
 
 
 def test_two_doctors_words_stand_side_by_side(desk: Desk) -> None:
@@ -44,7 +44,7 @@ def test_a_word_is_taken_back_by_whoever_said_it(desk: Desk) -> None:
 
 def form_of(worklist: CaseLists, case: str) -> dict[str, str]:
     """What a form that takes “Done” back carries."""
-    done = worklist.done(case)
+    done = worklist.find_completion(case)
     assert done is not None
     return {"whose": done.actor, "at": done.at.text()}
 
@@ -78,7 +78,7 @@ def test_done_is_taken_back_where_it_leads_to(desk: Desk) -> None:
     assert not worklist.is_done(desk.case)
     assert undo not in doctor.get(after, headers=HTML).text
     assert Audit(desk.clinical.database).latest(1)[0].action == "case.reopened"
-    assert [row.case for row in worklist.rows("open", 9)] == [desk.case]
+    assert [row.case for row in worklist.list_rows("open", 9)] == [desk.case]
 
 
 def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
@@ -94,7 +94,7 @@ def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
     assert words(desk) == [("li", "agree")]
     assert not worklist.is_done(desk.case)
     assert "Agree (on an earlier reading)" in li.get(page, headers=HTML).text
-    assert [finding.code for finding in worklist.unjudged(desk.case)] == ["pneumonia"]
+    assert [finding.code for finding in worklist.list_unjudged(desk.case)] == ["pneumonia"]
     assert "ask" in post(li, f"{page}/done").headers["Location"]
 
 

@@ -16,7 +16,7 @@ from firmware_app.dicom import patient_data
 from firmware_app.monitoring import outcomes
 from firmware_app.monitoring.errors import OUTCOMES_UNUSABLE, OutcomesUnreadable
 from firmware_app.monitoring.outcomes import OutcomeImport
-from tests.local_films import FINDING, PLACE, binormal, opened, read
+from tests.local_films import FINDING, PLACE, binormal, create_database, read_image
 from tests.refusals import raises_refusal
 
 
@@ -31,14 +31,14 @@ class Clinic:
         return OutcomeImport(self.clinical, self.state)
 
     def truth(self, number: int) -> tuple[Truth, Source] | None:
-        word = Confirmations(self.clinical.database).truth(self.cases[number], FINDING)
+        word = Confirmations(self.clinical.database).find_truth(self.cases[number], FINDING)
         return (word.truth, word.source) if word else None
 
 
 @pytest.fixture
 def clinic(tmp_path: Path) -> Clinic:
-    clinical = opened(tmp_path)
-    cases = [read(clinical, number, 0.9, study_date="2026.01.05") for number in range(4)]
+    clinical = create_database(tmp_path)
+    cases = [read_image(clinical, number, 0.9, study_date="2026.01.05") for number in range(4)]
     rows = clinical.database.connection.execute("SELECT reference FROM instances ORDER BY sequence").fetchall()
     for number, row in enumerate(rows):
         said = {"patient_id": f"P{number // 3}", "accession": f"A{number}"}  # the first three are one patient's
@@ -51,7 +51,7 @@ def test_a_register_in_chinese_is_taken_in_each_encoding(clinic: Clinic, encodin
     text = "检查号,患者编号,检查日期,结果,来源\r\nA0,,,阳性,检验\r\n,P1,2026年1月5日,阴性,转诊\r\n"
     checked = clinic.table.check(text.encode(encoding))
     assert checked.errors == ()
-    assert clinic.table.take(checked, "li").added == 2
+    assert clinic.table.store(checked, "li").added == 2
     assert clinic.truth(0) == (Truth.POSITIVE, Source.LABORATORY)
     assert clinic.truth(3) == (Truth.NEGATIVE, Source.REFERRAL)
 
@@ -70,7 +70,7 @@ def test_each_line_that_cannot_be_used_has_its_reason_and_nothing_is_imported(cl
         f"{clinic.cases[3]};;;;;negative",
     ]
     checked = clinic.table.check("\n".join(lines).encode())
-    assert [(one.line, one.reason.code) for one in checked.errors] == [
+    assert [(error.line, error.reason.code) for error in checked.errors] == [
         (3, outcomes.NO_SUCH_CASE),
         (4, outcomes.NO_SUCH_CASE),
         (5, outcomes.SEVERAL_CASES),
@@ -81,7 +81,7 @@ def test_each_line_that_cannot_be_used_has_its_reason_and_nothing_is_imported(cl
         (10, outcomes.CONTRADICTED),
     ]
     with raises_refusal(OUTCOMES_UNUSABLE) as refused:
-        clinic.table.take(checked, "li")
+        clinic.table.store(checked, "li")
     assert refused.value.lines == 8
     assert clinic.truth(3) is None
 
@@ -90,13 +90,13 @@ def test_no_reason_quotes_the_register(clinic: Clinic) -> None:
     checked = clinic.table.check(b"accession,finding,outcome\nNobody^1,,positive\nA0,,Nobody\nA0,Nobody,positive\n")
     assert len(checked.errors) == 3
     assert "Nobody" not in repr(checked.errors)
-    assert all(isinstance(one.reason, Reason) and one.reason.text("zh_CN") for one in checked.errors)
+    assert all(isinstance(error.reason, Reason) and error.reason.text("zh_CN") for error in checked.errors)
 
 
 def test_the_same_file_again_adds_nothing(clinic: Clinic) -> None:
     data = f"case,outcome\n{clinic.cases[0]},1\n{clinic.cases[1]},0\n".encode()
-    assert clinic.table.take(clinic.table.check(data), "li").added == 2
-    again = clinic.table.take(clinic.table.check(data), "li")
+    assert clinic.table.store(clinic.table.check(data), "li").added == 2
+    again = clinic.table.store(clinic.table.check(data), "li")
     assert (again.added, again.known) == (0, 2)
 
 
@@ -114,9 +114,9 @@ def test_a_file_that_is_no_table_of_outcomes_is_refused_whole(clinic: Clinic, da
 
 
 def test_an_import_that_shows_a_pack_unfit_suspends_it(tmp_path: Path) -> None:
-    clinical, lines = opened(tmp_path), ["case,outcome"]
+    clinical, lines = create_database(tmp_path), ["case,outcome"]
     for number, (score, truth) in enumerate(binormal(120, 0.5)):
-        lines.append(f"{read(clinical, number, score)},{int(truth)}")
+        lines.append(f"{read_image(clinical, number, score)},{int(truth)}")
     table = OutcomeImport(clinical, StateDir(tmp_path))
-    assert table.take(table.check("\n".join(lines).encode()), "li", complete=True).suspended == (PLACE,)
-    assert Suspensions(clinical.database).suspension(PLACE) is not None
+    assert table.store(table.check("\n".join(lines).encode()), "li", complete=True).suspended == (PLACE,)
+    assert Suspensions(clinical.database).find_suspension(PLACE) is not None

@@ -156,7 +156,7 @@ def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) 
 
 def _manifest(**changes: object) -> Manifest:
     manifest = toy_pack._manifest("toy", "adult", 18, None, 0.5, {"fp32": b"x"})
-    return Manifest.of_task("classify").model_validate({**manifest, **changes})
+    return Manifest.for_task("classify").model_validate({**manifest, **changes})
 
 
 def _measured() -> Measurement:

@@ -13,12 +13,12 @@ from firmware_app.cases.model_scores import ModelSite
 from firmware_app.core.operating_point import LogOdds, standardise_probability
 from firmware_app.core.records import Finding, LocalState, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.core.settings import Config
-from firmware_app.monitoring.errors import NoPoint
+from firmware_app.monitoring.errors import NoOperatingPoint
 from firmware_app.monitoring.local_performance import PerformanceOverview, PerformanceReport
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading.local_calibration import LocalCalibration, LocalModel
 from tests import toy_pack
-from tests.local_films import FINDING, MACHINE, PLACE, opened, read
+from tests.local_films import FINDING, MACHINE, PLACE, create_database, read_image
 
 HOME = LogOdds(0.0, 1.0)
 ABSTAIN = {"error": 0.1, "low": 0.4, "high": 0.6, "films": 100, "given": 0.7, "given_ci": [0.6, 0.8]}
@@ -37,10 +37,10 @@ class Box:
 
     def __init__(self, folder: Path, **reader: object) -> None:
         self.pack = toy_pack.write(folder / "packs", "toy-child", "children", 1, 5)
-        toy_pack.follows(self.pack, HOME.mean, HOME.spread, abstain=ABSTAIN)
+        toy_pack.set_usual_scores(self.pack, HOME.mean, HOME.spread, abstain=ABSTAIN)
         settings = {"packs": {"dir": folder / "packs"}, "state": {"dir": folder}, "reader": reader}
         config = Config.model_validate(settings)
-        self.clinical = opened(folder)
+        self.clinical = create_database(folder)
         self.overview, self.told = PerformanceOverview(self.clinical, config), PerformanceReport(self.clinical, config)
         self.local, self.manifest = LocalCalibration(self.clinical, config), Manifest.load(self.pack)
         self.films: list[float] = []
@@ -50,19 +50,19 @@ class Box:
         for _ in range(films):
             number = len(self.films)
             self.films.append(1.0 / (1.0 + math.exp(-mean - (number % 11 - 5) / 5.0)))
-            read(self.clinical, number, self.films[-1], place=place, following=True)
+            read_image(self.clinical, number, self.films[-1], place=place, following=True)
 
     def threshold(self, machine: ImagingDevice = MACHINE) -> float:
         """By which the next film is judged."""
-        found, state = self.local.adopted(LocalModel(self.manifest, machine), (finding(0.5),))
+        found, state = self.local.apply_thresholds(LocalModel(self.manifest, machine), (finding(0.5),))
         assert state is LocalState.PROVISIONAL
         return found[0].threshold
 
     def by(self, films: int) -> float:
-        return standardise_probability(0.5, HOME, LogOdds.of(self.films[:films]))
+        return standardise_probability(0.5, HOME, LogOdds.from_probabilities(self.films[:films]))
 
     def undo(self) -> None:
-        self.overview.undo(self.overview.here("toy-child", PLACE.machine), "wang")
+        self.overview.undo(self.overview.find_site("toy-child", PLACE.machine), "wang")
 
 
 def finding(probability: float) -> Finding:
@@ -80,7 +80,7 @@ def test_from_the_50th_film_on_a_film_is_judged_by_the_scores_of_its_machine(box
     box.reads(1, 0.7)
     assert box.threshold() == pytest.approx(box.by(50))
     assert box.threshold() > 0.6
-    found, _ = box.local.adopted(LocalModel(box.manifest, MACHINE), (finding(0.58),))
+    found, _ = box.local.apply_thresholds(LocalModel(box.manifest, MACHINE), (finding(0.58),))
     assert (finding(0.58).positive, found[0].positive, found[0].probability) == (True, False, 0.58)
     assert box.threshold(ImagingDevice("m-" + "2" * 20, "another one")) == 0.5
 
@@ -98,16 +98,16 @@ def test_it_is_set_anew_with_100_and_200_films_and_then_stays(box: Box) -> None:
 
 def test_whoever_goes_back_to_the_packs_own_is_not_overruled_by_later_films(box: Box) -> None:
     box.reads(50, 0.7)
-    here = box.overview.here("toy-child", PLACE.machine)
+    here = box.overview.find_site("toy-child", PLACE.machine)
     assert here.unlabelled is not None
     assert here.threshold == pytest.approx(box.by(50))
     assert (here.own, here.unlabelled.films) == (0.5, 50)
-    assert (box.told.figures()[0].threshold, here.state) == (round(1e4 * box.by(50)), LocalState.PROVISIONAL)
+    assert (box.told.list_figures()[0].threshold, here.state) == (round(1e4 * box.by(50)), LocalState.PROVISIONAL)
     box.undo()
-    assert box.told.figures()[0].threshold == 5000
+    assert box.told.list_figures()[0].threshold == 5000
     box.reads(160, 0.7)
     assert box.threshold() == 0.5
-    with pytest.raises(NoPoint):
+    with pytest.raises(NoOperatingPoint):
         box.undo()
     other = ModelSite(PLACE.pack, PLACE.version, "m-" + "2" * 20)
     box.reads(50, 0.7, other)
@@ -116,15 +116,15 @@ def test_whoever_goes_back_to_the_packs_own_is_not_overruled_by_later_films(box:
 
 def test_a_threshold_that_two_people_agreed_to_wins_and_gives_way_to_the_packs_own(box: Box) -> None:
     box.reads(50, 0.7)
-    here = box.overview.here("toy-child", PLACE.machine)
+    here = box.overview.find_site("toy-child", PLACE.machine)
     proposal = box.overview.propose(here, 0.3, "wang", Role.TECHNICIAN)
     box.overview.agree(here, proposal.digest, "li", Role.DOCTOR)
     box.reads(60, 0.7)
     chosen = LocalModel(box.manifest, MACHINE)
-    (found,), state = box.local.adopted(chosen, (finding(0.5),))
+    (found,), state = box.local.apply_thresholds(chosen, (finding(0.5),))
     assert (found.threshold, state) == (0.3, LocalState.CALIBRATED)
-    assert box.local.unsure_between(chosen) == (0.4, 0.6)
-    here = box.overview.here("toy-child", PLACE.machine)
+    assert box.local.find_unsure_range(chosen) == (0.4, 0.6)
+    here = box.overview.find_site("toy-child", PLACE.machine)
     assert (here.threshold, here.unlabelled, here.state) == (0.3, None, LocalState.CALIBRATED)
     box.undo()
     assert box.threshold() == 0.5
@@ -132,23 +132,25 @@ def test_a_threshold_that_two_people_agreed_to_wins_and_gives_way_to_the_packs_o
 
 def test_the_limits_between_which_no_number_is_given_move_with_the_threshold(box: Box) -> None:
     chosen = LocalModel(box.manifest, MACHINE)
-    assert box.local.unsure_between(chosen) == (0.4, 0.6)
+    assert box.local.find_unsure_range(chosen) == (0.4, 0.6)
     box.reads(50, 0.7)
-    low, high = box.local.unsure_between(chosen) or (0.0, 0.0)
+    low, high = box.local.find_unsure_range(chosen) or (0.0, 0.0)
     assert 0.4 < low < box.threshold() < high
-    moved = [standardise_probability(one, HOME, LogOdds.of(box.films)) for one in (0.4, 0.6)]
+    moved = [standardise_probability(one, HOME, LogOdds.from_probabilities(box.films)) for one in (0.4, 0.6)]
     assert [low, high] == pytest.approx(moved)
 
 
 def test_a_film_of_which_the_model_is_not_sure_counts_among_the_first_ones(box: Box) -> None:
-    examined = box.local.sampling(LocalModel(box.manifest, MACHINE), UNSURE, None, {}, 0.55).examined
+    examined = box.local.build_sampling(LocalModel(box.manifest, MACHINE), UNSURE, None, {}, 0.55).examined
     assert (examined.refused, examined.strongest, examined.following) == (True, 0.55, FINDING)
     box.reads(48, 0.7)
-    read(box.clinical, 1000, 0.5, refused=True, following=True)  # unlike the training films: it has no score
+    read_image(box.clinical, 1000, 0.5, refused=True, following=True)  # unlike the training films: it has no score
     box.reads(1, 0.7)
     assert box.threshold() == 0.5
-    read(box.clinical, 1001, 0.5, refused=True, following=True, withheld=0.55)
-    assert box.threshold() == pytest.approx(standardise_probability(0.5, HOME, LogOdds.of([*box.films, 0.55])))
+    read_image(box.clinical, 1001, 0.5, refused=True, following=True, withheld=0.55)
+    assert box.threshold() == pytest.approx(
+        standardise_probability(0.5, HOME, LogOdds.from_probabilities([*box.films, 0.55]))
+    )
 
 
 def test_the_threshold_is_shown_at_the_clinics_own_prevalence(tmp_path: Path) -> None:
@@ -156,6 +158,6 @@ def test_the_threshold_is_shown_at_the_clinics_own_prevalence(tmp_path: Path) ->
     for one in (plain, rare):
         one.reads(50, 0.7)
     assert rare.threshold() < plain.threshold()
-    here = rare.overview.here("toy-child", PLACE.machine)
+    here = rare.overview.find_site("toy-child", PLACE.machine)
     assert here.threshold == pytest.approx(plain.threshold())
-    assert here.as_shown(here.threshold) == pytest.approx(rare.threshold())
+    assert here.to_displayed(here.threshold) == pytest.approx(rare.threshold())

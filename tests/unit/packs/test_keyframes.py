@@ -17,39 +17,39 @@ from tests import screens
 Pixels = np.ndarray[Any, Any]
 
 
-def drawn(seed: int, kind: screens.Kind = "curved") -> Pixels:
-    return screens.screen(kind, seed, rows=240, columns=320).pixels
+def draw_frame(seed: int, kind: screens.Kind = "curved") -> Pixels:
+    return screens.draw_screen(kind, seed, rows=240, columns=320).pixels
 
 
-def blurred(pixels: Pixels) -> Pixels:
+def blur(pixels: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(4)))
 
 
-def chosen(frames: list[Pixels], rule: Any, budget: int) -> tuple[int, ...]:
+def choose_frames(frames: list[Pixels], rule: Any, budget: int) -> tuple[int, ...]:
     return keyframes.choose_keyframes(lambda index: frames[index].astype(np.float32), len(frames), rule, budget).frames
 
 
 def test_the_middle_and_fixed_intervals() -> None:
-    frames = [drawn(1)] * 21
-    assert chosen(frames, "middle", 1) == (10,)
-    assert chosen(frames, "interval", 3) == (3, 10, 17)
-    assert chosen(frames, "interval", 30) == tuple(range(21))
+    frames = [draw_frame(1)] * 21
+    assert choose_frames(frames, "middle", 1) == (10,)
+    assert choose_frames(frames, "interval", 3) == (3, 10, 17)
+    assert choose_frames(frames, "interval", 30) == tuple(range(21))
 
 
 def test_blurred_and_empty_frames_are_passed_over_for_sharp_ones() -> None:
-    scenes = [drawn(seed) for seed in range(4)]
-    frames = [blurred(scene) for scene in scenes for _ in range(5)]
+    scenes = [draw_frame(seed) for seed in range(4)]
+    frames = [blur(scene) for scene in scenes for _ in range(5)]
     for scene, at in enumerate((2, 8, 12, 17)):
         frames[at] = scenes[scene]
     frames[4] = np.zeros_like(frames[4])
-    assert chosen(frames, "score", 4) == (2, 8, 12, 17)
+    assert choose_frames(frames, "score", 4) == (2, 8, 12, 17)
 
 
 def test_different_views_come_before_more_of_the_same() -> None:
-    same, other = drawn(1), drawn(2, "linear")
+    same, other = draw_frame(1), draw_frame(2, "linear")
     frames = [np.clip(same.astype(int) + at % 2, 0, 255) for at in range(20)]
     frames[13] = np.asarray(other * 0.9)
-    frames_chosen = chosen(frames, "score", 2)
+    frames_chosen = choose_frames(frames, "score", 2)
     assert len(frames_chosen) == 2
     assert 13 in frames_chosen
 
@@ -72,9 +72,9 @@ def answer(**probabilities: float) -> Answer:
 def test_a_clip_says_the_mean_of_its_two_strongest_frames() -> None:
     frames = [answer(mass=p, cyst=1 - p) for p in (0.1, 0.9, 0.5, 0.7)]
     clip = interface.combine_frames(frames, FramePolicy(rule="score", budget=8))
-    assert [one.probability for one in clip.findings] == pytest.approx([0.8, 0.7])
+    assert [finding.probability for finding in clip.findings] == pytest.approx([0.8, 0.7])
     assert clip.strongest == {"mass": 1, "cyst": 0}
     clip = interface.combine_frames(frames, FramePolicy(rule="score", budget=8, aggregate="max"))
-    assert [one.probability for one in clip.findings] == pytest.approx([0.9, 0.9])
+    assert [finding.probability for finding in clip.findings] == pytest.approx([0.9, 0.9])
     clip = interface.combine_frames(frames, FramePolicy(rule="score", budget=8, top=9))
-    assert [one.probability for one in clip.findings] == pytest.approx([0.55, 0.45])
+    assert [finding.probability for finding in clip.findings] == pytest.approx([0.55, 0.45])

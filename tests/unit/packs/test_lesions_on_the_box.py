@@ -34,7 +34,7 @@ def empty(channels: int = 1) -> dict[str, Any]:
     }
 
 
-def boxed(given: dict[str, Any], row: int, column: int, odds: float, side: float) -> None:
+def set_box(given: dict[str, Any], row: int, column: int, odds: float, side: float) -> None:
     """A box around the middle of a cell, ``side`` cells to each of its sides."""
     given["boxes"][0, 0, row, column] = odds
     given["boxes"][0, 1:, row, column] = math.log(math.expm1(side))
@@ -42,7 +42,7 @@ def boxed(given: dict[str, Any], row: int, column: int, odds: float, side: float
 
 def test_a_box_becomes_a_lesion_with_the_outline_in_it_and_a_chance_of_its_own() -> None:
     given = empty()
-    boxed(given, 4, 4, 3.0, 2.5)
+    set_box(given, 4, 4, 3.0, 2.5)
     given["outline"][0, 0, 6:12, 6:13] = 4.0
     given["outline"][0, 0, 25:30, 25:30] = 4.0  # no detector sees it
     given["map"][0, 0, 1:4, 1:4] = 3.0
@@ -58,9 +58,9 @@ def test_a_box_becomes_a_lesion_with_the_outline_in_it_and_a_chance_of_its_own()
 def test_two_detections_of_one_lesion_are_one_and_neighbours_stay_two() -> None:
     given = empty()
     given["outline"][0, 0] = 6.0
-    boxed(given, 4, 4, 3.0, 2.0)
-    boxed(given, 4, 6, 2.0, 2.0)
-    boxed(given, 12, 12, 1.0, 2.0)
+    set_box(given, 4, 4, 3.0, 2.0)
+    set_box(given, 4, 6, 2.0, 2.0)
+    set_box(given, 12, 12, 1.0, 2.0)
     given["points"][0, :, 9, 9] = 2.0, math.log(7.0), math.log(7.0)
     middles = {lesion.frame_cell for lesion in map(Cell, lesions.answer(section(), given, FRAME).lesions)}
     assert middles == {(4, 4), (4, 6), (12, 12)}, "the point lies on the first box, the second overlaps it by a third"
@@ -70,7 +70,7 @@ class Cell:
     """A lesion by the cell of the boxes in which its middle lies; its outline here is its widened box."""
 
     def __init__(self, lesion: Any) -> None:
-        x, y = lesion.middle
+        x, y = lesion.centre
         self.frame_cell = (int(y // 16), int(x // 16))
 
 
@@ -78,16 +78,16 @@ def test_what_lies_outside_the_organ_is_not_marked() -> None:
     given = empty(channels=2)
     given["outline"][0, 0] = 4.0
     given["outline"][0, 1, :, :16] = 4.0
-    boxed(given, 4, 4, 3.0, 1.5)
-    boxed(given, 4, 12, 5.0, 1.5)
+    set_box(given, 4, 4, 3.0, 1.5)
+    set_box(given, 4, 12, 5.0, 1.5)
     said = lesions.answer(section("liver"), given, FRAME)
-    assert [Cell(one).frame_cell for one in said.lesions] == [(4, 4)]
+    assert [Cell(lesion).frame_cell for lesion in said.lesions] == [(4, 4)]
     assert said.findings[1].probability == said.lesions[0].score
 
 
 def test_a_lesion_that_is_missing_is_far_from_the_golden_case() -> None:
     given = empty()
-    boxed(given, 4, 4, 3.0, 2.5)
+    set_box(given, 4, 4, 3.0, 2.5)
     given["outline"][0, 0, 6:12, 6:13] = 4.0
     right = lesions.answer(section(), given, FRAME)
     expected = lesions.expectation(section(), lesions.golden(right))

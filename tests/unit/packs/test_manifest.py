@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return toy_pack.write(tmp_path, "toy", "adult", 18, None)
 
 
-def changed(folder: Path, **values: Any) -> Path:
+def change_manifest(folder: Path, **values: Any) -> Path:
     path = folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     return folder
@@ -60,14 +60,14 @@ GOLDEN = {
 )
 def test_what_is_unknown_missing_or_impossible_is_refused_by_its_key(folder: Path, key: str, value: Any) -> None:
     with pytest.raises(PackManifestInvalid) as refused:
-        Manifest.load(changed(folder, **{key: value}))
+        Manifest.load(change_manifest(folder, **{key: value}))
     assert key in refused.value.detail
     assert refused.value.path == str(folder / "manifest.json")
 
 
 def test_a_task_that_no_module_here_has_is_named(folder: Path) -> None:
     with pytest.raises(PackTaskUnread, match="guess"):
-        Manifest.load(changed(folder, task="guess"))
+        Manifest.load(change_manifest(folder, task="guess"))
 
 
 def test_a_manifest_that_is_absent_or_not_json_is_refused(folder: Path) -> None:
@@ -83,7 +83,7 @@ def test_an_artefact_may_not_point_outside_the_pack(folder: Path) -> None:
     artefact = json.loads((folder / "manifest.json").read_text())["artefacts"][0]
     for path in ("../fp32.onnx", "/etc/passwd", "a/../../b"):
         with pytest.raises(PackManifestInvalid):
-            Manifest.load(changed(folder, artefacts=[{**artefact, "path": path}]))
+            Manifest.load(change_manifest(folder, artefacts=[{**artefact, "path": path}]))
 
 
 def test_a_changed_or_missing_model_file_is_noticed(folder: Path) -> None:
@@ -109,7 +109,7 @@ def own_files(folder: Path) -> Path:
         parts[name] = {"path": name, "sha256": file_sha256(folder / name), "bytes": len(name)}
     static = {**described, **parts["static.onnx"], "batch": 1}
     own = {"runtime": "openvino", "precision": "fp32", **parts["fp32.xml"], "files": [parts["fp32.bin"]]}
-    return changed(folder, artefacts=[static, described, own])
+    return change_manifest(folder, artefacts=[static, described, own])
 
 
 def test_a_runtime_takes_its_own_file_and_a_dynamic_batch_first(folder: Path) -> None:
@@ -139,9 +139,9 @@ def test_a_measured_tolerance_is_kept_to_the_float_answer(folder: Path) -> None:
         tolerance={"fp32": 0.01, "int8": 0.05},
     )
     int8 = manifest.artefacts[0].model_copy(update={"precision": "int8"})
-    assert manifest.promise(case, int8) == ({"bright": 0.6}, 0.05)
-    assert manifest.promise(case, int8.model_copy(update={"golden_tolerance": 0.2})) == ({"bright": 0.5}, 0.2)
-    assert manifest.promise(case, int8.model_copy(update={"precision": "fp16"})) is None
+    assert manifest.find_expectation(case, int8) == ({"bright": 0.6}, 0.05)
+    assert manifest.find_expectation(case, int8.model_copy(update={"golden_tolerance": 0.2})) == ({"bright": 0.5}, 0.2)
+    assert manifest.find_expectation(case, int8.model_copy(update={"precision": "fp16"})) is None
 
 
 def test_the_shelf_lists_packs_by_name_and_refuses_unknown_ones(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_the_licence_of_the_weights_is_an_spdx_identifier_that_people_can_read(
     folder: Path, licence: str | None, words: str
 ) -> None:
     more = {} if licence is None else {"weights_licence": licence}
-    manifest = Manifest.load(changed(folder, **more))
+    manifest = Manifest.load(change_manifest(folder, **more))
     assert manifest.weights_licence == licence
     assert format_licence(manifest.weights_licence) == words
     assert is_non_commercial(licence or "") == ("NC" in words)

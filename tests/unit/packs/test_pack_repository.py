@@ -21,19 +21,19 @@ from firmware_app.core import clock
 from firmware_app.core.clock import Clock, ClockFile, TimeSource
 from firmware_app.packs import installer, pack_folder
 from firmware_app.packs.errors import PackError
-from tests.machine import IN_1970, Machine
-from tests.publishing_rig import NAME, World, pack
+from tests.machine import IN_1970, FakeClock
+from tests.publishing_rig import NAME, PackPublisher, pack
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World(tmp_path)
+def world(tmp_path: Path) -> PackPublisher:
+    made = PackPublisher(tmp_path)
     made.publish("1.0.0")
     return made
 
 
 @pytest.fixture
-def trusting(world: World) -> World:
+def trusting(world: PackPublisher) -> PackPublisher:
     """The box has 1.0.0, and 1.1.0 is offered."""
     world.install(root=world.root)
     world.publish("1.1.0")
@@ -60,7 +60,7 @@ class HalfModel(Quiet):
 
 
 @pytest.fixture
-def serve(world: World) -> Iterator[Serve]:
+def serve(world: PackPublisher) -> Iterator[Serve]:
     servers: list[ThreadingHTTPServer] = []
 
     def start(handler: type[SimpleHTTPRequestHandler]) -> str:
@@ -78,7 +78,7 @@ def serve(world: World) -> Iterator[Serve]:
 # --- the way it is meant ------------------------------------------------------------------------------------------
 
 
-def test_a_pack_comes_from_a_stick_and_the_next_version_from_a_web_server(world: World, serve: Serve) -> None:
+def test_a_pack_comes_from_a_stick_and_the_next_version_from_a_web_server(world: PackPublisher, serve: Serve) -> None:
     first = world.install(root=world.root)
     assert (first.pack.manifest.version, first.before, first.age_judged) == ("1.0.0", None, True)
     world.publish("1.1.0")
@@ -91,14 +91,14 @@ def test_a_pack_comes_from_a_stick_and_the_next_version_from_a_web_server(world:
     }
 
 
-def test_a_newer_shipped_pack_is_used_before_an_older_installed_one(world: World) -> None:
+def test_a_newer_shipped_pack_is_used_before_an_older_installed_one(world: PackPublisher) -> None:
     world.install(root=world.root)
     shutil.copytree(pack(world.folder / "new", "1.10.0"), world.store.shipped / NAME)
     assert world.versions() == ["1.10.0"]
-    assert world.refused().code == "pack.older"
+    assert world.expect_refusal().code == "pack.older"
 
 
-def test_a_pack_in_use_that_cannot_be_read_is_rolled_back(trusting: World) -> None:
+def test_a_pack_in_use_that_cannot_be_read_is_rolled_back(trusting: PackPublisher) -> None:
     folder = trusting.install().pack.folder
     (folder / "manifest.json").write_text("{")
     assert [error.code for error in trusting.store.survey().broken] == ["pack.manifest"]
@@ -106,7 +106,7 @@ def test_a_pack_in_use_that_cannot_be_read_is_rolled_back(trusting: World) -> No
     assert trusting.versions() == ["1.0.0"]
 
 
-def test_a_publisher_hands_over_to_a_new_root_and_boxes_follow(trusting: World) -> None:
+def test_a_publisher_hands_over_to_a_new_root_and_boxes_follow(trusting: PackPublisher) -> None:
     root: Metadata[Root] = Metadata.from_file(str(trusting.root))
     root.signed.version = 2
     key = load_pem_private_key((trusting.keys / tuf_keys.path_of("root")).read_bytes(), None)
@@ -120,31 +120,31 @@ def test_a_publisher_hands_over_to_a_new_root_and_boxes_follow(trusting: World) 
 # --- attacks ------------------------------------------------------------------------------------------------------
 
 
-def test_the_root_of_somebody_else_opens_nothing_and_is_not_kept(world: World, tmp_path: Path) -> None:
+def test_the_root_of_somebody_else_opens_nothing_and_is_not_kept(world: PackPublisher, tmp_path: Path) -> None:
     other = tuf_keys.make(tmp_path / "other")
-    assert world.refused(root=other).code == "pack.signature"
+    assert world.expect_refusal(root=other).code == "pack.signature"
     assert not world.store.publisher.exists()
     assert world.install(root=world.root).pack.manifest.version == "1.0.0"
-    assert world.refused(root=other).code == "pack.other_publisher"
+    assert world.expect_refusal(root=other).code == "pack.other_publisher"
 
 
-def test_a_repository_signed_by_somebody_else_is_refused(trusting: World, tmp_path: Path) -> None:
+def test_a_repository_signed_by_somebody_else_is_refused(trusting: PackPublisher, tmp_path: Path) -> None:
     keys, forged = tmp_path / "forger", tmp_path / "forged"
     tuf_keys.make(keys)
     repository.publish(pack(tmp_path / "evil", "9.0.0"), forged, keys)
-    assert trusting.refused(str(forged)).code == "pack.signature"
+    assert trusting.expect_refusal(str(forged)).code == "pack.signature"
 
 
 @pytest.mark.parametrize("name", ["timestamp.json", "2.snapshot.json", "2.targets.json"])
-def test_altered_metadata_is_refused(trusting: World, name: str) -> None:
+def test_altered_metadata_is_refused(trusting: PackPublisher, name: str) -> None:
     path = trusting.repository / "metadata" / name
     path.write_text(path.read_text().replace("20", "21"))
-    assert trusting.refused().code in {"pack.signature", "pack.altered"}
+    assert trusting.expect_refusal().code in {"pack.signature", "pack.altered"}
 
 
 @pytest.mark.parametrize("name", ["fp32.onnx", "manifest.json", "SHA256SUMS", "note.txt", "index.json"])
 @pytest.mark.parametrize("how", ["altered", "truncated", "longer", "unreachable"])
-def test_a_file_that_is_not_the_signed_one_is_refused(trusting: World, name: str, how: str) -> None:
+def test_a_file_that_is_not_the_signed_one_is_refused(trusting: PackPublisher, name: str, how: str) -> None:
     for path in trusting.repository.rglob(f"targets/**/*.{name}"):
         data = path.read_bytes()
         if how == "unreachable":
@@ -152,39 +152,39 @@ def test_a_file_that_is_not_the_signed_one_is_refused(trusting: World, name: str
         else:
             changed = {"altered": bytes([data[0] ^ 1]) + data[1:], "truncated": data[:-1], "longer": data + b"x"}
             path.write_bytes(changed[how])
-    error = trusting.refused()
+    error = trusting.expect_refusal()
     assert error.code == ("pack.altered" if how == "longer" else f"pack.{how}")
     assert name in error.text()
 
 
-def test_a_download_that_stops_in_the_middle_is_refused(trusting: World, serve: Serve) -> None:
-    error = trusting.refused(serve(HalfModel))
+def test_a_download_that_stops_in_the_middle_is_refused(trusting: PackPublisher, serve: Serve) -> None:
+    error = trusting.expect_refusal(serve(HalfModel))
     assert error.code == "pack.truncated"
     assert "1.1.0/fp32.onnx" in error.text()
 
 
-def test_a_server_that_does_not_answer_is_one_sentence(trusting: World, serve: Serve) -> None:
+def test_a_server_that_does_not_answer_is_one_sentence(trusting: PackPublisher, serve: Serve) -> None:
     address = serve(Quiet).rpartition(":")[0] + ":1"
-    error = trusting.refused(address)
+    error = trusting.expect_refusal(address)
     assert error.code == "pack.unreachable"
     assert "0x" not in error.text()
 
 
-def test_an_older_copy_of_the_repository_is_refused(trusting: World, tmp_path: Path) -> None:
+def test_an_older_copy_of_the_repository_is_refused(trusting: PackPublisher, tmp_path: Path) -> None:
     shutil.copytree(trusting.repository, tmp_path / "stick")
     trusting.publish("1.2.0")
     trusting.install()
-    assert trusting.refused(str(tmp_path / "stick")).code == "pack.rolled_back"
+    assert trusting.expect_refusal(str(tmp_path / "stick")).code == "pack.rolled_back"
     assert trusting.versions() == ["1.2.0"]
 
 
-def test_an_older_version_never_replaces_a_newer_one(trusting: World) -> None:
+def test_an_older_version_never_replaces_a_newer_one(trusting: PackPublisher) -> None:
     trusting.install()
-    assert trusting.refused(version="1.0.0").code == "pack.older"
+    assert trusting.expect_refusal(version="1.0.0").code == "pack.older"
 
 
 def test_what_a_careless_publisher_signed_is_compared_with_its_own_sums(
-    trusting: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trusting: PackPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = pack(tmp_path, "1.2.0")
     (made / "golden" / "note.txt").rename(made / "golden" / "other.txt")
@@ -193,22 +193,22 @@ def test_what_a_careless_publisher_signed_is_compared_with_its_own_sums(
     with monkeypatch.context() as careless:
         careless.setattr(pack_folder, "check_sums", lambda _folder: None)
         repository.publish(made, trusting.repository, trusting.keys)
-    assert trusting.refused().code == "pack.unlisted"
+    assert trusting.expect_refusal().code == "pack.unlisted"
 
 
-def test_signatures_that_have_expired_are_refused(world: World) -> None:
+def test_signatures_that_have_expired_are_refused(world: PackPublisher) -> None:
     world.install(root=world.root)
     repository.publish(pack(world.folder, "1.1.0"), world.repository, world.keys, days=-1)
-    assert world.refused().code == "pack.expired"
+    assert world.expect_refusal().code == "pack.expired"
     repository.publish(None, world.repository, world.keys)
     assert world.install().pack.manifest.version == "1.1.0"
 
 
 @pytest.mark.parametrize(("told", "code"), [(True, "pack.expired"), (False, None)])
 def test_a_clock_that_nobody_vouches_for_refuses_only_what_has_certainly_expired(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool, code: str | None
+    world: PackPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool, code: str | None
 ) -> None:
-    machine, file = Machine(IN_1970), ClockFile(tmp_path / "clock.json")
+    machine, file = FakeClock(IN_1970), ClockFile(tmp_path / "clock.json")
     if told:  # before its battery failed
         Clock(file, kernel=machine).learn(time.time(), TimeSource.PERSON)
         machine.restart(IN_1970)
@@ -220,13 +220,13 @@ def test_a_clock_that_nobody_vouches_for_refuses_only_what_has_certainly_expired
     if code is None:
         assert not world.install().age_judged
     else:
-        assert world.refused().code == code
+        assert world.expect_refusal().code == code
 
 
 # --- the box's own disk -------------------------------------------------------------------------------------------
 
 
-def test_what_a_killed_installation_left_is_cleared_away(trusting: World) -> None:
+def test_what_a_killed_installation_left_is_cleared_away(trusting: PackPublisher) -> None:
     left = trusting.store.installed / ".installing" / NAME
     left.mkdir(parents=True)
     (left / "fp32.onnx").write_bytes(b"half")
@@ -235,7 +235,7 @@ def test_what_a_killed_installation_left_is_cleared_away(trusting: World) -> Non
     assert not left.parent.exists()
 
 
-def test_two_installations_at_once_do_not_meet(trusting: World) -> None:
+def test_two_installations_at_once_do_not_meet(trusting: PackPublisher) -> None:
     with installer._lock_packs(trusting.store, NAME), pytest.raises(PackError, match=r"pack\.busy"):
         trusting.install()
     assert trusting.install().pack.manifest.version == "1.1.0"

@@ -12,7 +12,7 @@ from firmware_app.packs import installer, requirements
 from firmware_app.packs import trial_rules as rules
 from firmware_app.packs.errors import PackError
 from firmware_app.packs.trial_rules import ComparedVersions, PairedReading
-from tests.publishing_rig import NAME, World, pack, sums
+from tests.publishing_rig import NAME, PackPublisher, pack, write_checksums
 
 WHO = ComparedVersions("toy", "1.1.0", "1.0.0")
 
@@ -66,9 +66,9 @@ def test_a_version_loses_by_time_only_where_it_is_clearly_slower_and_people_noti
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> PackPublisher:
     """1.1.0 serves, 1.0.0 is kept before it, and 1.2.0 is offered."""
-    made = World(tmp_path)
+    made = PackPublisher(tmp_path)
     for version in ("1.0.0", "1.1.0"):
         made.publish(version)
         made.install(root=made.root)
@@ -76,27 +76,27 @@ def world(tmp_path: Path) -> World:
     return made
 
 
-def test_the_next_version_is_on_trial_and_the_serving_one_and_the_one_before_stay(world: World) -> None:
+def test_the_next_version_is_on_trial_and_the_serving_one_and_the_one_before_stay(world: PackPublisher) -> None:
     change = world.install(trial=True)
     assert (change.pack.manifest.version, change.before, change.on_trial) == ("1.1.0", "1.1.0", "1.2.0")
     assert world.versions() == ["1.1.0"]
     assert world.install(trial=True).on_trial == "1.2.0"  # nothing is done twice
-    assert [one.manifest.version for one in world.store.versions(NAME)] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert [version.manifest.version for version in world.store.versions(NAME)] == ["1.0.0", "1.1.0", "1.2.0"]
     assert installer.roll_back(world.store, NAME).pack.manifest.version == "1.0.0"
-    assert world.store.trialled(NAME) is None  # it was compared with the version that is left
+    assert world.store.find_trial_version(NAME) is None  # it was compared with the version that is left
 
 
-def test_a_trial_that_is_won_serves_and_the_version_before_is_kept(world: World) -> None:
+def test_a_trial_that_is_won_serves_and_the_version_before_is_kept(world: PackPublisher) -> None:
     world.install(trial=True)
     assert installer.commit_trial(world.store, NAME).before == "1.1.0"
     assert world.versions() == ["1.2.0"]
-    assert world.store.trialled(NAME) is None
-    assert [one.manifest.version for one in world.store.versions(NAME)] == ["1.1.0", "1.2.0"]
+    assert world.store.find_trial_version(NAME) is None
+    assert [version.manifest.version for version in world.store.versions(NAME)] == ["1.1.0", "1.2.0"]
     with pytest.raises(PackError, match=r"pack\.not_on_trial"):
         installer.commit_trial(world.store, NAME)
 
 
-def test_a_trial_that_is_dropped_leaves_the_serving_version_and_may_begin_again(world: World) -> None:
+def test_a_trial_that_is_dropped_leaves_the_serving_version_and_may_begin_again(world: PackPublisher) -> None:
     world.install(trial=True)
     marks = world.store.trials()
     assert installer.drop_trial(world.store, NAME) == "1.2.0"
@@ -106,13 +106,13 @@ def test_a_trial_that_is_dropped_leaves_the_serving_version_and_may_begin_again(
 
 
 def test_an_older_copy_of_the_repository_is_refused_after_a_roll_back_and_a_removal_too(
-    world: World, tmp_path: Path
+    world: PackPublisher, tmp_path: Path
 ) -> None:
     shutil.copytree(world.repository, tmp_path / "stick")
     world.publish("1.3.0")
     world.install()
     installer.roll_back(world.store, NAME)
-    assert world.refused(str(tmp_path / "stick")).code == "pack.rolled_back"
+    assert world.expect_refusal(str(tmp_path / "stick")).code == "pack.rolled_back"
     installer.remove_pack(world.store, NAME)
     with pytest.raises(PackError, match=r"pack\.rolled_back"):  # it clears away what was removed
         world.install(str(tmp_path / "stick"))
@@ -136,14 +136,14 @@ HERE = {"x86_64": ["sse2"], "aarch64": []}
     ],
 )
 def test_a_pack_for_another_machine_is_refused_and_an_installed_one_is_not_used(
-    world: World, monkeypatch: pytest.MonkeyPatch, wants: dict[str, object], detail: str
+    world: PackPublisher, monkeypatch: pytest.MonkeyPatch, wants: dict[str, object], detail: str
 ) -> None:
     monkeypatch.setattr("firmware_app.packs.requirements.platform.machine", lambda: "x86_64")
     monkeypatch.setattr(requirements, "cpu_features", lambda: frozenset({"sse2", "avx2"}))
     made = pack(world.folder / "wants", "1.4.0")
     manifest = json.loads((made / "manifest.json").read_text())
     (made / "manifest.json").write_text(json.dumps({**manifest, "hardware": wants}))
-    sums(made)
+    write_checksums(made)
     if detail == "manifest":  # no machine is called so
         with pytest.raises(PackError, match=r"pack\.manifest"):
             world.publish_made(made)
@@ -155,6 +155,6 @@ def test_a_pack_for_another_machine_is_refused_and_an_installed_one_is_not_used(
         shelf = world.store.survey()
         assert [one.code for one in shelf.broken] == (["pack.wrong_hardware"] if wants else [])
         return
-    error = world.refused()
+    error = world.expect_refusal()
     assert error.code == "pack.wrong_hardware"
     assert detail in error.text("en")

@@ -26,10 +26,10 @@ def test_a_limit_follows_the_mean_and_the_spread_of_the_machine() -> None:
 def test_shifted_films_are_called_as_the_same_films_at_home() -> None:
     rng = random.Random(1)
     films = [rng.gauss(-0.5, 1.2) for _ in range(200)]
-    there = [0.6 + 0.8 * one for one in films]
-    home, here = (LogOdds.of([1 / (1 + np.exp(-one)) for one in odds]) for odds in (films, there))
+    there = [0.6 + 0.8 * film for film in films]
+    home, here = (LogOdds.from_probabilities([1 / (1 + np.exp(-odd)) for odd in odds]) for odds in (films, there))
     limit = standardise_limit(0.2, home, here)
-    assert [one >= limit for one in there] == [one >= 0.2 for one in films]
+    assert [one >= limit for one in there] == [film >= 0.2 for film in films]
 
 
 @pytest.mark.parametrize(("mean", "moved"), [(-9.0, -MOST_MOVED), (9.0, MOST_MOVED)])
@@ -39,7 +39,7 @@ def test_no_limit_moves_farther_than_the_bound(mean: float, moved: float) -> Non
 
 def test_limits_are_set_after_fifty_films_and_stay_after_two_hundred() -> None:
     films = (0, 49, 50, 99, 100, 199, 200, 5000)
-    assert [usable_count(one) for one in films] == [0, 0, 50, 50, 100, 100, 200, COUNTS[-1]]
+    assert [usable_count(film) for film in films] == [0, 0, 50, 50, 100, 100, 200, COUNTS[-1]]
 
 
 def test_scores_at_home_are_mixed_at_the_assumed_prevalence() -> None:
@@ -52,11 +52,11 @@ def test_scores_at_home_are_mixed_at_the_assumed_prevalence() -> None:
 
 def test_a_manifest_takes_usual_scores_of_its_one_finding_alone(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
-    toy_pack.follows(folder, mean=-0.5, spread=1.2)
+    toy_pack.set_usual_scores(folder, mean=-0.5, spread=1.2)
     told = json.loads((folder / "manifest.json").read_text())
     usual = Manifest.load(folder).findings[0].usual_scores
     assert usual is not None
     assert usual.log_odds == HOME
     told["findings"].append(told["findings"][0] | {"code": "other"})
     with pytest.raises(ValidationError, match="one finding"):
-        Manifest.of_task("classify").model_validate(told)
+        Manifest.for_task("classify").model_validate(told)

@@ -90,7 +90,7 @@ def test_connected_cells_of_a_mask_are_one_lesion_with_its_box() -> None:
     grid[0, 0, 1:3, 2:4] = 3.0
     grid[0, 0, 6, 6] = 1.0
     said = segment.answer(section(spec("disc", 0, 0.5)), {"map": grid}, FRAME)
-    assert [(one.box, one.area_px) for one in said.lesions] == [
+    assert [(lesion.box, lesion.area_px) for lesion in said.lesions] == [
         ((32.0, 8.0, 64.0, 24.0), 4 * 128),
         ((96.0, 48.0, 112.0, 56.0), 128),
     ]
@@ -115,9 +115,9 @@ def of_boxes() -> Section:
 def test_a_peak_becomes_a_box_in_pixels_and_its_double_is_dropped() -> None:
     sides = (1.0, 0.5, 1.0, 0.5)
     said = boxes.answer(of_boxes(), a_map_with((2, 3, 2.0, sides), (4, 3, 1.0, (1.0, 2.5, 1.0, 0.0))), FRAME)
-    assert [one.box for one in said.lesions] == [(40.0, 16.0, 72.0, 24.0), (40.0, 16.0, 72.0, 36.0)]
+    assert [lesion.box for lesion in said.lesions] == [(40.0, 16.0, 72.0, 24.0), (40.0, 16.0, 72.0, 36.0)]
     doubled = boxes.answer(of_boxes(), a_map_with((2, 3, 2.0, sides), (2, 5, 1.0, (3.0, 0.5, -1.0, 0.5))), FRAME)
-    assert [one.score for one in doubled.lesions] == [pytest.approx(1 / (1 + math.exp(-2.0)))]
+    assert [lesion.score for lesion in doubled.lesions] == [pytest.approx(1 / (1 + math.exp(-2.0)))]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ FRAME = Frame(rows=100, columns=200, number=3, box=(20, 10, 120, 60), instance="
 
 
 def test_fractions_of_what_the_model_saw_become_pixels_of_the_original() -> None:
-    assert FRAME.placed(0.0, 0.5, 0.25, 1.0) == (20.0, 35.0, 45.0, 60.0)
-    assert FRAME.placed(-1.0, 0.0, 2.0, 1.0) == (20.0, 10.0, 120.0, 60.0)
-    assert Frame(100, 200).placed(0.5, 0.5, 1.0, 1.0) == (100.0, 50.0, 200.0, 100.0)
+    assert FRAME.place_box(0.0, 0.5, 0.25, 1.0) == (20.0, 35.0, 45.0, 60.0)
+    assert FRAME.place_box(-1.0, 0.0, 2.0, 1.0) == (20.0, 10.0, 120.0, 60.0)
+    assert Frame(100, 200).place_box(0.5, 0.5, 1.0, 1.0) == (100.0, 50.0, 200.0, 100.0)
 
 
 @pytest.mark.parametrize(

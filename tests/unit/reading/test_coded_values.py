@@ -51,7 +51,7 @@ def packs(part: str, modality: str = "CR", *views: str) -> list[PackCandidate]:
 FRONTAL_CHEST = packs("CHEST", "CR", "AP", "PA")
 
 
-def coded(value: str, scheme: str, meaning: str = "", **more: Any) -> Dataset:
+def make_code(value: str, scheme: str, meaning: str = "", **more: Any) -> Dataset:
     made = Dataset()
     made.CodeValue, made.CodingSchemeDesignator = value, scheme
     if meaning:
@@ -73,7 +73,7 @@ def hints(header: Header, candidates: list[PackCandidate] = FRONTAL_CHEST) -> li
 # --- how the sequences are written ----------------------------------------------------------------------------------
 
 
-def written(syntax: UID, *, undefined: bool, **attributes: Any) -> bytes:
+def encode_film(syntax: UID, *, undefined: bool, **attributes: Any) -> bytes:
     made = films.film(pixel_data=bytes(16), Rows=1, Columns=8, **attributes)
     for element in made.iterall():
         if element.VR == "SQ":
@@ -91,16 +91,20 @@ def written(syntax: UID, *, undefined: bool, **attributes: Any) -> bytes:
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("undefined", [False, True])
 def test_codes_are_read_however_their_sequences_are_written(tmp_path: Path, syntax: UID, undefined: bool) -> None:
-    modified = coded(*AP, ViewModifierCodeSequence=[coded("399196006", "SCT", "cephalad"), coded("1", "99A", "grid")])
+    modified = make_code(
+        *AP, ViewModifierCodeSequence=[make_code("399196006", "SCT", "cephalad"), make_code("1", "99A", "grid")]
+    )
     path = tmp_path / "film.dcm"
     path.write_bytes(
-        written(
+        encode_film(
             syntax,
             undefined=undefined,
-            ViewCodeSequence=[modified, coded(*PA)],
+            ViewCodeSequence=[modified, make_code(*PA)],
             PrimaryAnatomicStructureSequence=[],
             AnatomicRegionSequence=[
-                coded("T-D3000", "SRT", "Chest", AnatomicRegionModifierSequence=[coded("7771000", "SCT", "Left")])
+                make_code(
+                    "T-D3000", "SRT", "Chest", AnatomicRegionModifierSequence=[make_code("7771000", "SCT", "Left")]
+                )
             ],
         )
     )
@@ -115,7 +119,7 @@ def test_codes_are_read_however_their_sequences_are_written(tmp_path: Path, synt
 
 def test_codes_in_the_functional_groups_of_an_enhanced_object_are_read(tmp_path: Path) -> None:
     anatomy, shared, of_frame = Dataset(), Dataset(), Dataset()
-    anatomy.FrameLaterality, anatomy.AnatomicRegionSequence = "R", [coded(*HAND)]
+    anatomy.FrameLaterality, anatomy.AnatomicRegionSequence = "R", [make_code(*HAND)]
     of_frame.FrameAnatomySequence = [anatomy]
     shared.FrameAnatomySequence = [anatomy]
     for groups in ({"SharedFunctionalGroupsSequence": [shared]}, {"PerFrameFunctionalGroupsSequence": [of_frame] * 3}):
@@ -177,7 +181,7 @@ def test_a_code_is_in_the_character_set_of_its_item(tmp_path: Path) -> None:
 )
 def test_a_film_whose_only_part_is_a_code_for_the_chest_is_read(tmp_path: Path, value: str, scheme: str) -> None:
     for meaning in ("", "Chest", "x"):
-        region = [coded(value, scheme, meaning)]
+        region = [make_code(value, scheme, meaning)]
         assert hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=region)) == []
         assert hints(header_of(tmp_path, BodyPartExamined=None, PrimaryAnatomicStructureSequence=region)) == []
 
@@ -193,7 +197,7 @@ def test_a_film_whose_only_part_is_a_code_for_the_chest_is_read(tmp_path: Path, 
 )
 def test_words_of_the_chest_do_not_make_a_chest_of_another_part(tmp_path: Path, code: tuple[str, str, str]) -> None:
     said = {"StudyDescription": "Chest", "SeriesDescription": "Chest PA", "ProtocolName": "Chest"}
-    header = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded(*code)], **said)
+    header = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[make_code(*code)], **said)
     with raises_refusal(BODY_PART_NOT_COVERED):
         hints(header)
 
@@ -202,12 +206,12 @@ def test_words_of_the_chest_do_not_make_a_chest_of_another_part(tmp_path: Path, 
     "region", [HAND, ("113197003", "SCT", "Rib"), ("85562004", "SCT", "Chest"), ("1", "99X", "Hand")]
 )
 def test_a_code_that_contradicts_the_word_gives_no_number(tmp_path: Path, region: tuple[str, str, str]) -> None:
-    header = header_of(tmp_path, BodyPartExamined="CHEST", AnatomicRegionSequence=[coded(*region)])
+    header = header_of(tmp_path, BodyPartExamined="CHEST", AnatomicRegionSequence=[make_code(*region)])
     with raises_refusal(BODY_PART_CONTRADICTED):
         hints(header)
     with raises_refusal(BODY_PART_CONTRADICTED):
         route(header, FRONTAL_CHEST, "adult", forced="chest")
-    opposite = header_of(tmp_path, BodyPartExamined="HAND", AnatomicRegionSequence=[coded(*CHEST)])
+    opposite = header_of(tmp_path, BodyPartExamined="HAND", AnatomicRegionSequence=[make_code(*CHEST)])
     with raises_refusal(BODY_PART_CONTRADICTED):
         hints(opposite)
     assert body_part.find_body_part(header) is None
@@ -215,22 +219,22 @@ def test_a_code_that_contradicts_the_word_gives_no_number(tmp_path: Path, region
 
 def test_a_code_whose_meaning_in_the_header_is_another_gives_no_number(tmp_path: Path) -> None:
     with raises_refusal(BODY_PART_CONTRADICTED):
-        hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded("51185008", "SCT", "Hand")]))
+        hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[make_code("51185008", "SCT", "Hand")]))
 
 
 def test_an_organ_in_its_region_is_no_contradiction(tmp_path: Path) -> None:
     liver, breast = ("10200004", "SCT", "Liver"), ("T-04000", "SRT", "Breast")
-    abdomen = [coded("T-D4000", "SRT", "Abdomen")]
+    abdomen = [make_code("T-D4000", "SRT", "Abdomen")]
     header = header_of(
         tmp_path,
         Modality="US",
         BodyPartExamined="LIVER",
         ViewPosition=None,
         AnatomicRegionSequence=abdomen,
-        PrimaryAnatomicStructureSequence=[coded(*liver)],
+        PrimaryAnatomicStructureSequence=[make_code(*liver)],
     )
     assert hints(header, packs("LIVER", "US")) == []
-    header = header_of(tmp_path, AnatomicRegionSequence=[coded(*breast)])
+    header = header_of(tmp_path, AnatomicRegionSequence=[make_code(*breast)])
     with raises_refusal(BODY_PART_NOT_COVERED):  # a breast is no chest film, although it is of the chest
         hints(header)
 
@@ -246,7 +250,7 @@ def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
     tmp_path: Path, value: str, scheme: str, expected: str
 ) -> None:
     for position in (None, expected if expected != "FRONTAL" else "PA"):
-        header = header_of(tmp_path, ViewPosition=position, ViewCodeSequence=[coded(value, scheme)])
+        header = header_of(tmp_path, ViewPosition=position, ViewCodeSequence=[make_code(value, scheme)])
         assert hints(header) == []
         assert view.find_view(header) == (position or expected)
 
@@ -263,7 +267,7 @@ def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
     ],
 )
 def test_a_view_code_that_is_not_frontal_gives_no_number(tmp_path: Path, value: str, scheme: str) -> None:
-    code = [coded(value, scheme)]
+    code = [make_code(value, scheme)]
     with raises_refusal(VIEW_NOT_COVERED):
         hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=code))
     with raises_refusal(VIEW_NOT_COVERED):
@@ -275,29 +279,31 @@ def test_a_view_code_that_is_not_frontal_gives_no_number(tmp_path: Path, value: 
 
 @pytest.mark.parametrize("meaning", ["Left lateral", "L decubitus", "左侧位"])
 def test_the_meaning_of_a_code_of_another_scheme_counts(tmp_path: Path, meaning: str) -> None:
-    made = {"SpecificCharacterSet": "ISO_IR 192", "ViewCodeSequence": [coded("V1", "99VENDOR", meaning)]}
+    made = {"SpecificCharacterSet": "ISO_IR 192", "ViewCodeSequence": [make_code("V1", "99VENDOR", meaning)]}
     with raises_refusal(VIEW_NOT_COVERED):
         hints(header_of(tmp_path, ViewPosition=None, **made))
-    assert hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[coded("V2", "99VENDOR", "PA erect")])) == []
+    assert (
+        hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[make_code("V2", "99VENDOR", "PA erect")])) == []
+    )
 
 
 @pytest.mark.parametrize("codes", [(PA, LEFT_LATERAL), (PA, AP), (("272479007", "SCT", "Left lateral"),)])
 def test_view_codes_that_contradict_each_other_give_no_number(tmp_path: Path, codes: tuple[Any, ...]) -> None:
     with raises_refusal(VIEW_CONTRADICTED):
-        hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[coded(*one) for one in codes]))
+        hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[make_code(*code) for code in codes]))
 
 
 @pytest.mark.parametrize("modifier", [("260450008", "SCT"), ("R-40799", "SRT"), ("111069", "DCM")])
 def test_a_modifier_makes_another_view_of_a_frontal_one(tmp_path: Path, modifier: tuple[str, str]) -> None:
-    modified = coded(*AP, ViewModifierCodeSequence=[coded(*modifier)])
+    modified = make_code(*AP, ViewModifierCodeSequence=[make_code(*modifier)])
     with pytest.raises(CannotJudge):
         hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[modified]))
-    erect = coded(*AP, ViewModifierCodeSequence=[coded("C86043", "NCIt", "erect")])
+    erect = make_code(*AP, ViewModifierCodeSequence=[make_code("C86043", "NCIt", "erect")])
     assert hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[erect])) == []
 
 
 def lying(*modifier: str) -> dict[str, Any]:
-    posture = coded("102538003", "SCT", "recumbent", PatientOrientationModifierCodeSequence=[coded(*modifier)])
+    posture = make_code("102538003", "SCT", "recumbent", PatientOrientationModifierCodeSequence=[make_code(*modifier)])
     return {"PatientOrientationCodeSequence": [posture]}
 
 
@@ -331,9 +337,9 @@ WORDS: list[dict[str, Any]] = [
     {"RequestedProcedureDescription": "Chest PA"},
     {"RequestAttributesSequence": [REQUEST]},
     {"RequestAttributesSequence": [STEP]},
-    {"ProcedureCodeSequence": [coded("24648-8", "LN", "Chest PA")]},
-    {"RequestedProcedureCodeSequence": [coded("24648-8", "LN", "Chest PA")]},
-    {"PerformedProtocolCodeSequence": [coded("P1", "99X", "Chest PA")]},
+    {"ProcedureCodeSequence": [make_code("24648-8", "LN", "Chest PA")]},
+    {"RequestedProcedureCodeSequence": [make_code("24648-8", "LN", "Chest PA")]},
+    {"PerformedProtocolCodeSequence": [make_code("P1", "99X", "Chest PA")]},
 ]
 
 
@@ -342,16 +348,16 @@ def test_words_count_where_neither_attribute_nor_code_says(tmp_path: Path, said:
     silent = {"BodyPartExamined": None, "ViewPosition": None}
     assert hints(header_of(tmp_path, **silent, **said)) == ["hint.body_part_from_text"]
     with raises_refusal(BODY_PART_NOT_COVERED):
-        hints(header_of(tmp_path, **{**said, "BodyPartExamined": None, "AnatomicRegionSequence": [coded(*HAND)]}))
+        hints(header_of(tmp_path, **{**said, "BodyPartExamined": None, "AnatomicRegionSequence": [make_code(*HAND)]}))
     with raises_refusal(VIEW_NOT_COVERED):
-        hints(header_of(tmp_path, **{**said, "ViewPosition": None, "ViewCodeSequence": [coded(*LAO)]}))
+        hints(header_of(tmp_path, **{**said, "ViewPosition": None, "ViewCodeSequence": [make_code(*LAO)]}))
 
 
 # --- the side, and what a person says -------------------------------------------------------------------------------
 
 
-LEFT_CHEST = coded(*CHEST, AnatomicRegionModifierSequence=[coded("G-A101", "SRT", "Left")])
-RIGHT_CHEST = coded(*CHEST, AnatomicRegionModifierSequence=[coded("24028007", "SCT", "Right")])
+LEFT_CHEST = make_code(*CHEST, AnatomicRegionModifierSequence=[make_code("G-A101", "SRT", "Left")])
+RIGHT_CHEST = make_code(*CHEST, AnatomicRegionModifierSequence=[make_code("24028007", "SCT", "Right")])
 
 
 @pytest.mark.parametrize(
@@ -368,8 +374,8 @@ def test_sides_that_contradict_each_other_give_no_number(tmp_path: Path, attribu
 
 
 def test_a_person_decides_where_the_header_contradicts_itself(tmp_path: Path) -> None:
-    header = header_of(tmp_path, AnatomicRegionSequence=[coded(*HAND)], ViewCodeSequence=[coded(*LEFT_LATERAL)])
+    header = header_of(tmp_path, AnatomicRegionSequence=[make_code(*HAND)], ViewCodeSequence=[make_code(*LEFT_LATERAL)])
     said = complete_header(header, EnteredFacts(body_part="CHEST", view="FRONTAL"))
     assert (body_part.find_body_part(said), view.find_view(said)) == ("CHEST", "FRONTAL")
-    clear = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded(*HAND)])
+    clear = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[make_code(*HAND)])
     assert complete_header(clear, EnteredFacts(body_part="CHEST")) == clear

@@ -34,7 +34,7 @@ CHEST = EnteredFacts("CR", "CHEST", "FRONTAL", "adult")
 BREAST = Route(
     modalities=("US",), body_parts=("BREAST",), views=(), age_years=AgeRange(min=18, max=None), population="adult"
 )
-RULES = [(one.pack, one.rule) for one in PACKS] + [("breast", BREAST)]
+RULES = [(pack.pack, pack.rule) for pack in PACKS] + [("breast", BREAST)]
 UNKNOWN = Reason("reading.modality_unknown")
 
 
@@ -60,7 +60,7 @@ def test_what_the_header_says_stands_whatever_a_person_says() -> None:
 
 def test_what_is_offered_comes_from_the_packs_and_leaves_out_what_the_header_excludes() -> None:
     def names(header: Header | None) -> list[str]:
-        return [terms.format_entry(one.said, "en") for one in entry_choices.list_choices(header, RULES)]
+        return [terms.format_entry(choice.said, "en") for choice in entry_choices.list_choices(header, RULES)]
 
     chest = ["Chest X-ray, from the front", "Chest X-ray, from the side"]
     assert names(None) == [*chest, "Breast ultrasound"]
@@ -111,12 +111,12 @@ def test_a_reading_made_without_what_was_said_meanwhile_is_not_written(desk: Des
     entries.enter(made.case, [made.reference], replace(CHEST, population="children"), "wu")
     stale = Reading(Scope.INSTANCE, (made.reference,), ReadingStatus.CANNOT_JUDGE, UNKNOWN, None, Timing(1, 0, 1))
     desk.clinical.finish(claim.instance, stale, Priority.CANNOT_JUDGE)
-    assert desk.clinical.case(made.case).readings == ()
+    assert desk.clinical.load_case(made.case).readings == ()
     assert entries.enter(made.case, [made.reference], EnteredFacts(), "wu") == 0  # it waits already
     again = desk.clinical.claim(made.case)
     assert again is not None
     assert again.instance.entered is None
-    assert entries.of_case(made.case) == {}
+    assert entries.list_for_case(made.case) == {}
 
 
 def test_only_a_doctor_says_it_and_a_case_that_says_all_is_not_asked(desk: Desk) -> None:

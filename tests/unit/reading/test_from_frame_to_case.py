@@ -9,7 +9,7 @@ import pytest
 
 from firmware_app.cases import lesion_tracking
 from firmware_app.core.records import Finding, FramesRead, Lesion, Reading
-from firmware_app.uplink.messages.summary import size_band
+from firmware_app.uplink.messages.summary import choose_size_band
 from tests.unit.results.test_case_line import READ
 
 
@@ -31,7 +31,7 @@ def clip(*read: int, rate_hz: float | None = 30.0, weights: tuple[float, ...] = 
     return FramesRead(200, read, weights=weights, rate_hz=rate_hz)
 
 
-def seen(found: tuple[Lesion, ...]) -> list[list[int]]:
+def list_frames(found: tuple[Lesion, ...]) -> list[list[int]]:
     """The frames of each lesion."""
     return [[frame for _, frame in one.seen.marks] for one in found if one.seen is not None]
 
@@ -43,19 +43,19 @@ def test_one_place_in_two_frames_is_one_lesion() -> None:
     # Moved by 5 of 20 px: overlap 15/25 = 0.6, position 1 - 5/20 = 0.75, sizes equal.
     first, second = mark(0), mark(1, x=105.0)
     assert lesion_tracking.compute_likeness(first, second) == pytest.approx((0.6 + 0.75 + 1.0) / 3)
-    assert seen(lesion_tracking.find_lesions([reading(first, second, clip=clip(0, 1))])) == [[0, 1]]
+    assert list_frames(lesion_tracking.find_lesions([reading(first, second, clip=clip(0, 1))])) == [[0, 1]]
 
 
 def test_two_places_in_one_frame_are_two_lesions_and_stay_two_in_the_next() -> None:
     marks = mark(0), mark(0, x=130.0, score=0.6), mark(1, x=128.0, score=0.6), mark(1, x=98.0)
     found = lesion_tracking.find_lesions([reading(*marks, clip=clip(0, 1))])
-    assert seen(found) == [[0, 1], [0, 1]]
+    assert list_frames(found) == [[0, 1], [0, 1]]
     assert [one.box[0] for one in found] == [100.0, 130.0]
 
 
 def test_a_lesion_that_is_lost_for_three_frames_is_one() -> None:
     found = lesion_tracking.find_lesions([reading(mark(0), mark(4, x=103.0), clip=clip(0, 1, 2, 3, 4))])
-    assert seen(found) == [[0, 4]]
+    assert list_frames(found) == [[0, 4]]
     assert found[0].seen is not None
     assert (found[0].seen.frames, found[0].seen.of) == (2, 5)
 
@@ -123,4 +123,6 @@ def test_sizes_are_the_median_with_least_and_greatest_and_what_no_frame_measured
     assert found.seen is not None
     assert found.seen.ranges == {"long_axis_mm": (8.0, 30.0), "area_px": (0, 200)}
     assert found.largest("long_axis_mm") == 30.0
-    assert size_band([found.largest("long_axis_mm")]).value == ">=30", "the hospital is told of the largest section"
+    assert choose_size_band([found.largest("long_axis_mm")]).value == ">=30", (
+        "the hospital is told of the largest section"
+    )

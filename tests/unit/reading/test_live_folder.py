@@ -69,10 +69,10 @@ def test_only_a_folder_of_its_own_kind_is_removed_after_a_kill(folder: LiveFolde
 
 def test_a_frame_that_waited_in_a_buffer_came_when_its_packet_says() -> None:
     clock = PacketClock()
-    assert clock.came(10.0, 100.0) == 100.0
-    assert clock.came(10.04, 100.24) == pytest.approx(100.04), "decoded 0.2 s late"
-    assert clock.came(10.08, 100.07) == 100.07, "the quickest packet sets the measure"
-    assert clock.came(None, 101.0) == 101.0
+    assert clock.estimate_arrival(10.0, 100.0) == 100.0
+    assert clock.estimate_arrival(10.04, 100.24) == pytest.approx(100.04), "decoded 0.2 s late"
+    assert clock.estimate_arrival(10.08, 100.07) == 100.07, "the quickest packet sets the measure"
+    assert clock.estimate_arrival(None, 101.0) == 101.0
 
 
 class Kept:
@@ -89,5 +89,5 @@ def test_each_kept_frame_is_a_case_of_its_own_since_the_next_may_be_of_another_p
     page = LivePage(folder, state, clinical, Config(), cast("Manifest", manifest))
     for sequence in (1, 2):
         live.request_frame(folder.path, sequence, "li")
-        page.keep_what_is_wished(cast("LiveSession", Kept()))
-    assert len(clinical.references()) == 2
+        page.keep_requested_frames(cast("LiveSession", Kept()))
+    assert len(clinical.list_references()) == 2

@@ -56,7 +56,7 @@ FILM = Header(
 )
 
 
-def chosen(header: Header | None = FILM, usual: Population = "ask", forced: str | None = None) -> RoutingDecision:
+def route_image(header: Header | None = FILM, usual: Population = "ask", forced: str | None = None) -> RoutingDecision:
     return route(header, PACKS, usual, forced)
 
 
@@ -73,9 +73,9 @@ def codes(actual: RoutingDecision) -> list[str]:
 
 
 def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> None:
-    assert chosen() == RoutingDecision("adult", ())
-    assert chosen(replace(FILM, patient_age="003Y")) == RoutingDecision("child", ())
-    assert chosen(replace(FILM, patient_age=None, birth_date="20230101", study_date="20260101")).pack == "child"
+    assert route_image() == RoutingDecision("adult", ())
+    assert route_image(replace(FILM, patient_age="003Y")) == RoutingDecision("child", ())
+    assert route_image(replace(FILM, patient_age=None, birth_date="20230101", study_date="20260101")).pack == "child"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> No
 )
 def test_what_no_pack_was_made_for_is_refused_with_the_reason(change: dict[str, object], error: Expected) -> None:
     with raises_refusal(error):
-        chosen(replace(FILM, **change))  # type: ignore[arg-type]
+        route_image(replace(FILM, **change))  # type: ignore[arg-type]
 
 
 def test_what_the_door_reads_of_a_file_is_what_routing_asks_for(tmp_path: Path) -> None:
@@ -106,14 +106,14 @@ def test_what_the_door_reads_of_a_file_is_what_routing_asks_for(tmp_path: Path) 
     header = examine_file(films.save(tmp_path, "raw.dcm", raw)).header
     assert (header.presentation_intent, header.patient_orientation) == ("FOR PROCESSING", "A\\F")
     with raises_refusal(FOR_PROCESSING):
-        chosen(header)
+        route_image(header)
     with raises_refusal(VIEW_NOT_COVERED):
-        chosen(replace(header, presentation_intent="FOR PRESENTATION"))
+        route_image(replace(header, presentation_intent="FOR PRESENTATION"))
 
 
 def test_an_unknown_age_is_what_the_clinic_said_its_patients_are_and_a_hint_says_so() -> None:
     unknown = replace(FILM, patient_age=None)
-    adult, child = chosen(unknown, "adult"), chosen(unknown, "children")
+    adult, child = route_image(unknown, "adult"), route_image(unknown, "children")
     assert (adult.pack, codes(adult)) == ("adult", ["hint.age_assumed_adult"])
     assert (child.pack, codes(child)) == ("child", ["hint.age_assumed_child"])
     assert "this clinic sees mostly adults" in adult.hints[0].text("en")
@@ -124,14 +124,14 @@ def test_an_unknown_age_is_what_the_clinic_said_its_patients_are_and_a_hint_says
 def test_a_frontal_film_is_read_however_it_is_written(position: str) -> None:
     film = replace(FILM, view_position=position, series_description="CHEST PA AND LATERAL")
     for orientation in (None, "", "L\\F", "LF\\FL", "H\\L"):
-        assert codes(chosen(replace(film, patient_orientation=orientation))) == [], orientation
+        assert codes(route_image(replace(film, patient_orientation=orientation))) == [], orientation
 
 
 @pytest.mark.parametrize(
     ("orientation", "mirrored"), [("R\\F", True), ("RF\\FR", True), ("L\\H", True), ("R\\H", False)]
 )
 def test_a_film_whose_rows_run_to_the_right_is_said_to_be_mirrored(orientation: str, mirrored: bool) -> None:
-    actual = codes(chosen(replace(FILM, patient_orientation=orientation)))
+    actual = codes(route_image(replace(FILM, patient_orientation=orientation)))
     assert actual == (["hint.mirrored"] if mirrored else [])
 
 
@@ -142,7 +142,7 @@ MANGLED = "侧位".encode("gbk").decode("latin-1")
 def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: str) -> None:
     for forced in (None, "adult"):
         with raises_refusal(VIEW_NOT_COVERED) as refused:
-            chosen(replace(FILM, view_position=position), forced=forced)
+            route_image(replace(FILM, view_position=position), forced=forced)
         assert refused.value.view
 
 
@@ -150,7 +150,7 @@ def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: s
 @pytest.mark.parametrize("position", [None, "PA"])
 def test_rows_that_run_from_front_to_back_are_a_lateral_film(orientation: str, position: str | None) -> None:
     with raises_refusal(VIEW_NOT_COVERED):
-        chosen(replace(FILM, view_position=position, patient_orientation=orientation))
+        route_image(replace(FILM, view_position=position, patient_orientation=orientation))
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ def test_words_that_name_another_view_are_believed(words: str) -> None:
     silent = replace(FILM, view_position=None)
     for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
         with raises_refusal(VIEW_NOT_COVERED):
-            chosen(said)
+            route_image(said)
     with raises_refusal(VIEW_NOT_COVERED):  # many consoles write PA whatever was taken
-        chosen(replace(FILM, series_description=words))
+        route_image(replace(FILM, series_description=words))
 
 
 @pytest.mark.parametrize("words", ["CHEST PA AND LATERAL", "Chest PA/LAT", "CXR 2 VIEWS", "胸部正侧位"])
@@ -178,20 +178,20 @@ def test_words_that_name_two_views_are_no_answer_unless_the_film_or_a_person_giv
     silent = replace(FILM, view_position=None)
     for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
         with raises_refusal(VIEW_UNCLEAR):
-            chosen(said)
-        assert codes(chosen(said, forced="adult")) == ["hint.pack_forced"]
-        assert codes(chosen(replace(said, view_position="PA"))) == []
-    assert codes(chosen(replace(silent, series_description="Chest PA", study_description=words))) == []
+            route_image(said)
+        assert codes(route_image(said, forced="adult")) == ["hint.pack_forced"]
+        assert codes(route_image(replace(said, view_position="PA"))) == []
+    assert codes(route_image(replace(silent, series_description="Chest PA", study_description=words))) == []
 
 
 @pytest.mark.parametrize("words", ["Chest PA", "CXR A.P.", "胸部正位"])
 def test_words_that_name_a_frontal_view_leave_nothing_to_assume(words: str) -> None:
-    assert codes(chosen(replace(FILM, view_position=None, series_description=words))) == []
+    assert codes(route_image(replace(FILM, view_position=None, series_description=words))) == []
 
 
 @pytest.mark.parametrize("text", ["Chest PA", "胸部正位", "床头胸片", "chest_2views"])
 def test_the_part_of_the_body_may_come_from_the_words_of_the_examination(text: str) -> None:
-    actual = chosen(replace(FILM, body_part=None, study_description=text))
+    actual = route_image(replace(FILM, body_part=None, study_description=text))
     assert (actual.pack, codes(actual)) == ("adult", ["hint.body_part_from_text"])
 
 
@@ -204,19 +204,22 @@ def test_the_part_of_the_body_may_come_from_the_words_of_the_examination(text: s
     ],
 )
 def test_chinese_words_are_understood_even_when_their_bytes_were_decoded_wrongly(mangled: str) -> None:
-    assert chosen(replace(FILM, body_part=None, series_description=mangled)).pack == "adult"
+    assert route_image(replace(FILM, body_part=None, series_description=mangled)).pack == "adult"
 
 
 @pytest.mark.parametrize("text", ["胸椎正位", "T-SPINE AP", "左手正位", "Chest and abdomen"])
 def test_a_thoracic_spine_is_not_a_chest(text: str) -> None:
     with raises_refusal(BODY_PART_NOT_COVERED):
-        chosen(replace(FILM, body_part=None, study_description=text))
+        route_image(replace(FILM, body_part=None, study_description=text))
 
 
 def test_a_person_who_names_the_pack_answers_what_the_image_does_not_say() -> None:
     bare = replace(FILM, modality=None, body_part=None, view_position=None, patient_age=None)
-    assert (chosen(bare, forced="child").pack, codes(chosen(bare, forced="child"))) == ("child", ["hint.pack_forced"])
-    assert chosen(None, forced="adult").pack == "adult"
+    assert (route_image(bare, forced="child").pack, codes(route_image(bare, forced="child"))) == (
+        "child",
+        ["hint.pack_forced"],
+    )
+    assert route_image(None, forced="adult").pack == "adult"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,7 @@ def test_what_the_image_contradicts_is_refused_whoever_named_the_pack(
     change: dict[str, object], error: Expected
 ) -> None:
     with raises_refusal(error):
-        chosen(replace(FILM, **change), forced="child")  # type: ignore[arg-type]
+        route_image(replace(FILM, **change), forced="child")  # type: ignore[arg-type]
 
 
 def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
@@ -268,9 +271,9 @@ def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
 )
 def test_an_age_that_could_choose_another_pack_is_unclear(age: str | None, birth: str | None) -> None:
     with raises_refusal(AGE_UNCLEAR):
-        chosen(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121"), usual="adult")
+        route_image(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121"), usual="adult")
 
 
 @pytest.mark.parametrize(("age", "birth", "pack"), [("018Y", "20090301", "adult"), ("040Y", "19880301", "adult")])
 def test_ages_that_rounding_explains_or_that_choose_one_pack_agree(age: str, birth: str, pack: str) -> None:
-    assert chosen(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121")).pack == pack
+    assert route_image(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121")).pack == pack

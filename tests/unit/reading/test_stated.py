@@ -26,12 +26,12 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def checked(header: dict[str, Any]) -> DecodedImage:
+def check_header(header: dict[str, Any]) -> DecodedImage:
     return check_answer(ChildMessage(header), None, DecodeOptions("score", 2), 1.0)
 
 
 def test_what_was_stated_comes_back_the_same() -> None:
-    image = checked(WHOLE)
+    image = check_header(WHOLE)
     assert (image.scales, image.rate_hz, image.weights) == ((Scale(**SCALE),), 30.0, (1.0, 0.25))
     assert (image.diagnoses, image.aspect) == (("I10:B18.1",), 1.0)
 
@@ -53,7 +53,7 @@ def test_what_was_stated_comes_back_the_same() -> None:
 )
 def test_anything_else_is_no_message(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        checked({**WHOLE, **wrong})
+        check_header({**WHOLE, **wrong})
 
 
 def test_only_coded_admitting_diagnoses_are_taken_from_a_header() -> None:

@@ -16,13 +16,13 @@ from firmware_app.core.records import Reason
 from firmware_app.dicom import storage_scu
 from firmware_app.dicom.errors import PacsKindRefused
 from firmware_app.dicom.peers import ArchivePeer
-from firmware_app.results.archive_queue import MadeObject, SendingQueue, SendingStage
+from firmware_app.results.archive_queue import QueuedObject, SendingQueue, SendingStage
 from firmware_app.results.archive_workers import ArchiveSender
 from firmware_app.results.due_cases import DueCase
 from firmware_app.results.errors import PACS_UNCOMMITTED
 
 SR, SC = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
-LateWord = Reason.of(PACS_UNCOMMITTED(pacs="ARCHIVE", own="LANTERN"))
+LateWord = Reason.from_error(PACS_UNCOMMITTED(pacs="ARCHIVE", own="LANTERN"))
 
 
 class Archive:
@@ -50,7 +50,7 @@ class Archive:
 @pytest.fixture
 def queue(clinical: ClinicalDatabase) -> SendingQueue:
     made = SendingQueue(clinical.database)
-    made.set_up({"pacs": "10.0.0.5:104 ARCHIVE"})
+    made.set_archives({"pacs": "10.0.0.5:104 ARCHIVE"})
     return made
 
 
@@ -68,19 +68,19 @@ def line(clinical: ClinicalDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def put(queue: SendingQueue, *kinds: str) -> None:
     uids = {"sr": SR, "sc": SC}
-    made = [MadeObject(kind, uids[kind], f"2.25.{number}", "one.dcm") for number, kind in enumerate(kinds)]
+    made = [QueuedObject(kind, uids[kind], f"2.25.{number}", "one.dcm") for number, kind in enumerate(kinds)]
     queue.put(DueCase("c-1", 1, False), 1, made, {"pacs": {"sr", "sc"}})
 
 
 def stages(queue: SendingQueue) -> list[SendingStage]:
-    return [one.stage for one in queue.of_case("c-1")]
+    return [one.stage for one in queue.list_of_case("c-1")]
 
 
 def test_hundreds_of_refused_objects_stop_no_other(queue: SendingQueue, line: Callable[..., ArchiveSender]) -> None:
     put(queue, *["sr"] * 205, "sc")
     archive = Archive(SC)
     one = line(archive)
-    while one.turn():
+    while one.run_once():
         assert archive.dialled < 4
     assert stages(queue) == [SendingStage.WAITING] * 205 + [SendingStage.ACCEPTED]
 
@@ -90,13 +90,13 @@ def test_what_is_stored_is_believed_when_commitment_is_switched_off_or_no_longer
     queue: SendingQueue, line: Callable[..., ArchiveSender], commitment: bool
 ) -> None:
     put(queue, "sr")
-    queue.succeeded(queue.waiting("pacs")[0], commits=True)
-    queue.tell("pacs", LateWord, commits=True)
+    queue.record_success(queue.list_waiting("pacs")[0], commits=True)
+    queue.record_attempt("pacs", LateWord, commits=True)
     archive = Archive(SR)
-    line(archive, commitment=commitment).turn()
+    line(archive, commitment=commitment).run_once()
     assert archive.dialled == commitment
     assert stages(queue) == [SendingStage.ACCEPTED]
-    (told,) = queue.archives()
+    (told,) = queue.list_archives()
     assert (told.reason, told.commits) == (None, False)
 
 
@@ -106,10 +106,10 @@ def test_an_association_without_a_context_puts_off_the_objects_and_not_the_archi
     put(queue, "sr")
     archive = Archive(SC)
     one = line(archive)
-    one.turn()
-    (refused,) = queue.waiting("pacs")
+    one.run_once()
+    (refused,) = queue.list_waiting("pacs")
     assert refused.reason is not None
     assert (refused.reason.details["kind"], refused.failures) == ("sr", 1)
     put(queue, "sr", "sc")
-    one.turn()
+    one.run_once()
     assert stages(queue) == [SendingStage.WAITING, SendingStage.ACCEPTED]

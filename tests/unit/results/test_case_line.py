@@ -46,7 +46,7 @@ READ = Reading(
     Quality(hints=(hints.make_hint(hints.VIEW_ASSUMED),)),
 )
 UNJUDGED = Reading(
-    Scope.INSTANCE, ("i-2",), ReadingStatus.CANNOT_JUDGE, Reason.of(AGE_OUTSIDE(age=10)), None, Timing(0, 0, 1)
+    Scope.INSTANCE, ("i-2",), ReadingStatus.CANNOT_JUDGE, Reason.from_error(AGE_OUTSIDE(age=10)), None, Timing(0, 0, 1)
 )
 CASE = Case(
     "c-1",
@@ -56,7 +56,7 @@ CASE = Case(
     Priority.SOON,
     (
         FileRecord("a.dcm", "i-1", FileStatus.READ, None),
-        FileRecord("b.dcm", "i-2", FileStatus.CANNOT_JUDGE, Reason.of(AGE_OUTSIDE(age=10))),
+        FileRecord("b.dcm", "i-2", FileStatus.CANNOT_JUDGE, Reason.from_error(AGE_OUTSIDE(age=10))),
         FileRecord("c.dcm", "i-1", FileStatus.DUPLICATE, None),
     ),
     (READ, UNJUDGED),
@@ -69,7 +69,7 @@ HOMELESS = Case(
     None,
     0,
     None,
-    (FileRecord("d", None, FileStatus.REFUSED, Reason.of(Truncated(where="the pixels"))),),
+    (FileRecord("d", None, FileStatus.REFUSED, Reason.from_error(Truncated(where="the pixels"))),),
     (),
     (),
     (),

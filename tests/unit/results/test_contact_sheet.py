@@ -64,20 +64,20 @@ def test_the_most_urgent_stands_first_and_what_could_not_be_judged_before_what_i
         case("c-4", Priority.URGENT),
         case("c-5", Priority.SOON, probability=0.95),
     ]
-    page = overview.render_contact_sheet(cases, lambda _: None, "en")
+    page = overview.render_overview(cases, lambda _: None, "en")
     assert re.findall(r"\bc-\d", page) == ["c-4", "c-5", "c-3", "c-2", "c-1"]
 
 
 def test_nothing_that_a_file_brings_becomes_markup() -> None:
     evil = '"><script>alert(1)<\\script>.png'
     shown = overview.PictureLinks(f"c-1/{evil}", f"c-1/{evil}")
-    page = overview.render_contact_sheet([case("c-1", Priority.SOON, evil)], lambda _: shown, "en")
+    page = overview.render_overview([case("c-1", Priority.SOON, evil)], lambda _: shown, "en")
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)") == 3
 
 
 def test_a_card_says_finding_lesion_with_its_size_and_why_there_is_no_result() -> None:
-    page = overview.render_contact_sheet(
+    page = overview.render_overview(
         [case("c-1", Priority.SOON), case("c-2", Priority.CANNOT_JUDGE)], lambda _: None, "en"
     )
     assert "Mass: found, 0.90 (threshold 0.50)" in page
@@ -87,7 +87,7 @@ def test_a_card_says_finding_lesion_with_its_size_and_why_there_is_no_result() -
 
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:
-    page = overview.render_contact_sheet(
+    page = overview.render_overview(
         [case("c-1", Priority.SOON)], lambda _: overview.PictureLinks("c-1/a", "c-1/b"), "zh_CN"
     )
     assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["c-1/b", "c-1/a"]

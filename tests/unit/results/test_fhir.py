@@ -21,13 +21,13 @@ from firmware_app.results import fhir_bundle, hl7v2
 from firmware_app.results.case_view import CaseView
 from firmware_app.results.fhir_resources import Json
 from tests import films
-from tests.results import PDF, result_of
+from tests.results import PDF, make_case_view
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> CaseView:
     film = films.save(tmp_path, "film.dcm", films.film(StudyDate="20261123", StudyTime="113000"))
-    return result_of(film, tmp_path / "display")
+    return make_case_view(film, tmp_path / "display")
 
 
 def resources(made: Json, kind: str) -> list[Json]:
@@ -39,7 +39,7 @@ def resources(made: Json, kind: str) -> list[Json]:
 def test_a_bundle_is_valid_and_final_once_signed(tmp_path: Path, header: bool, signed: bool) -> None:
     """R4B differs from R4 in none of these resources (its appendix of changes)."""
     film = films.save(tmp_path, "film.dcm", films.film())
-    made = fhir_bundle.build_bundle(result_of(film, tmp_path / "display", header=header, signed=signed), PDF)
+    made = fhir_bundle.build_bundle(make_case_view(film, tmp_path / "display", header=header, signed=signed), PDF)
     Bundle.model_validate(json.loads(fhir_bundle.format_bundle(made)))
     (report,) = resources(made, "DiagnosticReport")
     assert report["status"] == ("final" if signed else "preliminary")
@@ -57,16 +57,20 @@ def test_a_bundle_says_what_the_report_says(result: CaseView) -> None:
     assert "未经医生判断，不得用于诊断" in report["conclusion"]
     assert base64.b64decode(report["presentedForm"][0]["data"]) == PDF
     assert study["started"] == report["effectiveDateTime"] == "2026-11-23"
-    pneumonia = next(one for one in resources(made, "Observation") if one["code"].get("text") == "肺炎征象")
+    pneumonia = next(
+        resource for resource in resources(made, "Observation") if resource["code"].get("text") == "肺炎征象"
+    )
     assert pneumonia["valueCodeableConcept"]["coding"][0]["display"] == "Present"
     *figures, verdict = pneumonia["component"]
-    assert [one["valueQuantity"]["value"] for one in figures] == [93.0, 41.0]
+    assert [figure["valueQuantity"]["value"] for figure in figures] == [93.0, 41.0]
     assert verdict["valueCodeableConcept"]["coding"][0]["code"] == "rejected"
     assert report["conclusion"].splitlines()[1] == "肺炎征象：不同意（李医生）"
     assert pneumonia["note"] == [{"text": "李医生: 不同意"}]
-    lesion = next(one for one in resources(made, "Observation") if "12.3 mm" in one.get("valueString", ""))
+    lesion = next(
+        resource for resource in resources(made, "Observation") if "12.3 mm" in resource.get("valueString", "")
+    )
     assert [one["valueQuantity"]["code"] for one in lesion["component"]] == ["%", "mm", "mm", "mm2"]
-    assert any("dataAbsentReason" in one for one in resources(made, "Observation"))
+    assert any("dataAbsentReason" in resource for resource in resources(made, "Observation"))
 
 
 def test_a_later_version_changes_the_same_resources_and_makes_none_anew(result: CaseView) -> None:
@@ -90,11 +94,11 @@ def test_the_marks_of_a_clips_frames_are_one_lesion_and_one_that_has_gone_is_tak
     told = []
     for lesions in (result.case.lesions[:1], ()):
         case = replace(result.case, lesions=lesions)
-        made = fhir_bundle.build_bundle(replace(result, case=case), None, exports.sent_observations("c-1"))
+        made = fhir_bundle.build_bundle(replace(result, case=case), None, exports.list_sent_observations("c-1"))
         Bundle.model_validate(json.loads(fhir_bundle.format_bundle(made)))
         exports.note_observations("c-1", fhir_bundle.list_observations(made))
         told.append({one["fullUrl"]: one["resource"] for one in made["entry"]})
-        assert sum("valueString" in one for one in resources(made, "Observation")) == len(lesions)
+        assert sum("valueString" in resource for resource in resources(made, "Observation")) == len(lesions)
         message = hl7v2.build_message(replace(result, case=case))
         assert message.count("|TX|233604007^Pneumonia^SCT|") == len(lesions)
     first, later = told
@@ -107,7 +111,7 @@ def test_the_marks_of_a_clips_frames_are_one_lesion_and_one_that_has_gone_is_tak
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_message_is_valid_by_the_standards_tables_and_final_once_signed(tmp_path: Path, signed: bool) -> None:
     film = films.save(tmp_path, "film.dcm", films.film())
-    made = hl7v2.build_message(result_of(film, tmp_path / "display", signed=signed), PDF)
+    made = hl7v2.build_message(make_case_view(film, tmp_path / "display", signed=signed), PDF)
     message = parse_message(made, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True)
     assert message.validate()
     assert message.msh.msh_9.value == "ORU^R01^ORU_R01"
@@ -165,7 +169,7 @@ def patient_segment(result: CaseView) -> list[str]:
 def test_a_name_keeps_its_components_and_groups(tmp_path: Path, person_name: str, field: str) -> None:
     film = films.save(tmp_path, "film.dcm", films.film(PatientName=person_name, SpecificCharacterSet="ISO_IR 192"))
     shown = Patient(patient_data.readable_name(person_name), "P-1", "", "F")
-    made = patient_segment(result_of(film, tmp_path / "display", known=DisplayedPatient(shown)))
+    made = patient_segment(make_case_view(film, tmp_path / "display", known=DisplayedPatient(shown)))
     assert made[5] == field
 
 

@@ -17,7 +17,7 @@ from firmware_app.results import case_json, case_text, overview
 from firmware_app.results.case_view import CaseView
 from firmware_app.results.pdf import contents
 from tests import films, printed
-from tests.results import result_of
+from tests.results import make_case_view
 from tests.unit.results.test_case_line import CASE, FINDING, READ, SCHEMA
 
 OTHERS = {"en": "nodules, fractures", "zh_CN": "结节、骨折"}
@@ -26,9 +26,9 @@ SENTENCES = {"en": "Not looked for: nodules, fractures.", "zh_CN": "未判读：
 ADULT = Path("converters/recipes/chest-xray-adult.words.toml")
 
 
-def made(tmp_path: Path, others: Mapping[str, str]) -> CaseView:
+def make_view_of_others(tmp_path: Path, others: Mapping[str, str]) -> CaseView:
     film = films.save(tmp_path, "film.dcm", films.film())
-    result = result_of(film, tmp_path / "display")
+    result = make_case_view(film, tmp_path / "display")
     first, *rest = result.case.readings
     readings = (replace(first, not_looked_for=others), *rest)
     return replace(result, case=replace(result.case, readings=readings))
@@ -39,7 +39,7 @@ def test_text_report_and_sheet_say_what_was_not_looked_for(language: str) -> Non
     case, sentence = replace(CASE, readings=(SCOPED, *CASE.readings[1:])), SENTENCES[language]
     assert case_text.format_page(case, language).splitlines()[-1].strip() == sentence
     assert case_text.describe_case(case, language)[1] == sentence
-    assert sentence in overview.render_contact_sheet([case], lambda _: None, language)
+    assert sentence in overview.render_overview([case], lambda _: None, language)
     line = case_json.case_to_json(case, language)
     jsonschema.validate(line, SCHEMA)
     assert line["readings"][0]["not_looked_for"] == OTHERS[language]
@@ -66,19 +66,19 @@ def test_without_a_result_or_where_the_pack_does_not_say_it_nothing_is_said() ->
 
 
 def test_a_printed_report_says_it_under_the_findings(tmp_path: Path) -> None:
-    result = made(tmp_path, OTHERS)
+    result = make_view_of_others(tmp_path, OTHERS)
     told = contents.build_contents(result, (), "en")["findings"]
     assert told["scope"] == ["Not looked for: nodules, fractures."]
     printed.need_font()
     from firmware_app.results.pdf import typesetting
 
-    assert "未判读：结节、骨折" in printed.words(typesetting.typeset_report(result, "zh_CN"))
+    assert "未判读：结节、骨折" in printed.extract_text(typesetting.typeset_report(result, "zh_CN"))
 
 
 def test_what_is_signed_stays_as_it_was_and_what_a_pack_says_is_part_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent, told = made(tmp_path, {}), made(tmp_path, OTHERS)
+    silent, told = make_view_of_others(tmp_path, {}), make_view_of_others(tmp_path, OTHERS)
     assert silent.state != told.state
     dumped: list[bytes] = []
 

@@ -59,9 +59,9 @@ class Desk:
     pages: dict[str, str]
 
 
-def read(clinical: ClinicalDatabase, case: str) -> None:
+def add_readings(clinical: ClinicalDatabase, case: str) -> None:
     """Give each image of *case* its reading; the last one could not be judged."""
-    *judged, last = clinical.images(case)
+    *judged, last = clinical.list_images(case)
     for number, (one, (picture, lesion, mass)) in enumerate(zip(judged, PICTURES, strict=True)):
         findings = (Finding("malignant", SUSPICIOUS, picture, THRESHOLD), Finding("mass", MASS, mass, THRESHOLD))
         box = (10.0 + 30 * number, 10.0, 40.0 + 30 * number, 40.0)
@@ -112,7 +112,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             PatientName="Li^Wei",
         )
         case = door.accept_file(films.save(folder, f"{number}.dcm", image)).case
-    read(clinical, case)
+    add_readings(clinical, case)
     clinical.close_revisions(0)
     doctor = create_app(config, state, clinical, accounts, Silent(None)).test_client()
     post(doctor, "/claim", code=accounts.add("li", Role.DOCTOR), password=PASSWORD, again=PASSWORD)
@@ -122,26 +122,26 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     accounts.database.close()
 
 
-def words_of(page: str) -> str:
+def strip_tags(page: str) -> str:
     """A page's text without its tags, in one line."""
     return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
 def test_the_view_decides_by_the_image_in_which_a_finding_is_strongest(desk: Desk) -> None:
-    assert {one.code: (one.positive, one.probability) for one in desk.view.findings} == ANSWER
-    assert [one.code for one in desk.view.findings] == ["mass", "malignant"]
+    assert {finding.code: (finding.positive, finding.probability) for finding in desk.view.findings} == ANSWER
+    assert [finding.code for finding in desk.view.findings] == ["mass", "malignant"]
     assert desk.view.reasons == (Reason("routing.no_pack"),)
 
 
 def test_no_lesion_is_more_suspicious_than_its_case_and_one_is_as_suspicious(desk: Desk) -> None:
-    chances = [one.chances["malignant"] for one in desk.view.case.lesions]
+    chances = [lesion.chances["malignant"] for lesion in desk.view.case.lesions]
     assert max(chances) == pytest.approx(0.62)
     assert min(chances) == pytest.approx(0.62 * 0.35 / 0.80)
-    assert [one.lesion for one in desk.view.marked_lesions] == list(desk.view.case.lesions)
+    assert [lesion.lesion for lesion in desk.view.marked_lesions] == list(desk.view.case.lesions)
 
 
 def test_list_page_and_report_name_the_answer(desk: Desk) -> None:
-    listed, page, report = (words_of(one) for one in desk.pages.values())
+    listed, page, report = (strip_tags(one) for one in desk.pages.values())
     assert "Mass 90% Suspicious mass 62%" in listed
     assert "Found Mass" in page
     assert "Found Suspicious mass" in page
@@ -152,11 +152,11 @@ def test_list_page_and_report_name_the_answer(desk: Desk) -> None:
 
 
 def test_text_and_tables_name_the_answer(desk: Desk) -> None:
-    case = desk.clinical.case(desk.case)
+    case = desk.clinical.load_case(desk.case)
     told = "Suspicious mass: found, 0.62 (threshold 0.50)"
     assert told in case_text.describe_case(case, "en")
     assert told in case_text.format_row(case, "en")
-    assert told in overview.render_contact_sheet([case], lambda _: None, "en")
+    assert told in overview.render_overview([case], lambda _: None, "en")
     table = [
         line for line in overview.format_csv([case], "en").splitlines() if ",malignant," in line and ",finding," in line
     ]
@@ -170,7 +170,7 @@ def test_the_pdfs_source_names_the_answer(desk: Desk) -> None:
 
 
 def test_json_names_the_answer_and_its_scores_agree(desk: Desk) -> None:
-    said = json.loads(json.dumps(case_json.case_to_json(desk.clinical.case(desk.case), "en")))
+    said = json.loads(json.dumps(case_json.case_to_json(desk.clinical.load_case(desk.case), "en")))
     assert {one["code"]: (one["positive"], one["probability"]) for one in said["findings"]} == ANSWER
     assert said["scores"] == {code: probability for code, (_, probability) in ANSWER.items()}
 
@@ -210,5 +210,5 @@ def test_messages_name_the_answer_once(desk: Desk) -> None:
     lines = [line.split("|") for line in hl7v2.build_message(desk.view).split("\r") if line.startswith("OBX|")]
     found = [(line[3].split("^")[1], line[5].split("^")[1]) for line in lines if line[2] == "CWE"]
     assert sorted(found) == [("Mass", "Present"), ("Suspicious mass", "Present")]
-    brief = outbox.make_brief(desk.clinical.case(desk.case), clock.stamp())
-    assert [(one.code, one.hundredths) for one in brief.findings] == [("mass", 90), ("malignant", 62)]
+    brief = outbox.make_brief(desk.clinical.load_case(desk.case), clock.stamp())
+    assert [(finding.code, finding.hundredths) for finding in brief.findings] == [("mass", 90), ("malignant", 62)]

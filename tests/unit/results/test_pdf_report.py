@@ -23,7 +23,7 @@ from firmware_app.results.errors import ReportError, ReportFontMissing, ReportGa
 from firmware_app.results.pdf import plates, typesetting
 from firmware_app.results.pdf.typesetting import FontLibrary
 from tests import films, printed
-from tests.results import result_of
+from tests.results import make_case_view
 
 ADVICE = FollowUp(
     "again",
@@ -78,14 +78,14 @@ def _font() -> None:
 @pytest.fixture
 def result(tmp_path: Path) -> CaseView:
     film = films.save(tmp_path, "film.dcm", films.film(StudyDate="20261123", StudyTime="1130"))
-    made = result_of(film, tmp_path / "display", version=2)
+    made = make_case_view(film, tmp_path / "display", version=2)
     hinted = replace(made.case.readings[0], quality=Quality(True, (Reason("routing.no_pack"),)))
     return replace(made, case=replace(made.case, readings=(hinted,), follow_up=ADVICE))
 
 
 @pytest.mark.parametrize(("language", "said"), [("zh_CN", IN_CHINESE), ("en", IN_ENGLISH)])
 def test_a_report_says_all_that_a_doctor_needs(result: CaseView, language: str, said: tuple[str, ...]) -> None:
-    told = printed.words(typesetting.typeset_report(result, language))
+    told = printed.extract_text(typesetting.typeset_report(result, language))
     assert [one for one in said if one not in told] == []
 
 
@@ -97,7 +97,7 @@ def test_the_doctors_word_stands_above_the_machines_with_the_signature_line_on_p
     )
     for written in (said, tuple(replace(one, text=one.text[:20]) for one in said)):
         made = typesetting.typeset_report(replace(result, remarks=written), "en")
-        told = printed.words(made)
+        told = printed.extract_text(made)
         assert told.index("Impression:Pleurisy.") < told.index("Fluidontheleft.") < told.index("Probability")
         first = pypdfium2.PdfDocument(made)[0].get_textpage().get_text_range()
         assert "Doctor:" in first
@@ -107,9 +107,9 @@ def test_the_doctors_word_stands_above_the_machines_with_the_signature_line_on_p
 
 def test_rare_characters_stay_whole_and_one_without_a_font_is_named_by_its_number(result: CaseView) -> None:
     rare, without = "𠮷㛃𬱖𫖯䶮", "\U0002a6a5"
-    assert typesetting.find_fonts().lacking([rare + without]) == (without,)
+    assert typesetting.find_fonts().list_missing([rare + without]) == (without,)
     named = replace(result, known=DisplayedPatient(Patient(f"{rare}{without}·买买提", "1", "003M", "F")))
-    told = printed.words(typesetting.typeset_report(named, "zh_CN"))
+    told = printed.extract_text(typesetting.typeset_report(named, "zh_CN"))
     assert f"{rare}[U+2A6A5]·买买提" in told
     assert "以其编码代替：U+2A6A5" in told
 
@@ -119,7 +119,7 @@ def test_a_box_without_a_chinese_font_says_so_and_still_prints_what_needs_none(r
     with pytest.raises(ReportFontMissing, match="fonts-noto-cjk"):
         typesetting.typeset_report(result, "zh_CN", bare)
     latin = replace(result, known=DisplayedPatient(Patient("Li Wei")), verdicts=(), box="Clinic")
-    assert "LiWei" in printed.words(typesetting.typeset_report(latin, "en", bare))
+    assert "LiWei" in printed.extract_text(typesetting.typeset_report(latin, "en", bare))
 
 
 def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: CaseView, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: CaseView, 
     images, readings = [], []
     for number in range(3):
         folder = tmp_path / f"display-{number}"
-        result_of(Path(result.images[0].file), folder)
+        make_case_view(Path(result.images[0].file), folder)
         Image.fromarray(noise).save(folder / "frame-000.png")
         images.append(replace(result.images[0], instance=f"i-{number}", display=str(folder)))
         marks = tuple(replace(one, instance=f"i-{number}") for _ in range(9))
@@ -144,12 +144,12 @@ def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: CaseView, 
     )
     for language in ("zh_CN", "en"):
         made = typesetting.typeset_report(long, language)
-        assert printed.pages(made) == 2
+        assert printed.count_pages(made) == 2
         assert len(made) <= 500_000
 
 
 def test_marks_are_black_and_white_and_show_on_any_ground(result: CaseView) -> None:
-    (plate,) = plates.make_plates(result.case, lambda _: Path(result.images[0].display))
+    (plate,) = plates.make_report_images(result.case, lambda _: Path(result.images[0].display))
     assert plate.marked is not None
     plain, marked = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (plate.plain, plate.marked))
     assert plain.ndim == 2
@@ -161,14 +161,14 @@ def test_marks_are_black_and_white_and_show_on_any_ground(result: CaseView) -> N
 
 
 def test_the_qr_code_on_paper_is_the_cases_reference(result: CaseView) -> None:
-    page = printed.drawn(typesetting.typeset_report(result, "zh_CN"))
-    assert [one.text for one in zxingcpp.read_barcodes(page)] == ["c-1f2e3d4c"]
+    page = printed.render_page(typesetting.typeset_report(result, "zh_CN"))
+    assert [barcode.text for barcode in zxingcpp.read_barcodes(page)] == ["c-1f2e3d4c"]
 
 
 def test_every_font_is_embedded(result: CaseView) -> None:
     document = pypdfium2.PdfDocument(typesetting.typeset_report(result, "zh_CN"))
     texts = [one for one in document[0].get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_TEXT]
-    held = {pypdfium2.raw.FPDFFont_GetIsEmbedded(pypdfium2.raw.FPDFTextObj_GetFont(one.raw)) for one in texts}
+    held = {pypdfium2.raw.FPDFFont_GetIsEmbedded(pypdfium2.raw.FPDFTextObj_GetFont(text.raw)) for text in texts}
     assert held == {1}
 
 

@@ -10,7 +10,7 @@ UNITS = sorted((REPOSITORY / "systemd" / "units").iterdir())
 TRIGGERS = {".timer": ".service", ".path": ".service"}  # systemd.timer(5), systemd.path(5): of the same name
 
 
-def started() -> set[str]:
+def list_started_units() -> set[str]:
     """What is started, beginning with what systemd and the kernel do by themselves on an installed box."""
     texts = {unit.name: unit.read_text("utf-8") for unit in UNITS}
     rules = "".join(path.read_text("utf-8") for path in (REPOSITORY / "systemd" / "udev").glob("*.rules"))
@@ -18,7 +18,7 @@ def started() -> set[str]:
     while True:
         more = {name for name, text in texts.items() if begun & set(_words(text, "WantedBy"))}
         for name in begun & texts.keys():
-            more |= {re.sub(r"@.*\.", "@.", one) for one in _words(texts[name], "Wants|Requires|BindsTo")}
+            more |= {re.sub(r"@.*\.", "@.", word) for word in _words(texts[name], "Wants|Requires|BindsTo")}
             stem, _, kind = name.rpartition(".")
             more |= {f"{stem}{TRIGGERS[f'.{kind}']}"} if f".{kind}" in TRIGGERS else set()
         if more <= begun:
@@ -31,7 +31,7 @@ def _words(text: str, keys: str) -> list[str]:
 
 
 def test_every_unit_is_started_by_something() -> None:
-    assert {unit.name for unit in UNITS} - started() == set()
+    assert {unit.name for unit in UNITS} - list_started_units() == set()
 
 
 def test_the_screen_and_the_name_of_a_new_box_come_with_the_box() -> None:

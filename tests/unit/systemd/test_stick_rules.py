@@ -23,16 +23,16 @@ LET_GO = "stop lantern-mount@%k.service"
 
 
 @dataclass
-class Told:
+class RuleResult:
     """What the rules say to one event."""
 
     wants: str = ""
     runs: list[str] = field(default_factory=list)
 
 
-def told(event: Mapping[str, str]) -> Told:
+def apply_rules(event: Mapping[str, str]) -> RuleResult:
     """udev(7), as far as these rules go."""
-    answer, skip_to = Told(), ""
+    answer, skip_to = RuleResult(), ""
     for line in RULES.splitlines():
         words = WORD.findall(line) if not line.startswith("#") else []
         labels = [value for key, _, value in words if key == "LABEL"]
@@ -55,12 +55,12 @@ def told(event: Mapping[str, str]) -> Told:
 def _holds(event: Mapping[str, str], key: str, sign: str, pattern: str) -> bool:
     if sign in ("=", "+="):
         return True
-    matches = any(fnmatchcase(event.get(key, ""), one) for one in pattern.split("|"))
+    matches = any(fnmatchcase(event.get(key, ""), part) for part in pattern.split("|"))
     return matches == (sign == "==")
 
 
 def runs(event: Mapping[str, str]) -> list[str]:
-    return [run.partition("--no-block ")[2] for run in told(event).runs]
+    return [run.partition("--no-block ")[2] for run in apply_rules(event).runs]
 
 
 def test_every_word_of_the_rules_is_understood_here() -> None:
@@ -82,7 +82,7 @@ def test_every_word_of_the_rules_is_understood_here() -> None:
     ],
 )
 def test_a_stick_a_card_and_a_disc_wake_the_importer(event: dict[str, str]) -> None:
-    assert told(event).wants == "lantern-import@%k.service"
+    assert apply_rules(event).wants == "lantern-import@%k.service"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_stick_a_card_and_a_disc_wake_the_importer(event: dict[str, str]) -> N
     ],
 )
 def test_what_is_out_empty_built_in_or_no_file_system_wakes_nobody(event: dict[str, str]) -> None:
-    assert told(event) == Told()
+    assert apply_rules(event) == RuleResult()
 
 
 def test_every_disc_that_is_put_in_is_begun_afresh_and_nothing_else_is() -> None:

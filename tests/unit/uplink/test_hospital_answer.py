@@ -15,7 +15,7 @@ from firmware_app.core.state_dir import StateDir
 from firmware_app.results import remote_status
 from firmware_app.uplink.exchange.exchange_db import UPLINK_OPEN, Exchange
 from firmware_app.uplink.outbox import Outbox
-from tests.finished import opened
+from tests.finished import open_state
 
 CASE = "c-" + "0" * 20
 NOON = 1_796_212_800
@@ -25,7 +25,7 @@ class Box:
     def __init__(self, folder: Path) -> None:
         self.state: StateDir
         self.clinical: ClinicalDatabase
-        self.state, self.clinical, _ = opened(folder)
+        self.state, self.clinical, _ = open_state(folder)
         self.exchange = Exchange(self.state.exchange_db)
         self.exchange.create()
         self.config = Config.model_validate({"state": {"dir": folder}, "uplink": {"enabled": True, "host": "h"}})
@@ -69,7 +69,7 @@ def test_from_sealed_to_signed_for_the_page_says_only_what_is_sure(box: Box) -> 
     box.hand_on(7)
     assert box.told() == remote_status.SUMMARY_SEALED  # the line is down: nobody knows that it left
     with run_status.hold_process_lock(box.state, "uplink"):
-        box.exchange.tell(Reason(UPLINK_OPEN))
+        box.exchange.write_status(Reason(UPLINK_OPEN))
         assert box.told() == remote_status.SUMMARY_SENT
     Outbox(box.clinical.database).settle([(7, "another")], NOON)
     assert box.told() == remote_status.SUMMARY_SEALED

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from firmware_app.appliance import box_identity
 from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import UplinkSection
-from firmware_app.uplink.connection import tls_context
+from firmware_app.uplink.connection import make_tls_context
 from firmware_app.uplink.errors import BUNDLE_INVALID
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages import credentials
-from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, key_id, sign
+from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, compute_key_id, sign
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Keys, Kind
 from firmware_app.uplink.publisher import Publisher
@@ -31,7 +31,7 @@ from tests.refusals import raises_refusal
 @pytest.fixture
 def house(tmp_path: Path) -> HospitalSite:
     made = HospitalSite(tmp_path / "hospital")
-    made.establish("127.0.0.1", 8883)
+    made.set_up("127.0.0.1", 8883)
     return made
 
 
@@ -58,7 +58,7 @@ def test_only_a_newer_key_that_this_hospital_signed_is_used(
     keys = Keys("clinic-7", serial, public(b"7"))
     exchange.keep_keys(BUNDLE.verify, serial, sign(keys.encode(), Kind.KEYS, box, signer))
     publisher = Publisher(exchange, "clinic-7", Ed25519PrivateKey.generate(), BUNDLE, exchange.database.path.parent)
-    assert publisher.begin().payload[4:12] == key_id(parse_seal_key(public(b"7") if taken else BUNDLE.seal))
+    assert publisher.begin().payload[4:12] == compute_key_id(parse_seal_key(public(b"7") if taken else BUNDLE.seal))
 
 
 def test_an_identity_is_a_signing_key(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_certificate_for_another_key_does_not_complete_a_box_of_the_same_name(
 
 
 def test_an_unprotected_line_leaves_no_machine() -> None:
-    assert tls_context(UplinkSection.model_validate({"host": "127.0.0.1"})) is None
+    assert make_tls_context(UplinkSection.model_validate({"host": "127.0.0.1"})) is None
     for host in ("192.0.2.7", "mqtt.hospital.example", "127.0.0.1.example"):
         with pytest.raises(LanternError):
-            tls_context(UplinkSection.model_validate({"host": host}))
+            make_tls_context(UplinkSection.model_validate({"host": host}))

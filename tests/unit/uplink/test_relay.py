@@ -34,7 +34,7 @@ from firmware_app.uplink.messages.summary import (
     Receipt,
     RefusedMessage,
     TakenMessage,
-    body_hash,
+    hash_body,
 )
 from firmware_app.uplink.outbox import KnownStream, Outbox
 from firmware_app.uplink.relay import Relay
@@ -66,11 +66,11 @@ class Sides:
 
     def hashes(self) -> dict[int, str]:
         """What the hospital gets under each number that waits."""
-        return {row.seq: body_hash(row.message("clinic-7").encode()) for row in self.exchange.due(10_000)}
+        return {row.seq: hash_body(row.message("clinic-7").encode()) for row in self.exchange.list_due(10_000)}
 
     def say(self, *taken: int, refused: Mapping[int, str] = {}, stream: str = "", box: str = "clinic-7") -> None:
         """The hospital has these, or will not have those, for the reason beside each."""
-        hashes, stream = self.hashes(), stream or self.exchange.line().stream
+        hashes, stream = self.hashes(), stream or self.exchange.read_status().stream
         messages = tuple(TakenMessage(seq, hashes.get(seq, "0" * 32)) for seq in taken)
         no = tuple(RefusedMessage(seq, hashes[seq], code) for seq, code in refused.items())
         self.bring(Receipt(box, stream, messages, no, 0).encode())
@@ -100,7 +100,7 @@ class Sides:
         self.exchange.create()
 
     def seqs(self) -> list[int]:
-        return [row.seq for row in self.exchange.due(10_000)]
+        return [row.seq for row in self.exchange.list_due(10_000)]
 
 
 # --- the exchange ---------------------------------------------------------------------------------------------------
@@ -119,30 +119,30 @@ def sides(tmp_path: Path) -> Iterator[Sides]:
 
 
 def test_a_number_is_never_used_twice_even_when_everything_has_left(sides: Sides) -> None:
-    stream = sides.exchange.line().stream
+    stream = sides.exchange.read_status().stream
     sides.exchange.take_in([brief(1), brief(2)])
-    sides.exchange.settle([1, 2])
+    sides.exchange.delete([1, 2])
     sides.exchange.database.close()
     again = Exchange(sides.state.exchange_db)
     again.create()
     again.take_in([brief(3)])
-    assert [row.seq for row in again.due(10)] == [3]
-    assert again.line().stream == stream
+    assert [row.seq for row in again.list_due(10)] == [3]
+    assert again.read_status().stream == stream
     again.database.close()
 
 
 def test_the_urgent_go_first_and_then_in_order(sides: Sides) -> None:
     sides.exchange.take_in([brief(1), brief(2), brief(3, Priority.URGENT), brief(4), brief(5, Priority.URGENT)])
     assert sides.seqs() == [3, 5, 1, 2, 4]
-    assert [row.seq for row in sides.exchange.due(2, {3, 1})] == [5, 2]
-    assert [row.seq for row in sides.exchange.due(9, {3}, urgent_only=True)] == [5]
+    assert [row.seq for row in sides.exchange.list_due(2, {3, 1})] == [5, 2]
+    assert [row.seq for row in sides.exchange.list_due(9, {3}, urgent_only=True)] == [5]
 
 
 def test_a_refused_row_lets_the_next_one_pass_until_it_is_released(sides: Sides) -> None:
     sides.exchange.take_in([brief(1), brief(2)])
-    sides.exchange.quarantine(1, Reason.of(BROKER_REFUSED(reason="Not authorized")))
+    sides.exchange.quarantine(1, Reason.from_error(BROKER_REFUSED(reason="Not authorized")))
     assert sides.seqs() == [2]
-    assert sides.exchange.still_waiting([1, 2]) == {2}
+    assert sides.exchange.filter_waiting([1, 2]) == {2}
     assert sides.exchange.release("uplink.too_large") == 0
     assert sides.exchange.release("uplink.broker_refused") == 1
     assert sides.seqs() == [1, 2]
@@ -152,14 +152,14 @@ def test_a_flood_from_outside_fills_nothing(sides: Sides, monkeypatch: pytest.Mo
     monkeypatch.setattr(exchange_module, "MOST_INCOMING", 5)
     for _ in range(9):
         sides.exchange.receive(Kind.ACK, b"x")
-    assert len(sides.exchange.incoming()) == 5
+    assert len(sides.exchange.list_incoming()) == 5
 
 
 def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
     sides.exchange.take_in([brief(1, Priority.URGENT), brief(2)])
-    sides.exchange.tell(BROKER_REFUSED(reason="Not authorized"))
-    sides.exchange.note(unread=4, audit_head="a" * 64)
-    line = sides.exchange.line()
+    sides.exchange.write_status(BROKER_REFUSED(reason="Not authorized"))
+    sides.exchange.write_facts(unread=4, audit_head="a" * 64)
+    line = sides.exchange.read_status()
     assert (line.outgoing, line.urgent, line.quarantined, line.unread) == (2, 1, 0, 4)
     assert line.reason is not None
     assert "Not authorized" in line.reason.text("en")
@@ -175,23 +175,23 @@ def test_summaries_that_the_version_before_had_merged_go_out_whole(sides: Sides)
     )
     sides.exchange.create()
     sides.relay().step()
-    assert [row.brief for row in sides.exchange.due(9)] == [brief(1), brief(2)]
+    assert [row.brief for row in sides.exchange.list_due(9)] == [brief(1), brief(2)]
 
 
 def test_a_month_of_a_busy_clinic_fits_the_default_budget(sides: Sides) -> None:
     """Three of its thirty days, of 300 cases each, in a tenth of the budget."""
     sides.wait([brief(number, Priority.SOON) for number in range(3 * 300)])
     sides.relay().step()
-    assert sides.exchange.used_bytes() < 3_200_000
+    assert sides.exchange.count_used_bytes() < 3_200_000
 
 
 def test_over_budget_digests_wait_in_the_outbox_and_alerts_go_on(sides: Sides) -> None:
     sides.wait([brief(1), brief(2, Priority.URGENT)])
     sides.relay(budget_bytes=1).step()
-    assert [row.brief.priority for row in sides.exchange.due(9)] == [Priority.URGENT]
-    assert (sides.waiting(), len(Outbox(sides.clinical.database).waiting(9))) == (2, 1)
+    assert [row.brief.priority for row in sides.exchange.list_due(9)] == [Priority.URGENT]
+    assert (sides.waiting(), len(Outbox(sides.clinical.database).list_waiting(9))) == (2, 1)
     sides.relay().step()
-    assert Outbox(sides.clinical.database).waiting(9) == []
+    assert Outbox(sides.clinical.database).list_waiting(9) == []
 
 
 # --- the hospital's word --------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def test_a_receipt_takes_the_row_from_both_sides(sides: Sides) -> None:
     sides.say(1, 3, 99)
     relay.step()
     assert (sides.waiting(), sides.seqs()) == (1, [2])
-    assert sides.exchange.incoming() == []
+    assert sides.exchange.list_incoming() == []
 
 
 def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -> None:
@@ -214,7 +214,7 @@ def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -
     make_case(sides.clinical, 1, Priority.URGENT)
     relay.step()
     taken = (TakenMessage(1, sides.hashes()[1]),)
-    receipt = Receipt("clinic-7", sides.exchange.line().stream, taken, (), 0).encode()
+    receipt = Receipt("clinic-7", sides.exchange.read_status().stream, taken, (), 0).encode()
     stranger = Ed25519PrivateKey.generate()
     for body in (
         sign(receipt, Kind.ACK, "clinic-7", stranger),
@@ -231,7 +231,7 @@ def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -
     sides.say(1, box="clinic-8")
     relay.step()
     assert sides.seqs() == [1]
-    assert sides.exchange.incoming() == [], "what is worth nothing does not pile up"
+    assert sides.exchange.list_incoming() == [], "what is worth nothing does not pile up"
 
 
 def test_a_receipt_for_one_revision_settles_no_other_of_the_case(sides: Sides) -> None:
@@ -241,7 +241,7 @@ def test_a_receipt_for_one_revision_settles_no_other_of_the_case(sides: Sides) -
     relay.step()
     sides.say(1)
     relay.step()
-    left = [row.brief for row in sides.exchange.due(9)]
+    left = [row.brief for row in sides.exchange.list_due(9)]
     assert [(one.case, one.revision) for one in left] == [(case, 2)]
     assert sides.waiting() == 1
 
@@ -249,15 +249,15 @@ def test_a_receipt_for_one_revision_settles_no_other_of_the_case(sides: Sides) -
 def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides) -> None:
     for serial, key, box in ((2, public(b"2"), "clinic-7"), (9, public(b"2"), "clinic-8"), (9, "00" * 32, "clinic-7")):
         sides.offer_keys(serial, key, box)
-        assert sides.exchange.keys(BUNDLE.verify) is None
+        assert sides.exchange.read_keys(BUNDLE.verify) is None
     newest = sides.offer_keys(5, public(b"5"))
     sides.offer_keys(4, public(b"4"))
-    assert sides.exchange.keys(BUNDLE.verify) == newest
+    assert sides.exchange.read_keys(BUNDLE.verify) == newest
     sides.lose_exchange()
     sides.relay().step()
-    assert sides.exchange.keys(BUNDLE.verify) == newest, "a new file has it from clinical.db"
+    assert sides.exchange.read_keys(BUNDLE.verify) == newest, "a new file has it from clinical.db"
     sides.exchange.keep_keys("another hospital", 1, b"its own")  # which counts from 1 again
-    assert sides.exchange.keys(BUNDLE.verify) is None
+    assert sides.exchange.read_keys(BUNDLE.verify) is None
 
 
 @pytest.mark.parametrize("kept", [b"ZZZZ", b"LND1 in the form of an earlier version"])
@@ -265,7 +265,7 @@ def test_keys_that_cannot_be_read_keep_no_key_out(sides: Sides, kept: bytes) -> 
     sides.exchange.keep_keys(BUNDLE.verify, 10**6, kept)
     KnownStream(sides.clinical.database).keep_keys(BUNDLE.verify, kept)
     sides.relay().step()
-    assert sides.offer_keys(4, public(b"4")) == sides.exchange.keys(BUNDLE.verify)
+    assert sides.offer_keys(4, public(b"4")) == sides.exchange.read_keys(BUNDLE.verify)
 
 
 def test_a_bundle_newer_than_the_last_keys_message_stops_no_relay(sides: Sides) -> None:
@@ -283,7 +283,7 @@ def test_a_receipt_of_a_hospital_that_withholds_its_time_contradicts_no_clock(
     sides.wait([brief(1)])
     relay.step()
     taken = (TakenMessage(1, sides.hashes()[1]),)
-    sides.bring(Receipt("clinic-7", sides.exchange.line().stream, taken, (), at).encode())
+    sides.bring(Receipt("clinic-7", sides.exchange.read_status().stream, taken, (), at).encode())
     relay.step()
     assert sides.waiting() == 0
     assert "contradict" not in caplog.text
@@ -297,23 +297,23 @@ def test_what_the_hospital_refuses_is_set_aside(sides: Sides) -> None:
     sides.say(refused={2: "hospital.other"})
     relay.step()
     assert sides.seqs() == [1]
-    assert sides.exchange.line().quarantined == 1, "2 waits for a person"
+    assert sides.exchange.read_status().quarantined == 1, "2 waits for a person"
     assert sides.waiting() == 2
 
 
 def test_numbers_that_the_hospital_knows_from_before_a_restore_begin_one_new_stream(sides: Sides) -> None:
-    relay, before = sides.relay(), sides.exchange.line().stream
+    relay, before = sides.relay(), sides.exchange.read_status().stream
     sides.wait([brief(number, Priority.URGENT) for number in range(3)])
     relay.step()
     sides.say(refused=dict.fromkeys((1, 2), Contradicted.code))
     sides.say(refused={3: Contradicted.code})
     relay.step()
-    stream = sides.exchange.line().stream
+    stream = sides.exchange.read_status().stream
     assert stream != before
-    assert [row.brief for row in sides.exchange.due(9)] == [brief(number, Priority.URGENT) for number in range(3)]
+    assert [row.brief for row in sides.exchange.list_due(9)] == [brief(number, Priority.URGENT) for number in range(3)]
     sides.say(refused={1: Contradicted.code}, stream=before)
     relay.step()
-    assert sides.exchange.line().stream == stream, "an old receipt begins no other"
+    assert sides.exchange.read_status().stream == stream, "an old receipt begins no other"
 
 
 def test_whoever_took_over_the_uplink_cannot_pass_another_summary_off_for_one(sides: Sides) -> None:
@@ -325,7 +325,7 @@ def test_whoever_took_over_the_uplink_cannot_pass_another_summary_off_for_one(si
     sides.say(1)  # the hospital has what came: the other one
     relay.step()
     assert sides.waiting() == 1
-    assert [row.brief for row in sides.exchange.due(9)] == [victim], "it goes again, under another number"
+    assert [row.brief for row in sides.exchange.list_due(9)] == [victim], "it goes again, under another number"
     assert sides.seqs() == [2]
 
 
@@ -339,29 +339,29 @@ def test_a_lost_exchange_is_a_new_stream_and_nothing_is_forgotten(sides: Sides) 
     relay.step()
     sides.say(1)
     relay.step()
-    stream = sides.exchange.line().stream
+    stream = sides.exchange.read_status().stream
     relay.close()
     sides.lose_exchange()
     sides.relay().step()
-    assert sides.exchange.line().stream != stream
+    assert sides.exchange.read_status().stream != stream
     assert len(sides.seqs()) == 2
 
 
 def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(sides: Sides, tmp_path: Path) -> None:
     relay, copy = sides.relay(), tmp_path / "copy.db"
     sides.exchange.database.connection.execute("VACUUM INTO ?", (str(copy),))
-    before = sides.exchange.line().stream
+    before = sides.exchange.read_status().stream
     sides.wait([brief(number) for number in range(4)])
     relay.step()
     sides.say(1, 2, 3, 4)
-    (receipt,) = sides.exchange.incoming()
+    (receipt,) = sides.exchange.list_incoming()
     relay.step()
     assert sides.waiting() == 0
     sides.lose_exchange(put_back=copy)
     relay = sides.relay()
     sides.wait([brief(number) for number in range(4, 8)])
     relay.step()
-    assert sides.exchange.line().stream != before, "numbers that went back begin a new stream"
+    assert sides.exchange.read_status().stream != before, "numbers that went back begin a new stream"
     assert len(sides.seqs()) == 4
     sides.exchange.receive(Kind.ACK, receipt.body)
     relay.step()
@@ -370,12 +370,12 @@ def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(side
 
 @pytest.mark.parametrize("session", [0, MOST_SEQ], ids=["as an older copy has it", "none left"])
 def test_a_connection_that_cannot_be_counted_on_begins_a_new_stream(sides: Sides, session: int) -> None:
-    relay, before = sides.relay(), sides.exchange.line().stream
+    relay, before = sides.relay(), sides.exchange.read_status().stream
     sides.exchange.begin_session()
     relay.step()
     sides.exchange.database.connection.execute("UPDATE line SET session = ?", (session,))
     relay.step()
-    assert sides.exchange.line().stream != before
+    assert sides.exchange.read_status().stream != before
     assert sides.exchange.begin_session() == 1
 
 
@@ -383,14 +383,14 @@ def test_a_connection_that_cannot_be_counted_on_begins_a_new_stream(sides: Sides
 def test_numbers_that_the_uplinks_user_has_used_up_or_broken_begin_a_new_stream(
     sides: Sides, highest: int | str
 ) -> None:
-    relay, before = sides.relay(), sides.exchange.line().stream
+    relay, before = sides.relay(), sides.exchange.read_status().stream
     sides.wait([brief(1), brief(2)])
     relay.step()
     sides.exchange.database.connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'outgoing'", (highest,))
     sides.wait([brief(3), brief(4)])
     for _ in range(2):
         relay.step()
-    assert sides.exchange.line().stream != before
+    assert sides.exchange.read_status().stream != before
     assert sides.seqs() == [1, 2, 3, 4]
 
 
@@ -399,7 +399,9 @@ def full(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [(Exchange, "take_in"), (Outbox, "handed_on"), (KnownStream, "gave")], ids=lambda write: write[1]
+    "write",
+    [(Exchange, "take_in"), (Outbox, "record_relayed"), (KnownStream, "record_used")],
+    ids=lambda write: write[1],
 )
 @pytest.mark.parametrize("killed", [False, True], ids=["full once", "killed then"])
 def test_a_row_that_could_not_be_written_goes_out_once(
@@ -414,11 +416,11 @@ def test_a_row_that_could_not_be_written_goes_out_once(
     assert len(sides.seqs()) <= 1, "they do not pile up"
     (sides.relay() if killed else relay).step()
     assert len(sides.seqs()) == 1
-    assert set(sides.seqs()) == Outbox(sides.clinical.database).numbers()
+    assert set(sides.seqs()) == Outbox(sides.clinical.database).list_numbers()
 
 
 @pytest.mark.parametrize(
-    "write", [(Outbox, "settle"), (Exchange, "settle"), (Exchange, "finish")], ids=lambda write: write[1]
+    "write", [(Outbox, "settle"), (Exchange, "delete"), (Exchange, "delete_incoming")], ids=lambda write: write[1]
 )
 def test_a_receipt_is_forgotten_only_after_all_that_it_settles(
     sides: Sides, monkeypatch: pytest.MonkeyPatch, write: tuple[type, str]
@@ -430,9 +432,9 @@ def test_a_receipt_is_forgotten_only_after_all_that_it_settles(
     with monkeypatch.context() as short:
         short.setattr(*write, full)
         relay.step()
-    assert len(sides.exchange.incoming()) == 1
+    assert len(sides.exchange.list_incoming()) == 1
     relay.step()
-    assert sides.exchange.incoming() == []
+    assert sides.exchange.list_incoming() == []
     assert (sides.waiting(), sides.seqs()) == (1, [2])
 
 
@@ -449,11 +451,11 @@ def test_a_revision_and_its_outbox_row_are_one_step(sides: Sides, monkeypatch: p
     monkeypatch.setattr(Outbox, "put", cut)
     with pytest.raises(PowerCut):
         make_case(sides.clinical, 1, Priority.URGENT)
-    (case,) = sides.clinical.cases()
+    (case,) = sides.clinical.load_cases()
     assert case.revision == 0
     monkeypatch.undo()
     sides.clinical.close_revisions(-1, report=Outbox(sides.clinical.database).put)
-    assert [one.revision for one in Outbox(sides.clinical.database).waiting(9)] == [1]
+    assert [one.revision for one in Outbox(sides.clinical.database).list_waiting(9)] == [1]
 
 
 def test_a_box_without_a_line_fills_no_outbox(sides: Sides) -> None:
@@ -466,10 +468,10 @@ def test_a_box_without_a_line_fills_no_outbox(sides: Sides) -> None:
 def test_faults_packs_and_reports_travel_in_their_closed_form_only(sides: Sides) -> None:
     packs = [("chest-xray-child", "1.2.0"), ("Wang's pack", "1.0.0"), ("chest-xray-adult", "beta")]
     report = SoftwareState.draft(RunningSoftware("lantern-x86_64", "0.3.0", DiskSlot.A, None))
-    health = BoxHealth.of(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs, (report,))
+    health = BoxHealth.from_facts(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs, (report,))
     sides.relay().step(health)
     for _ in range(2):
-        kept = sides.exchange.line().health
+        kept = sides.exchange.read_status().health
         assert (kept.faults, kept.packs) == (
             ("backup.failed", "selftest.disk"),
             (PackBrief("chest-xray-child", "1.2.0"),),
@@ -484,7 +486,7 @@ def test_the_head_of_the_audit_travels_with_the_health(sides: Sides) -> None:
     audit = Audit(sides.clinical.database)
     audit.record("li", "login")
     sides.relay().step()
-    assert sides.exchange.line().audit_head == audit.head().hash
+    assert sides.exchange.read_status().audit_head == audit.read_head().hash
 
 
 def test_the_relay_logs_nothing_of_a_case(

@@ -30,11 +30,11 @@ from firmware_app.uplink.messages.encrypted_files import (
     SealedExportReader,
     SealedExportWriter,
 )
-from firmware_app.uplink.messages.envelope import key_id, sign
+from firmware_app.uplink.messages.envelope import compute_key_id, sign
 from firmware_app.uplink.messages.summary import Keys, Kind
 from hospital import keyring
 from hospital.hospital_site import HospitalSite
-from tests.exporting_rig import BOX, Box, carried, carried_as, opened
+from tests.exporting_rig import BOX, Box, open_export, write_sealed, write_sealed_case
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
 from tests.refusals import raises_refusal
@@ -43,24 +43,24 @@ from tests.refusals import raises_refusal
 def test_a_box_without_a_hospital_is_told_to_be_provisioned(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
     assert box.run(way="--stick") == 1
     assert EXPORT_NO_HOSPITAL.code in capsys.readouterr().err
-    assert box.audited() == []
+    assert box.read_export_audit() == []
 
 
 def test_an_opened_case_is_not_written_over(
     box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = carried(box, house)
-    assert opened(house, file, tmp_path / "out") == 0
+    file = write_sealed_case(box, house)
+    assert open_export(house, file, tmp_path / "out") == 0
     (tmp_path / "out" / f"{BOX}-{box.case}" / "00001.dcm").write_text("mine")
-    assert opened(house, file, tmp_path / "out") == 1
+    assert open_export(house, file, tmp_path / "out") == 1
     assert "hospital.carried_there" in capsys.readouterr().err
     assert (tmp_path / "out" / f"{BOX}-{box.case}" / "00001.dcm").read_text() == "mine"
 
 
 CHANGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "a bit of the head": (lambda data: flipped(data, EXPORT_HEAD_BYTES - 20), CarriedAltered.code),
-    "a bit of the first piece": (lambda data: flipped(data, EXPORT_HEAD_BYTES + 3), CarriedAltered.code),
-    "a bit of the end": (lambda data: flipped(data, len(data) - 1), CarriedAltered.code),
+    "a bit of the head": (lambda data: flip_bit(data, EXPORT_HEAD_BYTES - 20), CarriedAltered.code),
+    "a bit of the first piece": (lambda data: flip_bit(data, EXPORT_HEAD_BYTES + 3), CarriedAltered.code),
+    "a bit of the end": (lambda data: flip_bit(data, len(data) - 1), CarriedAltered.code),
     "one byte less": (lambda data: data[:-1], CARRIED_CUT.code),
     "one byte more": (lambda data: data + b"x", CarriedAltered.code),
     "no head": (lambda data: bytes(EXPORT_HEAD_BYTES) + data[EXPORT_HEAD_BYTES:], CARRIED_UNKNOWN.code),
@@ -68,7 +68,7 @@ CHANGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-def flipped(data: bytes, at: int) -> bytes:
+def flip_bit(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
@@ -76,10 +76,10 @@ def flipped(data: bytes, at: int) -> bytes:
 def test_a_changed_file_is_refused_and_leaves_nothing(
     box: Box, house: HospitalSite, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = carried(box, house)
+    file = write_sealed_case(box, house)
     change, code = CHANGED[what]
     file.write_bytes(change(file.read_bytes()))
-    assert opened(house, file, tmp_path / "out") == 1
+    assert open_export(house, file, tmp_path / "out") == 1
     assert code in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -94,32 +94,32 @@ def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
             raise OSError(5, "Input/output error")
         sync(folder)
 
-    file = carried(box, house)
+    file = write_sealed_case(box, house)
     monkeypatch.setattr(keyring, "sync", failing)
-    assert opened(house, file, out) == 1
+    assert open_export(house, file, out) == 1
     assert "Input/output error" in capsys.readouterr().err
     assert list(out.iterdir()) == []
     monkeypatch.undo()
-    assert opened(house, file, out) == 0
+    assert open_export(house, file, out) == 0
 
 
 def test_another_hospital_cannot_open_it_and_says_so(
     box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = carried(box, house)
+    file = write_sealed_case(box, house)
     other = HospitalSite(tmp_path / "other")
-    other.establish("localhost", 8883)
-    assert opened(other, file, tmp_path / "out") == 1
+    other.set_up("localhost", 8883)
+    assert open_export(other, file, tmp_path / "out") == 1
     assert CARRIED_ELSEWHERE.code in capsys.readouterr().err
 
 
 def test_a_box_that_is_not_enrolled_is_not_believed(
     box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = carried(box, house)
+    file = write_sealed_case(box, house)
     house.inbox_db.unlink()
-    house.box_bundle(BOX).unlink()  # or the box would be known again by it
-    assert opened(house, file, tmp_path / "out") == 1
+    house.box_bundle_path(BOX).unlink()  # or the box would be known again by it
+    assert open_export(house, file, tmp_path / "out") == 1
     assert BOX_UNKNOWN.code in capsys.readouterr().err
 
 
@@ -132,13 +132,13 @@ def test_who_seals_in_the_name_of_a_box_without_its_key_is_refused_before_anythi
         sealer = SealedExportWriter(handle, BOX, Ed25519PrivateKey.generate(), seal_key)
         sealer.write(b"x" * 1000)
         sealer.finish()
-    assert opened(house, forged, tmp_path / "out") == 1
+    assert open_export(house, forged, tmp_path / "out") == 1
     assert SignatureForged.code in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_word_on_keys_that_is_forged_or_older_changes_nothing(house: HospitalSite) -> None:
-    bundle, keys = house.bundle(), keyring.load_keys(house.keys)
+    bundle, keys = house.load_bundle(), keyring.load_keys(house.keys)
     fresh = X25519PrivateKey.generate().public_key().public_bytes_raw().hex()
     forged = sign(Keys(BOX, 9, fresh).encode(), Kind.KEYS, BOX, Ed25519PrivateKey.generate())
     older = sign(Keys(BOX, bundle.serial, fresh).encode(), Kind.KEYS, BOX, keys.signer)
@@ -156,7 +156,7 @@ def test_a_signing_key_that_cannot_be_read_is_said_and_nothing_is_written(
     assert box.run(way="--stick") == 1
     assert EXPORT_NO_SIGNER.code in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
-    assert box.audited() == []
+    assert box.read_export_audit() == []
 
 
 def test_a_stick_that_takes_no_file_so_large_says_what_would(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ class Pair:
 
     def open(self, path: Path, box: str = BOX) -> bytes:
         with path.open("rb") as handle:
-            keys = {key_id(self.private.public_key()): self.private}
+            keys = {compute_key_id(self.private.public_key()): self.private}
             content, whole = SealedExportReader(handle, {box: self.signer.public_key()}, keys), io.BytesIO()
             while piece := content.read(1000):
                 whole.write(piece)
@@ -228,7 +228,7 @@ def test_a_large_case_needs_no_large_memory(tmp_path: Path) -> None:
     try:
         pair.seal(tmp_path / "file", *(piece for _ in range(count)))
         with (tmp_path / "file").open("rb") as handle:
-            keys = {key_id(pair.private.public_key()): pair.private}
+            keys = {compute_key_id(pair.private.public_key()): pair.private}
             content = SealedExportReader(handle, {BOX: pair.signer.public_key()}, keys)
             content.finish()
         assert tracemalloc.get_traced_memory()[1] < 6 << 20
@@ -261,10 +261,10 @@ def test_what_a_box_that_was_taken_over_seals_is_refused_in_words(
     box: Box, house: HospitalSite, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     end = b"" if what in ("no end", "more than is there") else bytes(1024)
-    file = carried_as(box, house, HARMFUL[what] + end)
+    file = write_sealed(box, house, HARMFUL[what] + end)
     tracemalloc.start()
     try:
-        assert opened(house, file, tmp_path / "out") == 1
+        assert open_export(house, file, tmp_path / "out") == 1
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()

@@ -71,7 +71,7 @@ from firmware_app.uplink.messages.summary import (
     Summary,
     SummaryRuntime,
     TakenMessage,
-    size_band,
+    choose_size_band,
 )
 from firmware_app.uplink.outbox import make_brief, shorten_brief
 from tests import line
@@ -195,7 +195,7 @@ def test_no_field_takes_a_name_and_the_error_names_the_field_only(message: Brief
 def test_an_hour_is_an_hour(hour: str) -> None:
     with pytest.raises(MessageInvalid):
         line.brief(1, hour=hour)
-    assert clock.trusted_hour(NOON) == "2026-11-21T12"
+    assert clock.format_trusted_hour(NOON) == "2026-11-21T12"
 
 
 @pytest.mark.parametrize("hundredths", [-1, 101, 93.1, True])
@@ -312,7 +312,7 @@ def test_without_a_clock_that_can_be_trusted_there_is_no_hour() -> None:
     ("axes", "band"), [([], "none"), ([None], "unknown"), ([4.9], "<5"), ([None, 10], "10-20"), ([30], ">=30")]
 )
 def test_a_size_travels_as_a_band(axes: list[float | None], band: str) -> None:
-    assert size_band(axes).value == band
+    assert choose_size_band(axes).value == band
 
 
 def test_whatever_a_box_says_fits_the_one_length() -> None:

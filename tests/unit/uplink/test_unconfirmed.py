@@ -53,12 +53,12 @@ class Box:
         """Time passes, the box looks each second as the uplink does; returns the state of its line."""
         for _ in range(seconds):
             self.seconds += 1
-            self.publisher.pump(cast("Connection", self.line))
+            self.publisher.send_due(cast("Connection", self.line))
             while broker_answers and self._answered < self.line.posts:
                 self._answered += 1
-                self.publisher.posted(self._answered, None, False)
-            self.exchange.tell(Reason(UPLINK_UNCONFIRMED if self.publisher.is_unconfirmed() else UPLINK_OPEN))
-        reason = self.exchange.line().reason
+                self.publisher.handle_answer(self._answered, None, False)
+            self.exchange.write_status(Reason(UPLINK_UNCONFIRMED if self.publisher.is_unconfirmed() else UPLINK_OPEN))
+        reason = self.exchange.read_status().reason
         assert reason is not None
         return reason.code
 
@@ -93,7 +93,7 @@ def test_a_broker_that_answers_for_a_hospital_that_does_not_is_said_within_three
 def test_a_receipt_ends_the_complaint(box: Box) -> None:
     seq = box.summary(1)
     box.passes(THREE_MINUTES)
-    box.exchange.settle([seq])
+    box.exchange.delete([seq])
     assert box.passes(1) == UPLINK_OPEN
 
 
@@ -101,7 +101,7 @@ def test_a_busy_line_on_which_receipts_come_is_well(box: Box) -> None:
     seqs = [box.summary(number) for number in range(10)]
     for seq in seqs[:-1]:
         assert box.passes(60) == UPLINK_OPEN
-        box.exchange.settle([seq])
+        box.exchange.delete([seq])
 
 
 def test_a_broker_that_takes_nothing_is_no_hospital_that_confirms_nothing(box: Box) -> None:

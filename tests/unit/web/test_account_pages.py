@@ -58,7 +58,7 @@ def test_the_own_password_is_changed_by_who_knows_it_and_other_screens_are_logge
 
 
 def test_an_error_on_the_claim_page_keeps_code_and_name_and_no_password(desk: Desk) -> None:
-    code = desk.accounts.first_claim()
+    code = desk.accounts.create_first_claim()
     assert code
     page = post(desk.app.test_client(), "/claim", code=code, name="王医生", password="1234567890", again="1234567890")
     assert page.status_code == 400

@@ -16,7 +16,7 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.core.records import LocalState
 from tests import toy_pack
-from tests.local_films import FINDING, MACHINE, PLACE, binormal, read
+from tests.local_films import FINDING, MACHINE, PLACE, binormal, read_image
 from tests.unit.monitoring.test_drift import watch
 from tests.viewer import HTML, Desk, post, token
 
@@ -37,8 +37,8 @@ def clinic(desk: Desk, tmp_path: Path) -> Desk:
 def confirm(clinical: ClinicalDatabase, auc: float, films: int) -> None:
     says = Confirmations(clinical.database)
     for number, (score, truth) in enumerate(binormal(films, auc)):
-        case = read(clinical, number, score)
-        if says.asked(case):
+        case = read_image(clinical, number, score)
+        if says.find_requests(case):
             says.confirm(case, FINDING, Truth.POSITIVE if truth else Truth.NEGATIVE, Source.LABORATORY, "li")
 
 
@@ -52,7 +52,7 @@ def field(page: str, name: str) -> str:
 
 
 def test_a_provisional_model_says_what_is_not_known_and_how_many_films_are_missing(clinic: Desk) -> None:
-    read(clinic.clinical, 1, 0.9)
+    read_image(clinic.clinical, 1, 0.9)
     technician = clinic.person("wu", Role.TECHNICIAN)
     assert MACHINE.name in technician.get("/calibration", headers=HTML).text
     page = " ".join(figures(technician).split())
@@ -80,9 +80,9 @@ def test_a_doctor_and_a_technician_calibrate_a_model_and_one_click_goes_back(cli
 
 def test_a_threshold_set_without_confirmed_results_says_so_and_one_click_goes_back(clinic: Desk) -> None:
     assert clinic.config.packs.dir is not None
-    toy_pack.follows(clinic.config.packs.dir / "toy-child")
+    toy_pack.set_usual_scores(clinic.config.packs.dir / "toy-child")
     for number in range(50):
-        read(clinic.clinical, number, (0.5, 0.8)[number % 2], following=True)
+        read_image(clinic.clinical, number, (0.5, 0.8)[number % 2], following=True)
     technician = clinic.person("wu", Role.TECHNICIAN)
     said = "Threshold set from 50 films of this machine, without confirmed results"
     assert said in technician.get("/calibration", headers=HTML).text
@@ -98,35 +98,35 @@ def test_a_threshold_set_without_confirmed_results_says_so_and_one_click_goes_ba
 
 
 def test_a_suggestion_needs_films_of_both_kinds_and_a_sound_cost(clinic: Desk) -> None:
-    read(clinic.clinical, 1, 0.9)
+    read_image(clinic.clinical, 1, 0.9)
     doctor = clinic.person("li")
     assert "Too few films are confirmed" in figures(doctor, miss_costs="10")
     for wrong in ({"miss_costs": "0"}, {"miss_costs": "nan"}, {"miss_costs": "ten"}, {"prevalence": "100"}):
         assert doctor.get("/calibration/figures", query_string=NAMED | wrong).status_code == 400, wrong
 
 
-def sent(client: FlaskClient, table: bytes) -> TestResponse:
+def post_table(client: FlaskClient, table: bytes) -> TestResponse:
     data = {"csrf_token": token(client, "/claim"), "table": (io.BytesIO(table), "register.csv")}
     return client.post("/calibration/outcomes", data=data, headers=HTML)
 
 
 def test_a_table_is_taken_whole_or_each_bad_line_is_named(clinic: Desk) -> None:
-    first, second = read(clinic.clinical, 1, 0.9), read(clinic.clinical, 2, 0.9)
+    first, second = read_image(clinic.clinical, 1, 0.9), read_image(clinic.clinical, 2, 0.9)
     doctor, says = clinic.person("li"), Confirmations(clinic.clinical.database)
-    bad = sent(doctor, f"病例,结果\n{first},阳性\n{second},perhaps\n".encode("gb18030"))
+    bad = post_table(doctor, f"病例,结果\n{first},阳性\n{second},perhaps\n".encode("gb18030"))
     assert bad.status_code == 422
     assert "Line 3: Its outcome is none of" in bad.text
-    assert says.of_case(first) == ()
+    assert says.list_for_case(first) == ()
     rows = f"case,outcome,source\n{first},positive,lab\n{second},0,referral\n" + "," * 70_000
-    taken = sent(doctor, rows.encode())
+    taken = post_table(doctor, rows.encode())
     assert "Outcomes added: 2" in taken.text
-    assert [one.source for one in says.of_case(second)] == [Source.REFERRAL]
-    assert sent(doctor, b"what,ever\n").status_code == 422
-    assert sent(doctor, b"case,outcome\n" + b"," * 300_000).status_code == 413
+    assert [one.source for one in says.list_for_case(second)] == [Source.REFERRAL]
+    assert post_table(doctor, b"what,ever\n").status_code == 422
+    assert post_table(doctor, b"case,outcome\n" + b"," * 300_000).status_code == 413
 
 
 def test_only_doctors_see_whose_films_are_asked_for(clinic: Desk) -> None:
-    case = read(clinic.clinical, 1, 0.9)
+    case = read_image(clinic.clinical, 1, 0.9)
     assert f"/case/{case}" in clinic.person("li").get("/calibration", headers=HTML).text
     told = clinic.person("wu", Role.TECHNICIAN).get("/calibration", headers=HTML).text
     assert "1 case waits for a doctor" in told

@@ -17,7 +17,7 @@ from firmware_app.core import clock
 from firmware_app.core.clock import Clock, TimeSource
 from firmware_app.core.language import translate
 from tests.cases import admit, make_header
-from tests.machine import IN_1970, TODAY, Machine
+from tests.machine import IN_1970, TODAY, FakeClock
 from tests.viewer import HTML, Desk, post
 
 MARK = "(clock not confirmed)"
@@ -25,15 +25,15 @@ BANNER = "The box's clock is not confirmed; its times are marked until it is."
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
+def machine() -> Iterator[FakeClock]:
     """The box's machine, its clock in 1970; the clock of the tests is restored afterwards."""
-    before, made = clock.current_clock(), Machine(IN_1970)
+    before, made = clock.current_clock(), FakeClock(IN_1970)
     clock.use_clock(Clock(kernel=made))
     yield made
     clock.use_clock(before)
 
 
-def read(client: FlaskClient, page: str, language: str = "en") -> str:
+def read_page(client: FlaskClient, page: str, language: str = "en") -> str:
     with client.session_transaction() as session:
         session["language"] = language
     return str(client.get(page, headers=HTML).text)
@@ -44,35 +44,35 @@ def entries(desk: Desk) -> list[AuditEntry]:
     return Audit(desk.clinical.database).latest(50)
 
 
-def came(desk: Desk, number: int) -> None:
+def admit_image(desk: Desk, number: int) -> None:
     admit(desk.clinical, 10 + number, make_header(number, f"1.2.8.{number}"))
 
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
 def test_the_list_marks_what_came_under_a_clock_nobody_vouched_for_and_goes_on_marking_it(
-    machine: Machine, desk: Desk, language: str
+    machine: FakeClock, desk: Desk, language: str
 ) -> None:
     doctor = desk.person("li")
-    came(desk, 1)
-    shown = read(doctor, "/", language)
+    admit_image(desk, 1)
+    shown = read_page(doctor, "/", language)
     assert escape(translate(BANNER, language)) in shown
     clock.current_clock().learn(TODAY, TimeSource.PERSON)
-    came(desk, 2)
-    shown = read(doctor, "/", language)
+    admit_image(desk, 2)
+    shown = read_page(doctor, "/", language)
     assert escape(translate(BANNER, language)) not in shown
     times = re.findall(r"<time datetime=[^>]*>([^<]*)</time>", shown)
     marked = [translate(MARK, language) in text for text in times]
     assert sorted(marked) == [False, True, True]  # the newest, and the two from before
 
 
-def test_a_person_at_the_screen_sets_the_clock_forward_and_is_audited(machine: Machine, desk: Desk) -> None:
+def test_a_person_at_the_screen_sets_the_clock_forward_and_is_audited(machine: FakeClock, desk: Desk) -> None:
     doctor = desk.person("li")
-    assert 'name="time"' in read(doctor, "/box")
+    assert 'name="time"' in read_page(doctor, "/box")
     typed = time.strftime("%Y-%m-%dT%H:%M", time.localtime(TODAY))
     assert post(doctor, "/box/clock", time=typed).status_code == 302
     assert clock.stamp().trusted
     assert clock.stamp().at.timestamp() == TODAY
-    assert 'name="time"' not in read(doctor, "/box")
+    assert 'name="time"' not in read_page(doctor, "/box")
     entry = next(one for one in entries(desk) if one.action == "clock.set")
     assert entry.actor == "li"
     assert str(entry.details["before"]).endswith("?")
@@ -81,7 +81,9 @@ def test_a_person_at_the_screen_sets_the_clock_forward_and_is_audited(machine: M
 @pytest.mark.parametrize(
     ("typed", "code"), [("2025-01-01T08:00", "from 2026-01-01 to"), ("2026-11-20T08:00", "is before")]
 )
-def test_a_slip_at_the_screen_is_refused_with_its_sentence(machine: Machine, desk: Desk, typed: str, code: str) -> None:
+def test_a_slip_at_the_screen_is_refused_with_its_sentence(
+    machine: FakeClock, desk: Desk, typed: str, code: str
+) -> None:
     doctor = desk.person("li")
     clock.current_clock().learn(TODAY, TimeSource.PERSON)
     clock.stamp()
@@ -91,15 +93,15 @@ def test_a_slip_at_the_screen_is_refused_with_its_sentence(machine: Machine, des
     assert clock.stamp().at.timestamp() == TODAY
 
 
-def test_the_audit_says_by_how_much_the_time_moved(machine: Machine, desk: Desk, tmp_path: Path) -> None:
+def test_the_audit_says_by_how_much_the_time_moved(machine: FakeClock, desk: Desk, tmp_path: Path) -> None:
     changes = ClockChanges(desk.clinical)
     before = clock.stamp().at.timestamp()
     machine.wait(60.0)
-    changes.look()
+    changes.check()
     clock.current_clock().learn(TODAY, TimeSource.HOSPITAL)
-    changes.look()
-    changes.look()
-    actual = [one for one in entries(desk) if one.action == CLOCK_CHANGED]
+    changes.check()
+    changes.check()
+    actual = [entry for entry in entries(desk) if entry.action == CLOCK_CHANGED]
     assert len(actual) == 1
     assert actual[0].details["source"] == "hospital_alone"
     assert actual[0].details["seconds"] == round(TODAY - before - 60)

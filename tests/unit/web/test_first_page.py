@@ -70,7 +70,7 @@ def post(client: FlaskClient, page: str, source: str = "/setup", **form: object)
     return client.post(page, data={"csrf_token": token[1], **form}, headers=HTML, content_type="multipart/form-data")
 
 
-def at_the_questions(new: New) -> FlaskClient:
+def open_questions(new: New) -> FlaskClient:
     client = new.app().test_client()
     code = first_code_screen.make_screen_text(new.config).split()[-1]
     assert post(client, "/setup", code=code).location == "/setup/questions"
@@ -97,7 +97,7 @@ def test_nobody_passes_without_the_code_and_nobody_guesses_for_long(new: New) ->
 
 
 def test_wrong_answers_are_told_beside_their_questions_and_nothing_is_asked_of_root(new: New) -> None:
-    client = at_the_questions(new)
+    client = open_questions(new)
     wrong = {**ANSWERS, "box": "Clinic 7", "zone": "Asia/Nowhere", "hospital": "{}"}
     answer = post(client, "/setup/questions", "/setup/questions", **wrong)
     assert answer.status_code == 400
@@ -109,12 +109,12 @@ def test_wrong_answers_are_told_beside_their_questions_and_nothing_is_asked_of_r
 
 
 def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, house: HospitalSite) -> None:
-    client = at_the_questions(new)
+    client = open_questions(new)
     file = house.bundle_file.read_bytes()
     asked = post(
         client, "/setup/questions", "/setup/questions", **ANSWERS, hospital_file=(io.BytesIO(file), "hospital.json")
     )
-    assert house.bundle().fingerprint in asked.text
+    assert house.load_bundle().fingerprint in asked.text
     assert not provisioning_request.is_waiting(new.state)
     text = file.decode()
     for same in ("", "0000 0000 0000 0000"):
@@ -122,11 +122,11 @@ def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, hou
         assert not provisioning_request.is_waiting(new.state)
     lines = "\r\n".join(text[at : at + 64] for at in range(0, len(text), 64))  # as a chat sent it
     answer = post(
-        client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=lines, same=house.bundle().fingerprint
+        client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=lines, same=house.load_bundle().fingerprint
     )
     assert answer.location == "/setup/outcome"
     assert "Refresh" in client.get("/setup/outcome", headers=HTML).headers
-    result = new.answered()
+    result = new.process_request()
     assert result.reason.code == provisioning_service.DONE
     done = new.app().test_client()  # the viewer was started again; the browser has kept its cookie
     for cookie in (client._cookies or {}).values():
@@ -135,12 +135,12 @@ def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, hou
     assert result.fingerprint in page
     assert "<svg" in page
     saved = done.get("/setup/box.json")
-    assert house.enrol(_written(new, saved.data))[0].box == "clinic-7"
+    assert house.enrol(_write_file(new, saved.data))[0].box == "clinic-7"
     assert new.app().test_client().get("/setup/outcome", headers=HTML).status_code == 404  # nobody else sees it
     assert new.app().test_client().get("/setup/box.json").status_code == 404
 
 
-def _written(new: New, data: bytes) -> Path:
+def _write_file(new: New, data: bytes) -> Path:
     path = new.file.parent / "saved.json"
     path.write_bytes(data)
     return path
@@ -154,16 +154,16 @@ def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: HospitalSit
     client = new.app().test_client()
     assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=made.code).location == "/setup/outcome"
-    result = new.answered()
+    result = new.process_request()
     assert result.box == "clinic-9"
     assert new.config.box.name == "西河卫生院"
-    claim = new.accounts.claim(made.code)
+    claim = new.accounts.find_claim(made.code)
     assert claim is not None
     assert claim.user is None
 
 
 def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:
-    client = at_the_questions(new)
+    client = open_questions(new)
     assert post(client, "/setup/questions", "/setup/questions", **ANSWERS).location == "/setup/outcome"
     (new.state.line_keys).mkdir()
     (new.state.line_keys / "box.json").write_text("{}")
@@ -186,18 +186,18 @@ def test_the_page_is_gone_for_good(new: New) -> None:
 
 
 def test_with_the_brokers_address_and_the_labels_code_the_box_asks_to_be_enrolled(new: New) -> None:
-    client = at_the_questions(new)
+    client = open_questions(new)
     asked = {**ANSWERS, "line": "mqtt.hospital.example", "label": "2345-6789-ABCD"}
     for wrong in ({"label": "2345"}, {"label": ""}, {"line": "two words"}):
         assert post(client, "/setup/questions", "/setup/questions", **{**asked, **wrong}).status_code == 400
     assert post(client, "/setup/questions", "/setup/questions", **asked).location == "/setup/outcome"
-    places = IdentityPaths.of(new.config, new.state.root / "lantern.toml")
+    places = IdentityPaths.from_config(new.config, new.state.root / "lantern.toml")
     result = provisioning_service.answer_request(new.config, places)
     assert result is not None
     assert result.asks
     call = load_bundle(new.state.enrol_call, EnrolCall)
     assert (call.host, call.port, call.request.box.box) == ("mqtt.hospital.example", 8883, "clinic-7")
-    call.request.prove("2345 6789 abcd")
+    call.request.check_proof("2345 6789 abcd")
     assert "its label is typed" in client.get("/setup/outcome", headers=HTML).text
     preparation.migrate_databases(new.state)
     preparation.migrate_databases(new.state)  # at each start, and yet told once

@@ -113,7 +113,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("more", ["", "/report"])
 def test_page_and_report_tell_the_lesion_and_the_follow_up_in_the_words_of_the_command(desk: Desk, more: str) -> None:
-    told = case_text.describe_case(desk.clinical.case(desk.case), "en")
+    told = case_text.describe_case(desk.clinical.load_case(desk.case), "en")
     page = desk.page(more)
     assert "Lesions marked: 1." in told
     for line in told[1:]:  # the finding has a card of its own
@@ -135,12 +135,12 @@ def test_the_background_is_asked_for_and_raises_the_advice_with_its_reason(desk:
     post(desk.doctor, f"/case/{desk.case}/background")
     desk.close()
     assert "because of" not in desk.page()
-    assert desk.clinical.case(desk.case).revision == 3
+    assert desk.clinical.load_case(desk.case).revision == 3
 
 
 def test_the_film_gets_outline_and_axes_to_draw(desk: Desk) -> None:
-    (reading,) = desk.clinical.case(desk.case).readings
-    (drawn,) = Image(reading.instances[0], (0,), 1, reading).lesions("en")
+    (reading,) = desk.clinical.load_case(desk.case).readings
+    (drawn,) = Image(reading.instances[0], (0,), 1, reading).list_lesions("en")
     assert (drawn["outline"], drawn["axes"]) == (OUTLINE, MASS.axes)
 
 
@@ -154,7 +154,7 @@ def test_the_command_prints_the_same_of_the_newest_revision_or_of_an_earlier_one
         return capsys.readouterr().out
 
     first = printed()
-    assert first.splitlines()[1:-1] == case_text.describe_case(desk.clinical.case(desk.case), "en")
+    assert first.splitlines()[1:-1] == case_text.describe_case(desk.clinical.load_case(desk.case), "en")
     assert first.startswith(f"Case {desk.case}, revision 1")
     assert first.endswith("Not for diagnostic use without a doctor.\n")
     follow_up.enter_facts(desk.clinical.database, desk.case, {"family": True}, "li")

@@ -13,9 +13,9 @@ def test_a_technician_sees_that_a_machine_was_let_in_that_its_film_came_and_who_
     technician = desk.person("zhou", Role.TECHNICIAN)
     assert "No machine has called yet." in technician.get("/machines", headers=HTML).text
     book = association_log.AssociationLog(desk.state)
-    book.admitted("XRAY1", "192.168.1.20", lacks_nothing=True)
-    book.admitted("US2", "::ffff:192.168.1.21", lacks_nothing=True)
-    book.note("CT9", "LANTERN", "192.168.1.30", association_log.LIMIT)
+    book.record_admission("XRAY1", "192.168.1.20", lacks_nothing=True)
+    book.record_admission("US2", "::ffff:192.168.1.21", lacks_nothing=True)
+    book.record_rejection("CT9", "LANTERN", "192.168.1.30", association_log.LIMIT)
     book.close()
     made = admit(desk.clinical, 2, association=desk.clinical.open_association("dicom:XRAY1"))
     page = technician.get("/machines", headers=HTML).text

@@ -14,13 +14,13 @@ from firmware_app.core import run_status
 from firmware_app.core.settings import Config
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.reading import trial_runner
-from tests.publishing_rig import NAME, World
+from tests.publishing_rig import NAME, PackPublisher
 from tests.viewer import HTML, Desk, post
 
 
 @pytest.fixture
-def world(desk: Desk, tmp_path: Path) -> World:
-    made = World(tmp_path / "publisher")
+def world(desk: Desk, tmp_path: Path) -> PackPublisher:
+    made = PackPublisher(tmp_path / "publisher")
     made.store = PackStore(desk.state.packs, made.store.shipped)
     for version in ("1.0.0", "1.1.0", "1.2.0"):
         made.publish(version)
@@ -32,7 +32,7 @@ def world(desk: Desk, tmp_path: Path) -> World:
     return made
 
 
-def test_one_tap_goes_back_one_version_and_is_audited_under_the_person(desk: Desk, world: World) -> None:
+def test_one_tap_goes_back_one_version_and_is_audited_under_the_person(desk: Desk, world: PackPublisher) -> None:
     technician = desk.person("zhou", Role.TECHNICIAN)
     page = technician.get("/models", headers=HTML).text
     for text in (f"{NAME} 1.2.0", "in use since", "Go back to 1.1.0", "does not run"):
@@ -66,7 +66,7 @@ def test_one_tap_goes_back_one_version_and_is_audited_under_the_person(desk: Des
     ],
 )
 def test_each_model_says_under_which_licence_its_weights_may_be_used(
-    desk: Desk, world: World, licence: str | None, said: str, in_chinese: str
+    desk: Desk, world: PackPublisher, licence: str | None, said: str, in_chinese: str
 ) -> None:
     path = world.store.folder_of(NAME, "1.2.0") / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "weights_licence": licence}))
@@ -79,21 +79,21 @@ def test_each_model_says_under_which_licence_its_weights_may_be_used(
     assert f"模型权重的使用许可{in_chinese}" in technician.get("/models", headers=HTML).text
 
 
-def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: World) -> None:
+def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: PackPublisher) -> None:
     changes = PackChanges(desk.clinical.database)
-    changes.ask(NAME, "1.2.0", "zhou")
-    [change] = changes.asked()
+    changes.request_change(NAME, "1.2.0", "zhou")
+    [change] = changes.list_requested()
     trial_runner._apply_pack_change(
         world.store, change, PackTrials(desk.clinical.database)
     )  # and killed before it was noted
     assert trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
-    assert world.store.linked(NAME) == "1.1.0"
-    assert changes.asked() == []
+    assert world.store.find_linked_version(NAME) == "1.1.0"
+    assert changes.list_requested() == []
 
 
-def test_what_cannot_be_rolled_back_says_why(desk: Desk, world: World) -> None:
+def test_what_cannot_be_rolled_back_says_why(desk: Desk, world: PackPublisher) -> None:
     world.store.folder_of(NAME, "1.1.0").joinpath("manifest.json").unlink()
-    PackChanges(desk.clinical.database).ask(NAME, "1.2.0", "zhou")
+    PackChanges(desk.clinical.database).request_change(NAME, "1.2.0", "zhou")
     assert not trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
     assert PackChanges(desk.clinical.database).all()[NAME].reason is not None
     assert desk.person("wang", Role.AUDITOR).get("/models", headers=HTML).status_code == 403

@@ -16,10 +16,10 @@ from web.passwords import Passwords, TooBusy
 def test_only_the_right_password_fits() -> None:
     made = Passwords()
     stored = made.hash("灯笼在村里亮着")
-    assert made.fits("灯笼在村里亮着", stored)
-    assert not made.fits("灯笼在村里亮", stored)
-    assert not made.fits("nobody has this password", None)
-    assert not made.fits("anything", "no hash at all")
+    assert made.verify("灯笼在村里亮着", stored)
+    assert not made.verify("灯笼在村里亮", stored)
+    assert not made.verify("nobody has this password", None)
+    assert not made.verify("anything", "no hash at all")
 
 
 def test_never_more_than_two_are_at_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def flashed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return desk
 
 
-def sent(client: FlaskClient, path: str, data: bytes) -> TestResponse:
+def post_piece(client: FlaskClient, path: str, data: bytes) -> TestResponse:
     headers = {"X-CSRFToken": token(client, "/claim"), "Accept": "application/json"}
     return client.post(path, data=data, content_type="application/octet-stream", headers=headers)
 
@@ -42,7 +42,7 @@ def upload(client: FlaskClient, data: bytes, size: int = PIECE_BYTES) -> str:
     assert answer.status_code == 200, answer.text
     made, at = answer.json["token"], 0  # type: ignore[index]
     while at < len(data):
-        at = sent(client, f"/software/upload/{made}/{at}", data[at : at + size]).json["at"]  # type: ignore[index]
+        at = post_piece(client, f"/software/upload/{made}/{at}", data[at : at + size]).json["at"]  # type: ignore[index]
     return str(made)
 
 
@@ -60,9 +60,9 @@ def test_a_file_that_came_in_pieces_is_handed_to_root_and_audited_under_the_pers
 def test_a_piece_larger_than_agreed_is_refused_and_a_lost_one_may_come_again(flashed: Desk) -> None:
     technician = flashed.person("zhou", Role.TECHNICIAN)
     made = post(technician, "/software/upload", name=NAME, size="1000000").json["token"]  # type: ignore[index]
-    assert sent(technician, f"/software/upload/{made}/0", b"x" * (PIECE_BYTES + 1)).status_code == 413
-    assert sent(technician, f"/software/upload/{made}/0", b"x" * 100).json == {"at": 100}
-    assert sent(technician, f"/software/upload/{made}/0", b"x" * 100).json == {"at": 100}
+    assert post_piece(technician, f"/software/upload/{made}/0", b"x" * (PIECE_BYTES + 1)).status_code == 413
+    assert post_piece(technician, f"/software/upload/{made}/0", b"x" * 100).json == {"at": 100}
+    assert post_piece(technician, f"/software/upload/{made}/0", b"x" * 100).json == {"at": 100}
     short = post(technician, f"/software/upload/{made}/done", size="1000000")
     assert (short.status_code, short.json["code"]) == (409, "software.upload_broken")  # type: ignore[index]
     assert not software_requests.is_request_waiting(flashed.state)

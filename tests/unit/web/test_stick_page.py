@@ -22,7 +22,7 @@ from firmware_app.ingest.errors import STICK_FOREIGN, STICK_NOT_ALL, STICK_PULLE
 from tests.viewer import HTML, Desk, post
 
 AT = "2026-11-21T10:00:00+00:00"
-PULLED = StickStatus(StickStage.UNFINISHED, AT, new=7, reason=Reason.of(STICK_PULLED()))
+PULLED = StickStatus(StickStage.UNFINISHED, AT, new=7, reason=Reason.from_error(STICK_PULLED()))
 
 
 def test_the_worklist_follows_the_copying(desk: Desk) -> None:
@@ -43,7 +43,7 @@ def test_the_worklist_follows_the_copying(desk: Desk) -> None:
 
 def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_counted(desk: Desk) -> None:
     refused = {"intake.transfer_syntax": 33, "intake.truncated": 1000, "intake.pixel_length": 167, "intake.later": 1}
-    reason = Reason.of(STICK_NOT_ALL(count=1201))
+    reason = Reason.from_error(STICK_NOT_ALL(count=1201))
     usb_import.write_status(desk.state, StickStatus(StickStage.UNFINISHED, AT, new=29, refused=refused, reason=reason))
     for page in ("/", "/stick"):
         shown = desk.person(f"li{len(page)}").get(page, headers=HTML).text
@@ -65,7 +65,7 @@ def test_why_a_stick_was_not_copied_stays_until_somebody_has_read_it(desk: Desk,
     assert post(person, "/stick/seen").status_code == 302
     assert STICK_PULLED().text("en") not in person.get("/box", headers=HTML).text
     usb_import.write_status(
-        desk.state, StickStatus(StickStage.REFUSED, AT, reason=Reason.of(STICK_FOREIGN(kind="ext4")))
+        desk.state, StickStatus(StickStage.REFUSED, AT, reason=Reason.from_error(STICK_FOREIGN(kind="ext4")))
     )
     assert "ext4" in person.get("/box", headers=HTML).text
 
@@ -88,5 +88,5 @@ def test_every_refusal_that_a_file_can_cause_has_a_sentence_of_its_own_on_the_pa
     passed_by = {DirectoryRecord.code, IDENTITY_MISMATCH.code, PROTOCOL_BROKEN.code, SpaceShort.code}  # network, disk
     codes = codes_of(IntakeError) - codes_of(NotKept) - passed_by
     assert len(codes) > 15
-    sentences_of = {code: usb_import.sentences({code: 1}, "en") for code in codes}
+    sentences_of = {code: usb_import.explain_refusals({code: 1}, "en") for code in codes}
     assert [code for code, sentences in sentences_of.items() if code in sentences[0]] == []

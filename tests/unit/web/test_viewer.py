@@ -54,7 +54,7 @@ def test_a_page_is_found_by_the_file_of_its_blueprint(
         "from web import guard\n"
         "blueprint = Blueprint('beds', __name__, template_folder='.')\n"
         "@blueprint.get('/beds')\n"
-        "@guard.only(Role.TECHNICIAN)\n"
+        "@guard.require_role(Role.TECHNICIAN)\n"
         "def page(): return render_template('beds.html')\n"
     )
     (tmp_path / "beds.html").write_text('{% extends "base.html" %}{% block main %}{{ user().shown }}{% endblock %}')
@@ -133,11 +133,11 @@ def test_cookies_are_http_only_and_strict(desk: Desk) -> None:
 )
 def test_a_post_without_its_token_changes_nothing(desk: Desk, path: str) -> None:
     client = desk.person("li")
-    before = Audit(desk.clinical.database).head()
+    before = Audit(desk.clinical.database).read_head()
     for fields in ({}, {"csrf_token": "forged"}, {"csrf_token": token(desk.app.test_client())}):
         data = {"finding": "pneumonia", "verdict": "agree", "name": "x", "language": "en", **fields}
         assert client.post(path.format(case=desk.case), data=data, headers=HTML).status_code == 400
-    assert Audit(desk.clinical.database).head() == before
+    assert Audit(desk.clinical.database).read_head() == before
     assert client.get("/", headers=HTML).status_code == 200
 
 
@@ -222,7 +222,7 @@ def test_hundreds_of_bad_log_ins_across_a_restart_are_refused_and_lock_nobody_el
     assert actions.count("login.blocked") == 1
 
 
-def tried(desk: Desk, name: str, times: int, *addresses: str) -> list[int]:
+def try_passwords(desk: Desk, name: str, times: int, *addresses: str) -> list[int]:
     """A stranger's wrong passwords for the account *name*, so many from each of *addresses*."""
     client = desk.app.test_client()
     data = {"csrf_token": token(client), "name": name, "password": "wrong wrong"}
@@ -236,10 +236,10 @@ def tried(desk: Desk, name: str, times: int, *addresses: str) -> list[int]:
 def test_a_browser_that_a_person_has_used_is_not_locked_by_others_behind_its_address(desk: Desk) -> None:
     own = desk.person("li")
     assert post(own, "/logout").status_code == 302
-    assert tried(desk, "li", 8, "127.0.0.1") == [401] * 5 + [429] * 3
+    assert try_passwords(desk, "li", 8, "127.0.0.1") == [401] * 5 + [429] * 3
     assert post(desk.app.test_client(), "/login", name="li", password=PASSWORD).status_code == 429
     assert post(own, "/login", name="li", password=PASSWORD).status_code == 302
-    assert tried(desk, "li", 3, "127.0.0.1") == [429] * 3
+    assert try_passwords(desk, "li", 3, "127.0.0.1") == [429] * 3
     fresh = "two lamps in the village"
     answer = post(own, "/password", old=PASSWORD, password=fresh, again=fresh)
     assert answer.status_code == 200, "the own password is asked for again: no stranger forbids that either"
@@ -256,14 +256,14 @@ def test_nobody_makes_a_known_browser(desk: Desk) -> None:
 def test_a_fresh_code_lets_in_who_was_locked_out_and_keeps_the_door_open(desk: Desk) -> None:
     """It is what the sentence of the lock advises."""
     desk.person("li")
-    tried(desk, "li", 5, "127.0.0.1", *(f"10.9.9.{number}" for number in range(30)))
+    try_passwords(desk, "li", 5, "127.0.0.1", *(f"10.9.9.{number}" for number in range(30)))
     locked = desk.app.test_client()
     for number in range(7):  # and wrong codes from there, too
         post(locked, "/claim", code=f"AAAA-{number:04d}", password=PASSWORD, again=PASSWORD)
-    code = desk.accounts.renew("li")
+    code = desk.accounts.reset_password("li")
     assert post(locked, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
     for _ in range(2):
-        tried(desk, "li", 5, "127.0.0.1", "10.9.9.200")
+        try_passwords(desk, "li", 5, "127.0.0.1", "10.9.9.200")
         assert post(locked, "/logout").status_code == 302
         assert post(locked, "/login", name="li", password=PASSWORD).status_code == 302
 
@@ -359,7 +359,7 @@ AT_HOME = {
 }
 
 
-def with_a_pack(desk: Desk, folder: Path, prevalence: dict[str, float], **more: object) -> FlaskClient:
+def open_with_pack(desk: Desk, folder: Path, prevalence: dict[str, float], **more: object) -> FlaskClient:
     """A doctor before the box whose pack read the film, with its row `AT_HOME` and `more` in its manifest."""
     pack = toy_pack.write(folder / "packs", "p", "adult", 18, None, int8=b"x")
     manifest = json.loads((pack / "manifest.json").read_text())
@@ -375,7 +375,7 @@ def with_a_pack(desk: Desk, folder: Path, prevalence: dict[str, float], **more: 
 def test_what_a_mark_is_worth_stands_on_page_and_report_once_the_clinic_has_set_its_prevalence(
     desk: Desk, tmp_path: Path, prevalence: dict[str, float]
 ) -> None:
-    doctor = with_a_pack(desk, tmp_path, prevalence)
+    doctor = open_with_pack(desk, tmp_path, prevalence)
     for page in (f"/case/{desk.case}", f"/case/{desk.case}/report"):
         shown = doctor.get(page, headers=HTML).text
         for text in (
@@ -391,7 +391,7 @@ def test_what_a_mark_is_worth_stands_on_page_and_report_once_the_clinic_has_set_
 def test_no_number_of_the_home_hospital_is_said_without_saying_so(desk: Desk, tmp_path: Path) -> None:
     """Neither “of 1000 films marked like this” nor a specificity is a promise for this clinic; text and JSON say
     neither."""
-    doctor = with_a_pack(desk, tmp_path, {"pneumonia": 0.02})
+    doctor = open_with_pack(desk, tmp_path, {"pneumonia": 0.02})
     for page in (f"/case/{desk.case}", f"/case/{desk.case}/report"):
         shown = doctor.get(page, headers=HTML).text
         marked, _, behind = shown.partition("films marked like this")
@@ -400,7 +400,7 @@ def test_no_number_of_the_home_hospital_is_said_without_saying_so(desk: Desk, tm
         table = shown.partition("At its home hospital: 700 films")[2].partition("<h3>")[0]
         assert shown.count("Specificity") == table.count("Specificity") == 1
         assert table.count("if the model reads here as it did at its home hospital") == 1
-    case = Casebook(desk.clinical.database).case(desk.case)
+    case = Casebook(desk.clinical.database).load_case(desk.case)
     for told in (case_text.format_page(case, "en"), json.dumps(case_to_json(case, "en"))):
         assert not re.search("pecificity|marked like|films|show it", told)
 
@@ -439,7 +439,7 @@ ELSEWHERE = {
 def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: Desk, tmp_path: Path) -> None:
     left_out = {**AT_HOME, "split": "unseen[view=AP]", "auc": 0.76, "auc_ci": [0.7, 0.8]}
     measured = {"measured": [AT_HOME, left_out], "measured_elsewhere": [ELSEWHERE]}
-    shown = with_a_pack(desk, tmp_path / "tried", {}, **measured).get(f"/case/{desk.case}", headers=HTML).text
+    shown = open_with_pack(desk, tmp_path / "tried", {}, **measured).get(f"/case/{desk.case}", headers=HTML).text
     home = shown.index("At its home hospital: 700 films")
     assert shown.index("Elsewhere: 243 films of county (90 with the finding)") < home
     assert shown.index("had an AUC of 0.760 (0.700 – 0.800; 700 films)") < home
@@ -449,9 +449,9 @@ def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: D
     assert "Nobody has tried" not in shown
     none = [key for key in ELSEWHERE if "_passed" in key and key not in ("n_passed", "positives_passed")]
     away = {**ELSEWHERE, **dict.fromkeys(none)}
-    one = with_a_pack(desk, tmp_path / "once", {}, measured_elsewhere=[away]).get(f"/case/{desk.case}", headers=HTML)
+    one = open_with_pack(desk, tmp_path / "once", {}, measured_elsewhere=[away]).get(f"/case/{desk.case}", headers=HTML)
     assert "elsewhere 0.4% get a number · at its home hospital AUC 0.997" in one.text
-    bare = with_a_pack(desk, tmp_path / "bare", {}).get(f"/case/{desk.case}", headers=HTML).text
+    bare = open_with_pack(desk, tmp_path / "bare", {}).get(f"/case/{desk.case}", headers=HTML).text
     assert "Nobody has tried this model on films of another place" in bare
     assert "elsewhere AUC" not in bare
 

@@ -12,7 +12,7 @@ from firmware_app.core.records import Header, Priority
 from firmware_app.dicom import patient_data
 from tests.cases import admit, make_reading
 from tests.viewer import HTML, Desk, post
-from web.visits import Card, Visits, fits
+from web.visits import CaseIdentity, Visits, matches_query
 
 FILM = Header("1.2", "", "", "", "1.2.840.10008.1.2", modality="DX", body_part="CHEST", view_position="PA")
 
@@ -40,7 +40,7 @@ def test_films_of_one_patient_and_day_are_one_row_and_who_waits_longest_stands_f
     soon, third = study(desk, 5, "李娜", "QH-3", priority="soon"), study(desk, 6, "王小明", "QH-1")
     unnumbered = [study(desk, n, "王小明", "") for n in (7, 8)]
     expected = [(desk.case,), (*child, third), (later,), (namesake,), *((one,) for one in unnumbered), (soon,)]
-    assert visits(desk).of("open") == expected
+    assert visits(desk).list_visits("open") == expected
     page = desk.person("li").get("/", headers=HTML).text
     assert re.findall(r'data-key="(c-\w+)"', page) == [case for visit in expected for case in visit]
     assert "Chest X-ray, from the front" in page
@@ -51,16 +51,16 @@ def test_films_of_one_patient_and_day_are_one_row_and_who_waits_longest_stands_f
 def test_a_row_follows_a_name_that_is_corrected_or_comes_late(desk: Desk) -> None:
     lists = visits(desk)
     first, second = study(desk, 1, "", ""), study(desk, 2, "王小明", "QH-1")
-    assert (first, second) not in lists.of("open")
+    assert (first, second) not in lists.list_visits("open")
     doctor = desk.person("li")
     post(doctor, f"/case/{first}/patient", name="王小明", patient_id="QH-1", age="", unit="Y", sex="")
-    assert (first, second) in lists.of("open")
+    assert (first, second) in lists.list_visits("open")
 
 
 def test_a_patient_is_found_by_name_pinyin_number_and_day() -> None:
     wanted, other = (
-        Card(Patient("王小明", "QH-2041"), "20261124", True),
-        Card(Patient("李娜", "ZX-7"), "20251125", True),
+        CaseIdentity(Patient("王小明", "QH-2041"), "20261124", True),
+        CaseIdentity(Patient("李娜", "ZX-7"), "20251125", True),
     )
     for asked in (
         "小明",
@@ -74,7 +74,7 @@ def test_a_patient_is_found_by_name_pinyin_number_and_day() -> None:
         "20261124",
         "11月24日",
     ):
-        assert (fits(asked, wanted), fits(asked, other)) == (True, False), asked
+        assert (matches_query(asked, wanted), matches_query(asked, other)) == (True, False), asked
 
 
 def test_a_surname_is_heard_as_it_is_read_in_names_and_a_latin_name_by_its_initials() -> None:
@@ -101,7 +101,7 @@ def test_every_page_of_a_doctor_is_told_that_an_urgent_case_has_come(desk: Desk)
     try:
         pulse.wait(0, 5)
         count, mark = doctor.get("/alive").headers["Lantern-Urgent"].split()
-        seen = pulse.beats
+        seen = pulse.change_count
         study(desk, 1, "王小明", "QH-1")
         while (now := doctor.get("/alive").headers["Lantern-Urgent"]) == f"{count} {mark}":
             seen = pulse.wait(seen, 5)

@@ -220,65 +220,65 @@ AGE_REASONS: Final = frozenset({AGE_OUTSIDE.code, AGE_UNCLEAR.code, AgeUnknown.c
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 
 
-def measured(measure: str, number: float) -> str:
+def format_measure(measure: str, number: float) -> str:
     """What one of `MEASURES` was: a share or a probability in per cent, else a number."""
     if measure in ("distance", "blur", "pale"):
         return f"{number:.2f}"
     return f"{number:.4f}" if measure == "noise" else f"{100 * number:.1f}%"
 
 
-def label(finding: Finding, language: str) -> str:
+def name_finding(finding: Finding, language: str) -> str:
     """The finding's name in *language*, in English where it has none."""
     return case_text.name_finding([finding], finding.code, language)
 
 
-def not_looked_for(case: Case, language: str) -> list[str]:
+def list_not_looked_for(case: Case, language: str) -> list[str]:
     """What the packs of *case* leave out."""
     return case_text.list_not_looked_for(case.readings, language)
 
 
-def value(finding: Finding, language: str) -> str:
+def format_value(finding: Finding, language: str) -> str:
     """What the model measured or graded beside the probability, in its unit."""
     return case_text.format_value(finding, language)
 
 
-def labelled(findings: Iterable[Finding], code: str, language: str) -> str:
+def find_finding_name(findings: Iterable[Finding], code: str, language: str) -> str:
     """The name of the finding in *findings* with this code; the code itself where there is none."""
     return case_text.name_finding(findings, code, language)
 
 
-def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
+def format_lesion_mark(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
     """The text beside a lesion on the image: its finding and score."""
-    name = labelled(findings, lesion.tags.get(FINDING_TAG, ""), language)
+    name = find_finding_name(findings, lesion.tags.get(FINDING_TAG, ""), language)
     return translate(MARKED, language).format(finding=name, score=f"{lesion.score:.2f}").strip(", ，")
 
 
-def drawn(remark: Remark, findings: Iterable[Finding], language: str) -> str:
+def format_drawing_mark(remark: Remark, findings: Iterable[Finding], language: str) -> str:
     """The text beside what a doctor drew on the image: who says what of which finding."""
     if remark.kind is not RemarkKind.VERDICT:
         kind = translate(WRITTEN[remark.kind], language)
         return translate(WRITTEN_DRAWN, language).format(actor=remark.actor, kind=kind)
     verdict = translate({**SAID, **ON_IMAGE}[remark.text], language)
-    name = labelled(findings, remark.finding, language)
+    name = find_finding_name(findings, remark.finding, language)
     return translate(DRAWN, language).format(actor=remark.actor, verdict=verdict, finding=name)
 
 
-def view(code: str, language: str) -> str:
+def format_view(code: str, language: str) -> str:
     """A view of `VIEWS` for people."""
     return translate(VIEWS[code], language) if code in VIEWS else code
 
 
-def day(text: str) -> str:
+def format_date(text: str) -> str:
     """A DA as people write a date; as it is where it is none."""
     return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text
 
 
-def stated_age(text: str, language: str) -> str:
+def format_age(text: str, language: str) -> str:
     """A DICOM AS for people: “3 years”; empty for none."""
     return terms.format_age(Patient(age=text), language)
 
 
-def waited(since: clock.Stamp, now: clock.Stamp, language: str) -> str:
+def format_wait(since: clock.Stamp, now: clock.Stamp, language: str) -> str:
     """How long somebody has waited; empty where the clock cannot tell."""
     minutes = int((now.at - since.at).total_seconds() // 60)
     if not (since.trusted and now.trusted) or minutes < 0:
@@ -292,22 +292,23 @@ def waited(since: clock.Stamp, now: clock.Stamp, language: str) -> str:
     return translate_plural(*_WAITED_DAYS, minutes // (24 * 60), language)
 
 
-def audited(details: Mapping[str, object], language: str) -> list[str]:
+def format_audit_details(details: Mapping[str, object], language: str) -> list[str]:
     """The details of an audit entry: what a person changed as ``old → new``, in words, and the rest as it is kept."""
     shown = []
     for key, value in details.items():
         if key.endswith("before"):
             field, after = key.removesuffix("before"), details.get(key.removesuffix("before") + "after", "")
-            old, new = (_said_before(field.rstrip("_"), str(one), language) for one in (value, after))
+            old, new = (_format_old_value(field.rstrip("_"), str(one), language) for one in (value, after))
             shown.append(f"{old} → {new}")
         elif not key.endswith("after"):
             shown.append(f"{key} {value}")
     return shown
 
 
-def _said_before(field: str, value: str, language: str) -> str:
+def _format_old_value(field: str, value: str, language: str) -> str:
     if field:
-        return f"{translate(PATIENT_FIELDS[field], language)} {stated(field, value, language) if value != '-' else '–'}"
+        stated = format_patient_field(field, value, language) if value != "-" else "–"
+        return f"{translate(PATIENT_FIELDS[field], language)} {stated}"
     parts = []
     for part in value.split():
         names = (translate_term(name, part, language) for name in ("modality", "body_part", "view"))
@@ -316,8 +317,8 @@ def _said_before(field: str, value: str, language: str) -> str:
     return " ".join(parts).replace("-", "–")
 
 
-def stated(field: str, value: str, language: str) -> str:
+def format_patient_field(field: str, value: str, language: str) -> str:
     """A field of `Patient` for people."""
     if field == "age":
-        return stated_age(value, language)
+        return format_age(value, language)
     return translate(SEXES[value], language) if field == "sex" and value else value

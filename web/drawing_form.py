@@ -7,10 +7,10 @@ import json
 from flask import request
 
 from firmware_app.cases.remarks import Drawing
-from web.box import Box
+from web.viewer_context import Box
 
 
-def sent(box: Box) -> Drawing | None:
+def read_drawing(box: Box) -> Drawing | None:
     """The drawing that the form carries; None where nothing was drawn.
 
     Raises `ValueError` for one on a frame that cannot be shown, or beyond its edge.
@@ -19,7 +19,7 @@ def sent(box: Box) -> Drawing | None:
     if not text:
         return None
     drawing = Drawing.parse(text)
-    if not box.clinical.knows(drawing.instance):
+    if not box.clinical.has_instance(drawing.instance):
         raise ValueError(drawing.instance)
     try:
         path = box.state.display / drawing.instance / f"frame-{drawing.frame:03d}.json"

@@ -30,16 +30,16 @@ class ReadingState:
     unread: int
 
 
-def reading(clinical: ClinicalDatabase, state: StateDir) -> ReadingState:
+def read_reading_state(clinical: ClinicalDatabase, state: StateDir) -> ReadingState:
     """Reading has stopped when the reader does not run, or when images wait and none was read for a minute."""
-    progress = CaseLists(clinical).progress()
+    progress = CaseLists(clinical).measure_progress()
     last = max((stamp.at for stamp in (progress.oldest, progress.last_read) if stamp), default=None)
     late = progress.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
     stopped = late or not run_status.is_running(state, "reader")
     return ReadingState(stopped, progress.oldest, progress.waiting)
 
 
-class Disk:
+class DiskMonitor:
     """Why the disk takes no images, from the file system's figures and a test write now and then."""
 
     def __init__(self, config: Config, state: StateDir) -> None:
@@ -48,7 +48,7 @@ class Disk:
         self._at = float("-inf")
         self._written: DiskTrouble | None = None
 
-    def look(self, write_s: float = _WRITE_S) -> DiskTrouble | None:
+    def check(self, write_s: float = _WRITE_S) -> DiskTrouble | None:
         """The refusal, None when the disk works. The result of a test write is kept for *write_s* seconds."""
         if (trouble := of_the_state.find_disk_trouble(self._folder, self._limit_mb, writes=False)) is not None:
             return trouble
@@ -62,11 +62,11 @@ class Disk:
         return self._written
 
 
-def trouble(disk: Disk, clinical: ClinicalDatabase, state: StateDir) -> list[str]:
+def list_troubles(disk: DiskMonitor, clinical: ClinicalDatabase, state: StateDir) -> list[str]:
     """Codes of what is wrong, without names or numbers; empty when nothing is."""
     codes = [f"{name}.stopped" for name in ("gateway", "reader") if not run_status.is_running(state, name)]
-    if "reader.stopped" not in codes and reading(clinical, state).stopped:
+    if "reader.stopped" not in codes and read_reading_state(clinical, state).stopped:
         codes.append("reader.late")
-    if (full := disk.look()) is not None:
+    if (full := disk.check()) is not None:
         codes.append(full.code)
     return [*codes, *maintenance.list_troubles(state)]

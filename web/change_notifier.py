@@ -24,7 +24,7 @@ _LOOK_S: Final = 0.25
 _STANDING_S: Final = 2.0
 
 
-class Pulse:
+class ChangeNotifier:
     """Counts database changes; `wait` returns when the count has changed."""
 
     def __init__(self, clinical: ClinicalDatabase, standing: Callable[[], object]) -> None:
@@ -39,7 +39,7 @@ class Pulse:
         self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)
 
     @property
-    def beats(self) -> int:
+    def change_count(self) -> int:
         """The number of changes since the start."""
         return self._beats
 
@@ -50,7 +50,7 @@ class Pulse:
         return f"{len(self._first)} {self._born}.{self._alarms}"
 
     @property
-    def stands(self) -> str:
+    def banner_mark(self) -> str:
         """A mark that differs when what the banner of every page tells has changed."""
         return self._stands
 
@@ -80,14 +80,14 @@ class Pulse:
         looked = version = None
         while not self._stop.wait(_LOOK_S):
             try:
-                now = self._clinical.database.change_mark()
+                now = self._clinical.database.read_change_mark()
                 if now == version and looked is not None and time.monotonic() - looked < _STANDING_S:
                     continue
                 version, looked = now, time.monotonic()
-                fresh = (self._worklist.mark(), self._standing())
+                fresh = (self._worklist.compute_mark(), self._standing())
                 self._stands = hashlib.sha256(repr(fresh[1]).encode()).hexdigest()[:12]
                 if fresh != mark:
-                    self._look_at(self._worklist.first(), known=mark is not None)
+                    self._track_urgent(self._worklist.list_urgent(), known=mark is not None)
             except sqlite3.Error as error:  # a locked or damaged database is shown on the box page; the pulse goes on
                 log.warning("the lists cannot be watched: %s", type(error).__name__)
                 continue
@@ -98,7 +98,7 @@ class Pulse:
                     self._changed.notify_all()
         self._clinical.database.close_thread()
 
-    def _look_at(self, first: frozenset[str], *, known: bool) -> None:
+    def _track_urgent(self, first: frozenset[str], *, known: bool) -> None:
         if known and first - self._first:
             self._alarms += 1
         self._first = first
@@ -110,8 +110,8 @@ class PageLimit:
     def __init__(self, most: int) -> None:
         self._free = threading.BoundedSemaphore(most)
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         return self._free.acquire(blocking=False)
 
-    def give(self) -> None:
+    def release(self) -> None:
         self._free.release()

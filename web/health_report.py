@@ -27,7 +27,7 @@ _END_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """One check: ``ok``, ``warn`` or ``fail``, and by language its name and its sentence."""
 
     titles: Mapping[str, str]
@@ -36,10 +36,10 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HealthReport:
     """All checks, and the time they were made."""
 
-    checks: tuple[Checked, ...]
+    checks: tuple[CheckResult, ...]
     at: clock.Stamp
 
 
@@ -50,12 +50,12 @@ class Checkup:
         chosen = ["--config", str(config_path)] if config_path else []
         self._command = [sys.executable, "-m", "firmware_app", "doctor", "--json", "--no-dial", *chosen]
         self._lock = threading.Lock()
-        self._report: Report | None = None
+        self._report: HealthReport | None = None
         self._begun = float("-inf")
         self._process: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None
 
-    def latest(self) -> Report | None:
+    def latest(self) -> HealthReport | None:
         """The last report, None until there is one; an old report starts a new check in the background."""
         with self._lock:
             running = self._thread is not None and self._thread.is_alive()
@@ -76,15 +76,15 @@ class Checkup:
 
     def _run(self) -> None:
         try:
-            lines = [json.loads(line) for line in self._asked().splitlines()]
-            checks = tuple(_checked(line) for line in lines if not line.get("at"))  # refusals have their own page
+            lines = [json.loads(line) for line in self._run_doctor().splitlines()]
+            checks = tuple(_parse_check(line) for line in lines if not line.get("at"))  # refusals have their own page
         except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
             log.warning("the health check failed: %s", type(error).__name__)
             return
         if checks:
-            self._report = Report(checks, clock.stamp())
+            self._report = HealthReport(checks, clock.stamp())
 
-    def _asked(self) -> str:
+    def _run_doctor(self) -> str:
         """The output of `lantern doctor`; raises `subprocess.TimeoutExpired` when it takes too long."""
         with subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -97,12 +97,12 @@ class Checkup:
                 raise
 
 
-def ordered(checks: Sequence[Checked]) -> list[Checked]:
+def sort_checks(checks: Sequence[CheckResult]) -> list[CheckResult]:
     """Sort the checks: those that need action first."""
     return sorted(checks, key=lambda check: ("fail", "warn", "ok").index(check.result))
 
 
-def _checked(line: Mapping[str, Any]) -> Checked:
+def _parse_check(line: Mapping[str, Any]) -> CheckResult:
     result = str(line["result"])
     kind = result if result in ("ok", "warn", "fail") else "warn"
-    return Checked(dict(line["titles"]), kind, dict(line["texts"]))
+    return CheckResult(dict(line["titles"]), kind, dict(line["texts"]))

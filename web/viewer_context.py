@@ -16,10 +16,10 @@ from firmware_app.cases.patients import Patients
 from firmware_app.cases.remarks import Remarks
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from web.checkup import Checkup
+from web.change_notifier import ChangeNotifier
+from web.health_report import Checkup
 from web.passwords import Passwords
-from web.pulse import Pulse
-from web.standing import Disk
+from web.reading_status import DiskMonitor
 from web.visits import Visits
 
 _KEY: Final = "lantern"
@@ -33,9 +33,9 @@ class Box:
     state: StateDir
     clinical: ClinicalDatabase
     accounts: Accounts
-    pulse: Pulse
+    pulse: ChangeNotifier
     checkup: Checkup
-    disk: Disk
+    disk: DiskMonitor
     passwords: Passwords = field(default_factory=Passwords)
 
     def __post_init__(self) -> None:
@@ -48,10 +48,10 @@ class Box:
 
 
 def install(extensions: dict[str, object], box: Box) -> None:
-    """Make *box* the one that `here` returns."""
+    """Make *box* the one that `current_box` returns."""
     extensions[_KEY] = box
 
 
-def here() -> Box:
+def current_box() -> Box:
     """The box of the current request."""
     return cast(Box, current_app.extensions[_KEY])

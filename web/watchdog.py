@@ -10,8 +10,8 @@ import threading
 from typing import Any
 
 
-class Lap:
-    """`passed` starts a new lap whenever the last one is complete."""
+class ServerWatchdog:
+    """`has_responded` starts a new lap whenever the last one is complete."""
 
     def __init__(self, server: Any) -> None:
         """*server* is waitress's; its type stubs have neither `trigger` nor foreign tasks."""
@@ -19,15 +19,15 @@ class Lap:
         self._home = threading.Event()
         self._home.set()
 
-    def passed(self) -> bool:
+    def has_responded(self) -> bool:
         """Whether the last lap is complete; never blocks."""
         if not self._home.is_set():
             return False
         self._home.clear()
-        self._server.trigger.pull_trigger(self._in_the_loop)
+        self._server.trigger.pull_trigger(self._enqueue)
         return True
 
-    def _in_the_loop(self) -> None:
+    def _enqueue(self) -> None:
         self._server.add_task(self)
 
     def service(self) -> None:
