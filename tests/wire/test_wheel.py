@@ -25,6 +25,7 @@ from firmware_app import __version__
 from firmware_app.appliance.installation.programs import PACKAGES
 from firmware_app.core.version import version
 from firmware_app.uplink.messages.summary import Presence
+from tests.peers import needed
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +77,7 @@ def test_the_wheel_carries_no_tests_no_builders_and_no_images_of_patients(unpack
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this tree is no checkout, so it has no commit")
 def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: Path, tmp_path: Path) -> None:
+    needed("git")
     commit = subprocess.run(
         ["git", "rev-parse", "--short=9", "HEAD"], cwd=ROOT, text=True, capture_output=True, check=True
     ).stdout.strip()
