@@ -1,4 +1,4 @@
-"""A page that names a test as the holder of a promise names one that exists."""
+"""A page that names a test as the holder of a promise, or a module, names one that exists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TREES = ("firmware_app", "web", "hospital", "converters", "tests", "bench", "demo", "systemd", "docs")
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 
@@ -25,3 +26,23 @@ def test_every_threat_that_is_stopped_names_its_test() -> None:
     threats = [line for line in page.splitlines() if re.match(r"\| [STRIDE] \|", line)]
     assert len(threats) > 40
     assert not [line for line in threats if not NAMED.search(line.rsplit(" | ", 1)[1])]
+
+
+def test_every_module_that_a_page_names_exists() -> None:
+    """By its path from the root or from a package; two that are gone stand in the history of a decision."""
+    gone = {"stick_space.py", "suv.py"}
+    there = {f"/{path.relative_to(ROOT)}" for top in TREES for path in (ROOT / top).rglob("*.py")}
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "systemd").rglob("*.md")]
+    named = {
+        (page.name, name)
+        for page in pages
+        if page.name != "CHANGELOG.md"
+        for name in re.findall(r"`([\w./]+\.py)`", page.read_text("utf-8"))
+        if "NAME" not in name
+    }
+    assert len(named) > 80
+    assert [
+        (page, name)
+        for page, name in sorted(named)
+        if not any(x.endswith(f"/{name}") for x in there) and name not in gone
+    ] == []
