@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.core.errors import ImagingError, Undecodable
+from firmware_app.core.errors import ImagingError
 from firmware_app.dicom import picture_formats
 from firmware_app.dicom.errors import END_NOT_MARKED, IntakeError, Truncated
 from firmware_app.dicom.header import examine_file
@@ -184,32 +184,6 @@ def test_a_program_stream_of_tiny_packets_is_followed_for_a_bounded_time() -> No
     begun = time.process_time()
     assert not picture_formats.is_complete_program_stream(stream)
     assert time.process_time() - begun < 2.0
-
-
-def test_packs_lost_in_the_middle_of_a_program_stream_are_never_passed_over(tmp_path: Path) -> None:
-    """Unlike the other clips it promises no number of frames."""
-    stream, path = clips.encode_clip("mpeg2video", "mpeg", 600, g="12"), tmp_path / "clip.mpg"
-    assert len(stream) // 2048 > 8
-    for lost in range(1, len(stream) // 2048 - 1):
-        path.write_bytes(stream[: lost * 2048] + stream[(lost + 1) * 2048 :])
-        with pytest.raises(Undecodable):
-            read_whole(path)
-
-
-def read_whole(path: Path) -> None:
-    with image_file.open_image_file(path, is_picture=True) as opened:
-        for index in range(opened.frames):
-            opened.grey(index)
-
-
-def test_a_tiff_whose_directories_go_in_circles_ends() -> None:
-    data = bytearray(_save_picture("TIFF"))
-    at = int.from_bytes(data[4:8], "little")
-    end = at + 2 + 12 * int.from_bytes(data[at : at + 2], "little")
-    data[end : end + 4] = data[4:8]
-    with io.BytesIO(data) as file, Image.open(file) as image:
-        assert image.size == (70, 90)
-    assert picture_formats.is_complete_tiff(bytes(data))
 
 
 @pytest.fixture(scope="module")

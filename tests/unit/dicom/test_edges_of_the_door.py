@@ -14,12 +14,8 @@ import pytest
 from PIL import Image
 
 from firmware_app.cases.errors import NOT_A_REGULAR_FILE, FileUnreadable, InstanceConflict
-from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.element_stream import DEPTH_LIMIT
 from firmware_app.dicom.errors import (
-    IDENTITY_MALFORMED,
-    IDENTITY_MISSING,
-    IDENTITY_TOO_LONG,
     IntakeError,
     NestedTooDeep,
     ObjectTooLarge,
@@ -28,14 +24,13 @@ from firmware_app.dicom.errors import (
     Truncated,
 )
 from firmware_app.dicom.header import examine_file
-from firmware_app.dicom.scp import dimse
 from firmware_app.dicom.scp.pdu import ProtocolViolation, split_data_values
 from firmware_app.dicom.storage import Outcome, Spool
 from firmware_app.ingest.intake import ImageIntake
 from tests.objects import DX, EXPLICIT, SEQUENCE_END, UNDEFINED, element, file_of, film, item
 from tests.refusals import Expected, raises_refusal
 from tests.wire.gateways import running
-from tests.wire.raw import Closed, RawClient
+from tests.wire.raw import RawClient
 
 
 def incoming(door: ImageIntake) -> list[Path]:
@@ -96,22 +91,6 @@ def test_an_identity_that_breaks_the_rules_is_taken_up_to_128_characters_and_not
     assert (header.sop_instance_uid, header.faulty_uids) == (uid, faulty)
 
 
-@pytest.mark.parametrize(
-    ("uid", "refusal", "said"),
-    [
-        ("2.25." + "1" * 124, IDENTITY_TOO_LONG, "has 129 characters"),
-        ("1.2.x", IDENTITY_MALFORMED, "is not a UID"),
-        ("...", IDENTITY_MALFORMED, "is not a UID"),
-        ("1.2\\1.3", IDENTITY_MALFORMED, "is not a UID"),
-        (" ", IDENTITY_MISSING, "has no SOPInstanceUID"),
-    ],
-)
-def test_an_identity_is_refused_for_what_is_wrong_with_it(at: Path, uid: str, refusal: Expected, said: str) -> None:
-    at.write_bytes(file_of(film(sop_instance=uid)))
-    with raises_refusal(refusal, match=said):
-        examine_file(at)
-
-
 # --- a spool --------------------------------------------------------------------------------------------------------
 
 
@@ -160,24 +139,6 @@ def test_an_object_without_an_end_leaves_as_much_room_as_it_takes(
     spool.discard()
     between_two_looks = 4_000_000
     assert between_two_looks < taken <= (disk - reserve) / 2 + between_two_looks
-
-
-def test_a_short_write_is_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:7]))
-    spool = Spool(tmp_path, reserve_bytes=0, limit_bytes=1000)
-    spool.write(content := bytes(range(100)))
-    assert spool.path.read_bytes() == content
-    spool.discard()
-
-
-def test_a_disk_that_is_nearly_full_is_not_filled_with_ballast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    for free, made in ((3_999_999, False), (4_000_000, True)):
-        monkeypatch.setattr("firmware_app.core.state_dir.free_bytes", lambda _folder, free=free: free)
-        state.prepare_ballast(1)
-        assert state.ballast.exists() is made
 
 
 # --- nothing half-done ----------------------------------------------------------------------------------------------
@@ -271,32 +232,8 @@ def test_a_fragment_that_does_not_fit_its_pdu_breaks_the_rules(content: bytes) -
         list(split_data_values(memoryview(content)))
 
 
-def test_a_fragment_that_fits_exactly_is_read() -> None:
-    whole = pack(">LBB", 4, 1, 3) + b"ab" + pack(">LBB", 2, 1, 0)
-    assert [(context, bytes(data)) for context, _, _, data in split_data_values(memoryview(whole))] == [
-        (1, b"ab"),
-        (1, b""),
-    ]
-
-
-def test_a_release_of_another_length_is_aborted_before_it_is_read(tmp_path: Path) -> None:
-    with running(tmp_path / "state") as gateway, RawClient(gateway.port) as client:
-        client.socket.sendall(pack(">BxL", 5, 5))
-        kind, _ = client.read()
-        assert kind == 7
-        with pytest.raises(Closed):
-            client.read()
-
-
 def test_an_instance_of_another_class_than_its_contexts_is_refused(tmp_path: Path) -> None:
     ct = "1.2.840.10008.5.1.4.1.1.2"
     with running(tmp_path / "state") as gateway, RawClient(gateway.port, [(DX, [EXPLICIT])]) as client:
         assert client.store(ct, "2.25.5", film(sop_class=ct, sop_instance="2.25.5")).status != 0
         assert gateway.files() == []
-
-
-def test_a_command_that_says_more_than_it_holds_is_none() -> None:
-    whole = pack("<HHLH", 0, 0x0100, 2, 0x30) + pack("<HHLH", 0, 0x0800, 2, 0x0101)
-    assert dimse.parse_command(whole).field == 0x30
-    with pytest.raises(dimse.InvalidCommand):
-        dimse.parse_command(whole + pack("<HHL", 0, 0x1000, 9) + b"2.25.5\0\0")

@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 
 from firmware_app.core.records import Header
 from firmware_app.dicom.data_elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from firmware_app.dicom.element_stream import ELEMENT_LIMIT, walk_data_set
+from firmware_app.dicom.element_stream import walk_data_set
 from firmware_app.dicom.errors import (
     IDENTITY_MALFORMED,
     IDENTITY_MISSING,
@@ -29,7 +29,6 @@ from firmware_app.dicom.errors import (
 )
 from firmware_app.dicom.header import examine_file, looks_like_data_set, pixel_digest
 from tests import objects
-from tests.fuzz import regressions
 from tests.objects import BIG, IMPLICIT, JPEG, UNDEFINED, element, file_of, film, fragments, item, sequence, short
 from tests.peers import pydicom_file, pydicom_files
 from tests.refusals import Expected, raises_refusal
@@ -49,12 +48,6 @@ def test_the_header_holds_identity_routing_and_shape(at: Path) -> None:
     assert (header.rows, header.columns, header.frames, header.bits_allocated) == (10, 12, 1, 16)
     assert header.patient_age == "034Y"
     assert header.has_pixels
-
-
-@pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG])
-def test_every_uncompressed_encoding_is_read(at: Path, syntax: str) -> None:
-    header = examine(at, file_of(film(syntax=syntax, rows=300, columns=7), syntax))
-    assert (header.rows, header.columns, header.transfer_syntax_uid) == (300, 7, syntax)
 
 
 @pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG])
@@ -80,12 +73,6 @@ def test_chinese_descriptions_are_read_with_and_without_a_declared_character_set
     )
     utf8 = element(0x00080005, b"CS", b"ISO_IR 192") + element(0x00081030, b"LO", "胸片".encode())
     assert examine(at, file_of(utf8 + film())).study_description == "胸片"
-
-
-def test_a_value_longer_than_any_real_one_is_read_no_further_than_a_kilobyte(at: Path) -> None:
-    header = examine(at, file_of(element(0x00081030, b"UT", b"x" * 5_000_000) + film()))
-    assert header.study_description is not None
-    assert len(header.study_description) == 1024
 
 
 # --- nesting ------------------------------------------------------------------------------------------------------
@@ -123,28 +110,7 @@ def test_an_item_longer_than_its_sequence_is_malformed(at: Path) -> None:
         examine(at, file_of(film(extra=wrong)))
 
 
-def test_a_stray_delimiter_and_a_stray_element_between_items_are_malformed(at: Path) -> None:
-    with pytest.raises(Malformed):
-        examine(at, file_of(film(extra=objects.SEQUENCE_END)))
-    with pytest.raises(Malformed):
-        examine(at, file_of(film(extra=element(0x00081115, b"SQ", element(0x00080060, b"CS", b"XX")))))
-
-
-def test_a_million_tiny_elements_are_refused_in_bounded_time() -> None:
-    data = pack("<HHL", 0x0009, 0x1001, 0) * (ELEMENT_LIMIT + 1)
-    before = time.process_time()
-    with pytest.raises(Malformed):
-        walk_data_set(data, 0, IMPLICIT_LITTLE, ())
-    assert time.process_time() - before < 20
-
-
 # --- lengths ------------------------------------------------------------------------------------------------------
-
-
-def test_a_length_beyond_the_last_byte_is_truncated_however_large(at: Path) -> None:
-    for length in (5, 0xFFFFFFF0):
-        with pytest.raises(Truncated):
-            examine(at, file_of(film() + pack("<HH2sHL", 0x7FE0, 0x0020, b"OB", 0, length) + b"abc"))
 
 
 @pytest.mark.parametrize("padding", [1, 7, 8, 200, 70_000])
@@ -176,27 +142,6 @@ def test_what_a_machine_leaves_behind_the_pixels_is_not_of_the_object(at: Path, 
     assert (examined.trailing, examined.end) == (len(JUNK[junk]), len(file_of(whole, syntax)))
 
 
-@pytest.mark.parametrize("junk", JUNK)
-def test_what_a_machine_leaves_behind_compressed_pixels_is_not_of_the_object(at: Path, junk: str) -> None:
-    at.write_bytes(file_of(film(pixel_element=fragments(b"ab")) + JUNK[junk], JPEG))
-    examined = examine_file(at)
-    assert examined.trailing == len(JUNK[junk])
-    assert [at.read_bytes()[start : start + length] for start, length in examined.pixels] == [b"ab"]
-
-
-@pytest.mark.parametrize("pixels", [None, fragments(b"ab")])
-def test_a_delimiter_too_many_behind_the_pixels_is_not_of_the_object(at: Path, pixels: bytes | None) -> None:
-    at.write_bytes(file_of(film(pixel_element=pixels) + objects.SEQUENCE_END, JPEG if pixels else objects.EXPLICIT))
-    assert examine_file(at).trailing == 8
-
-
-def test_what_a_machine_leaves_behind_a_report_is_not_of_the_object(at: Path) -> None:
-    report = "1.2.840.10008.5.1.4.1.1.88.11"
-    content = sequence(0x0040A730, item(element(0x0040A160, b"UT", b"text")))
-    at.write_bytes(file_of(film(sop_class=report, pixel_element=content) + JUNK["a vendor's mark"], sop_class=report))
-    assert examine_file(at).trailing == len(JUNK["a vendor's mark"])
-
-
 def test_another_object_behind_the_pixels_changes_nothing_of_the_first(at: Path) -> None:
     at.write_bytes(file_of(film(sop_instance="1.2.3", rows=8) + film(sop_instance="1.2.4", rows=16)))
     header = examine_file(at).header
@@ -222,11 +167,6 @@ def test_junk_behind_pixels_that_are_cut_makes_no_whole_object(at: Path, syntax:
     for cut in (1, 2, 100, 512, 530):
         with pytest.raises((Truncated, Malformed, PixelLengthMismatch)):
             examine(at, file_of(whole[:-cut] + b"left by a machine"[: min(cut - 1, 17)], syntax))
-
-
-def test_junk_before_the_pixels_is_malformed(at: Path) -> None:
-    with pytest.raises((Truncated, Malformed)):
-        examine(at, file_of(film(extra=JUNK["a vendor's mark"])))
 
 
 @pytest.mark.parametrize(
@@ -261,33 +201,16 @@ def test_declared_pixels_are_held_against_the_bytes_present(
     assert refused.value.declared == needed
 
 
-def test_float_pixels_are_counted_as_four_bytes(at: Path) -> None:
-    whole = element(0x7FE00008, b"OF", bytes(16 * 16 * 4))
-    assert examine(at, file_of(film(pixel_element=whole))).has_pixels
-    with pytest.raises(PixelLengthMismatch):
-        examine(at, file_of(film(pixel_element=element(0x7FE00008, b"OF", bytes(16 * 16 * 4 - 2)))))
-
-
 def test_fewer_fragments_than_frames_is_truncated(at: Path) -> None:
     assert examine(at, file_of(film(frames=2, pixel_element=fragments(b"ab", b"cd")), JPEG)).frames == 2
     with pytest.raises(Truncated):
         examine(at, file_of(film(frames=3, pixel_element=fragments(b"ab", b"cd")), JPEG))
 
 
-def test_a_film_of_many_frames_may_be_one_fragment(at: Path) -> None:
-    mpeg4 = "1.2.840.10008.1.2.4.102"
-    assert examine(at, file_of(film(frames=300, pixel_element=fragments(b"ab")), mpeg4)).frames == 300
-
-
 def test_fragments_without_their_delimiter_are_truncated(at: Path) -> None:
     whole = file_of(film(pixel_element=fragments(b"ab")), JPEG)
     with pytest.raises(Truncated):
         examine(at, whole[:-8])
-
-
-def test_an_image_cut_between_two_elements_is_truncated(at: Path) -> None:
-    with pytest.raises(Truncated):
-        examine(at, file_of(film(pixel_element=b"")))
 
 
 # --- identity -----------------------------------------------------------------------------------------------------
@@ -320,13 +243,6 @@ def test_deflated_objects_and_disc_directories_are_named_for_what_they_are() -> 
     assert "Deflated" in refused.value.name
     with pytest.raises(DirectoryRecord):
         examine_file(pydicom_file("dicomdirtests/DICOMDIR"))
-
-
-def test_a_directory_without_meta_information_is_known_by_its_own_class(tmp_path: Path) -> None:
-    bare = tmp_path / "bare"
-    bare.write_bytes(regressions.directory_without_meta_information())
-    with pytest.raises(DirectoryRecord):
-        examine_file(bare)
 
 
 def test_the_pixel_digest_sees_pixels_only(tmp_path: Path) -> None:

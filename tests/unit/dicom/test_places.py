@@ -62,13 +62,6 @@ def test_one_address_gets_half_of_the_places() -> None:
     full(places, (CLINIC, 0.0), (ANOTHER, 0.0))
 
 
-def test_a_single_place_is_for_any_address() -> None:
-    places = AssociationSlots(1)
-    [holder] = full(places, (STRANGER, 0.0))
-    places.release(holder)
-    full(places, (CLINIC, 0.0))
-
-
 def test_the_longest_silent_gives_way_and_one_that_sends_never() -> None:
     places = AssociationSlots(3)
     sends, silent, longer = full(places, (CLINIC, 0.0), (STRANGER, 5.0), (ANOTHER, 9.0))
@@ -78,20 +71,6 @@ def test_the_longest_silent_gives_way_and_one_that_sends_never() -> None:
     assert silent.asked.is_set()
     assert not places.take(Peer(places, STRANGER))
     assert not sends.asked.is_set()
-
-
-def test_a_pause_of_a_second_costs_no_place() -> None:
-    places = AssociationSlots(1)
-    [pauses] = full(places, (CLINIC, 1.0))
-    assert not places.take(Peer(places, STRANGER))
-    assert not pauses.asked.is_set()
-
-
-def test_silence_costs_nothing_while_places_are_free() -> None:
-    places = AssociationSlots(4)
-    [silent] = full(places, (CLINIC, 29.0))
-    full(places, (STRANGER, 0.0), (STRANGER, 0.0), (CLINIC, 0.0))
-    assert not silent.asked.is_set()
 
 
 def test_an_address_with_its_half_loses_one_of_its_own() -> None:
@@ -130,10 +109,3 @@ def test_as_many_of_an_address_wait_and_the_next_is_refused_at_once(monkeypatch:
         for holder in holders:
             places.release(holder)
     assert len(took) == 2
-
-
-def test_one_newcomer_costs_one_silent_association_its_place() -> None:
-    places = AssociationSlots(3)
-    silent = full(places, (CLINIC, 9.0), (STRANGER, 9.0), (ANOTHER, 9.0))
-    assert places.take(Peer(places))
-    assert sum(one.asked.is_set() for one in silent) == 1

@@ -12,7 +12,7 @@ from PIL import Image
 from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.records import Finding
 from firmware_app.imaging import image_file, image_limits, model_frames, outside_anatomy, ultrasound_sector
-from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.imaging.model_input import InputSpec
 from firmware_app.reading import hints
 from firmware_app.reading.children.inference_child import LoadedModels
 from tests import drawn_marks, films, screens, toy_pack
@@ -36,12 +36,6 @@ def add_border(ground: float, left: int = 30, right: int = 20, top: int = 40, bo
 # --- films ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_film_without_borders_is_exposed_to_its_edges() -> None:
-    for seed in range(2):
-        assert outside_anatomy.find_exposed_box(body(seed=seed)) == WHOLE
-        assert outside_anatomy.cells_of_radiograph(body(seed=seed)) is None
-
-
 @pytest.mark.parametrize("ground", [0.0, 300.0, 6000.0], ids=["black", "dark", "white"])
 def test_even_borders_are_found_to_the_pixel(ground: float) -> None:
     assert outside_anatomy.find_exposed_box(add_border(ground)) == (30, 40, 280, 390)
@@ -49,37 +43,9 @@ def test_even_borders_are_found_to_the_pixel(ground: float) -> None:
     assert outside_anatomy.find_exposed_box(noisy.astype(np.float32)) == (30, 40, 280, 390)
 
 
-def test_letters_in_a_border_belong_to_it() -> None:
-    made = add_border(0.0)
-    made[10:25, 40:150] = 4000  # a line of letters, with even lines before and behind it
-    made[100:160, 5:20] = 4000  # a marker in the side
-    assert outside_anatomy.find_exposed_box(made) == (30, 40, 280, 390)
-
-
 def test_dark_air_beside_a_body_is_no_border_where_the_body_reaches_the_edge() -> None:
     made = body()
     made[:250, :60] = made[:250, 240:] = 400  # air above the arms, as dark as the lungs
-    assert outside_anatomy.find_exposed_box(made) == WHOLE
-
-
-def test_a_burnt_abdomen_is_no_border_for_it_ends_in_no_edge() -> None:
-    made = body()
-    made[340:] = made.max()
-    made[280:340] += np.linspace(0, 1, 60, dtype=np.float32)[:, np.newaxis] * (made.max() - made[280:340])
-    assert outside_anatomy.find_exposed_box(made)[3] == 400
-
-
-def test_a_frame_within_a_frame_is_taken_whole() -> None:
-    made = add_border(0.0)
-    made[:4], made[-4:], made[:, :4], made[:, -4:] = 9000, 9000, 9000, 9000
-    assert outside_anatomy.find_exposed_box(made) == (30, 40, 280, 390)
-
-
-def test_a_picture_that_is_even_to_its_middle_has_no_border_that_could_be_told() -> None:
-    assert outside_anatomy.find_exposed_box(np.zeros((400, 300), np.float32)) == WHOLE
-    assert outside_anatomy.find_exposed_box(np.full((1, 1), 7.0, np.float32)) == (0, 0, 1, 1)
-    made = body()
-    made[:190] = 0
     assert outside_anatomy.find_exposed_box(made) == WHOLE
 
 
@@ -115,17 +81,6 @@ def test_what_surrounds_a_sector_lies_beside_it() -> None:
     cells = outside_anatomy.cells_of_sector(area)
     assert cells is not None
     assert cells.mean() / 255 == pytest.approx(1 - drawn.truth.mean(), abs=0.02)
-
-
-def test_in_a_sectors_box_only_its_corners_lie_beside() -> None:
-    mask = np.zeros((300, 400), np.bool_)
-    mask[100:200, 100:300] = True
-    whole = ultrasound_sector.Sector(mask, (100, 100, 300, 200), "texture")
-    assert outside_anatomy.cells_of_sector(whole, whole.box) is None
-    mask[100:150, 100:200] = False
-    cells = outside_anatomy.cells_of_sector(ultrasound_sector.Sector(mask, whole.box, "texture"), whole.box)
-    assert cells is not None
-    assert (cells[: SIDE // 2, : SIDE // 2].min(), cells[SIDE // 2 :].max(), cells[:, SIDE // 2 :].max()) == (255, 0, 0)
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
@@ -220,18 +175,3 @@ def test_marks_are_painted_over_in_ultrasound_alone(tmp_path: Path) -> None:
     assert (changed == cells).mean() > 0.9
     assert prepare_input(tmp_path, clean, "US").unmarked is None
     assert prepare_input(tmp_path, written, "CR").unmarked is None
-
-
-def test_a_clip_without_a_sector_is_not_cut_frame_by_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ultrasound_sector.SectorDetector, "sector", lambda self: None)
-    frames = [one.pixels for one in screens.draw_clip("curved", 3, 4, rows=300, columns=400)]
-    made = films.film(
-        np.concatenate(frames).astype(np.uint8), NumberOfFrames=4, Rows=300, Modality="US", ViewPosition=None
-    )
-    path = films.save(tmp_path, "clip.dcm", made)
-    spec = InputSpec("image", 64, 64, crop="sector")
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        read = model_frames.prepare_frames(opened, spec, "interval", 2, "US")
-        whole = [to_model_input(opened.grey(at), InputSpec("image", 64, 64)) for at in read.read]
-    assert read.box is None
-    assert np.array_equal(read.tensors, np.concatenate(whole))

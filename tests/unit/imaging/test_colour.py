@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless, RLELossless
+from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless
 
 from firmware_app.imaging import colour_models, grey_transforms, image_file, picture
 from firmware_app.imaging.codec import stored_frames
@@ -33,8 +31,6 @@ BY_HAND = {
     (0, 0, 255): (29, 255, 107),
     (200, 40, 30): (87, 96, 209),
 }
-# The same for YBR_PARTIAL_422.
-PARTIAL_BY_HAND = {(255, 255, 255): (235, 128, 128), (0, 0, 0): (16, 128, 128), (255, 0, 0): (82, 90, 240)}
 
 
 @pytest.mark.parametrize(("rgb", "ybr"), BY_HAND.items())
@@ -43,17 +39,6 @@ def test_ybr_full_is_turned_back_within_a_level(rgb: tuple[int, int, int], ybr: 
     assert np.abs(colour_models.ybr_full_to_rgb(stored)[0, 0].astype(int) - rgb).max() <= 2
     assert np.abs(colour_models.ybr_full_to_rgb(stored.astype(np.uint16) * 256, 16)[0, 0] / 256.0 - rgb).max() <= 2.1
     assert np.abs(films.to_ybr_full(np.array([[rgb]], np.uint8))[0, 0].astype(int) - ybr).max() <= 1
-
-
-@pytest.mark.parametrize(("rgb", "ybr"), PARTIAL_BY_HAND.items())
-def test_ybr_partial_is_turned_back(rgb: tuple[int, int, int], ybr: tuple[int, int, int]) -> None:
-    assert np.abs(colour_models.ybr_partial_to_rgb(np.array([[ybr]], np.uint8))[0, 0].astype(int) - rgb).max() <= 3
-
-
-@given(RGB)
-def test_colours_survive_the_way_to_ybr_and_back(rgb: Pixels) -> None:
-    back = colour_models.ybr_full_to_rgb(films.to_ybr_full(rgb))
-    assert np.abs(back.astype(int) - rgb.astype(int)).max(initial=0) <= 2
 
 
 # --- layouts ------------------------------------------------------------------------------------------------------
@@ -74,34 +59,6 @@ def read_rgb(folder: Path, dataset: Any) -> tuple[Pixels, tuple[str, ...]]:
         pixels_shown = opened.render_frame(0).pixels
         np.testing.assert_allclose(opened.grey(0), pixels_shown @ np.array([0.299, 0.587, 0.114]), atol=1e-3)
         return pixels_shown, opened.hints
-
-
-@pytest.mark.parametrize(
-    ("syntax", "model", "planar"),
-    [
-        ("little", "RGB", 1),
-        ("little", "YBR_FULL", 0),
-        ("big", "YBR_FULL", 1),
-        ("rle", "RGB", 1),
-        ("rle", "YBR_FULL", 0),
-    ],
-)
-def test_planes_and_models_give_the_same_picture(tmp_path: Path, planar: int, model: str, syntax: str) -> None:
-    rgb = scene()
-    stored = rgb if model == "RGB" else films.to_ybr_full(rgb)
-    data = np.moveaxis(stored, -1, 0).tobytes() if planar else stored.tobytes()
-    attributes: dict[str, Any] = {"PhotometricInterpretation": model, "PlanarConfiguration": planar}
-    if syntax == "big":
-        made = films.film(rgb, syntax=ExplicitVRBigEndian, pixel_data=data, **attributes)
-        made["PixelData"].VR = "OB"
-    else:
-        made = films.film(rgb, pixel_data=data, **attributes)
-    if syntax == "rle":
-        made.compress(RLELossless, stored, generate_instance_uid=False)
-        made.PlanarConfiguration = planar  # PS3.5 8.2.2 wants 1, RLE lies in planes either way
-    pixels_shown, said = read_rgb(tmp_path, made)
-    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
-    assert said == ()
 
 
 def shared_chroma(ybr: Pixels) -> bytes:
@@ -217,20 +174,6 @@ def test_where_the_pixels_prove_nothing_the_header_is_believed(tmp_path: Path, d
     assert said == ()
 
 
-@pytest.mark.parametrize("marks", ["adobe", "RGB"])
-def test_where_only_the_stream_contradicts_the_header_it_is_believed_and_doubt_is_said(
-    tmp_path: Path, marks: str
-) -> None:
-    rgb = undecidable()
-    stream = jpeg(rgb, "RGB", marks)
-    made = films.film(
-        rgb, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([stream]), PhotometricInterpretation="YBR_FULL_422"
-    )
-    pixels_shown, said = read_rgb(tmp_path, made)
-    assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
-    assert said == (colour_models.COLOURS_UNSURE_HINT,)
-
-
 def encode_unmarked(rgb: Pixels, subsampling: int) -> bytes:
     """A JPEG of YBR with ids 1, 2, 3 and without any segment that says so."""
     out = io.BytesIO()
@@ -282,19 +225,6 @@ def test_a_clip_that_begins_black_is_believed_until_a_frame_proves_its_colours(t
         hints_after.append(opened.hints)
         assert hints_after == [(), (colour_models.COLOURS_CORRECTED_HINT,)]
         assert opened.render_frame(2).pixels.max() <= 1
-
-
-@pytest.mark.parametrize("level", [0, 60, 128, 255])
-def test_an_even_grey_field_proves_ybr_of_nothing(level: int) -> None:
-    field = np.full((32, 32, 3), level, np.uint8)
-    assert colour_models.model_of_pixels(field) in (None, "RGB")
-    assert colour_models.model_of_pixels(films.to_ybr_full(field)) is None
-
-
-@given(st.binary(max_size=64))
-def test_no_bytes_can_break_the_look_at_a_stream(noise: bytes) -> None:
-    for head in (b"", b"\xff\xd8", b"\xff\xd8\xff\xc0", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xee\x00\x0eAdobe"):
-        assert colour_models.model_of_stream(head + noise) in (None, "RGB", "YBR_FULL")
 
 
 def test_each_hint_of_the_pixels_has_its_sentence() -> None:

@@ -72,30 +72,6 @@ def noise(*shape: int, kind: str = "uint16", seed: int = 3) -> Pixels:
 # --- transfer syntaxes --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(17, 13), (9, 8, 3)])
-@pytest.mark.parametrize("kind", ["uint8", "uint16"])
-def test_run_lengths_give_back_every_word(tmp_path: Path, shape: tuple[int, ...], kind: str) -> None:
-    pixels = noise(*shape, kind=kind)
-    pixels[3:7] = 0  # runs as well as literals
-    plain = films.film(pixels)
-    [expected] = greys(tmp_path, plain)
-    plain.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
-    [decoded] = greys(tmp_path, plain)
-    np.testing.assert_array_equal(decoded, expected)
-
-
-@pytest.mark.parametrize(("syntax", "kind"), [(ENCAPSULATED_UNCOMPRESSED, "int16"), (DEFLATED_FRAMES, "uint8")])
-def test_frames_that_are_only_wrapped_or_deflated_are_read(tmp_path: Path, syntax: UID, kind: str) -> None:
-    pixels = [noise(10, 12, kind=kind, seed=seed) for seed in (1, 2)]
-    streams = [each.tobytes() for each in pixels]
-    if syntax == DEFLATED_FRAMES:
-        streams = [zlib.compress(stream, wbits=-zlib.MAX_WBITS) for stream in streams]
-    for decoded, expected in zip(
-        greys(tmp_path, make_multiframe(streams, pixels[0], syntax), syntax), pixels, strict=True
-    ):
-        np.testing.assert_array_equal(decoded, expected)
-
-
 def test_a_deflated_frame_is_inflated_to_its_size_and_no_further(tmp_path: Path) -> None:
     bomb = zlib.compress(bytes(50_000_000), wbits=-zlib.MAX_WBITS)
     [decoded] = greys(tmp_path, make_multiframe([bomb], noise(8, 8), DEFLATED_FRAMES), DEFLATED_FRAMES)
@@ -122,14 +98,6 @@ def signed_stream(values: Pixels, bits: int) -> bytes:
     assert stream[42] == bits - 1  # Ssiz, ISO/IEC 15444-1 A.5.1
     stream[42] |= 0x80
     return bytes(stream)
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_signed_stream_under_a_signed_header_is_its_values(tmp_path: Path, bits: int) -> None:
-    values = noise(24, 20, kind="uint8").astype(np.int64) - 128
-    made = make_multiframe([signed_stream(values, bits)], values.astype(f"i{bits // 8}"), JPEG2000Lossless)
-    [decoded] = greys(tmp_path, made)
-    np.testing.assert_array_equal(decoded, values)
 
 
 @pytest.mark.parametrize("bits", [16])
@@ -167,14 +135,6 @@ def test_a_syntax_without_a_decoder_is_refused_by_name(tmp_path: Path, syntax: U
     with pytest.raises(ImagingError) as refused:
         greys(tmp_path, make_multiframe([htj2k.GREY], htj2k.draw_grey(), syntax), syntax)
     assert isinstance(refused.value, PixelsUnsupported)
-
-
-def test_fragments_under_a_native_syntax_are_not_taken_for_pixels(tmp_path: Path) -> None:
-    path = films.save(tmp_path, "film.dcm", make_multiframe([htj2k.GREY], htj2k.draw_grey(), HTJ2KLossless))
-    lying = path.read_bytes().replace(b"1.2.840.10008.1.2.4.201\0", b"1.2.840.10008.1.2.1\0\0\0\0\0")
-    path.write_bytes(lying)
-    with pytest.raises(Undecodable), image_file.open_image_file(path, is_picture=False) as opened:
-        opened.grey(0)
 
 
 # --- which fragment is which frame --------------------------------------------------------------------------------
@@ -276,13 +236,6 @@ def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:
     dataset = films.film(pixels[0], syntax=JPEG2000Lossless, pixel_data=bytes(data), NumberOfFrames=2)
     for decoded, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
         np.testing.assert_array_equal(decoded, expected)
-
-
-def test_fewer_fragments_than_frames_are_refused(tmp_path: Path) -> None:
-    dataset = make_multiframe([_jpeg2000(noise(8, 8, kind="uint8"))] * 2, noise(8, 8, kind="uint8"), JPEG2000Lossless)
-    dataset.NumberOfFrames = 3
-    with pytest.raises(Undecodable):
-        greys(tmp_path, dataset)
 
 
 # --- cut frames in whole objects ----------------------------------------------------------------------------------

@@ -44,16 +44,6 @@ def test_strips_that_do_not_run_around_are_left(sides: int) -> None:
     assert np.array_equal(to_model_input(made, FRAME), to_model_input(made, WHOLE))
 
 
-def test_padding_within_the_frame_is_still_not_counted() -> None:
-    """The percentiles of the greys are those of pixels that are not hidden, also of a film that was cut."""
-    made, hidden = add_frame(20).astype(np.float32), np.zeros((540, 440), bool)
-    hidden[40:90, 40:120] = True
-    made[hidden] = 60000.0
-    given = to_model_input(made, FRAME, None, hidden)
-    within = np.s_[20:520, 20:420]
-    assert np.array_equal(given, to_model_input(made[within], WHOLE, None, hidden[within]))
-
-
 def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None:
     path = films.save(tmp_path, "framed.dcm", films.film(add_frame(40), BitsStored=12, HighBit=11))
     with image_file.open_image_file(path, is_picture=False) as opened:
@@ -68,12 +58,3 @@ def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None
     scale = 256 / 580
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     assert box == pytest.approx([side * scale for side in (40, 40, 440, 540)], abs=1.0)
-
-
-def test_frames_of_a_clip_are_not_cut_one_by_one(tmp_path: Path) -> None:
-    stack = np.concatenate([add_frame(20), add_frame(40)[20:-20, 20:-20]])
-    made = films.film(stack, BitsStored=12, HighBit=11, NumberOfFrames=2, Rows=540)
-    with image_file.open_image_file(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
-        taken = model_frames.prepare_frames(opened, FRAME, "interval", 2)
-    assert len(taken.read) == 2
-    assert taken.box is None

@@ -18,7 +18,6 @@ from pydicom.uid import UID, JPEG2000Lossless
 from firmware_app.imaging import dicom_source, image_file
 from firmware_app.imaging.codec import jpeg2000
 from firmware_app.imaging.codec.stored_frames import FrameReader
-from firmware_app.imaging.errors import PixelsUnsupported
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -72,21 +71,6 @@ def test_the_words_are_those_of_pydicom(name: str) -> None:
     assert np.array_equal(decoded, theirs)
 
 
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("bits", [8, 12, 16])
-def test_words_come_back_signed_and_unsigned(tmp_path: Path, bits: int, signed: bool) -> None:
-    pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16 if bits > 8 else np.uint8)
-    if signed:
-        pixels = (pixels.astype(np.int32) - (1 << (bits - 1))).astype(np.int16 if bits > 8 else np.int8)
-    path = save_stream(
-        tmp_path, encode_jpeg2000(pixels), pixels, BitsStored=pixels.itemsize * 8, HighBit=pixels.itemsize * 8 - 1
-    )
-    decoded, is_plain = words(path)
-    assert is_plain
-    assert decoded.dtype.kind == ("i" if signed else "u")
-    assert np.array_equal(decoded, pixels)
-
-
 @pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
 @pytest.mark.parametrize("planar", [0, 1])
 def test_colours_lie_by_pixel_whatever_the_header_says_of_planes(tmp_path: Path, planar: int, wrapped: bool) -> None:
@@ -133,13 +117,3 @@ def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, compo
     with dicom_source.open_source(path) as image:
         assert jpeg2000.is_plain(image, stream)
         assert not jpeg2000.is_plain(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
-
-
-@pytest.mark.parametrize(("bits", "wrapped"), [(12, True), (16, False)])
-def test_a_stream_of_more_bits_than_a_word_has_is_refused(tmp_path: Path, bits: int, wrapped: bool) -> None:
-    """Its values modulo 256 would be other greys, and no decoder says so."""
-    pixels = noise(ROWS, COLUMNS, top=1 << bits, kind=np.uint16)
-    stream = bytes(jpeg2k_encode(pixels, codecformat="jp2" if wrapped else "j2k", level=0, bitspersample=bits))
-    path = save_stream(tmp_path, stream, noise(ROWS, COLUMNS))
-    with pytest.raises(PixelsUnsupported, match=f"{bits} bits"):
-        read_shown(path)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from firmware_app.core.child_messages import LARGEST_HEADER_BYTES
-from firmware_app.core.lesion import Feature, Lesion
+from firmware_app.core.lesion import Lesion
 from firmware_app.imaging import lesion_description, lesion_outlines
 from firmware_app.imaging.lesion_outlines import measure_outline
 from firmware_app.imaging.pixel_operations import Points
@@ -132,24 +132,6 @@ def test_shape_and_orientation_follow_the_outline(outline: Points, shape: str, o
     assert orientation is None or found["orientation"] == orientation
 
 
-def test_what_lies_in_pixels_may_stand_in_millimetres() -> None:
-    assert terms(lesion_description.describe_outline(ellipse(100.0, 80.0), (1.0, 1.0)))["orientation"] == "parallel"
-    assert terms(lesion_description.describe_outline(ellipse(100.0, 80.0), (0.4, 0.2)))["orientation"] == "not_parallel"
-
-
-def test_a_confidence_is_a_half_at_the_limit_and_nearly_one_far_from_it() -> None:
-    near, far = (
-        next(
-            one
-            for one in lesion_description.describe_outline(ellipse(wide, 50.0), (1.0, 1.0))
-            if one.name == "orientation"
-        )
-        for wide in (50.5, 100.0)
-    )
-    assert near.confidence == pytest.approx(0.5, abs=0.05)
-    assert far.confidence > 0.95
-
-
 @pytest.mark.parametrize(
     ("inside", "echo"), [(0.03, "anechoic"), (0.35, "hypoechoic"), (0.6, "isoechoic"), (0.85, "hyperechoic")]
 )
@@ -158,14 +140,6 @@ def test_echoes_are_named_against_the_tissue_around(inside: float, echo: str) ->
     found = terms(lesion_description.describe_greys(picture(outline, inside), outline))
     assert found["echo_pattern"] == echo
     assert ("margin" in found) == (echo != "isoechoic"), "what cannot be told from its surroundings has no margin"
-
-
-def test_a_sharp_edge_is_circumscribed_and_a_washed_one_is_not() -> None:
-    outline = ellipse(90.0, 60.0)
-    sharp, washed = (
-        terms(lesion_description.describe_greys(picture(outline, 0.2, blur=blur), outline)) for blur in (0, 60)
-    )
-    assert (sharp["margin"], washed["margin"]) == ("circumscribed", "not_circumscribed")
 
 
 @pytest.mark.parametrize(("change", "behind"), [(-0.3, "shadowing"), (0.25, "enhancement"), (0.0, "none")])
@@ -208,30 +182,6 @@ def test_a_mark_is_described_in_the_frame_of_which_the_model_saw_a_part() -> Non
     assert whole.picture == size
     assert len(whole.outline) == lesion_description.MOST_CORNERS
     assert whole.look[0] == pytest.approx(0.3, abs=0.02)
-
-
-def test_without_a_scale_there_are_pixels_and_no_millimetres() -> None:
-    outline = ellipse(90.0, 60.0)
-    (whole,) = lesion_description.describe_lesions([mark(outline)], picture(outline, 0.3), (SIDE, SIDE))
-    assert (whole.long_axis_mm, whole.volume_mm3, whole.area_mm2) == (None, None, None)
-    assert whole.volume_px3 == pytest.approx(math.pi / 6 * 90 * 60 * 60, rel=0.02)
-
-
-def test_what_a_model_gave_is_not_overwritten() -> None:
-    outline, learned = ellipse(90.0, 60.0), Feature("shape", "irregular", 0.7, learned=True)
-    given = mark(outline, long_axis_px=77.0, area_px=5, features=(learned,))
-    (whole,) = lesion_description.describe_lesions([given], picture(outline, 0.3), (SIDE, SIDE))
-    assert (whole.long_axis_px, whole.area_px) == (77.0, 5)
-    assert [feature for feature in whole.features if feature.name == "shape"] == [learned]
-
-
-def test_of_many_marks_the_weak_ones_keep_their_long_axis_alone() -> None:
-    outline = ellipse(90.0, 60.0)
-    marks = [mark(outline, score=0.9 - 0.01 * number) for number in range(lesion_description.MOST_DESCRIBED + 2)]
-    whole = lesion_description.describe_lesions(marks[::-1], picture(outline, 0.3), (SIDE, SIDE))
-    assert [bool(one.outline) for one in whole] == [False, False, *[True] * lesion_description.MOST_DESCRIBED]
-    assert all(one.long_axis_px for one in whole)
-    assert [one.features == () for one in whole][:3] == [True, True, False]
 
 
 def test_a_clip_full_of_outlined_marks_still_fits_one_message() -> None:

@@ -17,9 +17,7 @@ import numpy as np
 import pytest
 from imagecodecs import jpeg8_encode
 from PIL import Image
-from pydicom import dcmread
-from pydicom.data import get_testdata_file
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1
 from simplejpeg import decode_jpeg
 
@@ -110,46 +108,6 @@ def without_intervals(stream: bytes, count: int) -> bytes:
 def test_restart_intervals_that_are_missing_or_cut_are_refused(tmp_path: Path, kind: str, broken: Any) -> None:
     with pytest.raises(Undecodable):
         grey(tmp_path, broken(STREAMS[kind][2]()), kind)
-
-
-# Of pydicom and pydicom-data: what many machines' encoders wrote.
-REAL = [
-    "JPEG-LL.dcm",
-    "JPEG-lossy.dcm",
-    "JPGExtended.dcm",
-    "JPGLosslessP14SV1_1s_1f_8b.dcm",
-    "SC_rgb_dcmtk_+eb+cr.dcm",
-    "SC_rgb_dcmtk_+eb+cy+s2.dcm",
-    "SC_rgb_jpeg_app14_dcmd.dcm",
-    "SC_rgb_small_odd_jpeg.dcm",
-    "color3d_jpeg_baseline.dcm",
-    "examples_ybr_color.dcm",
-]
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name: str) -> None:
-    path = get_testdata_file(name, download=False)
-    assert isinstance(path, str)
-    with image_file.open_image_file(Path(path), is_picture=False) as opened:
-        whole = opened.grey(0)
-    dataset = dcmread(path)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    stream = get_frame(dataset.PixelData, 0, number_of_frames=frames)
-    first = begin(stream)
-    for kept in (1.0, 0.5):
-        end = stream.rindex(EOI)
-        cut = stream[: first + int((end - first) * kept)].rstrip(b"\xff") + EOI
-        dataset.PixelData = encapsulate([cut])
-        dataset["PixelData"].is_undefined_length = True
-        dataset.NumberOfFrames = 1
-        dataset.save_as(tmp_path / "cut.dcm")
-        with image_file.open_image_file(tmp_path / "cut.dcm", is_picture=False) as opened:
-            if kept == 1.0:
-                np.testing.assert_array_equal(opened.grey(0), whole)
-            else:
-                with pytest.raises(Undecodable):
-                    opened.grey(0)
 
 
 # --- a part lost anywhere -----------------------------------------------------------------------------------------
@@ -244,15 +202,6 @@ def test_a_sector_of_zeros_is_found_wherever_it_lies(samples: int) -> None:
 # --- whole streams ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimize", [False, True])
-def test_flat_blocks_whose_codes_are_zeros_are_read(optimize: bool) -> None:
-    dots = np.zeros((800, 800), np.uint8)
-    dots[::100, ::100] = 255
-    stream = screen(1, dots, optimize=optimize)
-    assert not is_refused(stream)
-    assert (bytes(128) in stream) == optimize
-
-
 def is_refused(stream: bytes) -> bool:
     try:
         decode_stream(stream)
@@ -289,16 +238,6 @@ def test_padding_before_the_end_is_no_loss(kind: dict[str, Any], padding: bytes)
         np.testing.assert_array_equal(decode_stream(stream[:-2] + padding + EOI), decode_stream(stream))
 
 
-@pytest.mark.parametrize(("marker", "junk"), [(0xDB, b"\0"), (0xC0, b"\x12\xff\0\x34"), (0xDA, b"\xff\xff\xff")])
-def test_bytes_between_segments_hide_no_loss(junk: bytes, marker: int) -> None:
-    """libjpeg and Pillow pass them by."""
-    stream = encode_jpeg(noisy((128, 128)), quality=90)
-    at = next(at for each, at in codestream.iterate_segments(stream) if each == marker)
-    with_junk = stream[:at] + junk + stream[at:]
-    np.testing.assert_array_equal(decode_stream(with_junk), decode_stream(stream))
-    assert is_refused(with_junk[: len(with_junk) * 3 // 4].rstrip(b"\xff") + EOI)
-
-
 def test_what_lies_behind_the_end_of_a_picture_is_not_looked_at() -> None:
     """As the film of a second that phones put there."""
     stream = screen(3)
@@ -310,23 +249,6 @@ def test_what_lies_behind_the_end_of_a_picture_is_not_looked_at() -> None:
 
 
 # --- broken in other ways -----------------------------------------------------------------------------------------
-
-
-def test_what_is_left_of_a_lost_segment_between_scans_is_refused() -> None:
-    stream = encode_jpeg(noisy((64, 64)), quality=90, progressive=True)
-    segments = list(codestream.iterate_segments(stream))
-    scan = [number for number, (marker, _) in enumerate(segments) if marker == 0xDA][1]
-    tables, behind = segments[scan + 1][1], segments[scan + 2][1]
-    assert is_refused(stream[: tables - 5] + stream[behind - 9 :])
-    assert is_refused(stream[:behind] + b"\0" + stream[behind:])
-
-
-def test_a_picture_without_scan_or_end_or_with_a_broken_header_is_refused() -> None:
-    stream = encode_jpeg(noisy((128, 128)), quality=90)
-    header, scan = stream.index(b"\xff\xc0"), stream.index(START_OF_SCAN)
-    for broken in (stream[:scan] + EOI, stream[:-2], stream[: header + 2] + b"\0\2" + EOI):
-        with pytest.raises(Undecodable):
-            jpeg.check_lost_data(broken)
 
 
 def test_a_stream_that_turns_lossless_behind_its_header_is_refused() -> None:

@@ -61,14 +61,6 @@ def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, 
     assert (found.single, found.mended, found.unreadable) == (meant, mended, False)
 
 
-@pytest.mark.parametrize("written", [b"-1,024", b"12,000,000"])
-def test_a_comma_that_may_stand_for_thousands_is_no_number(written: bytes) -> None:
-    """-1,024 is -1024 where machines group digits, and -1.024 where they write a decimal comma."""
-    header = Dataset()
-    films.set_raw_decimals(header, RescaleIntercept=written)
-    assert header_values.read_decimals(header, "RescaleIntercept").unreadable
-
-
 @pytest.mark.parametrize("written", UNREADABLE)
 def test_any_other_text_is_no_number(written: bytes) -> None:
     header = Dataset()
@@ -99,24 +91,6 @@ def test_an_unreadable_link_drops_the_whole_grey_scale(tmp_path: Path, link: str
         assert (shown.centre, shown.windows, shown.unit) == (None, (), "")
         assert shown.pixels.reshape(-1)[[0, -1]] @ [0, 1] * shown.slope + shown.intercept == 4095.0
         assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
-
-
-def test_a_broken_modality_table_drops_the_window_too(tmp_path: Path) -> None:
-    table = Dataset()
-    table.LUTDescriptor, table.LUTData = [256, 0, 99], bytes(512)
-    path = save_film(tmp_path, {}, WindowCenter="100", WindowWidth="50", ModalityLUTSequence=[table])
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        assert np.array_equal(opened.grey(0), RAMP)
-        assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
-
-
-def test_a_second_window_that_cannot_be_read_is_not_offered(tmp_path: Path) -> None:
-    path = save_film(tmp_path, {"WindowCenter": b"40\\abc\\-600"}, **{**CT, "WindowWidth": "400\\80\\1500"})
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        shown = opened.render_frame(0)
-        assert len(shown.windows) == 2
-        assert shown.windows[0].width * abs(shown.slope) == pytest.approx(400)
-        assert grey_transforms.GREYS_UNREADABLE_HINT not in opened.hints
 
 
 def ct(folder: Path, **values: bytes) -> list[Path]:
@@ -150,11 +124,6 @@ def test_a_ct_with_an_unreadable_rescale_is_no_volume(tmp_path: Path, values: di
     arranged = stacks(ct(tmp_path, **values))
     assert not arranged.stacks
     assert {one.reason.code for one in arranged.left_out} == {"series.no_slice"}
-
-
-def test_a_ct_with_an_unreadable_window_keeps_its_hounsfield_units(tmp_path: Path) -> None:
-    stack = stacks(ct(tmp_path, WindowCenter=b"abc", WindowWidth=b"400")).stacks[0]
-    assert volume.read_hounsfield_volume(stack).unit == "HU"
 
 
 def read_spacing_of(folder: Path, value: bytes, **attributes: Any) -> Any:

@@ -82,37 +82,6 @@ def test_a_model_sees_the_same_film_with_and_without_overlays(tmp_path: Path) ->
         assert [layer.group for layer in opened.render_frame(0).layers] == [0x6000, 0x6002]
 
 
-@pytest.mark.parametrize("position", [15])
-def test_a_plane_in_the_unused_bits_of_the_words_is_a_layer_and_not_a_grey(tmp_path: Path, position: int) -> None:
-    pixels = blank()
-    mask = np.zeros((5, 7), np.uint16)
-    mask[2, 3:6] = 1
-    made = films.film(pixels | (mask << position), BitsStored=12, HighBit=11)
-    made.add_new((0x6000, 0x0040), "CS", "R")
-    made.add_new((0x6000, 0x0050), "SS", [1, 1])
-    made.add_new((0x6000, 0x0100), "US", 16)
-    made.add_new((0x6000, 0x0102), "US", position)
-    planes = layers(tmp_path, made)
-    np.testing.assert_array_equal(planes[0].mask, mask.astype(bool))
-    assert planes[0].kind == "region"
-    with image_file.open_image_file(tmp_path / "overlay.dcm", is_picture=False) as opened:
-        np.testing.assert_array_equal(opened.grey(0), pixels)
-
-
-def test_planes_of_a_clip_belong_to_their_own_frames(tmp_path: Path) -> None:
-    clip = np.zeros((4, 5, 7), np.uint16)
-    planes = np.zeros((2, 5, 7), np.uint8)
-    planes[0, 0, 0] = planes[1, 4, 6] = 1
-    made = films.film(clip[0], pixel_data=clip.tobytes(), NumberOfFrames=4)
-    with_plane(made, planes, frames=2, first=2)
-    with_plane(made, np.ones((5, 7), np.uint8), group=0x6004)  # without frames: on all
-    actual = [{layer.group: layer.mask for layer in layers(tmp_path, made, frame)} for frame in range(4)]
-    assert [sorted(of_frame) for of_frame in actual] == [[0x6004], [0x6000, 0x6004], [0x6000, 0x6004], [0x6004]]
-    assert actual[1][0x6000][0, 0]
-    assert actual[1][0x6000].sum() == 1
-    assert actual[2][0x6000][4, 6]
-
-
 def test_a_plane_with_too_few_bytes_is_left_out_and_the_film_is_shown(tmp_path: Path) -> None:
     made = with_plane(films.film(blank(50, 70)), np.ones((50, 70), np.uint8))
     made[0x6000, 0x3000].value = b"\xff\xff"

@@ -79,12 +79,6 @@ def test_a_smaller_copy_or_a_mask_in_a_tiff_is_no_page_of_its_own(
         np.testing.assert_array_equal(opened.grey(0), np.asarray(page(1)))
 
 
-def test_a_tiff_of_nothing_but_smaller_copies_has_them_for_pages(tmp_path: Path) -> None:
-    path = tiff(tmp_path, [page(1), page(2)], {0: SMALLER_COPY, 1: SMALLER_COPY})
-    with raises_refusal(IMAGE_OF_PAGES):
-        prepare_pages(path)
-
-
 def phone_picture() -> bytes:
     """A JPEG with a smaller one behind it, as the index in its header says (CIPA DC-007 5.1)."""
     out = io.BytesIO()

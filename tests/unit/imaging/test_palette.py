@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
 
-from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import image_file, palette
 from tests import films
 
@@ -33,20 +32,6 @@ def make_palette_film(
 def read_colours(folder: Path, dataset: FileDataset) -> Pixels:
     with image_file.open_image_file(films.save(folder, "palette.dcm", dataset), is_picture=False) as opened:
         return opened.render_frame(0).pixels
-
-
-def test_a_value_takes_its_entry_and_those_outside_the_first_or_the_last(tmp_path: Path) -> None:
-    pixels = np.array([[0, 9, 10, 11, 12, 200]], np.uint8)
-    tables = [bytes([1, 2, 3]), bytes([40, 50, 60]), bytes([7, 8, 9])]
-    colours = read_colours(tmp_path, make_palette_film(pixels, 10, 8, tables, entries=3))
-    np.testing.assert_array_equal(colours[0, :, 0], [1, 1, 1, 2, 3, 3])
-    np.testing.assert_array_equal(colours[0, :, 1], [40, 40, 40, 50, 60, 60])
-
-
-def test_the_first_value_may_be_negative(tmp_path: Path) -> None:
-    pixels = np.array([[-300, -2, -1, 0, 1, 5]], np.int16)
-    colours = read_colours(tmp_path, make_palette_film(pixels, -2, 8, [bytes([10, 20, 30])] * 3, entries=3))
-    np.testing.assert_array_equal(colours[0, :, 0], [10, 10, 20, 30, 30, 30])
 
 
 def test_65536_entries_are_written_as_0(tmp_path: Path) -> None:
@@ -100,10 +85,6 @@ def test_segments_that_cannot_be_are_refused(words: list[int]) -> None:
         palette.expand_segments(words)
 
 
-def test_endless_segments_end_with_the_table() -> None:
-    assert len(palette.expand_segments([0, 1, 5, *([1, 65535, 9] * 500)], 300)) == 300
-
-
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_segmented_palette_colours_a_film(tmp_path: Path, bits: int) -> None:
     kind, top = ("B", 255) if bits == 8 else ("H", 65535)
@@ -111,8 +92,3 @@ def test_a_segmented_palette_colours_a_film(tmp_path: Path, bits: int) -> None:
     pixels = np.arange(6, dtype=np.uint8)[None]
     colours = read_colours(tmp_path, make_palette_film(pixels, 0, bits, [table] * 3, segmented=True, entries=6))
     np.testing.assert_array_equal(colours[0, :, 0], [0, 51, 102, 153, 204, 255])
-
-
-def test_a_palette_without_tables_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Undecodable, match="colour table"):
-        read_colours(tmp_path, films.film(np.zeros((2, 2), np.uint8), PhotometricInterpretation="PALETTE COLOR"))

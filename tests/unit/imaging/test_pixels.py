@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from firmware_app.core.errors import ImagingError, Undecodable
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import display, image_file
 from firmware_app.imaging.errors import FrameTooLarge
 from tests import films
@@ -80,20 +77,6 @@ def test_a_window_is_applied_as_the_standard_writes_it(
         np.testing.assert_array_equal(greys, pixels)
 
 
-@OFTEN
-@given(stored(), st.booleans())
-def test_monochrome1_is_monochrome2_turned_over_and_nothing_else(
-    tmp_path: Path, made: tuple[Pixels, int], with_window: bool
-) -> None:
-    pixels, bits = made
-    window = {"WindowCenter": float(pixels.mean()), "WindowWidth": 40} if with_window else {}
-    plain = grey(tmp_path, of_bits(pixels, bits, **window))
-    turned = grey(tmp_path, of_bits(pixels, bits, PhotometricInterpretation="MONOCHROME1", **window))
-    np.testing.assert_allclose(plain - plain.min(), turned.max() - turned, atol=1e-5 * max(1.0, np.ptp(plain)))
-    if pixels.min() < pixels.max():
-        assert turned.flat[pixels.argmin()] == turned.max()
-
-
 @pytest.mark.parametrize(
     ("photometric", "shape", "turned"),
     [
@@ -134,65 +117,6 @@ def test_modality_and_voi_tables_are_looked_up_in_order_and_clamped_at_their_end
     np.testing.assert_allclose(both * 255, [[0, 0, 120, 240, 240]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("width", [0, -5, ""])
-def test_a_window_that_cannot_be_one_is_left_out(tmp_path: Path, width: Any) -> None:
-    pixels = np.arange(64, dtype=np.uint16).reshape(8, 8)
-    dataset = films.film(pixels, WindowCenter=20)
-    dataset.add_new("WindowWidth", "DS", str(width))
-    np.testing.assert_array_equal(grey(tmp_path, dataset), pixels)
-
-
-def _jpeg2000(pixels: Pixels) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG2000", no_jp2=True, irreversible=False)
-    return out.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("syntax", "photometric", "dtype"),
-    [
-        (RLELossless, "MONOCHROME1", "uint16"),
-        (JPEG2000Lossless, "MONOCHROME2", "uint16"),
-        (JPEGLSLossless, "MONOCHROME1", "uint8"),
-    ],
-)
-def test_a_lossless_film_is_the_same_film_compressed(tmp_path: Path, syntax: Any, photometric: str, dtype: str) -> None:
-    pixels = np.random.default_rng(3).integers(0, 120, (40, 30)).astype(dtype)
-    dataset = films.film(pixels, PhotometricInterpretation=photometric, WindowCenter=60, WindowWidth=100)
-    expected = grey(tmp_path, dataset)
-    if syntax == JPEG2000Lossless:
-        dataset = films.film(
-            pixels,
-            syntax=syntax,
-            pixel_data=encapsulate([_jpeg2000(pixels)]),
-            WindowCenter=60,
-            PhotometricInterpretation=photometric,
-            WindowWidth=100,
-        )
-    else:
-        dataset.compress(syntax, generate_instance_uid=False)
-    np.testing.assert_array_equal(grey(tmp_path, dataset), expected)
-
-
-def test_each_frame_of_a_clip_is_itself(tmp_path: Path) -> None:
-    pixels = np.arange(3 * 20, dtype=np.uint16).reshape(3, 4, 5)
-    dataset = films.film(pixels[0], pixel_data=pixels.tobytes(), NumberOfFrames=3)
-    for index in range(3):
-        np.testing.assert_array_equal(grey(tmp_path, dataset, index), pixels[index])
-    with pytest.raises(Undecodable):
-        grey(tmp_path, dataset, 3)
-
-
-def test_colour_becomes_luminance_for_a_model_and_stays_colour_for_people(tmp_path: Path) -> None:
-    pixels = np.zeros((2, 3, 3), np.uint8)
-    pixels[0, 0] = (255, 255, 255)
-    pixels[0, 1] = (0, 255, 0)
-    path = films.save(tmp_path, "colour.dcm", films.film(pixels))
-    with image_file.open_image_file(path, is_picture=False) as opened:
-        np.testing.assert_allclose(opened.grey(0)[0], [255, 0.587 * 255, 0], rtol=1e-5)
-        np.testing.assert_array_equal(opened.render_frame(0).pixels, pixels)
-
-
 # --- for people ---------------------------------------------------------------------------------------------------
 
 
@@ -229,15 +153,6 @@ def test_what_people_see_keeps_every_grey_and_the_window_of_the_model(
         np.testing.assert_allclose(seen, model, atol=1e-3)
 
 
-def test_a_large_film_is_shown_at_most_2048_pixels_long(tmp_path: Path) -> None:
-    shown = display.DisplayFrame(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
-    display.write_frame(shown, tmp_path, 0, 1)
-    facts = json.loads((tmp_path / "frame-000.json").read_text())
-    with Image.open(tmp_path / "frame-000.png") as image:
-        assert image.size == (2048, 1024) == (facts["shown_columns"], facts["shown_rows"])
-    assert (facts["rows"], facts["columns"]) == (1500, 3000)
-
-
 # --- pictures -----------------------------------------------------------------------------------------------------
 
 
@@ -248,13 +163,6 @@ def test_a_picture_is_its_pixels(tmp_path: Path, kind: str) -> None:
     with image_file.open_image_file(tmp_path / f"picture.{kind}", is_picture=True) as opened:
         np.testing.assert_array_equal(opened.grey(0), pixels)
         np.testing.assert_array_equal(opened.render_frame(0).pixels, pixels.astype(np.uint16) * 257)
-
-
-def test_a_sixteen_bit_png_keeps_its_depth(tmp_path: Path) -> None:
-    pixels = np.arange(60000, 60020, dtype=np.uint16).reshape(4, 5)
-    Image.fromarray(pixels).save(tmp_path / "deep.png")
-    with image_file.open_image_file(tmp_path / "deep.png", is_picture=True) as opened:
-        np.testing.assert_array_equal(opened.grey(0), pixels)
 
 
 def test_a_white_is_zero_tiff_is_not_shown_as_its_negative(tmp_path: Path) -> None:

@@ -126,31 +126,6 @@ def test_every_golden_film_upside_down_is_refused_but_drawn_ones_full_of_opaciti
     assert missed <= {("chest-xray-child", "sample-positive-1"), ("chest-xray-child", "sample-positive-2")}
 
 
-def test_a_film_without_its_side_looks_cut_off() -> None:
-    whole, third = quality_measures.measure_cut_off(ReducedFrame.from_frame(grey())), grey().shape[1] // 3
-    for part in (grey()[:, third:], grey()[:, :-third]):
-        assert quality_measures.measure_cut_off(ReducedFrame.from_frame(part)) > max(
-            whole, image_limits.QUALITY_LIMITS["chest_film"]["cut_off"].hint
-        )
-
-
-def test_a_picture_of_stripes_is_no_chest() -> None:
-    stripes = np.tile(np.sin(np.arange(300) / 15), (300, 1)).T.astype(np.float32)
-    assert (
-        quality_measures.measure_unlikeness(ReducedFrame.from_frame(stripes))
-        > image_limits.QUALITY_LIMITS["chest_film"]["unlike"].hint
-        > quality_measures.measure_unlikeness(ReducedFrame.from_frame(grey()))
-    )
-
-
-def test_one_bad_frame_says_nothing_of_a_clip() -> None:
-    good, bad = ({"blur": number} for number in (3.0, 9.0))
-    assert image_limits.find_quality_hints(quality_checks.median_measures([good, bad, good]), "ultrasound") == ()
-    assert image_limits.find_quality_hints(quality_checks.median_measures([bad, bad, good]), "ultrasound") == (
-        ("blur", 9.0),
-    )
-
-
 def test_ultrasound_is_told_to_be_too_bright_or_almost_black() -> None:
     drawn = screens.draw_screen("linear", 3)
     rows, columns = np.flatnonzero(drawn.truth.any(1)), np.flatnonzero(drawn.truth.any(0))

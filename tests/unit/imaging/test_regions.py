@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import image_file, ultrasound_regions, ultrasound_sector
+from firmware_app.imaging import image_file, ultrasound_regions
 from firmware_app.imaging import image_properties as ultrasound
 from tests import films
 
@@ -64,18 +64,6 @@ def test_a_region_has_millimetres_where_its_axes_are_lengths() -> None:
     assert scales() == []
 
 
-def test_the_sector_is_made_of_planes_only() -> None:
-    area = ultrasound_sector.sector_from_regions(
-        ultrasound_regions.read_regions(header(TISSUE, SPECTRUM), 480, 640), 480, 640
-    )
-    assert area is not None
-    assert (area.derived_from, area.box) == ("header", (100, 50, 500, 400))
-    assert (
-        ultrasound_sector.sector_from_regions(ultrasound_regions.read_regions(header(SPECTRUM), 480, 640), 480, 640)
-        is None
-    )
-
-
 def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
     for delta, scale in ((-0.02, 0.2), (0.0, None), (float("nan"), None), (1e308, None)):
         ((across, down),) = scales({**TISSUE, "PhysicalDeltaX": delta})
@@ -102,13 +90,6 @@ def test_a_region_that_holds_rubbish_costs_its_scale_and_not_the_film(tmp_path: 
     made = films.film(SequenceOfUltrasoundRegions=tagged.SequenceOfUltrasoundRegions)
     with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         assert ultrasound.make_display_frame(opened, 0).regions == ()
-
-
-def test_a_region_that_ends_behind_the_last_column_is_cut_as_many_machines_write_it() -> None:
-    (region,) = ultrasound_regions.read_regions(
-        header({**TISSUE, "RegionLocationMaxX1": 640, "RegionLocationMaxY1": 480}), 480, 640
-    )
-    assert (region.x1, region.y1) == (640, 480)
 
 
 def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_believed() -> None:

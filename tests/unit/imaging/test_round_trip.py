@@ -9,7 +9,6 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from firmware_app.imaging import image_file
 from firmware_app.imaging.grey_scale import StoredWords
@@ -84,26 +83,3 @@ def test_stored_values_come_back_from_the_screen_and_from_the_window(
     # float32 between 0 and 1 resolves 2⁻²⁴ of the window, a sigmoid near its ends less.
     slack = 0.01 + width / abs(slope) * 1e-5
     np.testing.assert_allclose(back, values[within], atol=slack)
-
-
-@OFTEN
-@given(
-    data=st.data(),
-    kind=st.sampled_from(["uint8", "uint16"]),
-    planar=st.sampled_from([0, 1]),
-    syntax=st.sampled_from([ExplicitVRLittleEndian, ExplicitVRBigEndian]),
-)
-def test_colours_come_back_from_either_order_of_their_planes(
-    tmp_path: Path, data: st.DataObject, kind: str, planar: int, syntax: Any
-) -> None:
-    rows, columns = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, max_side=6))
-    rgb = data.draw(hnp.arrays(kind, (rows, columns, 3)))
-    laid = rgb.transpose(2, 0, 1) if planar else rgb
-    in_order = laid.dtype.newbyteorder(">") if syntax == ExplicitVRBigEndian else laid.dtype
-    raw = laid.astype(in_order).tobytes()
-    made = films.film(rgb, syntax=syntax, pixel_data=raw + b"\0" * (len(raw) % 2), PlanarConfiguration=planar)
-    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        shown, grey = opened.render_frame(0).pixels, opened.grey(0)
-    top = np.iinfo(kind).max
-    np.testing.assert_allclose(shown.astype(np.float64) * (top / 255), rgb, atol=top / 255)
-    np.testing.assert_allclose(grey, rgb.astype(np.float64) @ (0.299, 0.587, 0.114), rtol=1e-5, atol=1e-3)

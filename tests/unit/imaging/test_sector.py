@@ -73,25 +73,6 @@ def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
     assert area.outside[one.drawn].mean() > 0.99
 
 
-def test_a_frozen_clip_is_taken_as_the_still_that_it_is() -> None:
-    drawn, watch = screens.draw_screen("curved", 6), ultrasound_sector.SectorDetector()
-    for _ in range(4):
-        watch.add_frame(drawn.pixels.astype(np.float32))
-    area = watch.sector()
-    assert area is not None
-    assert area.derived_from == "texture"
-    assert np.array_equal(area.mask, detect(drawn.pixels).mask)
-
-
-def test_a_picture_that_was_cut_to_its_sector_is_taken_whole() -> None:
-    drawn = screens.draw_screen("linear", 3)
-    x0, y0, x1, y1 = detect(drawn.pixels).box
-    inner = drawn.pixels[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8]
-    area = detect(inner)
-    assert area.box == (0, 0, inner.shape[1], inner.shape[0])
-    assert area.share == 1.0
-
-
 def test_a_black_picture_a_page_of_letters_and_no_frame_have_no_sector() -> None:
     letters = screens.draw_screen("linear", 3)
     page = np.where(letters.drawn, letters.pixels, 0)
@@ -142,13 +123,3 @@ def test_doppler_is_known_by_its_colours_and_grey_pictures_by_having_none() -> N
     assert shares["examples_jpeg2k.dcm"] > 0.08
     assert shares["examples_palette.dcm"] < 0.002
     assert shares["examples_ybr_color.dcm"] < 0.002
-
-
-def test_the_largest_piece_is_one_piece_however_it_winds() -> None:
-    mask = np.zeros((30, 30), np.bool_)
-    mask[2, 2:28] = mask[2:28, 2] = mask[27, 2:28] = True  # a C of 76 pixels
-    mask[10:18, 10:18] = True  # 64, not touching it
-    piece = pixel_operations.largest_component(mask)
-    assert piece.sum() == 26 + 26 + 26 - 2
-    assert not piece[10:18, 10:18].any()
-    assert not pixel_operations.largest_component(np.zeros((5, 5), np.bool_)).any()

@@ -57,34 +57,6 @@ def check_densities(stack: SliceStack) -> None:
 # --- order and geometry -------------------------------------------------------------------------------------------
 
 
-def test_shuffled_slices_make_the_volume_that_was_scanned(tmp_path: Path) -> None:
-    stack = only(scans.write_scan(tmp_path, scans.make_planes(9), seed=4))
-    check_densities(stack)
-    assert (scans.compute_spacing_mm(stack), *stack.slices[0].pixel_mm) == pytest.approx((3.0, 1.5, 2.0))
-    assert stack.unit == "HU"
-
-
-def test_a_scan_from_feet_to_head_and_one_from_head_to_feet_are_the_same_volume(tmp_path: Path) -> None:
-    up, down = (
-        volume.read_volume(only(scans.write_scan(tmp_path / name, scans.make_planes(6)[::way])))
-        for name, way in (("up", 1), ("down", -1))
-    )
-    np.testing.assert_array_equal(up.voxels, down.voxels)
-    np.testing.assert_array_equal(scans.affine(up.stack), scans.affine(down.stack))
-    assert np.linalg.det(scans.affine(up.stack)) > 0
-
-
-@pytest.mark.parametrize("degrees", [-25.0, 12.5])
-def test_a_tilted_gantry_is_told_and_shears_the_affine(tmp_path: Path, degrees: float) -> None:
-    stack = only(
-        scans.write_scan(
-            tmp_path, scans.make_planes(10, directions=scans.tilt_directions(degrees)), GantryDetectorTilt=degrees
-        )
-    )
-    check_densities(stack)
-    assert scans.compute_spacing_mm(stack) == pytest.approx(3.0 * math.cos(math.radians(degrees)), abs=1e-4)
-
-
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     turns=st.tuples(*[st.floats(-3, 3)] * 3),
@@ -158,14 +130,6 @@ def test_a_series_that_changes_its_distance_is_no_volume(tmp_path: Path) -> None
     assert volumes.left_out[0].reason.details == {"least_mm": 3.0, "most_mm": 6.0}
 
 
-def test_positions_written_with_one_decimal_are_even_all_the_same(tmp_path: Path) -> None:
-    chosen = [
-        replace(cut, position=(*cut.position[:2], round(cut.position[2], 1)))
-        for cut in scans.make_planes(20, (0, 0, 0.625))
-    ]
-    assert scans.compute_spacing_mm(only(scans.write_scan(tmp_path, chosen))) == pytest.approx(0.625, abs=0.01)
-
-
 def test_a_slice_sent_twice_counts_once(tmp_path: Path) -> None:
     chosen = scans.make_planes(6)
     made = [scans.make_slice(cut) for cut in (*chosen, chosen[2], chosen[4])]  # new UIDs, the same pixels
@@ -234,12 +198,6 @@ def test_a_localizer_is_no_slice(tmp_path: Path, named: bool) -> None:
     assert [len(stack.slices) for stack in volumes.stacks] == [6]
 
 
-def test_slices_on_a_crooked_line_are_no_volume(tmp_path: Path) -> None:
-    chosen = scans.make_planes(6)
-    chosen[3] = replace(chosen[3], position=(-14.0, *chosen[3].position[1:]))
-    assert codes(arrange(scans.write_scan(tmp_path, chosen))) == ["series.askew"] * 6
-
-
 @pytest.mark.parametrize(
     ("attributes", "detail"),
     [
@@ -264,30 +222,11 @@ def test_an_image_without_a_place_is_left_out_and_the_others_are_a_volume(
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
-    made = [
-        scans.make_slice(cut, intercept=-1024.0 - 10 * number)
-        for number, cut in enumerate(scans.make_planes(6, (0, 0, 2.0)))
-    ]
-    check_densities(only(scans.write_datasets(tmp_path, made)))
-
-
 def test_whole_values_take_two_bytes_a_voxel_and_others_four(tmp_path: Path) -> None:
     whole = volume.read_volume(only(scans.write_scan(tmp_path / "whole", scans.make_planes(3)))).voxels
     parts = volume.read_volume(only(scans.write_scan(tmp_path / "parts", scans.make_planes(3), slope=0.5))).voxels
     assert (whole.dtype.name, parts.dtype.name) == ("int16", "float32")
     np.testing.assert_array_equal(whole, parts)
-
-
-def test_a_value_beyond_two_bytes_is_kept(tmp_path: Path) -> None:
-    made = [scans.make_slice(cut) for cut in scans.make_planes(3)]
-    words = made[1].pixel_array.copy()
-    words[2, 3] = 65535
-    made[1].PixelData = words.tobytes()
-    voxels = volume.read_hounsfield_volume(only(scans.write_datasets(tmp_path, made))).voxels
-    assert voxels.dtype == np.float32
-    assert voxels.max() == 65535 - 1024
-    np.testing.assert_array_equal(voxels[0], scans.density(scans.make_planes(3)[0].pixel_positions()))
 
 
 def test_padding_around_a_slice_is_air(tmp_path: Path) -> None:

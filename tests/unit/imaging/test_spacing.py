@@ -99,16 +99,6 @@ def test_each_frame_of_an_enhanced_object_has_its_own_spacing() -> None:
     assert spacing.read_spacing(made, 1).mm == (3, 4)
 
 
-def test_the_directions_of_an_enhanced_object_stand_in_its_groups() -> None:
-    shared = Dataset()
-    shared.PixelMeasuresSequence = Sequence([header("", {"PixelSpacing": [1, 2]})])
-    made = header("SEG", {})
-    made.SharedFunctionalGroupsSequence = Sequence([shared])
-    assert spacing.read_spacing(made) == Spacing(UNCALIBRATED, None, (1, 2))
-    shared.PlaneOrientationSequence = Sequence([header("", {"ImageOrientationPatient": AXIAL})])
-    assert spacing.read_spacing(made) == Spacing(PATIENT, (1, 2), (1, 2))
-
-
 def test_rubbish_in_the_header_is_no_size() -> None:
     made = header("CT", {})
     made.add_new("PixelSpacing", "LO", "wide\\broad")

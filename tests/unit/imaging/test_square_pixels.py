@@ -19,7 +19,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from firmware_app.core.lesion import Lesion
-from firmware_app.imaging import clip, display, image_file, lesion_description, model_frames
+from firmware_app.imaging import display, image_file, lesion_description, model_frames
 from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.pixel_size import Scale
@@ -27,7 +27,7 @@ from firmware_app.packs.tasks.interface import Frame
 from firmware_app.reading.children import inference_child
 from firmware_app.results import key_images
 from firmware_app.results.pdf import plates
-from tests import clips, films
+from tests import films
 from tests.results import make_case_view, make_objects
 
 Pixels = np.ndarray[Any, Any]
@@ -186,14 +186,6 @@ def test_a_model_sees_the_disc_round_and_its_places_are_pixels_of_the_frame(
     assert box == pytest.approx((columns / 4, rows / 4, columns * 0.75, rows * 0.75), abs=2.0)
 
 
-def test_a_wide_film_of_tall_pixels_is_no_film_of_an_odd_shape(tmp_path: Path) -> None:
-    """4 : 1 in pixels, 2 : 1 in the body."""
-    pixels = films.shapes(4, 250, 1000)
-    path = films.save(tmp_path, "wide.dcm", films.film(pixels, ImagerPixelSpacing=[0.4, 0.2]))
-    with image_file.open_image_file(path, is_picture=False) as made:
-        assert model_frames.prepare_frames(made, InputSpec("film", 200, 200)).read == (0,)
-
-
 def test_a_lesion_is_as_long_whichever_way_it_lies_and_round_where_it_is() -> None:
     aspect, (rows, columns) = 2.0, disc(2.0).shape
     mark = Lesion("i", 0, (columns / 4, rows / 4, columns * 0.75, rows * 0.75), 0.9, outline=rim(aspect))
@@ -206,12 +198,3 @@ def test_a_lesion_is_as_long_whichever_way_it_lies_and_round_where_it_is() -> No
     assert [scaled.long_axis_mm, scaled.short_axis_mm] == pytest.approx([SIDE / 10, SIDE / 10], rel=0.02)
     (ax, ay, bx, by), (cx, cy, dx, dy) = scaled.axes  # at a right angle in the body
     assert (bx - ax) * (dx - cx) + (by - ay) * (dy - cy) * aspect**2 == pytest.approx(0.0, abs=SIDE)
-
-
-def test_a_clip_of_tall_pixels_is_shown_as_its_file_says(tmp_path: Path) -> None:
-    """Sample aspect ratio is width to height (ISO/IEC 14496-12, 12.1.4)."""
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(clips.encode_clip("libx264", "mp4", 3, aspect="1:2"))
-    with clip.open_clip(path) as made:
-        assert made.aspect(0) == 2.0
-        assert display.reduce_pixels(made.render_frame(1).pixels, aspect=made.render_frame(1).aspect).size == (64, 96)

@@ -12,13 +12,11 @@ import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
 
-from firmware_app.imaging import image_file, model_frames, pixel_operations, quality_checks, ultrasound_sector
-from firmware_app.imaging.errors import IMAGE_NOT_A_FILM, IMAGE_TOO_SMALL, ImageUnfit
+from firmware_app.imaging import image_file, model_frames, pixel_operations, ultrasound_sector
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.reading.children import inference_child
 from tests import films, screens
-from tests.refusals import raises_refusal
 
 Pixels = np.ndarray[Any, Any]
 WHOLE = InputSpec("image", 224, 224)
@@ -67,13 +65,6 @@ def test_lees_filter_smooths_speckle_and_keeps_edges_and_points() -> None:
     )
 
 
-def test_the_filter_is_asked_for_by_the_pack() -> None:
-    frame = screens.draw_screen("linear", 4).pixels.astype(np.float32)
-    plain, smooth = (to_model_input(frame, InputSpec("image", 224, 224, despeckle=how)) for how in ("none", "lee"))
-    assert smooth.shape == plain.shape
-    assert np.abs(np.diff(smooth[0, 0])).mean() < 0.8 * np.abs(np.diff(plain[0, 0])).mean()
-
-
 @pytest.mark.parametrize("kind", screens.KINDS)
 @pytest.mark.parametrize("crop", ["whole", "sector"])
 def test_drawn_screens_are_fit_for_an_ultrasound_model(kind: screens.Kind, crop: Any, tmp_path: Path) -> None:
@@ -83,25 +74,6 @@ def test_drawn_screens_are_fit_for_an_ultrasound_model(kind: screens.Kind, crop:
         taken = model_frames.prepare_frames(opened, InputSpec("image", 224, 224, crop=crop), modality="US")
     assert (taken.read, taken.tensors.shape, taken.coloured) == ((0,), (1, 1, 224, 224), 0.0)
     assert (taken.box is not None) == (crop == "sector")
-
-
-def test_noise_letters_and_thumbnails_are_no_ultrasound() -> None:
-    rng = np.random.default_rng(1)
-    for rows, columns in ((160, 200), (300, 400), (1000, 1400)):
-        with raises_refusal(IMAGE_NOT_A_FILM):
-            quality_checks.check_fitness(
-                rng.normal(100, 30, (rows, columns)).astype(np.float32), WHOLE, quality_checks.ULTRASOUND_LIMITS
-            )
-    with raises_refusal(IMAGE_TOO_SMALL):
-        quality_checks.check_fitness(
-            screens.draw_screen("linear", 1, 100, 130).pixels.astype(np.float32),
-            WHOLE,
-            quality_checks.ULTRASOUND_LIMITS,
-        )
-    drawn = screens.draw_screen("linear", 1)
-    page = np.where(drawn.drawn, drawn.pixels, 0).astype(np.float32)
-    with pytest.raises(ImageUnfit):
-        quality_checks.check_fitness(page, WHOLE, quality_checks.ULTRASOUND_LIMITS)
 
 
 def test_the_frames_of_a_clip_come_as_one_stack_and_those_that_no_model_may_see_are_left_out(tmp_path: Path) -> None:
@@ -114,12 +86,6 @@ def test_the_frames_of_a_clip_come_as_one_stack_and_those_that_no_model_may_see_
         for tensor, index in zip(taken.tensors, taken.read, strict=True):
             assert np.array_equal(tensor[np.newaxis], to_model_input(opened.grey(index), WHOLE))
         assert model_frames.prepare_frames(opened, WHOLE, "middle", 1, "US").read == (3,)
-
-
-def test_a_clip_of_which_no_frame_is_fit_is_refused(tmp_path: Path) -> None:
-    blank = [np.zeros((300, 400), np.uint8) for _ in range(4)]
-    with image_file.open_image_file(clip_file(tmp_path, blank), is_picture=False) as opened, pytest.raises(ImageUnfit):
-        model_frames.prepare_frames(opened, WHOLE, "score", 4, "US")
 
 
 def test_a_heat_map_comes_back_to_where_its_box_was_cut() -> None:

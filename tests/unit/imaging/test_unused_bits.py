@@ -27,7 +27,6 @@ from pydicom.uid import (
 )
 
 from firmware_app.imaging import dicom_image, image_file
-from firmware_app.imaging.errors import PixelsUnsupported
 from tests import films, lossless_jpeg
 from tests.unit.imaging.test_decode import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNKNOWN
 from tests.unit.imaging.test_deidentified_pixels import deidentify_film
@@ -156,13 +155,3 @@ def test_a_lossy_value_beyond_white_is_white_and_not_black(tmp_path: Path) -> No
     seen = read_values(save_film(tmp_path, made, uid))
     assert seen[mark()].min() > 4000
     assert seen.max() <= 4095
-
-
-@pytest.mark.parametrize("syntax", ["JPEG-LS", "HTJ2K 201"])
-def test_a_stream_deeper_than_its_cell_is_refused(tmp_path: Path, syntax: str) -> None:
-    uid, encoder = LOSSLESS[syntax]
-    assert encoder is not None
-    deep = noise(0, 65535).astype(np.uint16)
-    made = films.film(deep.astype(np.uint8), syntax=uid, pixel_data=encapsulate([encoder(deep)]))
-    with pytest.raises(PixelsUnsupported):
-        read_values(films.save(tmp_path, "film.dcm", made))
