@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from tests.faults.loopfs import run
 from tests.faults.sticks import await_true, need_sticks, users_of
 from tests.peers import peer
 from tests.refusals import raises_refusal
-from tests.small_disk import small_disk, unmount
+from tests.small_disk import unmount
 
 MADE = {
     FileSystem.FAT: (("mkfs.vfat",), ("fusefat", "-o", "rw+,umask=0077")),
@@ -89,11 +88,3 @@ def test_a_disk_that_keeps_no_modes_gets_no_copy_and_the_doctor_says_why(
             backup.run(settings)
         assert [path for path in place.rglob("[!.]*") if path.is_file()] == []
         assert next(maintenance.check_backup(settings, state)).reason.code == BACKUP_DISK_OPEN.code
-
-
-def test_on_a_disk_that_keeps_modes_the_accounts_are_their_makers_alone(state: StateDir, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "mnt", "size=64m,mode=0770") as place:
-        assert backup.run(config(state, place)).code == backup.DONE
-        (copy,) = place.glob("0*")
-        assert stat.S_IMODE((copy / "accounts.db").stat().st_mode) == 0o600
-        assert sorted(path.name for path in place.glob("[!.]*")) == [copy.name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import stat
 import subprocess
 import sys
 import time
@@ -18,7 +17,6 @@ from firmware_app.appliance import backup_ring
 from firmware_app.appliance.checks import databases
 from firmware_app.appliance.checks import maintenance as doctor
 from firmware_app.appliance.checks.check import Check
-from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
@@ -30,7 +28,6 @@ from tests.faults.bare_box import Modality, count_waiting, settings
 from tests.faults.loopfs import loop_file_system, run
 from tests.finished import confirm_time, list_case_files, make_finished_cases
 from tests.reading_rig import wait_until
-from tests.small_disk import small_disk
 from tests.unit.cases.test_clearing import files_with_a_row
 
 pytestmark = pytest.mark.appliance
@@ -159,30 +156,6 @@ def test_a_backup_that_was_told_of_survives_a_power_cut(tmp_path: Path) -> None:
                 newest = backup_ring.find_newest_whole(state, name)
                 assert newest is not None
                 assert newest[0].number == number
-
-
-def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_it_has_when_full(tmp_path: Path) -> None:
-    state, _ = box(tmp_path / "state", tmp_path / "films", old=2, new=0)
-    accounts = Accounts(state.accounts_db)
-    accounts.create()
-    accounts.database.close()
-    mount = tmp_path / "backups"
-    other = {"LANTERN_BACKUP__DIR": str(mount), "LANTERN_BACKUP__KEEP": "3"}
-    with small_disk(mount, "size=40m"):
-        assert care("backup", state, "--now", **other).returncode == 0
-        assert backup_ring.find_newest_whole(state, "clinical.db") is not None
-        assert stat.S_IMODE((mount / "000001" / "accounts.db").stat().st_mode) == 0o600, "no group of the accounts here"
-        assert str(mount) in read_sentences(state, doctor.check_backup)
-        (mount / "filler").write_bytes(bytes(free_bytes(mount)))
-        full = care("backup", state, "--now", **other)
-        assert full.returncode == 1
-        assert "There is no room for a backup" in full.stderr
-        assert [copy.number for copy in backup_ring.list_copies(state)] == [1]
-        assert "There is no room for a backup" in read_sentences(state, doctor.check_backup)
-    gone = care("backup", state, "--now", **other)
-    assert gone.returncode == 1
-    assert "The disk for backups is not there" in gone.stderr
-    assert not list(mount.iterdir())
 
 
 def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_again(tmp_path: Path) -> None:

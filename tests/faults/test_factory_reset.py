@@ -57,16 +57,6 @@ def require_new(house: SystemdContainer) -> None:
     house.run(f"test ! -e {STATE.factory_reset}")
 
 
-def test_the_command_stops_the_box_and_the_next_start_is_a_first_one(box: SystemdContainer) -> None:
-    assert "clinic-7" in box.run("echo clinic-8 | lantern factory-reset 2>&1", check=False)
-    assert box.run(f"find {STATE.images} -name '*.dcm'")
-    box.run("echo clinic-7 | lantern factory-reset", timeout=120)
-    for unit in THREE:
-        assert box.show(unit, "ActiveState") == "inactive"
-    start(box)
-    require_new(box)
-
-
 def test_the_next_start_finishes_what_the_power_has_cut(box: SystemdContainer) -> None:
     box.run("systemctl stop lantern.target 'lantern-*'", timeout=120)
     box.write("/var/house/cut.py", CUT.format(state=STATE.root))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -19,20 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.errors import INSTALL_PORT_TAKEN
-from firmware_app.appliance.installation import installer, system_packages, uninstaller
-from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
-from firmware_app.core.settings import load_config
 from tests.faults.systemd_house import SystemdContainer
 from tests.peers import REPOSITORY, need_root, peer, read_debian_release, skip_missing_packages, skip_or_fail
-from tests.refusals import raises_refusal
 
 pytestmark = pytest.mark.appliance
 
 PYTHON = Path("/usr/bin/python3")
 USERS = ("gateway", "reader", "viewer", "uplink", "sender", "usb", "web", "care")
 GROUPS = ("clinical", "exchange")
-CLINIC = '[box]\nname = "Hillside"\n'
 
 
 def make(
@@ -136,12 +129,6 @@ def test_a_hospitals_computer_has_its_user_and_units_and_a_second_run_changes_no
     assert snapshot_tree(root) == before
 
 
-def test_the_machines_own_watchdog_is_wound_up(pristine: Path) -> None:
-    """A kernel that hangs is started again too: systemd-system.conf(5) is read from this folder."""
-    lines = (pristine / "etc/systemd/system.conf.d/lantern.conf").read_text("utf-8").splitlines()
-    assert {"[Manager]", "RuntimeWatchdogSec=60"} <= set(lines)
-
-
 def test_what_is_installed_belongs_to_root_and_nobody_else_may_change_it(pristine: Path) -> None:
     for top in ("opt/lantern", "etc/lantern", "etc/systemd", "usr/local/bin"):
         for path in (pristine / top, *(pristine / top).rglob("*")):
@@ -150,28 +137,6 @@ def test_what_is_installed_belongs_to_root_and_nobody_else_may_change_it(pristin
             if not path.is_symlink():
                 assert not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH), path
                 assert status.st_mode & stat.S_IROTH, path
-
-
-def test_the_command_is_there_and_knows_nothing_of_the_folder_it_was_made_in(pristine: Path) -> None:
-    assert str((pristine / "usr/local/bin/lantern").readlink()) == "/opt/lantern/venv/bin/lantern"
-    venv = pristine / "opt/lantern" / (pristine / "opt/lantern/venv").readlink()
-    assert (venv / "bin/lantern").read_text("utf-8").startswith("#!/opt/lantern/programs/")
-    done = subprocess.run([venv / "bin/python", "-m", "firmware_app", "--version"], text=True, capture_output=True)
-    assert done.stdout.startswith("lantern "), done.stderr
-
-
-def test_the_engineers_converters_are_not_on_a_box(pristine: Path) -> None:
-    (packages,) = pristine.glob("opt/lantern/programs/*/lib/python*/site-packages")
-    assert (packages / "firmware_app").is_dir()
-    assert not (packages / "converters").exists()
-    assert not list(pristine.glob("opt/lantern/programs/*/bin/lantern-convert"))
-
-
-def test_the_first_configuration_is_valid_and_leaves_the_viewer_behind_its_front(pristine: Path) -> None:
-    config = load_config(pristine / "etc/lantern/lantern.toml", {})
-    assert config.state.dir == Path("/var/lib/lantern")
-    assert config.viewer.host == "127.0.0.1"
-    assert config.viewer.behind_front
 
 
 def test_a_second_installation_changes_nothing_and_says_so(box: Path, wheels: Path) -> None:
@@ -197,24 +162,6 @@ def test_an_installation_that_was_cut_off_is_finished_by_the_next(box: Path, whe
     assert all(after[path] == before[path] for path in before if path.startswith(("etc/", "usr/")))
 
 
-def test_the_clinics_own_settings_survive_an_installation(box: Path, wheels: Path) -> None:
-    settings = box / "etc/lantern/lantern.toml"
-    settings.write_text(CLINIC, "utf-8")
-    assert make("install", box, WHEELS=wheels)[0] == 0
-    assert settings.read_text("utf-8") == CLINIC
-
-
-def test_a_unit_that_this_version_has_no_more_goes(box: Path, wheels: Path) -> None:
-    old = box / "etc/systemd/system/lantern-old.service"
-    old.write_text("[Service]\n", "utf-8")
-    record = box / "opt/lantern/installed.json"
-    listed = '"files": {\n  "etc/systemd/system/lantern-old.service": "0",'
-    record.write_text(record.read_text("utf-8").replace('"files": {', listed), "utf-8")
-    status, said = make("install", box, WHEELS=wheels)
-    assert status == 0, said
-    assert not old.exists()
-
-
 def test_a_wheel_that_was_made_of_another_lantern_is_refused_though_its_version_is_the_same(
     box: Path, wheels: Path, tmp_path: Path
 ) -> None:
@@ -231,16 +178,6 @@ def test_a_wheel_that_was_made_of_another_lantern_is_refused_though_its_version_
     status, said = make("install", box, WHEELS=tmp_path)
     assert status == 0, "the one of the two that is right is taken"
     assert "nothing was changed" in said or "Installing the programs" in said
-
-
-def test_only_the_programs_own_disk_is_waited_for(tmp_path: Path, wheels: Path) -> None:
-    """sync(2) waits for every disk of the machine, a slow stick among them."""
-    traced = f"{peer('strace')} -f -e trace=sync,syncfs -o {tmp_path}/trace {PYTHON}"
-    status, said = make("install", tmp_path / "root", WHEELS=wheels, SYSTEM_PYTHON=traced)
-    assert status == 0, said
-    calls = (tmp_path / "trace").read_text("utf-8")
-    assert " syncfs(" in calls
-    assert " sync(" not in calls
 
 
 def test_an_installation_that_fails_leaves_the_one_before_in_use(box: Path, tmp_path: Path) -> None:
@@ -271,21 +208,6 @@ def test_uninstalling_keeps_images_and_settings_and_says_so(box: Path, wheels: P
     assert image.read_bytes() == b"an image"
 
 
-@pytest.mark.parametrize(("keep", "stays"), [({"KEEP": "config"}, "etc/lantern"), ({"PURGE": "1"}, "")])
-def test_uninstalling_leaves_only_what_it_was_asked_to_keep(box: Path, keep: dict[str, str], stays: str) -> None:
-    (box / "var/lib/lantern").mkdir(parents=True, exist_ok=True)
-    (box / "var/lib/lantern/ballast").write_bytes(b"0" * 3_000_000)
-    assert make("uninstall", box)[0] == 0
-    assert (box / "var/lib/lantern/ballast").exists(), "what a first removal keeps goes with the second"
-    status, said = make("uninstall", box, None, subprocess.DEVNULL, SURE="yes", **keep)
-    assert status == 0, said
-    first = said.index("This removes for good: /var/lib/lantern (1 files, 3 MB")
-    assert first < said.index("Removed:"), "it says what will be lost before it is"
-    left = {path for path in snapshot_tree(box) if "lantern" in path}
-    assert left == {path for path in (stays, f"{stays}/lantern.toml") if stays}
-    assert not {name for name in names(box, "passwd") | names(box, "group") if name.startswith("lantern")}
-
-
 @pytest.mark.parametrize("how", [{"PURGE": "1"}, {"KEEP": "config"}, {"KEEP": ""}])
 def test_nothing_goes_for_good_unless_somebody_says_so(box: Path, how: dict[str, str]) -> None:
     """From a script, where nobody can be asked, and on a terminal, where the answer is not the word."""
@@ -302,63 +224,6 @@ def test_nothing_goes_for_good_unless_somebody_says_so(box: Path, how: dict[str,
     assert status != 0
     assert "Nothing was removed." in said
     assert snapshot_tree(box) == before
-
-
-def test_a_debian_package_that_another_one_needs_by_now_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, ...]] = []
-
-    def apt(*command: str, **_: object) -> str:
-        asked.append(command)
-        return "Purg dbus [1.14]\nRemv network-manager [1.42]\n" if "--simulate" in command else ""
-
-    monkeypatch.setattr(uninstaller, "run", apt)
-    monkeypatch.setattr(system_packages, "list_present", lambda: {"dbus", "network-manager"})
-    uninstaller._remove_packages(TargetSystem(), InstallationRecord(packages=["dbus"]))
-    assert [command[1] for command in asked] == ["--simulate"]
-    uninstaller._remove_packages(TargetSystem(), InstallationRecord(packages=["dbus", "network-manager"]))
-    assert [command[1] for command in asked] == ["--simulate", "--simulate", "purge"]
-
-
-def test_a_word_that_cannot_be_kept_removes_nothing(box: Path) -> None:
-    before = snapshot_tree(box)
-    status, said = make("uninstall", box, KEEP="images")
-    assert status != 0
-    assert "KEEP knows only" in said
-    assert snapshot_tree(box) == before
-
-
-def test_it_speaks_chinese_where_the_terminal_does(box: Path, wheels: Path) -> None:
-    _, said = make("install", box, {"LC_ALL": "zh_CN.UTF-8"}, WHEELS=wheels)
-    assert any("\u4e00" <= letter <= "\u9fff" for letter in said)
-
-
-def test_the_installer_needs_nothing_but_pythons_own_library() -> None:
-    code = "import sys, runpy; sys.path.insert(0, '.'); sys.argv[1:] = ['--help'];"
-    done = subprocess.run(
-        [
-            PYTHON,
-            "-I",
-            "-S",
-            "-c",
-            code + "runpy.run_module('firmware_app.appliance.installation', run_name='__main__')",
-        ],
-        cwd=REPOSITORY,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_port_that_another_program_holds_is_named_before_anything_is_changed() -> None:
-    with socket.socket() as other:
-        other.bind(("0.0.0.0", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with raises_refusal(INSTALL_PORT_TAKEN) as refused:
-            installer.require_free_port(port)
-    assert f"port {port}" in refused.value.text("en")
-    installer.require_free_port(port)
 
 
 # --- the whole of it, by `make test-install` ----------------------------------------------------------------------

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import backup, backup_ring, locked_backup, locked_folder, locked_restore
-from firmware_app.appliance.errors import LOCKED_DISK_ABSENT, LOCKED_FAILED, LOCKED_NO_ROOM, RESTORE_CUT
-from firmware_app.core.settings import Config
+from firmware_app.appliance import backup_ring, locked_backup, locked_folder, locked_restore
+from firmware_app.appliance.errors import LOCKED_FAILED, LOCKED_NO_ROOM
 from firmware_app.core.state_dir import StateDir
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
 from tests.local_films import create_database as clinic
@@ -96,32 +95,3 @@ def test_a_share_that_goes_in_the_middle_keeps_what_it_had_and_the_next_run_goes
     other = StateDir(tmp_path / "other")
     assert locked_restore.restore_backup(other, share.mount, code).images == IMAGES
     assert images(other) == images(state)
-
-
-def test_a_restoring_from_a_share_that_goes_is_begun_again(
-    state: StateDir, share: LoopFileSystem, tmp_path: Path
-) -> None:
-    code = locked_backup.make_recovery_code(state)
-    locked_backup.make_locked_backup(state, share.mount, copy_databases(state), 1)
-    other = StateDir(tmp_path / "other")
-    with raises_refusal(RESTORE_CUT, match="run the same command again"):
-        locked_restore.restore_backup(other, share.mount, code, tell=lambda _done, _of: share.detach())
-    assert not other.clinical_db.exists()
-    share.attach()
-    assert locked_restore.restore_backup(other, share.mount, code).images == IMAGES
-    assert images(other) == images(state)
-
-
-def test_where_nothing_is_mounted_nothing_is_written(state: StateDir, tmp_path: Path) -> None:
-    locked_backup.make_recovery_code(state)
-    place = tmp_path / "clinic"
-    place.mkdir()
-    config = Config.model_validate(
-        {"state": {"dir": str(state.root)}, "backup": {"locked": str(place)}, "retention": {"high_water_free_mb": 16}}
-    )
-    with raises_refusal(LOCKED_DISK_ABSENT, match="locked"):
-        backup.run(config)
-    assert list(place.iterdir()) == []
-    with small_disk(place, "size=24m"):
-        backup.run(config)
-        assert (place / "sets" / "000001.list").exists()

@@ -4,107 +4,18 @@ nothing."""
 from __future__ import annotations
 
 import os
-import random
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import psutil
-import pytest
 
 from tests import reading_rig
 from tests.faults import shifted_clock
-from tests.faults.killer import Killer
 from tests.faults.ledger import Ledger, audit, digest_of_file
 from tests.faults.loopfs import loop_file_system
-from tests.faults.proxy import Fault, FaultProxy
 from tests.faults.receivers import Storescp
 from tests.faults.storescu import Sender, make_series
-from tests.faults.watcher import look
-
-LINE = b"one line of many bytes\n" * 400
-
-
-@contextmanager
-def echo() -> Iterator[int]:
-    """A server that says everything back; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    peer, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=say_back, args=(peer,), daemon=True).start()
-
-        def say_back(peer: socket.socket) -> None:
-            with peer:
-                try:
-                    while piece := peer.recv(65536):
-                        peer.sendall(piece)
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield int(listener.getsockname()[1])
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
-
-
-def answer(client: socket.socket, length: int = len(LINE)) -> bytes:
-    """What comes back of `LINE`, until it is whole, the connection ends or half a second passes."""
-    client.settimeout(1.0)
-    got = b""
-    try:
-        client.sendall(LINE)
-        while len(got) < length and (piece := client.recv(65536)):
-            got += piece
-    except OSError:
-        pass
-    return got
-
-
-@pytest.mark.parametrize("fault", [Fault.CUT, Fault.RESET, Fault.BLACKHOLE, Fault.GARBAGE, Fault.REFUSE])
-def test_a_bad_line_never_passes_the_whole_and_a_new_connection_is_good_again(fault: Fault) -> None:
-    with echo() as port, FaultProxy(port, random.Random(1)) as proxy:
-        proxy.suffer(Fault.DELAY)
-        with socket.create_connection(("127.0.0.1", proxy.port)) as slow:
-            assert answer(slow) == LINE
-        proxy.suffer(fault)
-        with socket.create_connection(("127.0.0.1", proxy.port)) as client:
-            assert LINE not in answer(client)
-            proxy.suffer(Fault.NONE)
-            with socket.create_connection(("127.0.0.1", proxy.port)) as fresh:
-                assert answer(fresh) == LINE
-
-
-def test_the_killer_strikes_every_process_before_it_strikes_one_again() -> None:
-    with ExitStack() as stack:
-        cast = {}
-        for role in ("gateway", "reader", "uplink", "viewer"):
-            victim = stack.enter_context(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
-            cast[role] = psutil.Process(victim.pid)
-        killer = Killer(lambda: cast, random.Random(1), most=len(cast))
-        killer.start()
-        killer.join(30)
-        killer.stop()
-    assert killer.struck == dict.fromkeys(cast, 1)
-
-
-def test_the_watcher_sees_memory_and_sockets() -> None:
-    with socket.create_server(("127.0.0.1", 0)):
-        seen = look([psutil.Process()])
-    assert seen.processes == 1
-    assert seen.sockets >= 1
-    assert 1 < seen.pss_mb <= seen.rss_mb
 
 
 def test_a_process_believes_the_shifted_clock_and_its_jumps(tmp_path: Path) -> None:
@@ -124,24 +35,6 @@ def test_a_process_believes_the_shifted_clock_and_its_jumps(tmp_path: Path) -> N
             years.append(int(process.stdout.readline()))
         process.kill()
     assert years == [1970, 2038]
-
-
-def test_a_full_disk_has_no_byte_and_a_disk_without_inodes_no_file_until_they_are_given_back(tmp_path: Path) -> None:
-    with loop_file_system(tmp_path, megabytes=16, inodes=64) as disk:
-        disk.fill()
-        with pytest.raises(OSError, match="No space"):
-            (disk.mount / "one").write_bytes(b"x" * 4096)
-        disk.free()
-        disk.take_inodes()
-        with pytest.raises(OSError, match="No space"):
-            (disk.mount / "two").touch()
-        disk.give_inodes()
-        disk.fail_read_only()
-        with pytest.raises(OSError, match="Read-only"):
-            (disk.mount / "three").touch()
-        disk.restore_power()
-        disk.give_inodes()  # that they were given back was not on the disk yet
-        (disk.mount / "three").write_bytes(b"x" * 4096)
 
 
 def test_the_auditor_misses_what_is_gone_and_sees_what_was_done_twice(tmp_path: Path) -> None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from converters.failures import OutputUnwritable
-from converters.publishing import repository
-from tests.faults.loopfs import loop_file_system
-from tests.publishing_rig import PackPublisher, fill, pack
+from tests.publishing_rig import PackPublisher, pack
 from tests.unit.converters.test_publishing import world as world
 
 ROOT = Path(__file__).parents[2]
@@ -47,17 +41,3 @@ def test_a_publication_that_is_killed_before_any_of_its_files_is_named_leaves_th
         assert world.versions() == ["1.0.0"]
     assert left == 9  # four files of the pack, index, targets, snapshot, root, timestamp, the last
     assert world.install().pack.manifest.version == "1.1.0"
-
-
-def test_a_publication_onto_a_full_stick_leaves_the_old_state(world: PackPublisher, tmp_path: Path) -> None:
-    world.install(root=world.root)
-    made = pack(world.folder / "made", "1.1.0", ballast=1 << 20)
-    with loop_file_system(tmp_path, megabytes=32) as disk:
-        world.repository = shutil.copytree(world.repository, disk.mount / "repository")
-        fill(disk.mount, 100)
-        with pytest.raises(OutputUnwritable):
-            repository.publish(made, world.repository, world.keys)
-        assert world.install().before == "1.0.0"
-        disk.free()
-        repository.publish(made, world.repository, world.keys)
-        assert world.install().pack.manifest.version == "1.1.0"

@@ -113,25 +113,6 @@ def test_everything_comes_back_on_a_machine_that_counts_its_users_otherwise(box:
     send(box)  # and it goes on with its work
 
 
-def test_the_databases_alone_come_back_from_another_disk(box: SystemdContainer) -> None:
-    before = json.loads(box.run(CASES).splitlines()[0])
-    box.run("systemctl start lantern-backup.service")
-    assert box.run("stat -c '%U %a' /mnt/backup/lantern/000001/accounts.db") == "lantern-care 600"
-    another_machine(box)
-    box.run(f"cd /mnt/backup/lantern/000001\n{DATABASES}", timeout=120)
-    for unit in THREE:
-        box.wait_active(unit, 120)
-    after = json.loads(box.run(CASES).splitlines()[0])
-    assert after["readings"] == before["readings"]
-    assert "li" in box.run("lantern user list").split()
-    assert box.run(f"stat -c '%U %G' {STATE.accounts_db}") == "lantern-viewer lantern-viewer"
-    assert database(box) == "doctor.database_ok"
-    assert box.run(f"find {STATE.images} -name '*.dcm'") == ""
-    send(box)
-    assert box.run(f"find {STATE.images} -name '*.dcm' | wc -l") == "1", "it has its file again"
-    box.wait("it to be read again", lambda: '"readings": [{' in box.run(CASES), 60)
-
-
 @pytest.mark.timeout(600)  # two installations
 def test_a_locked_backup_comes_back_on_another_machine_with_its_settings(box: SystemdContainer) -> None:
     make_folder, code_line, *_ = commands(LOCKING)

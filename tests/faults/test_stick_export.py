@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.state_dir import sync_directory
 from firmware_app.ingest.stick_mounting import FileSystem
-from firmware_app.results import export_session, sealed_case
-from firmware_app.results.errors import EXPORT_UNSURE, ExportFolderUnusable
+from firmware_app.results import sealed_case
+from firmware_app.results.errors import ExportFolderUnusable
 from firmware_app.uplink.messages.encrypted_files import EXPORT_HEAD_BYTES
 from hospital import cli as hospital_cli
 from hospital.hospital_site import HospitalSite
@@ -23,7 +22,6 @@ from tests.exporting_rig import house as house
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.peers import peer
-from tests.refusals import raises_refusal
 
 
 class Mounted:
@@ -91,27 +89,6 @@ def test_a_full_stick_is_said_to_be_full_and_keeps_nothing_of_the_case(
     assert [(path.name, path.stat().st_size) for path in stick.place.iterdir()] == [("mine", size)]
     assert box.actions == ["export.begun", "export.stopped"]
     assert list(box.state.root.glob(".exporting-*")) == []
-
-
-def test_a_stick_that_is_pulled_out_as_the_case_gets_its_name_leaves_nobody_sure(
-    box: Box, house: HospitalSite, stick: Mounted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def pulled(folder: Path) -> None:
-        if stick.drivers():
-            stick.pull()
-        sync_directory(folder)
-
-    monkeypatch.setattr(export_session, "sync_directory", pulled)
-    with raises_refusal(EXPORT_UNSURE) as unsure:
-        box.seal(stick.place)
-    assert box.actions == ["export.begun", "export.unknown"]
-    stick.unmount()
-    stick.mount()
-    for file in stick.place.glob("c-*"):  # there or not: that is what was said
-        assert str(file) == unsure.value.path
-        (tmp_path / "out").mkdir()
-        words = ["open", str(file), "--out", str(tmp_path / "out"), "--dir", str(house.root)]
-        assert hospital_cli.main(words) == 0
 
 
 def test_a_stick_that_is_pulled_out_holds_no_file_that_looks_like_a_case(

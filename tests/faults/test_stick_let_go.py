@@ -17,11 +17,9 @@ from firmware_app.appliance.processes import mounter
 from firmware_app.core import notify
 from firmware_app.core.settings import Config, UsbSection
 from firmware_app.ingest import stick_handover, stick_mounting
-from firmware_app.ingest.errors import STICK_WITHOUT_DRIVER
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import stick
-from tests.refusals import raises_refusal
 from tests.small_disk import unmount
 from tests.unit.ingest.test_stick_parts import machine as machine
 
@@ -95,11 +93,3 @@ def test_a_disk_that_the_box_runs_from_is_left_as_it_is(
             assert sticks.is_mounted(place)
         finally:
             unmount(place)
-
-
-@pytest.mark.usefixtures("machine")
-def test_a_stick_without_a_driver_is_refused_with_the_package_that_brings_one(tmp_path: Path) -> None:
-    (tmp_path / "bin" / "mount").symlink_to("/bin/false")
-    with raises_refusal(STICK_WITHOUT_DRIVER) as refused:
-        stick_mounting._mount(Path("/dev/null"), tmp_path, stick_mounting.FileSystem.NTFS)
-    assert refused.value.package == "ntfs-3g"

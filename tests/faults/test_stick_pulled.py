@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.processes import importer
 from firmware_app.cases import usb_import
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.usb_import import StickStage
 from firmware_app.core.records import Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest import stick_handover
 from firmware_app.ingest.stick_mounting import FileSystem
 from firmware_app.results.case_json import case_to_json
 from firmware_app.results.case_text import format_page, format_row
@@ -28,7 +21,6 @@ from firmware_app.uplink.outbox import Outbox
 from tests.faults import sticks
 from tests.faults.sticks import Stick, await_true, box, import_stick, stick
 from tests.objects import file_of, film, new_uid
-from web.blueprints import sticks as stick_pages
 
 FILES = 120
 SEEN = 20
@@ -112,50 +104,3 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     (case,) = clinical.load_cases()
     assert (case.incomplete, case.revision) == (None, 2)
     assert [brief.quality for brief in Outbox(clinical.database).list_waiting(9)] == ["stick.incomplete", "ok"]
-
-
-def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_word(tmp_path: Path, image: Path) -> None:
-    config, state, clinical = box(tmp_path / "state")
-    environment = {
-        **os.environ,
-        "LANTERN_STATE__DIR": str(state.root),
-        "LANTERN_USB__ENABLED": "true",
-        "LANTERN_RETENTION__HIGH_WATER_FREE_MB": "16",
-    }
-    with stick(image, tmp_path / "usb") as plugged:
-        kind = plugged.plug()
-        stop = threading.Event()
-        with ThreadPoolExecutor(1) as threads:
-            word = stick_handover.MountMessage(kind.value, "7:0")
-            offering = threads.submit(stick_handover.offer_stick, plugged.folder, word, plugged.files, stop)
-            try:
-                await_true((plugged.folder / stick_handover.SOCKET).exists)
-                command = [
-                    sys.executable,
-                    "-m",
-                    "firmware_app.appliance.processes.importer",
-                    "copy",
-                    str(plugged.folder),
-                ]
-                with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-                    await_true(lambda: clinical.count_queue().instances >= SEEN)
-                    process.send_signal(signal.SIGKILL)
-                before = read_held_images(state, clinical)
-                assert SEEN <= len(before) < FILES
-                assert [bool(case.incomplete) for case in clinical.load_cases()] == [True]
-                said = stick_pages.read_latest_status(state)  # what the viewer believes of a dead importer
-                assert said is not None
-                assert (said.stage, said.reason and said.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
-                importer.farewell(config)
-                last = usb_import.read_status(state)
-                assert last is not None
-                assert last.stage is StickStage.UNFINISHED
-                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, done.stderr
-            finally:
-                stop.set()
-                offering.result(timeout=10)
-    assert len(read_held_images(state, clinical)) == FILES
-    assert [case.incomplete for case in clinical.load_cases()] == [None]
-    importer.farewell(config)
-    assert stick_pages.find_banner_status(state) is None  # taken out, and nothing left to say

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.systemd_house import SystemdContainer
@@ -29,7 +26,6 @@ enabled = true
 [retention]
 high_water_free_mb = 16
 """
-LOOP_CHANGE_FD = 0x4C06  # linux/loop.h
 # A loop device is not on USB; else it goes the way of a stick.  Only those that were plugged in here: the kernel tells
 # every house of all loop devices of the machine, also of those on which something is being written.
 LOOP_IS_STICK = 'SUBSYSTEM=="block", KERNEL=="loop*", TEST=="/run/plugged-in/%k", ENV{LANTERN_STICK}="1"\n'
@@ -172,98 +168,3 @@ def test_a_stick_that_is_taken_out_ends_both_and_leaves_no_mount(plugged: Plugge
 
 def _is_inactive(house: SystemdContainer, unit: str) -> bool:
     return house.show(unit, "ActiveState") == "inactive"
-
-
-@pytest.mark.parametrize("kind", [FileSystem.EXFAT, FileSystem.NTFS, FileSystem.ISO9660])
-def test_every_kind_of_stick_is_mounted_from_within_the_sandbox(
-    plugged: Plugged, tmp_path: Path, kind: FileSystem
-) -> None:
-    content = tmp_path / "content"
-    content.mkdir()
-    sop = new_uid()
-    (content / "IM0001").write_bytes(file_of(film(sop_instance=sop), sop_instance=sop))
-    image = tmp_path / "stick.img"
-    if kind is FileSystem.ISO9660:
-        sticks.disc(image, content)
-    else:
-        sticks.write_stick(image, content, kind)
-    house = plugged.house
-    name = Path(house.loop(image)).name
-    plug_in(house, name)
-    unit = f"lantern-import@{name}.service"
-    house.wait(f"{unit} to end", lambda: house.show(unit, "ActiveState") in ("active", "failed"), 120)
-    status = plugged.status()
-    take_out(house, name)
-    house.wait("the stick to be let go", partial(_is_inactive, house, f"lantern-mount@{name}.service"), 60)
-    run("blockdev", "--setrw", f"/dev/{name}")  # also where the mounter was killed
-    assert (status["stage"], status["kind"], status["new"]) == ("done", kind.value, 1), house.log("lantern-mount@*")
-
-
-@pytest.fixture
-def drive(plugged: Plugged, tmp_path: Path) -> Iterator[Drive]:
-    """A drive with its first disc in it, and three discs of one size with one image each."""
-    discs = [tmp_path / f"{number}.iso" for number in range(3)]
-    for number, disc in enumerate(discs):
-        content = tmp_path / f"content{number}"
-        content.mkdir()
-        sop = new_uid()
-        (content / "IM0001").write_bytes(file_of(film(sop_instance=sop), sop_instance=sop))
-        sticks.disc(disc, content)
-        os.truncate(disc, 4 << 20)
-    made = Drive(plugged, Path(plugged.house.loop(discs[0], read_only=True)).name, discs)
-    plugged.house.run(f"mkdir -p /run/plugged-in; touch /run/plugged-in/{made.name}")
-    made.hears('ENV{ID_CDROM_MEDIA}="1"')
-    yield made
-    made.hears('ENV{SYSTEMD_READY}="0"')
-    plugged.house.wait("the drive to be let go", partial(_is_inactive, plugged.house, made.mounting), 60)
-    plugged.house.run(f"rm /run/plugged-in/{made.name}")
-    run("blockdev", "--setrw", f"/dev/{made.name}")
-
-
-@dataclass
-class Drive:
-    """A loop device as a disc drive; what the kernel and cdrom_id say of a drive, a rule says."""
-
-    plugged: Plugged
-    name: str
-    discs: list[Path]
-
-    @property
-    def mounting(self) -> str:
-        return f"lantern-mount@{self.name}.service"
-
-    def put_in(self, disc: Path) -> None:
-        """Another disc where the one before was, mounted or not (loop(4), LOOP_CHANGE_FD)."""
-        with Path("/dev", self.name).open("rb") as device, disc.open("rb") as fresh:
-            fcntl.ioctl(device, LOOP_CHANGE_FD, fresh.fileno())
-
-    def hears(self, more: str, *, settle: bool = True) -> None:
-        """The drive's own event of another medium, with *more* in it."""
-        rule = f'ACTION=="change", KERNEL=="{self.name}", ENV{{ID_CDROM}}="1", ENV{{DISK_MEDIA_CHANGE}}="1", {more}\n'
-        self.plugged.house.write("/etc/udev/rules.d/11-drive.rules", rule)
-        waiting = "; udevadm settle" if settle else ""
-        self.plugged.house.run(
-            f"udevadm control --reload; udevadm trigger --action=change /sys/block/{self.name}{waiting}"
-        )
-
-    def receipts(self) -> int:
-        return len(self.plugged.house.run("ls /var/lib/lantern/usb | grep txt", check=False).splitlines())
-
-    def has_copied(self, before: int) -> bool:
-        """Whether a disc was copied since there were *before* receipts, to its end and as the one new image on it."""
-        status = self.plugged.status()
-        return self.receipts() > before and status["stage"] == "done" and status["new"] == 1
-
-
-@pytest.mark.parametrize("way", ["the drive was seen empty", "nobody saw it empty"])
-def test_every_disc_that_is_put_into_the_same_drive_is_copied(plugged: Plugged, drive: Drive, way: str) -> None:
-    plugged.house.wait("the first disc to be copied", partial(drive.has_copied, 0), 120)
-    for disc in drive.discs[1:]:
-        before = drive.receipts()
-        drive.put_in(disc)
-        if way == "the drive was seen empty":
-            drive.hears('ENV{SYSTEMD_READY}="0"', settle=False)
-        drive.hears('ENV{ID_CDROM_MEDIA}="1"')
-        plugged.house.wait("the next disc to be copied", partial(drive.has_copied, before), 120)
-        assert drive.receipts() == before + 1
-    assert plugged.house.show(drive.mounting, "ActiveState") == "active"

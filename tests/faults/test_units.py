@@ -6,7 +6,6 @@ Confinement is proven by trying: the attempt runs as the unit's own user in the 
 from __future__ import annotations
 
 import json
-import platform
 import re
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import box_identity, unit_drop_ins
+from firmware_app.appliance import box_identity
 from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
 from hospital.hospital_site import HospitalSite as Hospital
@@ -38,10 +37,6 @@ EXCEPTIONS: dict[str, set[str]] = {
 }
 # With one capability, and with none but a group; lantern-setup and others run single commands so ("!").
 ROOTS = {"lantern-mount@.service", "lantern-provision.service", "lantern-reset.service"}
-# Those that need no disk but the box's own.  The others mend from a backup on one, make it, or take films from there.
-ALOOF = tuple(
-    f"lantern-{name}.service" for name in ("uplink", "web", "console", "certificate", "provision", "retention")
-)
 # The tests cannot wait as long as a clinic can; nothing else of the units is altered.
 HASTE = "[Service]\nWatchdogSec=2\nRestartSec=200ms\n"
 
@@ -86,24 +81,6 @@ def test_a_unit_replaces_a_process_that_hangs_within_half_a_minute(name: str) ->
 def test_the_uplink_is_in_no_group_that_opens_an_image() -> None:
     users = (REPOSITORY / "systemd" / "lantern.sysusers").read_text("utf-8")
     assert re.findall(r"^m lantern-uplink +(\S+)", users, re.MULTILINE) == ["lantern-exchange"]
-
-
-def test_a_drop_in_goes_when_its_reason_has_gone(tmp_path: Path) -> None:
-    assert unit_drop_ins.write_drop_ins(tmp_path, {"a.service": ("Nice=1",)})
-    assert not unit_drop_ins.write_drop_ins(tmp_path, {"a.service": ("Nice=1",)})
-    assert unit_drop_ins.write_drop_ins(tmp_path, {})
-    assert not list(tmp_path.glob("*/*"))
-
-
-def test_a_house_leaves_nothing_behind_when_what_is_done_in_it_fails() -> None:
-    need_root()
-    house = SystemdContainer()
-    with pytest.raises(AssertionError, match="ended with 3"), house:
-        house.run("sleep 1000 > /dev/null 2>&1 & exit 3")
-    assert not house.base.exists()
-    assert not house.group.exists()
-    assert not Path(f"/proc/{house.first}").exists()
-    assert str(house.base) not in Path("/proc/self/mountinfo").read_text("utf-8")
 
 
 # --- under systemd ---------------------------------------------------------------------------------------------------
@@ -158,42 +135,6 @@ def test_a_process_says_itself_that_it_is_ready(box: SystemdContainer, unit: str
     assert box.show(unit, "StatusText") == "at work"
 
 
-def test_setup_done_twice_changes_nothing(box: SystemdContainer) -> None:
-    look = (
-        f"find {STATE.root} -type d -printf '%p %u %g %m\\n' | sort; find /run/systemd/system/*.d -printf '%p %T@\\n'"
-    )
-    before = box.run(look)
-    assert f"{STATE.root} root lantern-clinical 751" in before.splitlines()
-    assert f"{STATE.images} root lantern-clinical 2770" in before.splitlines()
-    assert f"{STATE.exchange_db.parent} root lantern-exchange 2770" in before.splitlines()
-    box.run("systemctl restart lantern-setup.service")
-    assert box.run(look) == before
-
-
-def test_what_root_has_copied_into_the_state_is_handed_to_its_group(box: SystemdContainer) -> None:
-    box.run(
-        f"mkdir -p {STATE.packs}/one && echo x > {STATE.packs}/one/file && ln -s /etc/shadow {STATE.packs}/one/link"
-    )
-    box.run(
-        f"chown -Rh root:root {STATE.packs} && chmod -R go= {STATE.packs} && systemctl restart lantern-setup.service"
-    )
-    look = f"stat -c '%G %a' {STATE.packs} {STATE.packs}/one {STATE.packs}/one/file; stat -c '%U:%G %a' /etc/shadow"
-    shared = ["lantern-clinical 2770"] * 2 + ["lantern-clinical 660"]
-    assert box.run(look).splitlines() == [*shared, box.run("stat -c '%U:%G %a' /etc/shadow")]
-    assert box.run("stat -c %U:%G /etc/shadow") == "root:shadow"
-    box.run(f"rm -r {STATE.packs}/one")
-
-
-def test_a_folder_that_is_a_link_stops_setup_with_a_sentence(box: SystemdContainer) -> None:
-    box.run(f"rmdir {STATE.usb} && ln -s /etc {STATE.usb}")
-    output = box.run(
-        "systemctl restart lantern-setup.service; journalctl -u lantern-setup.service -o cat -n 20", check=False
-    )
-    box.run(f"rm {STATE.usb} && systemctl restart lantern-setup.service && test -d {STATE.usb}")
-    assert f"setup.folder_strange: {STATE.usb} is a link" in output
-    assert box.run("stat -c %G /etc") == "root"
-
-
 def test_a_film_is_read_by_processes_that_may_do_so_little(box: SystemdContainer, tmp_path: Path) -> None:
     path = save(tmp_path, "film.dcm", film())
     box.copy(path, Path("/var/house/film.dcm"))
@@ -206,31 +147,6 @@ def test_a_film_is_read_by_processes_that_may_do_so_little(box: SystemdContainer
     folder = f"{STATE.display}/*"
     owners = box.run(f"stat -c '%U %G' {folder}/ {folder}/identity.json {folder}/frame-*.png").splitlines()
     assert owners == ["lantern-gateway lantern-clinical", *["lantern-reader lantern-clinical"] * 2]
-
-
-def test_a_line_that_is_switched_off_has_no_process(box: SystemdContainer) -> None:
-    unit, config = "lantern-uplink.service", box.read("/etc/lantern/lantern.toml")
-    box.run(f"systemctl stop {unit}")
-    box.write("/etc/lantern/lantern.toml", config.replace("enabled = true", "enabled = false"))
-    box.run(f"systemctl restart lantern-setup.service && systemctl start {unit}")
-    assert box.show(unit, "ActiveState") == "inactive"
-    box.write("/etc/lantern/lantern.toml", config)
-    box.run(f"systemctl restart lantern-setup.service && systemctl start {unit}")
-    box.wait_active(unit)
-
-
-def test_a_damaged_database_is_mended_though_most_units_may_not_see_what_that_takes(box: SystemdContainer) -> None:
-    kept = STATE.clinical_db.parent / "damaged" / "1" / "report.json"
-    # What the log holds would hide the damage of the file.
-    checkpoint = f"import sqlite3; sqlite3.connect('{STATE.clinical_db}').execute('PRAGMA wal_checkpoint(TRUNCATE)')"
-    box.run(f'python3 -c "{checkpoint}"')
-    box.run(f"dd if=/dev/urandom of={STATE.clinical_db} bs=4096 seek=1 count=8 conv=notrunc")
-    box.run("lantern doctor", check=False, timeout=100)  # somebody looks, and it is noted
-    box.wait("the database to be rebuilt", lambda: box.run(f"test -e {kept} && echo yes", check=False) == "yes", 120)
-    for unit in PROCESSES:
-        box.wait_active(unit, 120)
-    assert box.run(f"stat -c '%U %G %a' {STATE.clinical_db}") == "lantern-gateway lantern-clinical 660"
-    box.wait("the doctor to find it whole", lambda: "is damaged" not in box.run("lantern doctor", check=False))
 
 
 # --- the watchdog ----------------------------------------------------------------------------------------------------
@@ -246,46 +162,6 @@ def test_a_process_that_hangs_is_killed_and_started_again(box: SystemdContainer)
         box.run(f"kill -STOP {box.pid(unit)}")
     for unit in PROCESSES:
         box.wait(f"{unit} to be back", lambda unit=unit: has_restarted(box, unit, before[unit]), 90)  # type: ignore[misc]
-        assert "Watchdog timeout" in box.log(unit)
-
-
-# Stops these threads and no other (ptrace(2), PTRACE_SEIZE and PTRACE_INTERRUPT), as a deadlock would.
-FREEZE = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-for thread in sys.argv[1:]:
-    for request in (0x4206, 0x4207):
-        assert libc.ptrace(request, int(thread), None, None) == 0, os.strerror(ctypes.get_errno())
-print("frozen", flush=True)
-try:
-    while True:
-        os.waitpid(-1, 0x40000000)  # __WALL; their process is not reaped before their end was heard here
-except ChildProcessError:
-    pass
-"""
-# How threads wait for connections: epoll_wait, epoll_pwait; select, pselect6, poll, ppoll (unistd.h of the machine).
-WAITING = {"x86_64": ("232", "281", "23", "270", "7", "271"), "aarch64": ("22", "72", "73")}
-
-
-def listeners(box: SystemdContainer, unit: str) -> list[str]:
-    """The threads of *unit* beside its first that wait for connections."""
-    pid = str(box.pid(unit))
-    calls = (line.split(":")[:2] for line in box.run(f"cd /proc/{pid}/task && grep '' */syscall").splitlines())
-    waiting = WAITING[platform.machine()]
-    return [task for name, call in calls if (task := name.split("/")[0]) != pid and call.split()[0] in waiting]
-
-
-def test_a_process_whose_listening_threads_hang_is_started_again(box: SystemdContainer) -> None:
-    """The main loops go round; what they ask after does not: the gateway's accepting thread, the viewer's server."""
-    before = {unit: int(box.show(unit, "NRestarts")) for unit in ("lantern-gateway.service", "lantern-viewer.service")}
-    box.write("/var/house/freeze.py", FREEZE)
-    for number, unit in enumerate(before):
-        threads = " ".join(listeners(box, unit))
-        box.run(f"systemd-run --quiet --unit freeze{number} python3 /var/house/freeze.py {threads}")
-        box.wait("the threads to stand", lambda number=number: "frozen" in box.log(f"freeze{number}"))  # type: ignore[misc]
-    for unit, number in before.items():
-        box.wait(f"{unit} to be back", lambda unit=unit, number=number: has_restarted(box, unit, number), 60)  # type: ignore[misc]
         assert "Watchdog timeout" in box.log(unit)
 
 
@@ -373,16 +249,6 @@ def test_the_uplink_opens_no_image_and_no_database_of_the_clinic(box: SystemdCon
     assert box.run(by_user.format("lantern-viewer")).split() == ["opened"] * 4
 
 
-@pytest.mark.parametrize("unit", ALOOF)
-def test_a_unit_that_needs_no_other_disk_sees_none(box: SystemdContainer, unit: str) -> None:
-    """A copy of everything may lie there, and whoever made it may have forgotten to close it."""
-    box.run("mkdir -p /mnt/backup /media/disk; echo x | tee /mnt/backup/all.tar.gz > /media/disk/all.tar.gz")
-    box.run("chmod 644 /mnt/backup/all.tar.gz /media/disk/all.tar.gz")
-    code = READ + "print(opened('/mnt/backup/all.tar.gz'), opened('/media/disk/all.tar.gz'))"
-    assert run_attempt(box, unit, code) == "PermissionError PermissionError"
-    assert run_attempt(box, "lantern-backup.service", code) == "opened opened", "it may be told to write there"
-
-
 def test_the_viewer_opens_no_image_and_the_gateway_no_account(box: SystemdContainer) -> None:
     box.run(f"echo x > {STATE.images}/an-image; chmod 666 {STATE.images}/an-image")
     code = READ + f"print(opened('{STATE.images / 'an-image'}'), opened('{STATE.accounts_db}'))"
@@ -409,25 +275,6 @@ print("tried", len(os.listdir("{STATE.root}")))
         lines = box.run(f"{by_user} python3 /var/house/rename.py").splitlines()
         assert len(lines) == 1, lines
         assert int(lines[0].removeprefix("tried ")) > 10
-
-
-def test_a_copy_of_the_accounts_is_opened_by_those_who_open_the_accounts_and_by_nobody_else(
-    box: SystemdContainer,
-) -> None:
-    box.run("systemctl start lantern-backup.service")
-    copies = box.run(f"ls -d {STATE.backup}/*/accounts.db").split()
-    assert copies
-    code = READ + f"print(*(opened(path) for path in {copies}))"
-    box.write("/var/house/copies.py", code)
-    for user, answer in (("gateway", "PermissionError"), ("reader", "PermissionError"), ("viewer", "opened")):
-        by_user = f"setpriv --reuid lantern-{user} --regid lantern-{user} --init-groups"
-        assert set(box.run(f"{by_user} python3 /var/house/copies.py").split()) == {answer}, user
-    assert set(run_attempt(box, "lantern-viewer.service", code).split()) == {"opened"}, (
-        "a rescue takes accounts from it"
-    )
-    # As a copy of the whole state that root put back has them.
-    box.run(f"chgrp -R lantern-clinical {STATE.backup} && systemctl restart lantern-setup.service")
-    assert set(box.run(f"stat -c %G {' '.join(copies)}").split()) == {"lantern-viewer"}
 
 
 def test_the_lines_private_keys_are_handed_to_the_uplink_and_lie_open_to_nobody(box: SystemdContainer) -> None:

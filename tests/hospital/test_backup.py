@@ -9,8 +9,7 @@ import signal
 import sqlite3
 import stat
 from collections.abc import Callable
-from contextlib import closing, suppress
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ import pytest
 
 from firmware_app.appliance import box_identity
 from hospital import backup, certificate_authority, cli, keyring
-from hospital.errors import COPY_NOT_MADE, COPY_UNUSABLE, INBOX_NEEDS_ROOM, RestoreOccupied
+from hospital.errors import COPY_UNUSABLE, INBOX_NEEDS_ROOM, RestoreOccupied
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies, inbox_tables, rescue
 from hospital.inbox.inbox_db import Inbox
@@ -109,27 +108,6 @@ EVERY = pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.s
 """Of how many steps one is the last of a process that is killed."""
 
 
-@EVERY
-def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: HospitalSite, tmp_path: Path, every: int) -> None:
-    file = backup.write_backup(house, tmp_path)
-    for call in itertools.count(0, every):
-        other = HospitalSite(tmp_path / f"other-{call}")
-        died = killed_before(call, partial(backup.restore_backup, other, file))
-        with suppress(RestoreOccupied):
-            backup.restore_backup(other, file)
-        assert keyring.load_keys(other.keys).serial == other.load_bundle().serial > 40_000
-        with closing(other.open_inbox()) as inbox:
-            assert len(inbox.load_verify_keys()) == BOXES
-        if not died:
-            break
-    assert call > 10, "it died at every step"
-
-
-def test_a_sound_inbox_is_left_alone(house: HospitalSite) -> None:
-    assert rescue.rescue_inbox(house) is None
-    assert not (house.root / "damaged").exists()
-
-
 def losses(house: HospitalSite) -> list[str]:
     with closing(house.open_inbox()) as inbox:
         return [loss.code for loss in inbox_tables.list_unseen_losses(inbox.connection)]
@@ -159,30 +137,6 @@ def count_later(house: HospitalSite) -> None:
         connection.execute(
             "INSERT INTO cases SELECT box, 'c-later', revision, priority, hour, brief, received_at FROM cases LIMIT 1"
         )
-
-
-def test_only_the_newest_copies_are_kept_and_one_an_hour_is_made(house: HospitalSite) -> None:
-    for _ in range(5):
-        assert copies.make_due_copy(house) is not None
-        for copy in copies.list_copies(house):
-            os.utime(copy, (0, copy.stat().st_mtime - copies.DUE_S))
-    assert [copy.name for copy in copies.list_copies(house)] == [f"inbox-00000{number}.db" for number in (5, 4, 3)]
-    assert {stat.S_IMODE(copy.stat().st_mode) for copy in copies.list_copies(house)} == {0o600}
-
-
-def test_a_damaged_inbox_makes_no_copy(house: HospitalSite) -> None:
-    house.inbox_db.write_bytes(b"\xa5" * 40_000)
-    with raises_refusal(COPY_NOT_MADE):
-        copies.make_due_copy(house)
-    assert list((house.root / "copies").iterdir()) == []
-
-
-def test_no_copy_takes_the_room_that_the_hospital_receives_with(
-    house: HospitalSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1_000_000))
-    with raises_refusal(COPY_NOT_MADE):
-        copies.make_due_copy(house)
 
 
 def test_what_was_revoked_or_enrolled_after_the_copy_is_known(house: HospitalSite, tmp_path: Path) -> None:
@@ -276,15 +230,6 @@ def test_an_inbox_that_is_lost_knows_the_boxes_again_but_takes_no_revoked_one_ba
         keys = inbox.load_verify_keys()
     assert len(keys) == BOXES
     assert [box for box, key in keys.items() if key is None] == ["clinic-1"]
-
-
-def test_an_inbox_without_a_copy_knows_its_boxes_still(house: HospitalSite) -> None:
-    house.inbox_db.write_bytes(b"\xa5" * 40_000)
-    assert rescue.rescue_inbox(house) is not None
-    assert read_counted_cases(house) == set()
-    assert losses(house) == ["hospital.inbox_begun_anew"]
-    with closing(house.open_inbox()) as inbox:
-        assert len(inbox.load_verify_keys()) == BOXES
 
 
 def test_an_inbox_that_turns_out_damaged_ends_serve_with_a_sentence(

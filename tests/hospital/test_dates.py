@@ -72,21 +72,6 @@ def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(hou
     assert "hospital.list_early" not in codes(house)
 
 
-def test_a_list_written_by_a_clock_that_was_far_behind_is_written_again(
-    house: HospitalSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        certificate_authority, "datetime", type("Behind", (AnotherTime,), {"by": -timedelta(days=3000)})
-    )
-    certificate_authority._write_list(house.tls, {})
-    monkeypatch.undo()
-    assert "hospital.list_over" in codes(house)
-    house.renew_list()
-    next_update = load_revocation_list(house).next_update_utc
-    assert next_update is not None
-    assert next_update > datetime.now(UTC)
-
-
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"])
 def test_a_lost_or_damaged_list_keeps_out_whom_it_kept_out(
     house: HospitalSite, tmp_path: Path, content: bytes | None

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from hospital import keyring
-from hospital.errors import KEYS_MISSING
-from tests.refusals import raises_refusal
 
 # Dies by SIGKILL at the argv[3]th event argv[2] (of `sys.addaudithook`) in the folder, before what it announces.
 _DOOMED = """
@@ -68,8 +66,3 @@ def test_who_looks_during_a_rotation_sees_one_key_or_the_next_and_destroys_none(
     turning.join()
     assert serials == sorted(serials)
     assert keyring.load_keys(tmp_path).serial == first.serial + rotations
-
-
-def test_a_folder_without_keys_says_so(tmp_path: Path) -> None:
-    with raises_refusal(KEYS_MISSING):
-        keyring.load_keys(tmp_path / "nowhere")

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Priority
-from firmware_app.uplink.errors import SEAL_KEY_RETIRED
 from firmware_app.uplink.messages.summary import PackBrief, PresenceKind
-from hospital import cli
-from hospital.errors import OUTDATED, TOPIC_UNKNOWN, Replayed
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status
-from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox
+from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.inbox_tables import BoxRow
-from hospital.inbox.receiver_status import InboxProblem, ReceiverStatus
+from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.page import app as page
 from hospital.page import urgent_cases
 from hospital.page.app import create_app, find_silent_boxes
 from tests.hospital.test_receiving import count
 from tests.line import presence, summary
-from tests.refusals import raises_refusal
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -195,35 +186,6 @@ def test_cases_of_a_future_hide_none_of_today_and_leave_when_a_day_has_passed(
     assert "c-249-" not in desk(house).text()
 
 
-def test_more_cases_than_are_counted_are_at_least_so_many(
-    house: HospitalSite, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(urgent_cases, "MOST_COUNTED", 300)
-    add_cases(inbox, "flooding", 301)
-    text = desk(house).text()
-    assert "≥ 300" in text
-    assert "100 more" in text
-
-
-@pytest.mark.parametrize(
-    ("counts", "shares"),
-    [
-        ({"a": 150, "b": 50}, {"a": 150, "b": 50}),
-        ({"a": 1000, "b": 2, "c": 500}, {"a": 99, "b": 2, "c": 99}),
-        ({str(box): 9 for box in range(300)}, {str(box): 1 for box in range(300)}),  # more boxes than room
-        ({}, {}),
-    ],
-)
-def test_boxes_share_the_page(counts: dict[str, int], shares: dict[str, int]) -> None:
-    assert urgent_cases.share_room(counts, 200) == shares
-
-
-@pytest.mark.parametrize("before", [-1, 2**63, 10**23])
-def test_a_number_that_no_row_has_shows_the_newest(house: HospitalSite, inbox: Inbox, before: int) -> None:
-    add_cases(inbox, "a", 1)
-    assert "c-a-0-" in desk(house).text(f"/box/a?before={before}")
-
-
 def test_script_in_what_a_box_says_stays_text(house: HospitalSite, inbox: Inbox) -> None:
     add_cases(inbox, "<script>alert(1)</script>", 1)
     text = desk(house).text()
@@ -270,47 +232,11 @@ def test_the_last_will_of_a_stream_that_is_gone_disconnects_no_box(
     assert "disconnected" in desk(house).text()
 
 
-def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: HospitalSite, inbox: Inbox) -> None:
-    """`exchange.db` was put back: what the box says of itself has numbers that were used before."""
-    inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.keep_presence(presence(9, 10**9, PresenceKind.DEATH))
-    assert "disconnected" in desk(house).text()
-    with raises_refusal(OUTDATED):
-        inbox.keep_presence(presence(4, 0, PresenceKind.BIRTH))
-    text = desk(house).text()
-    assert "disconnected" not in text
-    assert "It sends old numbers only" in text
-    count(inbox, summary(seq=100))
-    inbox.keep_presence(presence(10, 0, PresenceKind.BIRTH))
-    text = desk(house).text()
-    assert "disconnected" not in text
-    assert "It sends old numbers only" not in text
-
-
 def test_a_summary_after_the_goodbye_shows_that_the_box_is_there(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.keep_presence(presence(9, 10**9, PresenceKind.DEATH))
     count(inbox, summary())
     assert "disconnected" not in desk(house).text()
-
-
-def test_what_the_broker_delivers_twice_is_no_old_number(house: HospitalSite, inbox: Inbox) -> None:
-    inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH))
-    inbox.keep_presence(presence(1, 1))
-    with raises_refusal(OUTDATED):
-        inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH), again=True)
-    assert "It sends old numbers only" not in desk(house).text()
-
-
-def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(house: HospitalSite, inbox: Inbox) -> None:
-    inbox.enrol("clinic-7", "0" * 64, replace=False)
-    inbox.keep_presence(presence(1, 0, PresenceKind.BIRTH))
-    inbox.keep_presence(presence(1, 10**9, PresenceKind.DEATH))
-    assert not inbox.keep_presence(presence(1, 10**9, PresenceKind.DEATH))
-    text = desk(house).text()
-    assert "disconnected" in text
-    assert "It sends old numbers only" not in text
 
 
 def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(house: HospitalSite, inbox: Inbox) -> None:
@@ -352,35 +278,6 @@ def test_however_many_look_the_inbox_is_asked_once_a_second(
     assert len(asked) == 2
 
 
-@contextmanager
-def trace_statements(connection: sqlite3.Connection) -> Iterator[list[str]]:
-    """Every statement that is run meanwhile."""
-    statements: list[str] = []
-    connection.set_trace_callback(statements.append)
-    yield statements
-    connection.set_trace_callback(None)
-
-
-def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -> None:
-    add_cases(inbox, "a", 3)
-    with trace_statements(inbox.connection) as statements:
-        page = urgent_cases.urgent(inbox.connection, datetime.now(UTC))
-        urgent_cases.list_box_cases(inbox.connection, "a", datetime.now(UTC), None)
-        urgent_cases.list_box_cases(inbox.connection, "a", datetime.now(UTC), 2)
-        inbox.list_boxes()
-        inbox.list_aside()
-        inbox.list_aside(20, also_ordinary=False)
-        inbox.count_ordinary()
-        receiver_status.read_receiver_status(inbox.connection)
-    assert len(page.cases) == 3
-    steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
-    assert any("USING INDEX cases_urgent (box=? AND received_at>?" in step for step in steps), steps
-    walks = [step for step in steps if step.split()[:2] in (["SCAN", "cases"], ["SCAN", "c"], ["SCAN", "messages"])]
-    assert walks == [], steps
-    assert "SCAN aside" not in steps, "by its index, the newest first"
-    assert not any("TEMP B-TREE" in step for step in steps), steps
-
-
 def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: HospitalSite) -> None:
     client = desk(house).client
     assert "没有设备在等待" in client.get("/enrol", base_url="http://localhost").text
@@ -394,103 +291,9 @@ def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: Hospit
     assert "这不是这里印过的任何标签的代码" in wrong.text
 
 
-FROM_ELSEWHERE = [
-    {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "none"},
-    {"Origin": "null"},
-    {"Origin": "http://localhost.evil.example"},
-    {"Referer": "http://evil.example/localhost/enrol"},
-    {"Origin": "http://evil.example", "Referer": "http://localhost/enrol"},
-]
-
-
-@pytest.mark.parametrize("headers", FROM_ELSEWHERE)
-def test_a_page_from_elsewhere_uses_up_no_tries(house: HospitalSite, headers: dict[str, str]) -> None:
-    client = desk(house).client
-    for _ in range(7):
-        answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost", headers=headers)
-        assert answer.status_code == 403
-    own = client.post("/enrol", data={"code": "x"}, base_url="http://localhost", headers={"Origin": "http://localhost"})
-    assert "This is the code of no label" in own.text
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:8090"},
-        {"Origin": "http://localhost:8090"},
-        {"Origin": "https://hospital.example"},  # by a proxy that passes its own name on
-        {"Referer": "http://localhost:8090/enrol"},
-        {},
-    ],
-)
-def test_the_pages_own_form_is_taken_also_from_browsers_without_fetch_metadata(
-    house: HospitalSite, headers: dict[str, str]
-) -> None:
-    client = page.create_app(house, timedelta(minutes=15), ["localhost", "hospital.example"]).test_client()
-    answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost:8090", headers=headers)
-    assert answer.status_code == 409
-    assert answer.headers["Referrer-Policy"] == "same-origin", "else a browser says null of our own form"
-
-
-def test_wrong_codes_of_one_machine_leave_the_page_open_for_another(house: HospitalSite) -> None:
-    client = desk(house).client
-
-    def typed(address: str) -> str:
-        environ = {"REMOTE_ADDR": address}
-        return client.post("/enrol", data={"code": "x"}, base_url="http://localhost", environ_base=environ).text
-
-    said = ["Too many wrong codes" in typed("192.0.2.1") for _ in range(6)]
-    assert said == [False] * 5 + [True]
-    assert "This is the code of no label" in typed("192.0.2.2")
-
-
 @pytest.mark.parametrize("path", ["/", "/enrol", "/healthz", "/box/clinic-7", "/static/tonight.css"])
 def test_a_name_that_is_not_the_pages_reaches_nothing(house: HospitalSite, path: str) -> None:
     """Whoever owns a name can point it at this machine (DNS rebinding)."""
     client = desk(house).client
     assert client.get(path, base_url="http://evil.example").status_code == 400
     assert client.post("/enrol", data={"code": "x"}, base_url="http://evil.example").status_code == 400
-
-
-@pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
-def test_a_page_for_others_is_warned_of(
-    house: HospitalSite, host: str, warns: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Nobody:
-        """In the place of a listener: a test listens on this machine only."""
-
-        def getsockname(self) -> tuple[str, int]:
-            return ("127.0.0.1" if host == "localhost" else host, 8090)
-
-    monkeypatch.setattr("socket.create_server", lambda _address: Nobody())
-    monkeypatch.setattr("waitress.server.create_server", lambda *_a, **_s: SimpleNamespace(run=lambda: None))
-    options = cli._parser().parse_args(["serve", "--page-host", host])
-    cli._serve_page(house, options, InboxProblem())
-    assert capsys.readouterr().err.startswith("hospital.page_open: ") is warns
-
-
-ORDINARY = [Replayed(), OUTDATED(), SEAL_KEY_RETIRED(key="0" * 16)]
-
-
-@pytest.mark.parametrize("error", ORDINARY, ids=lambda error: error.code)
-def test_what_comes_up_by_itself_does_not_look_like_an_attack(
-    house: HospitalSite, inbox: Inbox, error: LanternError, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with inbox.transaction():
-        inbox.set_aside(TOPIC_UNKNOWN(), "clinic-7", "alert", b"a stranger's")
-        for number in range(2 * MOST_ASIDE_OF_A_BOX):
-            inbox.set_aside(error, "clinic-7", "alert", b"%d" % number)
-    text = desk(house).text()
-    assert error.code not in text
-    assert f"{2 * MOST_ASIDE_OF_A_BOX} messages came once more" in text
-    assert "hospital.topic" in text, "it was not pushed out"
-    assert cli.main(["aside", "--json", "--dir", str(house.root)]) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {row["code"]: row["ordinary"] for row in rows} == {error.code: True, "hospital.topic": False}
-
-
-def test_a_quiet_inbox_has_no_messages_aside(house: HospitalSite, inbox: Inbox) -> None:
-    with inbox.transaction():
-        inbox.set_aside(Replayed(), "clinic-7", "alert", b"1")
-    assert "Messages kept aside" not in desk(house).text()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shlex
 import stat
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -24,7 +22,6 @@ from hospital import new_boxes
 from hospital.errors import KEYS_MISSING, ROW_UNUSABLE
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
-from tests.peers import REPOSITORY
 from tests.refusals import raises_refusal
 
 BOXES = 200
@@ -89,23 +86,6 @@ def test_two_hundred_boxes_from_one_list_are_enrolled(house: HospitalSite, tmp_p
         assert box_identity.make_settings(keys.parent)["uplink"]["enabled"] is True
 
 
-def test_a_sheet_that_was_printed_stays_good(house: HospitalSite, tmp_path: Path) -> None:
-    rows = [(number, {"box": f"clinic-{number}", "clinic": f"第{number}卫生院"}) for number in range(2, 5)]
-    first = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
-    again = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
-    assert [one.kept for one in first] == [False] * 3
-    assert [one.kept for one in again] == [True] * 3
-    assert [one.code for one in again] == [one.code for one in first]
-    elsewhere = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "p", 30)
-    assert [one.code for one in elsewhere] == [one.code for one in first]
-    changed = [(2, {**rows[0][1], "ae_title": "OTHER"}), *rows[1:]]
-    assert [file.kept for file in new_boxes.write_provisioning_files(house, "l", changed, tmp_path / "o", 30)] == [
-        False,
-        True,
-        True,
-    ]
-
-
 def test_the_sheet_names_each_box_once_and_is_not_for_everybody(house: HospitalSite, tmp_path: Path) -> None:
     rows = [(2, {"box": "clinic-1", "clinic": "<清河>"}), (3, {"box": "clinic-2", "clinic": "Two", "language": "en"})]
     made = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
@@ -119,91 +99,6 @@ def test_the_sheet_names_each_box_once_and_is_not_for_everybody(house: HospitalS
     assert stat.S_IMODE(sheet.stat().st_mode) == 0o600
     for one in made:  # the code is nowhere but on the sheet
         assert one.code.replace("-", "") not in one.file.read_text().upper()
-
-
-def test_one_box_needs_no_list(house: HospitalSite, tmp_path: Path) -> None:
-    (one,) = command(
-        house, "enrol", "--out", str(tmp_path), "--days", "7", "--new", "box=clinic-1", "clinic=清河卫生院"
-    )
-    content = provisioning_file.read_file(Path(one["file"])).content
-    assert (content.box, content.clinic, content.ae_title) == ("clinic-1", "清河卫生院", "LANTERN")
-    assert content.expires - content.made == 7 * 86_400
-
-
-def run_hospital(house: HospitalSite, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
-def commands(text: str, program: str) -> list[list[str]]:
-    """The commands of *program* that stand alone on a line of *text*, to be copied."""
-    return [shlex.split(line) for line in text.splitlines() if line.startswith(f"  {program} ")]
-
-
-def test_what_the_hospital_says_is_typed_as_it_stands_there(house: HospitalSite, tmp_path: Path) -> None:
-    """From the list to the box that may talk, by nothing but the commands that were printed."""
-    out = tmp_path / "o"
-    ours = run_hospital(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
-    assert "*.lantern.json" in ours
-    (on_box,), (by_code, enrol) = commands(ours, "lantern"), commands(ours, "lantern-hospital")
-    assert shlex.join(by_code[:3]) == "lantern-hospital enrol --code"
-    file = tmp_path / "lantern.toml"
-    file.write_text(f'[state]\ndir = "{tmp_path / "state"}"\n')
-    (one,) = command(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
-    real = {"FOLDER": str(out), "CODE": one["code"], "/etc/lantern/lantern.toml": str(file)}
-
-    def on_the_box(words: list[str], folder: Path, *more: str) -> str:
-        typed = [real.get(word, word) for word in words[1:]]
-        done = subprocess.run(
-            [sys.executable, "-m", "firmware_app", *typed, *more],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=folder,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    shown = on_the_box(on_box, tmp_path, "--config", str(file))
-    keys = tmp_path / "state" / "line"
-    assert f"{keys / 'box.json'}" in shown
-    assert shlex.join(enrol[:3]) == "lantern-hospital enrol box.json"
-    assert shlex.join(enrol[:3]) in shown
-    done = subprocess.run(
-        [sys.executable, "-m", "hospital.cli", *enrol[1:]], capture_output=True, text=True, check=True, cwd=keys
-    )
-    (complete,) = commands(done.stdout, "lantern")
-    on_the_box(complete, house.root / "boxes")
-    assert load_config(file, {}).uplink.enabled
-    assert load_config(file, {}).box.name == "清河卫生院"
-
-
-def test_the_help_and_the_handbooks_explain_the_list(house: HospitalSite, tmp_path: Path) -> None:
-    helped = run_hospital(house, "enrol", "--help")
-    books = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("operations.en.md", "operations.zh_CN.md")]
-    for text in (helped, *books):
-        asked = [
-            name for name in new_boxes.LIST_COLUMNS if not name.startswith("pacs_")
-        ]  # those are accepted, and not used
-        assert [name for name in asked if not re.search(rf"^(\| `)?{name}\b", text, re.MULTILINE)] == []
-        assert "pacs_" in text
-        example = re.search(r"^ *box,clinic.*\n(?: *[a-z0-9-]+,.*\n)+", text, re.MULTILINE)
-        assert example
-        list_file = tmp_path / "boxes.csv"
-        list_file.write_text(textwrap.dedent(example[0]), "utf-8")
-        assert (
-            len(
-                new_boxes.write_provisioning_files(
-                    house, "boxes.csv", new_boxes.read_box_list(list_file), tmp_path / "o", 30
-                )
-            )
-            == 2
-        )
 
 
 def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from firmware_app.core.records import Priority
 from firmware_app.uplink.errors import BUNDLE_INVALID, Contradicted, SignatureForged
 from firmware_app.uplink.messages.envelope import BoxBundle, seal
 from firmware_app.uplink.messages.summary import Kind, Summary
-from hospital import cli, keyring, receiver
+from hospital import keyring, receiver
 from hospital.broker import format_box_acl
 from hospital.errors import BOX_ENROLLED, KEYS_EXIST, KEYS_MISSING, MISADDRESSED, OUTDATED, TOPIC_UNKNOWN, Replayed
 from hospital.hospital_site import HospitalSite
@@ -90,12 +90,6 @@ def test_a_message_counts_once(inbox: Inbox) -> None:
     with pytest.raises(Contradicted):
         count(inbox, summary(case=2), b"other")
     assert len(inbox.list_cases()) == 1
-
-
-def test_a_case_revision_counts_once_whatever_it_came_in(inbox: Inbox) -> None:
-    for message in (summary(1, case=1), summary(2, case=1), summary(3, case=2), summary(1, case=1, stream="6")):
-        assert count(inbox, message) is CountResult.COUNTED
-    assert [row.case[-1] for row in inbox.list_cases()] == ["1", "2"]
 
 
 def test_an_older_word_of_a_box_on_itself_changes_nothing(inbox: Inbox) -> None:
@@ -172,20 +166,6 @@ def test_a_message_is_taken_only_under_the_topic_of_its_box_and_kind(
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
-
-
-def test_summaries_are_printed_one_json_object_a_line(
-    house: HospitalSite, inbox: Inbox, capsys: pytest.CaptureFixture[str]
-) -> None:
-    count(inbox, summary())
-    assert cli.main(["summaries", "--json", "--dir", str(house.root)]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["brief"]["findings"] == [{"code": "tuberculosis", "hundredths": 93}]
-    assert cli.main(["aside", "--dir", str(house.root)]) == 0
-    assert cli.main(["keys", "list", "--dir", str(house.root)]) == 0
-    assert "in use" in capsys.readouterr().out
-    assert cli.main(["keys", "rotate", "--dir", str(house.root / "none")]) == 1
-    assert "keys new" in capsys.readouterr().err
 
 
 def test_the_rubbish_of_one_box_pushes_out_only_its_own(inbox: Inbox) -> None:

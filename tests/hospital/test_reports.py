@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, ClassVar
-
-import pytest
-
 from firmware_app.core.records import LocalState
-from firmware_app.uplink.messages import box_reports
 from firmware_app.uplink.messages.box_reports import (
     ClinicFigures,
     DiskSlot,
@@ -16,16 +10,12 @@ from firmware_app.uplink.messages.box_reports import (
     LeftSlot,
     MeasureDrift,
     MeasureTrend,
-    Report,
     RunningSoftware,
     SiteDrift,
     SiteFigures,
     SlotLeftReason,
     SoftwareState,
 )
-from firmware_app.uplink.messages.message import Hour, bounded_int, message
-from firmware_app.uplink.messages.summary import Kind, Origin
-from hospital import cli
 from hospital.errors import OUTDATED
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables
@@ -116,41 +106,3 @@ def test_the_page_counts_the_boxes_of_each_version_and_those_that_left_it(house:
         (version.version, version.runs, version.left)
         for version in inbox_tables.count_versions(inbox_tables.list_latest_software(inbox.connection))
     ] == [("0.10.0", 1, 0), ("0.9.0", 1, 0)]
-
-
-def test_a_prerelease_is_before_its_release_and_a_later_commit_after_it() -> None:
-    said = [{"machine": None, "version": one, "left": None} for one in ("0.4.0", "0.4.0~rc1", "0.4.0+git2", "0.10.0")]
-    assert [version.version for version in inbox_tables.count_versions(said)] == [
-        "0.10.0",
-        "0.4.0+git2",
-        "0.4.0",
-        "0.4.0~rc1",
-    ]
-
-
-@message
-class BatteryReport(Report):
-    """A report that this version does not know."""
-
-    name: ClassVar = "battery"
-    kind: ClassVar = Kind.HEALTH
-    content_field: ClassVar = "percent"
-    origin: Origin
-    beat: Annotated[int, bounded_int(0, 10**9)]
-    percent: Annotated[int, bounded_int(0, 100)]
-    hour: Hour | None
-
-
-def test_a_new_report_is_a_class_and_one_line_of_registration(
-    house: HospitalSite, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    draft = box_reports.Draft("battery", {"percent": 81})
-    monkeypatch.setattr(box_reports, "REPORTS", (*box_reports.REPORTS, BatteryReport))
-    sent = box_reports.decode_up(draft.complete(origin(), 1, None).encode())
-    assert isinstance(sent, Report)
-    inbox.keep_report(sent)
-    inbox.keep_report(running("clinic-8", "0.9.0"))
-    assert cli.main(["reports", "--json", "--dir", str(house.root)]) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(row["box"], row["kind"]) for row in rows] == [("clinic-7", "battery"), ("clinic-8", "software")]
-    assert rows[0]["report"]["percent"] == 81

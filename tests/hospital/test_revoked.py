@@ -11,12 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware_app.appliance import box_identity
-from firmware_app.uplink.messages.summary import Kind
-from hospital import certificate_authority, keyring, receiver
-from hospital.errors import BOX_REVOKED
+from hospital import certificate_authority
 from hospital.hospital_site import HospitalSite
-from hospital.inbox.inbox_db import Inbox
-from tests.refusals import raises_refusal
 
 
 def enrol(house: HospitalSite, folder: Path, *, replace: bool = False) -> None:
@@ -83,12 +79,3 @@ def test_the_list_is_renewed_long_before_it_ends(house: HospitalSite, monkeypatc
     assert listed.next_update_utc is not None
     assert listed.next_update_utc > datetime.now(UTC) + timedelta(days=360)
     assert read_revoked_serials(house) == {certificate.serial_number}
-
-
-def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: HospitalSite, tmp_path: Path) -> None:
-    enrol(house, tmp_path / "first")
-    inbox = Inbox(house.inbox_db)
-    inbox.revoke("clinic-7")
-    with raises_refusal(BOX_REVOKED):
-        receiver.open_message(b"", "clinic-7", Kind.ALERT, keyring.load_keys(house.keys), inbox.load_verify_keys())
-    inbox.close()

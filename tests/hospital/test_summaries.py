@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -99,33 +97,6 @@ def test_without_a_time_the_last_30_days_are_listed_and_what_is_left_out_is_said
     assert [lists(), lists("--json")] == [(1, True)] * 2
     assert lists("--box", "clinic-2") == (0, False)
     assert [lists("--since", "all"), lists("--json", "--since", "all")] == [(2, False)] * 2
-
-
-def test_a_line_of_json_is_the_row_itself(house: HospitalSite, inbox: Inbox) -> None:
-    add_cases(inbox, 3)
-    rows = [dataclasses.asdict(row) for row in inbox_tables.stream_cases(inbox.connection)]
-    assert [json.loads(line) for line in inbox_tables.stream_json_lines(inbox.connection)] == rows
-
-
-@pytest.mark.parametrize("command", ["summaries", "aside", "figures", "enrolments", "broker"])
-def test_a_folder_without_a_hospital_is_refused_and_stays_as_it_is(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main([command, "--dir", str(tmp_path / "nope")]) == 1
-    assert capsys.readouterr().err.startswith("hospital.keys_missing: ")
-    assert cli.main([command, "--dir", str(tmp_path)]) == 1
-    assert list(tmp_path.iterdir()) == [], "and no empty inbox is made there"
-
-
-@pytest.mark.parametrize("box", [None, "clinic-0"])
-def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: str | None) -> None:
-    statements: list[str] = []
-    inbox.connection.set_trace_callback(statements.append)
-    list(inbox_tables.stream_cases(inbox.connection, since="2026", box=box))
-    inbox.connection.set_trace_callback(None)
-    steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
-    used = "cases_received (" if box is None else "cases_of_box (box=? AND "
-    assert steps == [f"SEARCH cases USING INDEX {used}received_at>?)"]
 
 
 def test_a_list_whose_reader_has_gone_ends_without_a_word(house: HospitalSite, inbox: Inbox) -> None:

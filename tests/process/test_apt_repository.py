@@ -123,16 +123,3 @@ def test_a_repository_that_another_key_signed_is_refused(apt: Apt, tmp_path: Pat
     done = apt("update")
     assert re.search("NO_PUBKEY|Missing key", done.stderr + done.stdout)  # gpgv, and sqv from Debian 13 on
     assert apt.fetch().returncode != 0
-
-
-def test_the_key_is_made_once(apt: Apt, tmp_path: Path) -> None:
-    again = apt_repository.write([tmp_path / "lantern-toy_1_all.deb"], [], apt.repository, tmp_path / "keys")
-    assert apt("update").returncode == 0
-    assert len(again) == 40
-
-
-def test_without_debians_tools_it_names_their_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SystemExit, match="apt install apt-utils gnupg"):
-        apt_repository.main(["lantern-box.deb", "--out", str(tmp_path / "apt"), "--keys", str(tmp_path / "keys")])
-    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,6 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,15 @@ from PIL import Image
 
 from firmware_app.appliance import backup, metrics, retention, selftest
 from firmware_app.appliance import doctor as health
-from firmware_app.appliance.checks import hardware, last_selftest, maintenance, processes
+from firmware_app.appliance.checks import hardware, last_selftest, maintenance
 from firmware_app.appliance.checks.check import Check
-from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, database_health, run_status
-from firmware_app.core.errors import CONFIG_INVALID
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.execution_variants import TrialResults
 from tests import toy_pack
 from tests.finished import NOW, admit_image, days_ago, film, make_finished_cases, open_state, read_all
-from tests.refusals import raises_refusal
 from tests.unit.appliance.test_backup_ring import overwrite, root_of
 from web.metrics_port import MetricsServer
 from web.reading_status import DiskMonitor, list_troubles
@@ -137,22 +133,6 @@ def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
     assert not state.ballast.exists()
 
 
-def test_the_doctor_tells_no_old_news_of_what_it_looks_at_itself(tmp_path: Path) -> None:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    stopped = Check("gateway", "fail", Reason(processes._PROCESS_MISSING, {"process": "gateway"}))
-    full = Check("disk", "fail", Reason(hardware.DISK_LOW, {"free_mb": 1, "limit_mb": 16}))
-    wrong = Check("packs", "fail", Reason(selftest.NO_PACK))
-    run_status.write_check_result(state, selftest.NAME, selftest.as_object([stopped, full, wrong]))
-    summary, fault = last_selftest.examine(config(state), state)
-    assert summary.reason.details["faults"] == 1
-    assert fault.reason.code == selftest.NO_PACK
-    assert fault.at is not None, "it says when it was so"
-    run_status.write_check_result(state, selftest.NAME, selftest.as_object([stopped, full]))
-    (only,) = last_selftest.examine(config(state), state)
-    assert (only.result, only.reason.code) == ("ok", last_selftest.TESTED_SINCE)
-
-
 def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:
     state, clinical, _, cases = make_finished_cases(tmp_path / "state", [1])
     clinical.database.close()
@@ -230,58 +210,6 @@ def test_the_doctor_tells_of_a_box_that_never_cared_for_itself(tmp_path: Path, p
     assert codes["doctor.backup_ok"] == "ok"
 
 
-def test_the_doctor_tells_when_the_timers_have_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
-    clinical.database.close()
-    backup.run(config(state))
-    run_status.write_check_result(state, selftest.NAME, selftest.as_object([]))
-    now = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now + timedelta(days=10))
-    assert [check.reason.code for check in last_selftest.examine(config(state), state)] == ["doctor.selftest_old"]
-    assert [check.reason.code for check in maintenance.check_backup(config(state), state)] == ["doctor.backup_old"]
-
-
-def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doctor(tmp_path: Path) -> None:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    for content in ("", "[]", "{}", '{"at": 3, "checks": 7, "failed": 0}', "\0"):
-        for name in (selftest.NAME, backup.NAME, retention.NAME):
-            (state.run / f"{name}.json").write_text(content, "utf-8")
-        assert maintenance.list_troubles(state) == []
-        assert [check.result for check in last_selftest.examine(config(state), state)] == ["warn"]
-        list(maintenance.check_backup(config(state), state))
-        list(maintenance.check_retention(config(state), state))
-    newer = {"check": "lamp", "result": "fail", "code": "lamp.dark", "details": {"watts": 3}}
-    known = {"check": "disk", "result": "fail", "code": hardware.DISK_LOW, "details": {}}
-    run_status.write_check_result(
-        state, selftest.NAME, {"at": clock.stamp_text(), "checks": [newer, known], "failed": ["lamp", "../x"]}
-    )
-    checks = list(last_selftest.examine(config(state), state))
-    assert [check.reason.code for check in checks] == ["doctor.selftest_bad", "lamp.dark"]
-    assert all(check.reason.text("en") and check.reason.text("zh_CN") for check in checks)
-    assert maintenance.list_troubles(state) == ["selftest.lamp"]
-
-
-def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk(tmp_path: Path) -> None:
-    report = health.collect_status(config(StateDir(tmp_path)))
-    report["packs"] = [{"name": "chest", "version": "1.0.0"}, {"name": "breast", "version": "2.0.0"}]
-    assert "none is loaded" in health.format_status(report)
-    report["processes"]["reader"] = {"pid": 1, "packs": "chest 1.0.0 (openvino int8)"}
-    shown = health.format_status(report)
-    assert "loaded: chest 1.0.0 (openvino int8)" in shown
-    assert "on the disk, not loaded: breast 2.0.0" in shown
-
-
-def test_the_hourly_clearing_restores_the_ballast_though_it_deletes_nothing(tmp_path: Path) -> None:
-    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
-    clinical.database.close()
-    settings = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"room_mb": 1, "ballast_mb": 1}})
-    retention.run(settings, dry_run=True)
-    assert state.ballast_bytes == 0
-    assert retention.run(settings).cases == ()
-    assert state.ballast_bytes == 1_000_000
-
-
 def test_healthz_says_codes_only(tmp_path: Path) -> None:
     state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
     run_status.write_check_result(
@@ -324,16 +252,6 @@ def test_by_age_what_is_older_goes_and_the_newest_days_of_work_stay(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("trusted")
-def test_for_room_the_oldest_go_until_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, clinical, _, cases = make_finished_cases(tmp_path / "state", [*range(100, 60, -1)])
-    clinical.database.close()
-    free = iter([*(1_000_000 * number for number in (100, 150, 199)), *(201_000_000 for _ in range(9))])
-    monkeypatch.setattr(retention, "free_bytes", lambda root: next(free))
-    done = retention.run(config(state, retention=keeps(room_mb=200)))
-    assert list(done.cases) == cases[:3]
-
-
-@pytest.mark.usefixtures("trusted")
 def test_a_full_disk_on_which_nothing_may_go_is_told_with_the_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,23 +283,6 @@ def test_where_nobody_told_the_time_nothing_is_deleted(tmp_path: Path, monkeypat
     assert retention.run(config(state, retention=keeps(days=90))).reason.code == retention.UNSURE
 
 
-def test_retention_that_is_off_says_so(tmp_path: Path) -> None:
-    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
-    clinical.database.close()
-    settings = config(state, retention=keeps())
-    assert retention.run(settings).reason.code == retention.OFF
-    assert [check.reason.code for check in maintenance.check_retention(settings, state)] == [retention.OFF]
-
-
-def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -> None:
-    from firmware_app.core.settings import load_config
-
-    file = tmp_path / "lantern.toml"
-    file.write_text("[retention]\ndays = 10\nkeep_days = 30\n", "utf-8")
-    with raises_refusal(CONFIG_INVALID, match="keep_days, which is 30"):
-        load_config(file, {})
-
-
 # --- metrics ---------------------------------------------------------------------------------------------------------
 
 
@@ -406,15 +307,6 @@ def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) 
     for word in (*cases, "SECRET", "1.2.3", str(state.root)):
         assert word not in text
     clinical.database.close()
-
-
-def test_a_database_that_does_not_answer_is_a_number_too(tmp_path: Path) -> None:
-    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
-    database_health.write_damage_note(state.clinical_db)
-    clinical.database.close()
-    assert "lantern_database_readable 0" in metrics.format_metrics(
-        config(state), state, ClinicalDatabase(state.clinical_db)
-    )
 
 
 def test_metrics_are_for_this_machine_only_and_never_keep_the_viewer_down(tmp_path: Path) -> None:

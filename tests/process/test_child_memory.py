@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.core.child_process import Child
 from firmware_app.core.records import Reason
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.imaging.overlays import MOST_LAYERS
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
 
@@ -98,39 +96,3 @@ def test_frames_for_people_are_tried_in_a_fresh_child_as_well(tmp_path: Path, de
     assert decoder.end()
     assert decoder.pid != first
     assert (tmp_path / "shown" / "frame-000.json").exists()
-
-
-def test_a_good_film_with_all_overlays_that_there_can_be_is_shown_with_the_first_of_them(
-    tmp_path: Path, decoder: Decoder
-) -> None:
-    side = 2048
-    made = films.film(films.shapes(5, side, side))
-    for group in range(0x6000, 0x6100, 2):
-        made.add_new((group, 0x0010), "US", side)
-        made.add_new((group, 0x0011), "US", side)
-        made.add_new((group, 0x0050), "SS", [1, 1])
-        made.add_new((group, 0x3000), "OW", b"\xff" * (side * side // 8))
-    path, first = films.save(tmp_path, "overlays.dcm", made), decoder.pid
-    assert isinstance(decoder.begin(path, False, SPEC, tmp_path / "shown"), DecodedImage)
-    assert decoder.end()
-    assert decoder.pid == first
-    assert len(list((tmp_path / "shown").glob("*-layer-*.png"))) == MOST_LAYERS
-
-
-TUNABLES = "glibc.malloc.check=0"
-
-
-def test_what_the_box_tells_its_c_library_is_told_to_a_child_beside_what_a_child_needs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("GLIBC_TUNABLES", TUNABLES)
-    child = Child("firmware_app.reading.children.decode_child", (str(MEMORY_MB), "60"), silent=True)
-    try:
-        child.await_ready()
-        environment = Path(f"/proc/{child.pid}/environ").read_text("utf-8", "replace")
-    finally:
-        child.kill()
-    tunables = (
-        environment.partition("GLIBC_TUNABLES=")[2].replace("\0", ":").split(":")
-    )  # the C library cuts it up in its place
-    assert tunables[:3] == [TUNABLES, "glibc.malloc.hugetlb=1", "glibc.pthread.stack_cache_size=0"]

@@ -18,14 +18,9 @@ import pytest
 from converters import cli as converters_cli
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import command_line
-from firmware_app.core.errors import base
-from firmware_app.core.language import escape_controls, list_codes, render_sentence
+from firmware_app.core.language import escape_controls
 from firmware_app.core.state_dir import StateDir
-from firmware_app.imaging.errors import VIDEO_READER_MISSING
 from hospital import cli as hospital_cli
-
-# Said by `lantern read` in other words, because they speak of a box's disk (`tests/wire/test_offline.py`).
-OF_THE_BOX = {"intake.space_short", "intake.not_kept", "reading.waiting"}
 
 
 @pytest.fixture
@@ -78,14 +73,6 @@ def test_every_help_has_an_example_that_is_understood(program: str, capsys: pyte
         assert f"Example: {parser.prog}" in capsys.readouterr().out
 
 
-def test_the_help_of_read_says_how_it_ends_and_where_it_works(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        command_line.main(["read", "--help"])
-    said = capsys.readouterr().out
-    for word in ("Exit status: 0", "3 something", "130", "TMPDIR=", "LANTERN_BOX__LANGUAGE=", "--pack NAME"):
-        assert word in said
-
-
 @pytest.mark.parametrize("command", ["status", "case list", "case show c-1", "audit verify"])
 def test_a_program_is_told_of_a_damaged_box_in_the_form_that_it_asked_for_and_always_in_the_same_words(
     damaged: StateDir, command: str, capsys: pytest.CaptureFixture[str]
@@ -133,15 +120,6 @@ def test_whoever_stops_reading_is_no_success_and_no_traceback(
     assert b"roken" not in (done.stderr or b"")
 
 
-def test_every_line_of_the_doctor_of_a_damaged_box_is_an_object(
-    damaged: StateDir, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command_line.main(["doctor", "--json"]) == 1
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"check", "result", "code", "text"} <= set.intersection(*(set(line) for line in lines))
-    assert [line["result"] for line in lines if line["check"] == "database"] == ["fail"]
-
-
 @pytest.mark.parametrize("language", ["zh_CN", "en"])
 def test_a_refusal_is_in_the_language_of_the_box(
     state: StateDir, tmp_path: Path, language: str, capsys: pytest.CaptureFixture[str]
@@ -152,39 +130,6 @@ def test_a_refusal_is_in_the_language_of_the_box(
     code, _, sentence = said.strip().partition(": ")
     assert code.startswith("store.")
     assert is_chinese(sentence) == (language == "zh_CN")
-
-
-def test_a_configuration_that_cannot_be_used_is_told_in_the_language_that_is_left(
-    state: StateDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    missing = ["config", "check", "--config", str(tmp_path / "none.toml")]
-    assert command_line.main(missing) == 1
-    assert is_chinese(capsys.readouterr().err)  # what a box speaks unless told otherwise
-    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
-    assert command_line.main(missing) == 1
-    assert not is_chinese(capsys.readouterr().err)
-
-
-def test_no_sentence_that_read_can_say_promises_what_only_a_box_keeps() -> None:
-    said = {
-        code: text for code, text in list_codes().items() if code.partition(".")[0] in ("intake", "imaging", "reading")
-    }
-    assert len(said) > 30
-    for code, text in said.items():
-        if code not in OF_THE_BOX:
-            assert "set aside" not in text, code
-            assert "stored safely" not in text, code
-
-
-def test_the_part_that_is_missing_is_added_to_this_very_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = VIDEO_READER_MISSING().text("en")
-    assert f"{sys.prefix}/bin/python -m pip install av" in text
-    monkeypatch.setattr(base, "_INSTALLED", sys.prefix + "/../" + Path(sys.prefix).name)
-    assert base.own_python.__wrapped__() == f"{sys.prefix}/../{Path(sys.prefix).name}/bin/python"
-
-
-def test_a_record_of_another_version_that_lacks_a_detail_is_shown_all_the_same() -> None:
-    assert "“… -m pip install av”" in render_sentence("imaging.no_video", {}, "en")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "gb18030"])
@@ -238,52 +183,6 @@ def test_a_terminal_without_utf_8_shows_plain_characters_and_no_codes_of_them(
     assert "Traceback" not in said
 
 
-def test_json_of_every_command_is_utf_8_on_such_a_terminal_too(tmp_path: Path) -> None:
-    assert (
-        run_in_ascii("hospital.cli", "keys", "new", "--host", "h.example", "--dir", "h", cwd=tmp_path).returncode == 0
-    )
-    made = run_in_ascii(
-        "hospital.cli",
-        "enrol",
-        "--new",
-        "box=clinic-7",
-        "clinic=Q",
-        "--out",
-        "状态",
-        "--json",
-        "--dir",
-        "h",
-        cwd=tmp_path,
-    )
-    assert json.loads(made.stdout.decode("utf-8"))["file"] == "状态/clinic-7.lantern.json"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("“serve” … 5 × 3 → 15", '"serve" ... 5 x 3 -> 15'), ("状态 a", "?? a"), (os.fsdecode(b"\xd0"), "\\udcd0")],
-)
-def test_a_plain_character_stands_for_one_that_the_terminal_lacks(text: str, shown: str) -> None:
-    assert text.encode("ascii", "lantern.plain") == shown.encode("ascii")
-
-
-def test_a_refusal_that_names_a_path_of_another_time_is_an_object_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A name in GBK is no UTF-8; Python holds its bytes as surrogates, which no UTF-8 can say."""
-    missing = os.fsdecode(os.fsencode(tmp_path) + b"/\xd0\xd8.toml")
-    assert command_line.main(["config", "check", "--json", "--config", missing]) == 1
-    said = capsys.readouterr()
-    assert missing in json.loads(said.out)["error"]["text"]
-    assert "\\udcd0\\udcd8" in said.err
-
-
-def test_a_path_that_is_empty_is_not_the_folder_one_stands_in(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        command_line.main(["read", ""])
-    assert ended.value.code == 2
-    assert "a path is empty" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("raw", "shown"),
     [
@@ -297,18 +196,6 @@ def test_a_path_that_is_empty_is_not_the_folder_one_stands_in(capsys: pytest.Cap
 )
 def test_a_terminal_is_given_nothing_to_obey(raw: str, shown: str) -> None:
     assert escape_controls(raw) == shown
-
-
-def test_ctrl_c_while_the_options_are_read_is_one_word(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted() -> argparse.ArgumentParser:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command_line, "_parser", interrupted)
-    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
-    assert command_line.main(["status"]) == 130
-    assert capsys.readouterr().err == "Stopped.\n"
 
 
 def test_ctrl_c_while_the_command_is_still_loaded_ends_it_without_a_word() -> None:

@@ -6,18 +6,13 @@ import hashlib
 import json
 
 import pytest
-from PIL import Image
 from pydicom import dcmread
 
-from firmware_app.cases.accounts import Role
 from firmware_app.cases.errors import REFERENCES_LOST
 from firmware_app.cases.exports import Exports
 from firmware_app.cases.references import KEY_FILE, References
-from firmware_app.cli import user
-from firmware_app.core.settings import Config, load_config
+from firmware_app.core.settings import Config
 from firmware_app.results import deidentified_export as export
-from firmware_app.results import sealed_case
-from firmware_app.results.errors import EXPORT_GAVE_UP, ExportThere
 from hospital.hospital_site import HospitalSite
 from tests import films, printed
 from tests.exporting_rig import STUDY, Box
@@ -92,57 +87,6 @@ def test_the_results_leave_as_dicom_objects_by_a_named_person_and_are_not_writte
     assert "export.there" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("person", ["nobody", "wang"])
-def test_only_an_account_in_use_may_be_named(box: Box, person: str, capsys: pytest.CaptureFixture[str]) -> None:
-    accounts = user.open_accounts(load_config())
-    accounts.add("wang", Role.DOCTOR)
-    accounts.disable("wang")
-    accounts.database.close()
-    assert box.run(person=person) == 1
-    assert "export.person" in capsys.readouterr().err
-    assert box.read_export_audit() == []
-
-
-def test_an_unknown_case_is_said_to_be_unknown(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
-    assert box.run(case="c-00000000000000000000") == 1
-    assert "store.case_unknown" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("kind", "code"),
-    [
-        ("link", "export.not_a_folder"),
-        ("missing", "export.folder_missing"),
-        ("file", "export.not_a_folder"),
-        ("state", "export.own_folder"),
-        ("there", "export.there"),
-    ],
-)
-def test_what_takes_no_export_is_named_and_stays_as_it_is(
-    box: Box, kind: str, code: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = box.folder / "target"
-    if kind == "link":
-        target.symlink_to(box.stick)
-    elif kind == "file":
-        target.write_text("mine")
-    elif kind == "there":
-        (target / box.case).mkdir(parents=True)
-    assert box.run(to=box.state.images if kind == "state" else target) == 1
-    assert f"{code}: " in capsys.readouterr().err
-    assert list(box.stick.iterdir()) == []
-    assert kind != "there" or [path.name for path in target.rglob("*")] == [box.case]
-
-
-@both_ways
-def test_what_came_while_the_export_ran_is_not_written_over(box: Box, house: HospitalSite, way: str) -> None:
-    mine = box.stick / (box.case if way == "--to" else f"{box.case}{sealed_case.SUFFIX}")
-    with pytest.raises(ExportThere):
-        box.export(way, lambda *_: mine.write_text("mine"))
-    assert [path.read_text() for path in box.stick.iterdir()] == ["mine"]
-    assert box.actions == ["export.begun", "export.stopped"]
-
-
 @both_ways
 def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows(box: Box, house: HospitalSite, way: str) -> None:
     def interrupt(done: int, total: int) -> None:
@@ -168,24 +112,6 @@ def test_a_broken_film_stays_and_its_neighbours_leave(box: Box, capsys: pytest.C
     assert [entry["reason"] and entry["reason"]["code"] for entry in entries] == [None, None, "imaging.undecodable"]
     assert sorted(one.name for one in (box.stick / box.case).iterdir()) == ["00001.dcm", "00002.dcm", export.MANIFEST]
     assert box.read_export_audit()[-1].details["refused"] == 1
-
-
-@both_ways
-def test_a_case_of_which_nothing_may_leave_makes_nothing(
-    box: Box, house: HospitalSite, way: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Image.fromarray(films.shapes(3)).convert("L").save(box.folder / "film.png")
-    assert box.run(case=box.take(box.folder / "film.png"), way=way) == 3
-    assert "export.not_dicom" in capsys.readouterr().out
-    assert list(box.stick.iterdir()) == []
-
-
-def test_a_child_that_dies_of_a_file_costs_that_file(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as hurried:
-        hurried.setattr(export, "_SECONDS", 0.0)
-        outcomes = box.export().outcomes
-    assert [outcome.reason and outcome.reason.code for outcome in outcomes] == [EXPORT_GAVE_UP.code] * 2
-    assert box.export().left == 2
 
 
 def test_the_secret_of_the_new_identities_follows_from_the_references_and_is_another(box: Box) -> None:

@@ -10,19 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import database_repair
 from firmware_app.appliance.checks import databases
-from firmware_app.cases.audit import Audit
-from firmware_app.cases.exports import ExportAudit, Exports
+from firmware_app.cases.exports import Exports
 from firmware_app.core.settings import load_config
-from firmware_app.core.state_dir import free_bytes, sync_directory
+from firmware_app.core.state_dir import sync_directory
 from firmware_app.results import export_session
-from firmware_app.results.errors import ExportUnrecorded
 from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import Box
 from tests.exporting_rig import house as house
@@ -44,29 +40,9 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
         gc.collect()  # a statement that failed lives in its traceback, and keeps the file open
 
 
-def fill(box: Box) -> None:
-    """Take every free byte."""
-    with (box.state.root / "filler").open("ab", buffering=0) as filler:
-        for size in (1 << 20, 4096, 1):
-            with suppress(OSError):
-                while True:
-                    os.write(filler.fileno(), bytes(size))
-    assert free_bytes(box.state.root) == 0
-
-
-def free(box: Box) -> None:
-    (box.state.root / "filler").unlink()
-
-
 def export_case(box: Box, at_last: Callable[[], object] = lambda: None) -> None:
     """Export the case; *at_last* is done when the last image is written, before the case has its name."""
     box.export(on_progress=lambda done, total: done == total and at_last())
-
-
-def start(box: Box) -> None:
-    """As the box does at each start."""
-    box.clinical.database.close()
-    database_repair.prepare_database(box.state, box.state.clinical_db)
 
 
 def doctor(box: Box) -> list[str | None]:
@@ -75,76 +51,10 @@ def doctor(box: Box) -> list[str | None]:
     return [check.case for check in checks if check.reason.code == "doctor.export_unknown"]
 
 
-def test_a_disk_that_fills_before_the_last_line_of_the_audit_costs_the_ballast(box: Box) -> None:
-    box.state.prepare_ballast(1)
-    export_case(box, lambda: fill(box))
-    assert not box.state.ballast.exists()
-    assert box.actions == ["export.begun", "export.done"]
-
-
 def test_the_next_export_closes_what_the_one_before_left_open(box: Box) -> None:
     Exports(box.clinical.database).create_audit(box.case, "li").begin(images=2, looked=1)  # and the power was cut
     export_case(box)
     assert box.actions == ["export.begun", "export.unknown", "export.begun", "export.done"]
-
-
-def test_an_export_that_is_under_way_is_left_alone(box: Box) -> None:
-    export_case(box, lambda: database_repair.prepare_database(box.state, box.state.clinical_db))
-    assert box.actions == ["export.begun", "export.done"]
-    seen: list[list[str | None]] = []
-    (box.stick / box.case).rename(box.folder / "before")
-    export_case(box, lambda: seen.append(doctor(box)))
-    assert seen == [[]]
-
-
-def test_an_export_whose_end_finds_no_room_is_whole_unrecorded_and_closed_at_the_next_start(box: Box) -> None:
-    with pytest.raises(ExportUnrecorded) as unrecorded:
-        export_case(box, lambda: fill(box))
-    assert (unrecorded.value.left, unrecorded.value.total) == (2, 2)
-    assert len(list((box.stick / box.case).iterdir())) == 3
-    assert doctor(box) == [box.case], "shown before the next start too"
-    Exports(box.clinical.database).close_abandoned()
-    assert box.actions == ["export.begun"], "the disk is still full, and that is no reason to fail"
-    free(box)
-    for _ in range(2):
-        start(box)
-        begun, ended = box.read_export_audit()
-        assert (ended.actor, ended.action, ended.case) == ("box", "export.unknown", box.case)
-        assert dict(ended.details) == {"account": "li", "begun": begun.sequence}
-    assert Audit(box.clinical.database).verify()[0]
-    assert doctor(box) == [box.case]
-
-
-def test_what_stopped_an_export_is_told_also_when_the_audit_takes_no_line(box: Box) -> None:
-    def full_and_interrupted() -> None:
-        fill(box)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        export_case(box, full_and_interrupted)
-    assert list(box.stick.iterdir()) == []
-    free(box)
-    start(box)
-    assert box.actions == ["export.begun", "export.unknown"]
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_ctrl_c_at_the_last_line_of_the_audit_comes_too_late(
-    box: Box, when: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    end = ExportAudit.end
-
-    def interrupted(entries: ExportAudit, action: str, **counts: int) -> None:
-        if when == "before":
-            signal.raise_signal(signal.SIGINT)
-        end(entries, action, **counts)
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(ExportAudit, "end", interrupted)
-    assert box.run() == 0
-    assert str(box.stick / box.case) in capsys.readouterr().out
-    assert box.actions == ["export.begun", "export.done"]
-    assert doctor(box) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])

@@ -17,7 +17,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import convert_color_space
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 
-from firmware_app.imaging import deidentification, deidentified_pixels, dicom_image
+from firmware_app.imaging import deidentification, dicom_image
 from tests import films, peers
 from tests.unit.imaging.test_deidentified_pixels import IDENTITIES, inside, palette, screen, ultrasound
 
@@ -121,20 +121,3 @@ def test_frames_of_any_shape_leave_with_their_words(tmp_path: Path, size: tuple[
         assert [len(stream) % 2 for stream in streams] == [0, 0, 0]
     with dicom_image.open_dicom_image(out) as after:
         assert np.array_equal(np.stack([after.reader.frame(index) for index in range(3)]), clip)
-
-
-def test_a_still_and_a_deep_clip_leave_as_their_words(tmp_path: Path) -> None:
-    (tmp_path / "still").mkdir()
-    assert dcmread(left(tmp_path / "still", ultrasound(screen()))).PixelData[-3:] == bytes(3)
-    clip = np.stack([films.shapes(number) for number in range(3)])
-    exported = dcmread(left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=clip.tobytes())))
-    assert exported.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-    assert exported.PixelData == clip.tobytes()
-
-
-def test_a_clip_too_long_for_the_child_s_time_leaves_as_its_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset, clip = make_colour_clip("RGB")
-    monkeypatch.setattr(deidentified_pixels, "_MOST_STREAMED", clip.nbytes - 1)
-    assert dcmread(left(tmp_path, dataset)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian

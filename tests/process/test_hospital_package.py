@@ -5,11 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import zipfile
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
-from systemd.build import debian_package
 from systemd.build.debian_contents import BOX, HOSPITAL
 from tests.peers import REPOSITORY
 
@@ -39,20 +36,6 @@ def test_every_library_that_the_hospitals_code_imports_is_in_its_package() -> No
     needed = {one.lower().replace("_", "-") for name in imported for one in bring.get(name, ())}
     assert HOSPITAL.libraries is not None
     assert needed - NOT_NEEDED - {"lantern-box"} - HOSPITAL.libraries == set()
-
-
-def test_a_wheel_is_made_smaller_and_its_record_with_it(tmp_path: Path) -> None:
-    wheel = tmp_path / "lantern_box-1-py3-none-any.whl"
-    kept, gone = "hospital/cli.py", "firmware_app/_models/liver/model.onnx"
-    record = "lantern_box-1.dist-info/RECORD"
-    with zipfile.ZipFile(wheel, "w") as made:
-        for name in (kept, gone):
-            made.writestr(name, "content")
-        made.writestr(record, f"{kept},,\n{gone},,\n{record},,\n")
-    debian_package._strip_wheel(wheel, HOSPITAL.unused)
-    with zipfile.ZipFile(wheel) as smaller:
-        assert smaller.namelist() == [kept, record]
-        assert smaller.read(record).decode() == f"{kept},,\n{record},,\n"
 
 
 def test_the_two_packages_share_no_file() -> None:

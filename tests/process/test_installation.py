@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import select
 import shutil
-import signal
 import subprocess
 import sys
 import zipfile
@@ -22,9 +20,7 @@ import pytest
 
 from firmware_app.appliance.errors import (
     INSTALL_PACKAGED,
-    INSTALL_PACKAGES_MISSING,
     INSTALL_WHEELS_FOREIGN,
-    NOT_INSTALLED,
     InstallWheelDamaged,
     InstallWheelStale,
 )
@@ -230,12 +226,6 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     installer._check_wheels(place.machine, place.source)
 
 
-def test_the_hospitals_computer_has_its_broker_from_the_given_folder(place: Place) -> None:
-    """The apt of this test knows of no other place."""
-    system_packages.install_packages(HOSPITAL, place.machine, InstallationRecord(), place.source)
-    assert (place.root / "usr/sbin/mosquitto").exists()
-
-
 def test_where_there_is_no_python_yet_the_shell_refuses_them(place: Place) -> None:
     """And takes those of this machine, whose own words for itself are the same in both."""
     assert place.source.wheels is not None
@@ -263,12 +253,6 @@ def test_each_flipped_bit_of_a_wheel_is_a_sentence_or_does_no_harm(place: Place)
             except (InstallWheelDamaged, InstallWheelStale):
                 refused += 1
     assert refused > 4 * len(whole)
-
-
-def test_a_damaged_wheel_beside_a_good_one_is_passed_by(place: Place) -> None:
-    good = place.wheel.rename(place.wheel.with_name("lantern_box-1.0-1-py3-none-any.whl"))
-    place.wheel.write_bytes(good.read_bytes()[:100])
-    assert place.source.find_wheel() == good
 
 
 # --- on record before it comes ---------------------------------------------------------------------------------------
@@ -305,66 +289,6 @@ def test_an_installation_that_was_killed_in_the_middle_of_it_is_finished_and_lea
     install(place)
     assert read_recorded_packages(place) == sorted(_DEBS)
     assert not os.path.lexists(place.root / _MASK)
-
-
-@pytest.mark.parametrize("where", ["unpacked", "in the journal"])
-def test_what_dpkg_was_killed_over_is_finished_first(place: Place, where: str) -> None:
-    """Between unpacking and configuring, and while it wrote down what it did: apt refuses to begin in both."""
-    assert place.source.wheels is not None
-    status = place.root / "var/lib/dpkg/status"
-    if where == "unpacked":
-        packages = [str(path) for path in place.source.wheels.glob("*.deb")]
-        subprocess.run([peer("dpkg"), "--unpack", *packages], check=True, stdout=subprocess.DEVNULL)
-    else:
-        install(place)
-        (status.parent / "updates/0000").write_text(status.read_text("utf-8").partition("\n\n")[0] + "\n", "utf-8")
-    install(place)
-    assert {line for line in status.read_text("utf-8").splitlines() if line.startswith("Status:")} == {
-        "Status: install ok installed"
-    }
-    assert list((status.parent / "updates").iterdir()) == []
-    place.machine.changed = False
-    install(place)
-    assert not place.machine.changed
-
-
-def test_a_removal_after_such_a_kill_finds_what_came_and_the_mask(place: Place) -> None:
-    install(place)
-    (place.root / _MASK).parent.mkdir(parents=True, exist_ok=True)
-    (place.root / _MASK).symlink_to("/dev/null")
-    uninstaller._remove_packages(place.machine, place.machine.record or InstallationRecord())
-    assert not system_packages.list_present()
-    assert not os.path.lexists(place.root / _MASK)
-
-
-def test_packages_that_could_not_be_fetched_leave_no_record(place: Place) -> None:
-    place.apt(meanwhile="exit 1")
-    with raises_refusal(INSTALL_PACKAGES_MISSING):
-        install(place)
-    assert place.machine.record is None
-    assert not (place.root / "opt/lantern").exists()
-
-
-def test_packages_that_came_though_apt_failed_are_on_record(place: Place) -> None:
-    place.apt(after="exit 1")
-    with raises_refusal(INSTALL_PACKAGES_MISSING):
-        install(place)
-    assert read_recorded_packages(place) == sorted(_DEBS)
-
-
-def test_make_wheels_collects_every_package_that_make_install_asks_for() -> None:
-    collected = (REPOSITORY / "Makefile").read_text("utf-8").partition("$(FROM_NOTHING) install ")[2].split(" > ")[0]
-    assert set(BOX.programs.values()) <= set(collected.split())
-
-
-def test_a_mask_of_somebody_else_stays(place: Place) -> None:
-    (place.root / "usr/sbin").mkdir()
-    (place.root / "usr/sbin/nginx").touch()
-    (place.root / _MASK).parent.mkdir(parents=True)
-    (place.root / _MASK).symlink_to("/dev/null")
-    install(place)
-    assert read_recorded_packages(place) == ["avahi-daemon", "fonts-noto-cjk", "ntfs-3g"]
-    assert (place.root / _MASK).is_symlink()
 
 
 def test_files_are_on_record_before_they_are_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,84 +363,3 @@ def test_the_package_takes_over_what_make_install_made_and_make_then_refuses(
     if what is BOX:
         with raises_refusal(INSTALL_PACKAGED):
             uninstaller.announce_removal(machine, set())
-
-
-@pytest.mark.parametrize(("goes", "stays"), [(BOX, HOSPITAL), (HOSPITAL, BOX)], ids=lambda what: what.name)
-def test_on_a_machine_with_both_the_one_goes_without_the_other(place: Place, goes: Product, stays: Product) -> None:
-    for what in (goes, stays):
-        machine = replace(TargetSystem(place.root), prefix=what.prefix)
-        installer._place(what, machine, InstallationRecord(), what.collect_files(place.source.tree))
-        installer._enable(what, machine)
-    before = {*installer.list_installable_units(stays, machine)}
-    assert before.isdisjoint(installer.list_installable_units(goes, machine))
-    uninstaller.withdraw(goes, machine)
-    assert not machine.resolve(goes.prefix).exists()
-    assert machine.record is not None
-    wanted = {path.name for path in machine.resolve(UNITS).glob("*.wants/*")}
-    assert wanted == before
-
-
-def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root of a box whose source is gone: only what is installed tells who they are."""
-    root, machine = place.root, TargetSystem(place.root)
-    monkeypatch.setattr(uninstaller, "_OWN_USERS", root / "nowhere")
-    files = BOX.collect_files(place.source.tree)
-    installer._place(BOX, machine, InstallationRecord(), files)
-    (root / "etc/passwd").write_text("lantern-reader:x:990:990::/:/bin/false\n", "utf-8")
-    (root / "etc/group").write_text("lantern-reader:x:990:\n", "utf-8")
-    (root / "var/lib/lantern/images").mkdir(parents=True)
-
-    def power_cut(*_: object) -> None:
-        raise PowerCutError
-
-    with monkeypatch.context() as cut_off:
-        cut_off.setattr(uninstaller, "_remove_users", power_cut)
-        with pytest.raises(PowerCutError):
-            uninstaller.uninstall(machine, set())
-    assert not (root / "var/lib/lantern").exists()
-    uninstaller.uninstall(machine, set())
-    assert "lantern-reader" not in (root / "etc/passwd").read_text("utf-8")
-    assert not (root / BOX.sysusers).exists()
-    assert not (root / "opt/lantern").exists()
-    with raises_refusal(NOT_INSTALLED):
-        uninstaller.uninstall(machine, set())
-
-
-def test_programs_that_a_cut_removal_has_left_without_a_record_go_with_the_next(place: Place) -> None:
-    (place.root / "opt/lantern/programs").mkdir(parents=True)
-    uninstaller.uninstall(TargetSystem(place.root), set())
-    assert not (place.root / "opt/lantern").exists()
-
-
-@pytest.mark.parametrize("typed", [b"\x04", b"\x03", b"\xff\n", b"no\n"])
-def test_whoever_closes_the_terminal_has_not_agreed(place: Place, typed: bytes) -> None:
-    """Ctrl-D, Ctrl-C, and letters that are none, on a real terminal."""
-    (place.root / "var/lib/lantern/images").mkdir(parents=True)
-    before = list_tree(place.root)
-    child, terminal = os.forkpty()
-    if child == 0:
-        try:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as on a terminal, whatever started this run of the tests
-            words = ["-m", "firmware_app.appliance.installation", "--destdir", str(place.root), "uninstall", "--purge"]
-            os.execv(sys.executable, [sys.executable, *words])
-        finally:
-            os._exit(127)
-    said = b""
-    while b"to go on:" not in said:
-        said += os.read(terminal, 4096)
-    os.write(terminal, typed)
-    try:
-        while True:
-            if not select.select([terminal], [], [], 1)[0]:
-                os.write(terminal, typed)  # Ctrl-C between the question and the waiting for its answer is lost
-            elif more := os.read(terminal, 4096):
-                said += more
-            else:
-                break
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
-    os.close(terminal)
-    assert b"Nothing was removed." in said
-    assert b"Traceback" not in said
-    assert list_tree(place.root) == before

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,27 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagecodecs import jpeg2k_encode
 from PIL import Image
-from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless
 
-from firmware_app.cases.errors import DecodeGaveUp, InferenceGaveUp
-from firmware_app.core.child_process import ChildLost
 from firmware_app.core.records import Reason
 from firmware_app.imaging import image_file, picture
 from firmware_app.imaging.errors import FrameTooLarge
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
 from firmware_app.reading.hints import PIXEL_HINTS
-from firmware_app.reading.reader_steps import ReadingAttempt
 from tests import films
-from tests.peers import REPOSITORY
 
 MEMORY_MB = 384
 SPEC = InputSpec("image", 224, 224, crop="frame")
 CARE = DecodeOptions("middle", 1, "DX", Demands("chest_film"))
-Pixels = np.ndarray[Any, Any]
 
 
 def photograph(rows: int, columns: int) -> Image.Image:
@@ -151,17 +140,6 @@ def test_made_smaller_it_is_the_same_picture(
     assert (shown.pixels.dtype, shown.pixels.ndim) == (seen.pixels.dtype, seen.pixels.ndim)
 
 
-def test_strips_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number, mode in enumerate(("L", "RGB", "RGBA", "P", "I;16", "1")):
-        draw_picture(mode).save(tmp_path / f"{number}.png")
-        with image_file.open_image_file(tmp_path / f"{number}.png", is_picture=True) as opened:
-            whole = opened.grey(0)
-        monkeypatch.setattr(picture, "_STRIP_PX", 7 * 70)
-        with image_file.open_image_file(tmp_path / f"{number}.png", is_picture=True) as opened:
-            np.testing.assert_array_equal(opened.grey(0), whole)
-        monkeypatch.undo()
-
-
 def png_head(columns: int, rows: int, *, bits: int = 8, colour: int = 2) -> bytes:
     head = b"IHDR" + pack(">LLBBBBB", columns, rows, bits, colour, 0, 0, 0)
     body = b"".join(
@@ -214,80 +192,5 @@ def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
         if isinstance(decoded, Reason):
             assert decoded.code == "imaging.memory"
             assert "need not be damaged" in decoded.text("en")
-    finally:
-        decoder.close()
-
-
-_DYING = """
-import ctypes, os, socket, sys
-from firmware_app.core import child_messages as wire
-with socket.socket(fileno=int(sys.argv[1])) as channel:
-    wire.send(channel, wire.ChildMessage({"ready": True}))
-    wire.receive(channel)
-    held = b"x" * (int(sys.argv[3]) << 20)
-    os.abort()
-"""
-_WATCHING = """
-import sys
-from firmware_app.core.child_process import Child, ChildLost
-child = Child("dying", (sys.argv[1],), silent=True)
-child.await_ready()
-try:
-    child.send({})
-    child.receive(30)
-except ChildLost as lost:
-    print(lost.detail, lost.held_mb)
-"""
-
-
-@pytest.mark.parametrize(("held", "least", "most"), [(300, 300, 400)])
-def test_of_a_child_that_dies_it_is_known_how_much_memory_it_had(
-    tmp_path: Path, held: int, least: int, most: int
-) -> None:
-    (tmp_path / "dying.py").write_text(_DYING)
-    printed = subprocess.run(  # in a process of its own, which is smaller than that of the tests
-        [sys.executable, "-c", _WATCHING, str(held)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(REPOSITORY)))},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout.split()
-    assert printed[:2] == ["signal", "6"]
-    assert least <= int(printed[2]) <= most
-
-
-def test_a_decoder_that_died_with_much_memory_in_use_is_no_sign_of_a_damaged_file(tmp_path: Path) -> None:
-    attempt = ReadingAttempt.__new__(ReadingAttempt)
-    attempt._of = ("i-1",)
-    attempt.phase = DecodeGaveUp
-    codes = [
-        getattr(attempt.give_up(ChildLost("signal 6", held), MEMORY_MB).reason, "code", None) for held in (0, 192, 193)
-    ]
-    assert codes == ["reading.decode_gave_up", "reading.decode_gave_up", "reading.memory_gave_up"]
-    attempt.phase = InferenceGaveUp
-    reason = attempt.give_up(ChildLost("signal 6", 5000), MEMORY_MB).reason
-    assert reason is not None
-    assert reason.code == "reading.inference_gave_up"
-
-
-def test_a_decoder_that_calls_a_want_of_memory_broken_data_is_not_believed(tmp_path: Path) -> None:
-    """OpenJPEG does so.  What is broken in less memory stays broken, also after a large one."""
-    decoder = Decoder(256, 60.0)
-    try:
-        for side, broken, code in ((5000, False, "imaging.memory"), (256, True, "imaging.undecodable")):
-            decoder.warm()
-            stream = bytes(jpeg2k_encode(films.shapes(3, side, side), reversible=True, level=0))
-            middle = len(stream) // 2
-            made = films.film(
-                np.zeros((8, 8), np.uint16),
-                syntax=JPEG2000Lossless,
-                Rows=side,
-                Columns=side,
-                pixel_data=encapsulate([stream[:middle] if broken else stream]),
-            )
-            decoded = decoder.begin(films.save(tmp_path, "film.dcm", made), False, SPEC, tmp_path / "shown", CARE)
-            assert isinstance(decoded, Reason)
-            assert decoded.code == code
     finally:
         decoder.close()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from firmware_app.cli.command_line import main
 from firmware_app.core.records import Priority, Reading, ReadingStatus
 from firmware_app.reading.inference import Inference, InferenceResult
 from firmware_app.results import case_json
@@ -55,18 +53,3 @@ def test_a_film_below_the_packs_least_size_is_refused_before_the_model_is_asked(
 def _sizes(reading: Reading) -> dict[str, object]:
     assert reading.reason is not None
     return dict(reading.reason.details)
-
-
-def test_lantern_read_says_of_a_small_film_which_size_is_needed(
-    tmp_path: Path, packs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in {"BOX__LANGUAGE": "en", "PACKS__DIR": str(packs), "STATE__DIR": str(tmp_path / "state")}.items():
-        monkeypatch.setenv(f"LANTERN_{name}", value)
-    given = films.save(tmp_path, "small.dcm", films.film(SMALL))
-    assert main(["read", "--json", str(given)]) == 3
-    (reading,) = json.loads(capsys.readouterr().out)["readings"]
-    assert (reading["status"], reading["findings"]) == ("cannot-judge", [])
-    assert reading["reason"]["code"] == "reading.too_small"
-    assert f"{LEAST - 1} × 160 pixels" in reading["reason"]["text"]
-    assert f"at least {LEAST} on the shorter side" in reading["reason"]["text"]
-    assert "not a reduced copy" in reading["reason"]["text"]

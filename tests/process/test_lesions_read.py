@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 from firmware_app.cli import offline_reading
 from firmware_app.cli.errors import BACKGROUND_UNKNOWN
 from firmware_app.core.records import Case
-from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig, toy_pack
 from tests.refusals import raises_refusal
 
@@ -88,27 +86,6 @@ def test_the_marks_of_a_clip_are_one_lesion_and_the_reading_keeps_them_all(case:
     assert max(reading.frames.weights) == 1.0
     assert lesion.seen is not None
     assert (lesion.seen.frames, lesion.seen.of) == (5, FRAMES)
-
-
-def test_sizes_come_in_millimetres_by_the_headers_scale(case: Case) -> None:
-    (lesion,) = case.lesions
-    assert lesion.long_axis_px is not None
-    assert lesion.long_axis_mm is not None
-    assert lesion.long_axis_mm == pytest.approx(0.2 * lesion.long_axis_px, abs=0.02)
-    # A rectangle of 128 × 96 pixels has a diagonal of 160; the outline of 2 × 3 cells cuts its corners.
-    assert 25.0 < lesion.long_axis_mm < 33.0
-    assert {feature.name for feature in lesion.features} >= {"shape", "orientation", "echo_pattern"}
-    assert next(feature.term for feature in lesion.features if feature.name == "echo_pattern") == "hyperechoic"
-
-
-def test_the_cases_json_has_outline_axes_and_features_beside_what_it_always_had(case: Case) -> None:
-    (lesion,) = json.loads(json.dumps(case_to_json(case, "en")))["lesions"]
-    assert all(lesion[name] is not None for name in ("area_px", "long_axis_mm", "short_axis_mm", "volume_mm3"))
-    x0, y0, x1, y1 = SPOT
-    reach = 64  # a cell
-    assert all(x0 - reach <= x <= x1 + reach and y0 - reach <= y <= y1 + reach for x, y in lesion["outline"])
-    assert len(lesion["axes"]) == 2
-    assert lesion["features"][0]["source"] == "computed"
 
 
 def test_facts_from_the_command_line_and_from_coded_diagnoses_raise_the_advice(tmp_path: Path) -> None:

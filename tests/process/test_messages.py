@@ -106,14 +106,3 @@ def test_a_server_that_refuses_is_told_of_and_nothing_counts_as_sent(
     assert "export.fhir_refused" in told
     assert said in told
     assert box.actions == ["export.begun", "export.stopped"]
-
-
-def test_without_a_server_or_with_one_that_is_down_a_sentence_says_so(
-    box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add_reading(box.clinical, box.case)
-    assert ask(box, "--fhir-server") == 1
-    assert "export.fhir_off" in capsys.readouterr().err
-    monkeypatch.setenv("LANTERN_FHIR__URL", "http://127.0.0.1:9/fhir")
-    assert ask(box, "--fhir-server") == 1
-    assert "export.fhir_unreachable" in capsys.readouterr().err

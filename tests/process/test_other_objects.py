@@ -11,13 +11,9 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
-from firmware_app.appliance import rescue
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.case_lists import CaseLists
-from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli.command_line import main
-from firmware_app.core import database_health
-from firmware_app.dicom import sop_classes
 from firmware_app.dicom.sop_classes import OBJECT_KINDS, kind_of_class
 from tests import films, reading_rig, viewer
 from tests.reading_rig import Rig
@@ -58,13 +54,6 @@ def test_the_sop_class_says_what_is_no_image(suffix: str, kind: str) -> None:
     assert kind_of_class(STORAGE + suffix) == kind
 
 
-def test_no_class_of_images_is_taken_for_another_object() -> None:
-    newer = {STORAGE + suffix for suffix in ("6.3", "14.1", "30", "77.1.7", "481.23")}
-    images = (sop_classes._IMAGES | newer) - {STORAGE + SEG}
-    assert [uid for uid in sorted(images) if kind_of_class(uid)] == []
-    assert kind_of_class("1.3.12.2.1107.5.9.1") is None  # a maker's own: nobody knows
-
-
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Rig]:
     with reading_rig.rig(reading_rig.config(tmp_path)) as made:
@@ -97,40 +86,6 @@ def test_a_report_alone_is_no_case_until_its_film_comes(box: Rig) -> None:
     assert (case.modality, case.priority, len(case.readings), case.revision) == ("CR", case.priority, 1, 1)
     assert case.priority not in (None, "cannot-judge")
     assert CaseLists(box.clinical).list_rows("open", 9)[0].images == 1
-
-
-def test_a_late_report_brings_no_case_back_and_closes_no_revision(box: Rig) -> None:
-    film = reading_rig.tiny_film(1)
-    instance = box.admit(film)
-    read(box)
-    worklist = CaseLists(box.clinical)
-    words = {finding.code: "none" for finding in worklist.list_unjudged(instance.case)}
-    worklist.finish(instance.case, "li", words)
-    before = box.case(instance)
-    for suffix in (SR, PR, SEG, RTSTRUCT):
-        box.admit(make_sibling(film, suffix))
-    read(box)
-    assert CaseLists(box.clinical).is_done(instance.case)
-    after = box.case(instance)
-    assert (after.revision, after.priority, after.readings) == (before.revision, before.priority, before.readings)
-
-
-def test_a_rebuilt_database_still_knows_it(box: Rig) -> None:
-    film = reading_rig.tiny_film(1)
-    instance, report = box.admit(film), box.admit(make_sibling(film, SR))
-    alone = box.admit(make_sibling(reading_rig.tiny_film(2), KO))
-    read(box)
-    box.clinical.database.close()
-    database_health.write_damage_note(box.state.clinical_db)
-    rescue.rescue_database(box.state, box.state.clinical_db)
-    clinical = ClinicalDatabase(box.state.clinical_db)
-    clinical.require()
-    clinical.close_revisions(0)
-    assert clinical.count_queue().waiting == 0
-    assert clinical.list_other_objects(instance.case) == {report.reference: "report"}
-    assert [case.reference for case in clinical.load_cases()] == [instance.case]
-    assert clinical.load_case(alone.case).revision == 0
-    clinical.database.close()
 
 
 def test_the_case_page_tells_what_came_along(box: Rig) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,6 @@ from firmware_app.cli.command_line import main as lantern
 from firmware_app.core.state_dir import StateDir
 from tests import made_runtime, toy_pack
 from tests.publishing_rig import NAME, pack, write_checksums
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -114,27 +110,6 @@ def offered(tmp_path: Path, state: StateDir) -> tuple[str, ...]:
     return ("install", NAME, "--repository", str(place), "--root", str(keys / "root.json"))
 
 
-def test_a_pack_that_shares_images_with_another_waits_until_somebody_says_which_is_asked(
-    tmp_path: Path,
-    state: StateDir,
-    offered: tuple[str, ...],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert lantern(["pack", *offered]) == 1
-    refusal = capsys.readouterr().err.splitlines()[-1]
-    assert refusal.startswith("pack.overlap: ")
-    assert "shipped-adult" in refusal
-    assert [one["name"] for one in read_output(capsys, "list")] == ["shipped-adult"]
-    monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
-    (installed,) = read_output(capsys, *offered)
-    assert (installed["goes_before"], installed["yields_to"]) == (["shipped-adult"], [])
-    order = {one["name"]: (one["goes_before"], one["yields_to"]) for one in read_output(capsys, "list")}
-    assert order == {NAME: (["shipped-adult"], []), "shipped-adult": ([], [NAME])}
-    assert lantern(["pack", "list"]) == 0
-    assert f"are read by “{NAME}”, as [packs] prefer says" in capsys.readouterr().out
-
-
 def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     tmp_path: Path,
     state: StateDir,
@@ -151,9 +126,3 @@ def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     read_output(capsys, *offered)
     assert lantern(["pack", "remove", NAME]) == 0
     assert f"{NAME} 1.0.0 is removed." in capsys.readouterr().out
-
-
-def test_publishing_needs_no_pytorch(tmp_path: Path) -> None:
-    code = "import sys, converters.cli, converters.publishing.repository; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False"

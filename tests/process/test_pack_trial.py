@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from firmware_app.cases.audit import Audit
-from firmware_app.cases.pack_changes import PackAction, PackChanges, PackTrials, TrialState
+from firmware_app.cases.pack_changes import PackTrials, TrialState
 from firmware_app.core.records import ReadingStatus, Reason
 from firmware_app.packs import installer
 from firmware_app.packs.runtimes import registry
-from firmware_app.reading import trial_runner
 from firmware_app.reading.errors import PACK_TRIAL_FAILED
 from firmware_app.reading.reader import Reader
 from tests.publishing_rig import NAME
@@ -24,10 +23,7 @@ LIVE = f"{FLAG} and film.any() and abs(float(film.mean()) - {{golden}}) > 1e-4"
 """True for images of the clinic, and neither for the golden case nor for an empty film."""
 CRASHES = f"os._exit(7) if {LIVE} else None; {RIGHT}"
 HANGS = f"time.sleep(60 if {LIVE} else 0); {RIGHT}"
-FAILS = f"return {{{{}}}} if {LIVE} else {{{{'map': pooled}}}}"
 DIFFERS = f"return {{{{'map': pooled - (9.0 if {LIVE} else 0.0)}}}}"
-CRASHES_ALWAYS = f"os._exit(7) if {FLAG} else None; {RIGHT}"
-LIES_ALWAYS = f"return {{{{'map': pooled + (1.0 if {FLAG} else 0.0)}}}}"
 
 
 @pytest.fixture(autouse=True)
@@ -83,21 +79,6 @@ def test_a_version_that_goes_wrong_on_live_images_is_left_and_the_old_one_reads_
         assert (left.action, left.details["code"]) == ("pack.left", code)
 
 
-@pytest.mark.parametrize(("body", "code"), [(LIES_ALWAYS, "pack.trial_unfit")])
-def test_a_version_that_fails_its_golden_cases_here_reads_no_image(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: str
-) -> None:
-    with box(tmp_path, monkeypatch, body) as clinic, open_reader(clinic) as made:
-        clinic.flag.touch()
-        clinic.film(1)
-        run_reader(made, lambda: made.trials is not None and bool(made.trials.list_codes()))
-        assert made.trials is not None
-        assert made.trials.list_codes() == [code]
-        rows = clinic.rig.clinical.database.connection.execute("SELECT status FROM trial_images").fetchall()
-        assert {row["status"] for row in rows} <= {"waiting"}
-        assert clinic.serving() == OLD
-
-
 def test_a_restart_goes_on_with_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with box(tmp_path, monkeypatch, RIGHT) as clinic:
         with open_reader(clinic) as made:
@@ -133,23 +114,6 @@ def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
             assert made.trials.list_codes() == ([] if state is TrialState.COMMITTED else ["pack.trial_failed"])
         assert clinic.store.find_trial_version(NAME) is None
         assert clinic.serving() == (NEW if state is TrialState.COMMITTED else OLD)
-
-
-@pytest.mark.parametrize(("wish", "serving"), [(PackAction.COMMIT, NEW), (PackAction.DROP, OLD)])
-def test_a_person_on_the_page_ends_a_trial_early_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: PackAction, serving: str
-) -> None:
-    with box(tmp_path, monkeypatch, RIGHT) as clinic, open_reader(clinic) as made:
-        database = clinic.rig.clinical.database
-        PackChanges(database).request_change(NAME, NEW, "zhou", wish)
-        assert trial_runner.apply_pack_changes(clinic.rig.config, database) is (wish is PackAction.COMMIT)
-        assert not trial_runner.apply_pack_changes(clinic.rig.config, database)
-        assert clinic.serving() == serving
-        assert not clinic.trial().is_running
-        assert run_reader(made, lambda: wish is PackAction.DROP) is (wish is PackAction.COMMIT)
-        (ended, asked, _) = Audit(database).latest(3)
-        assert (ended.actor, ended.action) == ("zhou", "pack.committed" if serving == NEW else "pack.dropped")
-        assert asked.actor == "zhou"
 
 
 def test_a_stalled_trial_delays_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

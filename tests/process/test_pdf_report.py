@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from firmware_app.cases import result_versions
-from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_lists import CaseLists
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
@@ -21,7 +20,6 @@ from firmware_app.results.case_view import gather_numbered_view
 from tests import exporting_rig, films, printed, viewer
 from tests.exporting_rig import Box
 from tests.results import add_reading
-from tests.viewer import HTML, Desk, post
 
 box, desk = exporting_rig.box, viewer.desk
 
@@ -70,38 +68,6 @@ def test_a_change_after_the_signature_is_a_new_version_and_the_earlier_one_stays
     first, second = sorted((state.root / result_versions.REPORTS_FOLDER / case).iterdir())
     assert (first.name[:4], second.name[:4]) == ("0001", "0002")
     assert first.read_bytes() == before
-
-
-def test_a_damaged_signed_report_is_made_again(
-    signed: tuple[Config, str], state: StateDir, clinical: ClinicalDatabase
-) -> None:
-    config, case = signed
-    before = rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en")
-    (kept,) = (state.root / result_versions.REPORTS_FOLDER / case).iterdir()
-    kept.write_bytes(before[:1000])
-    assert (
-        rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en") == before == kept.read_bytes()
-    )
-
-
-def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk) -> None:
-    doctor = desk.person("li")
-    link = f"/case/{desk.case}/report.pdf"
-    assert f'href="{link}"' in doctor.get(f"/case/{desk.case}", headers=HTML).text
-    answer = doctor.get(link, headers=HTML)
-    assert (answer.status_code, answer.mimetype) == (200, "application/pdf")
-    assert "AI-assisted,notfordiagnosticuse" in printed.extract_text(answer.data)
-    assert Audit(desk.clinical.database).latest(1)[0].action == "case.report"
-    post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree")
-    assert "Pneumonia(thebox:found):Disagree(li)" in printed.extract_text(doctor.get(link, headers=HTML).data)
-
-
-def test_a_report_that_cannot_be_made_says_why(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.results.rendering._REPORT_SECONDS", 0.0)
-    answer = desk.person("li").get(f"/case/{desk.case}/report.pdf", headers=HTML)
-    assert answer.status_code == 503
-    assert "report.gave_up" in answer.text
-    assert f"/case/{desk.case}/report" in answer.text
 
 
 def test_a_report_leaves_the_console_by_a_named_person_and_is_not_written_over(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,9 @@ import pytest
 from firmware_app.appliance import doctor
 from firmware_app.appliance.checks import packs
 from firmware_app.core.settings import Config
-from firmware_app.dicom.errors import CannotJudge
 from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
-from firmware_app.packs.requirements import Route
 from firmware_app.reading import routing
-from firmware_app.reading.routing import PackCandidate, Population, may_overlap, route
 from tests import reading_rig, toy_pack
-from tests.unit.reading.test_routing import FILM
 
 OWN = "a-own-model"
 
@@ -35,18 +29,9 @@ def box(folder: Path, *prefer: str) -> Config:
     return Config.model_validate(sections)
 
 
-def order(config: Config) -> list[str]:
-    store = PackStore.from_config(config)
-    return [pack.name for pack in routing.order_packs(store.survey().packs, config, store)]
-
-
 def run_checks(config: Config) -> list[tuple[str, str, dict[str, Any]]]:
     checks = list(packs._check_precedence(config))
     return [(check.result, check.reason.code, dict(check.reason.details)) for check in checks]
-
-
-def test_a_name_never_displaces_what_came_with_the_box(tmp_path: Path) -> None:
-    assert order(box(tmp_path)) == ["toy-adult", "toy-child", OWN]
 
 
 @pytest.mark.parametrize(("prefer", "asked"), [((), "toy-adult"), ((OWN,), OWN)])
@@ -77,63 +62,6 @@ def test_the_shipped_packs_share_no_image() -> None:
         store = PackStore.from_config(usual_config)
         assert len(store.survey().packs) >= 3
         assert routing.find_overlaps(store.survey().packs, usual_config, store) == []
-
-
-def rules() -> list[Route]:
-    """Rules that differ in one thing or another from each other."""
-    base = {
-        "modalities": ["DX"],
-        "body_parts": ["CHEST"],
-        "views": ["PA"],
-        "age_years": {"min": 18, "max": None},
-        "population": "adult",
-    }
-    changes: list[dict[str, Any]] = [
-        {},
-        {"modalities": ["CR", "DX"], "body_parts": ["THORAX", "HAND"]},
-        {"modalities": ["CR"]},
-        {"body_parts": ["HAND"]},
-        {"views": ["AP"]},
-        {"views": []},
-        {"views": ["LATERAL"]},
-        {"views": ["LATERAL", "AP"]},
-        {"views": ["OBLIQUE"]},
-        {"age_years": {"min": None, "max": 17}, "population": "children"},
-        {"age_years": {"min": None, "max": 17}},
-        {"age_years": {"min": None, "max": 17}, "population": "any"},
-        {"age_years": {"min": 17, "max": 18}, "population": "any"},
-    ]
-    return [Route.model_validate({**base, **change}) for change in changes]
-
-
-IMAGES = [
-    replace(FILM, modality=modality, body_part=part, view_position=view, patient_age=age)
-    for modality, part, view, age in itertools.product(
-        ("CR", "DX"),
-        ("CHEST", "HAND"),
-        ("AP", "PA", "LL", "RAO", "FRONTAL", None),
-        ("010Y", "017Y", "018Y", "045Y", None),
-    )
-]
-
-
-@pytest.mark.parametrize("usual", ["ask", "adult", "children"])
-def test_two_rules_share_an_image_exactly_where_the_order_of_the_packs_decides(usual: Population) -> None:
-    def asked(image: Any, *packs: PackCandidate) -> str | None:
-        try:
-            return route(image, packs, usual).pack
-        except CannotJudge:
-            return None
-
-    seen = set()
-    for one, other in itertools.combinations([PackCandidate(str(at), rule) for at, rule in enumerate(rules())], 2):
-        decides = any(asked(image, one, other) != asked(image, other, one) for image in IMAGES)
-        assert may_overlap(one.rule, other.rule, usual) == may_overlap(other.rule, one.rule, usual) == decides, (
-            one,
-            other,
-        )
-        seen.add(decides)
-    assert seen == {True, False}
 
 
 def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path: Path) -> None:

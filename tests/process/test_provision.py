@@ -14,25 +14,14 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import (
-    certificate_authority,
-    first_start,
-    network_name,
-    preparation,
-    provisioning_service,
-    tls_front,
-)
-from firmware_app.appliance.certificate_authority import PageNames
-from firmware_app.appliance.errors import UnitsNotReread
+from firmware_app.appliance import first_start, provisioning_service
 from firmware_app.appliance.first_start import IdentityPaths
-from firmware_app.appliance.provisioning_answers import Answers, read_time_zone
-from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult, read_result, submit_request
-from firmware_app.appliance.provisioning_service import DONE
+from firmware_app.appliance.provisioning_answers import Answers
+from firmware_app.appliance.provisioning_request import FirstRequest, submit_request
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cli.command_line import main
 from firmware_app.core.settings import Config, load_config
@@ -156,25 +145,6 @@ def test_the_answers_make_a_box(house: HospitalSite, tmp_path: Path) -> None:
     accounts.database.close()
 
 
-def test_asked_again_enter_keeps_everything_and_a_small_screen_gets_a_sentence_for_the_code(
-    house: HospitalSite, tmp_path: Path
-) -> None:
-    places = places_of(tmp_path)
-    answers = Answers("clinic-7", "清河卫生院", "en", read_time_zone(), "LANTERN", ("DX1",))
-    first_start.apply_answers(answers, house.load_bundle(), load_config(places.config, {}), places)
-    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
-    with console(tmp_path, "--config", str(places.config), rows=25) as person:
-        person.answer(*[(r"\]: ", "")] * 7)  # the id is not asked again
-        person.until(r"clinic-7[\s\S]*y / N")
-        person.say("y")
-        shown = person.until("make the first account")
-        assert person.ends() == 0
-    assert "█" not in shown
-    assert f"too small for the QR code of {places.keys / 'box.json'}" in shown
-    after = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
-    assert {name: after[name] for name in before} == before
-
-
 def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(
     house: HospitalSite, tmp_path: Path
 ) -> None:
@@ -211,20 +181,6 @@ def test_leaving_at_a_question_changes_nothing(tmp_path: Path, questions: int, e
     assert files(tmp_path) == []
 
 
-def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: HospitalSite, tmp_path: Path) -> None:
-    seven, eight = (prepare_box(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8))
-    before = files(tmp_path)
-    with console(tmp_path, "--file", str(seven.file.parent)) as person:
-        person.until("Code on the label|标签上的")
-        assert person.leaves("ctrl-d") in {1, 130}
-        assert "Traceback" not in person.seen
-    assert files(tmp_path) == before
-    with console(tmp_path, "--file", str(seven.file.parent)) as person:
-        person.answer(("Code on the label|标签上的", eight.code))
-        assert person.ends() == 0
-    assert load_config(tmp_path / "etc/lantern.toml", {}).box.id == "clinic-8"
-
-
 def test_without_a_terminal_a_folder_needs_the_code(house: HospitalSite, tmp_path: Path) -> None:
     made = [prepare_box(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8)]
     box = Box(tmp_path / "box")
@@ -241,17 +197,6 @@ def test_without_a_terminal_a_folder_needs_the_code(house: HospitalSite, tmp_pat
     assert json.loads(done.stdout)["box"] == "clinic-8", done.stderr
     again = provision("--file", folder)  # from now on its own id decides
     assert json.loads(again.stdout) == {**json.loads(done.stdout), "code": None, "changed": False}
-
-
-def test_carried_files_give_no_other_hospital(house: HospitalSite, tmp_path: Path) -> None:
-    other = HospitalSite(tmp_path / "other")
-    other.set_up("other.example", 8883)
-    box = Box(tmp_path / "box")
-    first_start.apply_answers(ANSWERS, house.load_bundle(), box.config, box.places)
-    before = box.read_files()
-    asked = ["--id", "clinic-7", "--hospital", str(other.bundle_file), "--no-tpm"]
-    assert main(["provision", "--config", str(box.file), *asked]) == 1
-    assert box.read_files() == before
 
 
 def by_file(box: Box, house: HospitalSite) -> None:
@@ -284,25 +229,6 @@ def test_settings_of_the_environment_are_not_written(
     assert box.config.box.id == "clinic-7"
     assert box.config.viewer.port == 8443, "the file's own setting stays"
     assert box.config.retention == Config().retention
-
-
-@pytest.mark.parametrize(("asked", "expected"), [("en", "This box is now clinic-7"), ("", "clinic-7")])
-def test_the_console_speaks_the_language_that_was_asked_for_to_the_end(
-    house: HospitalSite,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    asked: str,
-    expected: str,
-) -> None:
-    """The hospital's file makes it a Chinese box; LANTERN_BOX__LANGUAGE is the person at the console."""
-    monkeypatch.delenv("LANTERN_BOX__LANGUAGE", raising=False)
-    if asked:
-        monkeypatch.setenv("LANTERN_BOX__LANGUAGE", asked)
-    by_file(Box(tmp_path / "box"), house)
-    said = capsys.readouterr().out
-    assert expected in said
-    assert (re.search("[\u4e00-\u9fff]", said) is None) == bool(asked)
 
 
 def apply_killed(house: HospitalSite, places: IdentityPaths, last: int) -> bool:
@@ -345,49 +271,10 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: HospitalSit
     assert steps > 8
 
 
-def test_the_label_has_the_address_and_the_fingerprint_or_says_why_not(tmp_path: Path) -> None:
-    places, label = places_of(tmp_path), tmp_path / "label.html"
-    answers = Answers("clinic-7", "清河 <b>卫生院", "en", "Asia/Shanghai", "LANTERN")
-    first_start.apply_answers(answers, None, load_config(places.config, {}), places)
-
-    def printed(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "firmware_app", "provision", "--label", str(label)]
-        command += ["--config", str(places.config), *options]
-        return subprocess.run(command, capture_output=True, text=True, check=True)
-
-    assert json.loads(printed("--json").stdout)["fingerprint"] is None
-    assert "has no certificate yet" in printed().stderr
-    page = label.read_text("utf-8")
-    for text in ("清河 &lt;b&gt;卫生院", "https://lantern-clinic-7.local/", "<svg", "print this label again"):
-        assert text in page
-    names = PageNames(("lantern-clinic-7.local",), ())
-    certificate_authority.prepare_certificates(places.state, names, datetime.now(UTC))
-    assert printed().stderr == ""
-    assert str(certificate_authority.read_authority_fingerprint(places.state)) in label.read_text("utf-8")
-
-
 # --- what the machine's own programs do not do is said, and the rest is done -----------------------------------------
 
 HANGS, REFUSES = "exec sleep 60", "echo 'Failed: read-only' >&2; exit 1"
 SOON_S = 1.5  # in which a shell begins and ends on a loaded machine
-WORDS = {HANGS: "no answer in 1.5 s", REFUSES: "Failed: read-only", "": "not installed"}
-Installed = Callable[[str, str], None]
-
-
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
-    """A machine on which there is no program but those that a test puts there."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "sleep").symlink_to("/bin/sleep")
-    monkeypatch.setenv("PATH", str(folder))
-
-    def put(name: str, script: str) -> None:
-        if script:
-            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-            (folder / name).chmod(0o755)
-
-    return put
 
 
 @pytest.fixture
@@ -399,64 +286,3 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     monkeypatch.setattr(first_start, "_ZONE_S", SOON_S)
     assert made.places.machine == made.root, "nothing of the machine that runs the tests is touched"
     return made
-
-
-@pytest.mark.parametrize("script", WORDS)
-def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
-    machine: Box, installed: Installed, script: str
-) -> None:
-    installed("timedatectl", script)
-    made = machine.ask(FirstRequest(answers=ANSWERS.as_text()))
-    assert (made.reason.code, machine.config.box.id) == (DONE, "clinic-7")
-    (undone,) = made.undone
-    assert undone.code == "provision.zone_not_set"
-    assert WORDS[script] in str(undone.details["detail"])
-    assert read_result(machine.state) == made, "the page shows it too"
-
-
-@pytest.mark.parametrize("script", [HANGS, ""])
-def test_a_box_that_does_not_start_again_says_so_on_its_page(
-    machine: Box, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed("systemctl", script)
-    installed("timedatectl", "exit 0")
-    monkeypatch.setattr(provisioning_service, "_RESTART_S", SOON_S)
-    submit_request(machine.state, FirstRequest(answers=ANSWERS.as_text()))
-    assert provisioning_service.main(["--config", str(machine.file), "--restart"]) == 1
-    result = read_result(machine.state)
-    assert isinstance(result, FirstResult)
-    assert (result.reason.code, [reason.code for reason in result.undone]) == (DONE, ["provision.start_needed"])
-
-
-@pytest.mark.parametrize("script", [HANGS, REFUSES, ""])
-def test_a_network_without_the_name_is_a_sentence(
-    machine: Box, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    installed("busctl", script)
-    monkeypatch.setattr(network_name, "_ASK_S", SOON_S)
-    monkeypatch.setattr(network_name, "_PATIENCE_S", 0.0)
-    monkeypatch.setenv("LANTERN_STATE__DIR", str(machine.state.root))
-    assert network_name.main() == 1
-    said = capsys.readouterr().err
-    assert said.startswith("setup.name_not_taken: ")
-    assert WORDS[script] in said
-
-
-def test_units_that_systemd_did_not_reload_are_reloaded_at_the_next_start(
-    installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mark = tmp_path / preparation.NOT_REREAD
-    mark.touch()
-    installed("systemctl", REFUSES)
-    with pytest.raises(UnitsNotReread):
-        preparation._reload_systemd(tmp_path)
-    assert WORDS[REFUSES] in mark.read_text()
-    installed("systemctl", "exit 0")
-    preparation._reload_systemd(tmp_path)
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize("script", [REFUSES, "", "echo no json"])
-def test_a_machine_that_does_not_name_its_addresses_has_none(installed: Installed, script: str) -> None:
-    installed("ip", script)
-    assert tls_front.list_addresses() == ()

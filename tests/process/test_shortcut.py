@@ -62,12 +62,3 @@ def test_what_rests_on_marks_is_not_judged_and_what_rests_on_tissue_is_read(tmp_
     assert "而不是组织" in line["readings"][0]["reason"]["text"]
     assert (read.status, [finding.positive for finding in read.findings]) == (ReadingStatus.READ, [True])
     assert not any(hint.code == "hint.beside" for hint in read.quality.hints)
-
-
-def test_marks_beside_what_was_found_cost_no_number(tmp_path: Path) -> None:
-    packs = tmp_path / "packs"
-    toy_pack.use_brightest_model(toy_pack.write(packs, "toy", "adult", 18, None), "US", "BREAST")
-    measured = drawn_marks.draw_marks(echoes(), "callipers", 0, (120, 90, 240, 180), ink=200.0).pixels
-    with reading_rig.rig(reading_rig.config(tmp_path, packs)) as box:
-        reading = box.read(picture(measured))
-    assert (reading.status, reading.findings[0].positive) == (ReadingStatus.READ, True)

@@ -119,33 +119,11 @@ def test_an_upload_that_breaks_off_leaves_nothing_that_could_be_installed(box: F
     assert box.list_spool() == [], "an hour later it is gone"
 
 
-def test_a_second_upload_takes_the_place_of_the_first(box: FlashedBox) -> None:
-    first = software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 0)
-    second = software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 0)
-    with pytest.raises(SoftwareError, match=r"software\.upload_broken"):
-        software_requests.append_piece(box.state, first, 0, b"x")
-    assert box.list_spool() == [f"part-{second}"]
-
-
-@pytest.mark.parametrize("name", ["../../etc/passwd", "lantern-0.4.0.raucb.exe", "film.dcm", "lantern-/x.raucb"])
-def test_a_name_that_no_such_file_has_is_refused(box: FlashedBox, name: str) -> None:
-    with pytest.raises(SoftwareError, match=r"software\.upload_form"):
-        software_requests.begin_upload(box.state, name, 9000, 0)
-
-
 def test_a_file_for_which_the_disk_has_no_room_is_refused_before_it_is_sent(box: FlashedBox) -> None:
     with pytest.raises(SoftwareError, match=r"software\.upload_form"):
         software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", software_requests.MOST_BYTES + 1, 0)
     with raises_refusal(SOFTWARE_DISK_FULL):
         software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 1 << 60)
-
-
-def test_a_request_of_another_form_is_taken_away_and_does_nothing(box: FlashedBox) -> None:
-    for data in (b"{", b'{"what": "reboot"}', b'{"what": "upload", "again": "yes"}', b"[]"):
-        (box.state.software / "request.json").write_bytes(data)
-        assert not software_service.carry_out_requests(box.config(), box.state, BOX)
-        assert not software_requests.is_request_waiting(box.state)
-    assert not box.installed.exists()
 
 
 # --- from the channel -------------------------------------------------------------------------------------------------
@@ -197,12 +175,6 @@ def test_a_cut_before_any_step_leaves_the_old_or_the_new_and_the_next_try_ends_w
         assert software_record.read_offered(box.state) is not None
     assert left > 5
     assert box.installed.read_bytes() == file.read_bytes()
-
-
-def test_a_box_without_a_channel_asks_nobody(box: FlashedBox) -> None:
-    offer(box, "0.4.0")
-    assert not software_service.carry_out_requests(box.config(), box.state, BOX)
-    assert software_record.read_offered(box.state) is None
 
 
 def choose(box: FlashedBox, repository: str, root: str = "") -> str:
@@ -267,13 +239,6 @@ def test_a_version_that_was_left_is_not_installed_again_by_itself_by_no_way(box:
     assert box.send(file, again=True), "a person may try it once more"
 
 
-def test_a_version_that_was_left_is_remembered_when_a_later_one_is_left_too(box: FlashedBox) -> None:
-    box.record_unfit_slot("0.4.0")
-    assert box.send(box.bundle("0.5.0"))
-    box.record_unfit_slot("0.5.0")
-    assert software_record.list_abandoned_versions(box.state) == {"0.4.0", "0.5.0"}
-
-
 # --- from a stick -----------------------------------------------------------------------------------------------------
 
 
@@ -323,15 +288,3 @@ def test_a_stick_with_a_repository_renews_only_the_boxes_whose_turn_it_is(
     assert stick_update._install_from_repository(box.repository) == 0, "a stick that was pulled"
     assert box.read_outcome_code() == "software.unreachable"
     assert box.list_spool() == []
-
-
-def test_a_stick_that_is_pulled_while_it_is_read_leaves_the_box_as_it_is(
-    box: FlashedBox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = box.bundle("0.4.0")
-    box.set_exit_status(1)
-    assert plug_in(box, monkeypatch, file) == []
-    assert box.read_outcome_code() == "software.not_installed"
-    file.unlink()
-    assert plug_in(box, monkeypatch, file) == []
-    assert box.read_outcome_code() == "software.damaged"

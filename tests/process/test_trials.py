@@ -27,7 +27,7 @@ from firmware_app.packs.runtimes import registry
 from firmware_app.reading import benchmark, variant_trial
 from firmware_app.reading.faults import FaultLog
 from firmware_app.reading.reader import Reader
-from tests import made_runtime, reading_rig, toy_pack
+from tests import made_runtime, reading_rig
 
 LIMIT_S = 3.0
 ONE = RuntimeSettings(1)
@@ -69,29 +69,6 @@ def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
     assert set(psutil.Process().children()) <= before
 
 
-def test_a_runtime_that_cannot_be_imported_is_absent_and_not_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top="import nonesuch_library\n")
-    result = variant_trial.try_variant(
-        Pack.load(made_runtime.pack(tmp_path / "packs", ("made",))), ExecutionVariant("made", "fp32"), ONE
-    )
-    assert result.reason is not None
-    assert result.reason.code == "runtime.unavailable"
-    assert "nonesuch_library" in result.reason.text("en")
-    assert not variant_trial.is_kept(result)
-    assert not variant_trial.probe_runtimes(["made"])["made"]["available"]
-
-
-def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made_runtime.install(tmp_path / "site", monkeypatch, {"made": "", "openvino": ""})
-    assert tuple(registry.list_runtimes()) == ("onnxruntime", "openvino", "litert", "made")
-    assert registry.list_runtimes()["openvino"].value == "firmware_app.packs.runtimes.openvino"
-    assert registry.installed_version("made") == "1.0"
-
-
 # --- the order ----------------------------------------------------------------------------------------------------
 
 
@@ -125,19 +102,6 @@ def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
     config = ReaderSection.model_validate(settings)
     candidates = [way for way in results if way.runtime in (config.runtimes or (way.runtime,))]
     assert str(execution_variants.rank_variants(candidates, results, config)[0]) == best
-
-
-def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_file(tmp_path: Path) -> None:
-    folder = toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["refused"] = [{"runtime": "openvino", "precision": "int8", "why": "too many lost"}]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert ExecutionVariant("openvino", "int8") not in execution_variants.list_variants(
-        Pack.load(folder), ReaderSection()
-    )
-    assert ExecutionVariant("onnxruntime", "int8") in execution_variants.list_variants(
-        Pack.load(folder), ReaderSection()
-    )
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
@@ -315,23 +279,6 @@ def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return speaker.order[0]
 
     return one
-
-
-def test_a_way_that_is_faster_by_a_fifth_in_turns_takes_over_and_stays(
-    afternoon: Callable[..., ExecutionVariant],
-) -> None:
-    assert afternoon((1.4, 1.5), (1.4, 1.5)) == LITE
-    assert afternoon((1.4, 1.1), (1.4, 1.13)) == LITE  # 19 %
-    assert afternoon((1.4, 1.1), (1.4, 1.1)) == ONNX
-    assert Taken.turns == 2 * benchmark.TURNS
-    assert afternoon((1.2, 1.4), (1.2, 1.4)) == ONNX  # 14 % the other way round
-    assert Taken.turns == 0
-
-
-def test_a_way_that_fails_gives_way_at_once_and_the_next_one_stays(afternoon: Callable[..., ExecutionVariant]) -> None:
-    assert afternoon((1.4, 0.7), (1.4, 0.7)) == ONNX
-    assert afternoon((0.7, 1.4), (0.7, None)) == LITE  # it fails while it is measured in turns
-    assert afternoon(None, (0.7, 0.1)) == LITE
 
 
 # --- the command --------------------------------------------------------------------------------------------------

@@ -51,19 +51,3 @@ def test_a_film_between_the_limits_gets_a_reason_and_no_number_and_one_beyond_th
     assert (case.findings, case.priority) == ((), Priority.CANNOT_JUDGE)
     assert "toy-adult" in unsure.reason.text("en")
     assert "把握不足" in line["readings"][0]["reason"]["text"]
-
-
-def test_a_film_on_which_two_networks_disagree_gets_the_same_reason(tmp_path: Path) -> None:
-    packs = toy_pack.write_both(tmp_path / "packs")
-    readings = []
-    for limit in (0.9, 0.1):
-        toy_pack.use_opposed_networks(packs / "toy-adult", limit)
-        (folder := tmp_path / str(limit)).mkdir()
-        with reading_rig.rig(reading_rig.config(folder, packs)) as box:
-            film = box.admit(films.film(films.shapes(100, 96, 80)))
-            box.read(film)
-            readings.append(box.reading(film))
-    agreed, doubted = readings
-    assert (agreed.status, len(agreed.findings)) == (ReadingStatus.READ, 1)
-    assert doubted.reason is not None
-    assert (doubted.status, doubted.reason.code, doubted.findings) == (ReadingStatus.CANNOT_JUDGE, "pack.unsure", ())

@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.state_dir import StateDir, free_bytes
-from firmware_app.imaging import clip, display
-from firmware_app.reading.children import decode_child
+from firmware_app.imaging import display
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from firmware_app.reading.reader_steps import ClipCompletion
-from tests import clips as made_clips
 from tests import films
 from tests.finished import open_state
 from tests.small_disk import small_disk
@@ -93,26 +90,3 @@ def test_a_full_disk_keeps_the_clip_waiting_and_it_is_whole_when_there_is_room(
         finally:
             decoder.close()
             clinical.database.close()
-
-
-def test_a_clip_that_cannot_be_seeked_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames, file, folder = 90, tmp_path / "long.mpg", tmp_path / "display"
-    file.write_bytes(made_clips.encode_clip("mpeg2video", "mpeg", frames))
-    begun: list[int] = []
-    restart = clip.Track._restart
-
-    def counted(track: clip.Track) -> None:
-        begun.append(1)
-        restart(track)
-
-    monkeypatch.setattr(clip.Track, "_restart", counted)
-    monkeypatch.setattr(decode_child, "_IN_BETWEEN_S", 0.0)  # one frame at a time
-    folder.mkdir()
-    (folder / "frame-000.json").write_text(json.dumps({"frames": frames, "shown": [0]}))
-    going: object = 0
-    while going is not None:
-        job = {"file": str(file), "picture": True, "display": str(folder), "first": going}
-        (answer,) = decode_child.handle_job(ChildMessage(job))
-        going = answer.header["next"]
-    assert len(list(folder.glob("frame-*.json"))) == frames
-    assert len(begun) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import socket
 import ssl
 import threading
@@ -18,10 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.dicom.errors import TLS_UNUSABLE
-from firmware_app.dicom.scp import association_server, association_slots
+from firmware_app.dicom.scp import association_slots
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
-from tests.refusals import raises_refusal
 from tests.wire.gateways import Running, running
 from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request, connect_from
 
@@ -78,11 +75,6 @@ def test_an_address_outside_the_allowed_networks_is_rejected(tmp_path: Path) -> 
         client.release()
 
 
-def test_any_called_ae_title_is_admitted(gateway: Running) -> None:
-    with RawClient(gateway.port, called="SOMETHING ELSE") as client:
-        assert client.request(0x0030, VERIFICATION).status == 0
-
-
 @contextmanager
 def sending(clients: Sequence[RawClient]) -> Iterator[list[int]]:
     """*clients* send one image after the other; their statuses."""
@@ -133,44 +125,7 @@ def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
             client.release()
 
 
-@pytest.mark.usefixtures("short_waits")
-def test_one_address_that_sends_in_all_its_places_leaves_half_to_others(tmp_path: Path) -> None:
-    stranger = "127.0.0.2"
-    with running(tmp_path, dicom={"max_associations": 4}) as gateway, ExitStack() as stack:
-        stack.enter_context(sending(connect_all(gateway, stack, stranger, stranger)))
-        with pytest.raises(Refused):
-            connect_all(gateway, stack, stranger)
-        assert store_one(gateway.port) < 2  # without waiting
-
-
-@pytest.mark.usefixtures("short_waits")
-def test_a_silent_association_gives_its_place_to_whoever_needs_it(tmp_path: Path) -> None:
-    with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
-        silent = connect_all(gateway, stack, "127.0.0.2", "127.0.0.3")
-        assert store_one(gateway.port) < 5
-        assert silent[0].read()[0] == 7  # A-ABORT: it hears that it is out, and may come again
-        instance = new_uid()
-        assert silent[1].store(CT, instance, film(sop_class=CT, sop_instance=instance)).status == 0
-
-
 # --- silence ------------------------------------------------------------------------------------------------------
-
-
-def test_five_hundred_idle_sockets_hinder_nobody_and_are_dropped(
-    gateway: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(association_server, "REQUEST_SECONDS", 1.0)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    try:
-        with ExitStack() as stack:
-            idle = [stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10)) for _ in range(500)]
-            for connection in idle[:150]:  # and these have begun a request
-                connection.sendall(association_request(STORE)[:20])
-            assert store_one(gateway.port) < 5
-            assert all(closed_within(connection, association_server.REQUEST_SECONDS + 8) for connection in idle)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_silent_association_is_aborted_after_the_idle_limit(tmp_path: Path) -> None:
@@ -218,12 +173,6 @@ def test_a_message_that_breaks_the_rules_is_aborted(gateway: Running, pdu: bytes
         assert client.read()[0] == 7
         assert closed_within(client.socket, 5)
     assert store_one(gateway.port) < 5
-
-
-def test_an_endless_command_is_aborted(gateway: Running) -> None:
-    with RawClient(gateway.port, STORE) as client, pytest.raises((Closed, OSError)):  # noqa: PT012
-        for _ in range(10_000):
-            client.send_fragments(1, bytes(16000), command=True, size=16000, last=False)
 
 
 _REQUEST = association_request([(CT, [EXPLICIT, IMPLICIT]), (VERIFICATION, [IMPLICIT])])
@@ -280,20 +229,6 @@ def test_a_client_without_the_asked_certificate_is_not_served(tmp_path: Path, ce
         known = socket.create_connection(("127.0.0.1", gateway.port), 10)
         with client_tls(cert, own=(cert, key)).wrap_socket(known, server_hostname="127.0.0.1") as connection:
             store_one(gateway.port, connection)
-
-
-def test_a_plain_client_of_a_tls_port_is_dropped(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    cert, key = certificate
-    with running(tmp_path, dicom={"tls_cert": cert, "tls_key": key}) as gateway, pytest.raises((Closed, OSError)):
-        RawClient(gateway.port)
-
-
-def test_unusable_tls_files_are_named_before_the_port_opens(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.pem"
-    bad.write_text("not a certificate")
-    files = {"tls_cert": bad, "tls_key": bad}
-    with raises_refusal(TLS_UNUSABLE, match=r"dicom\.tls_cert: .*bad\.pem"), running(tmp_path / "state", dicom=files):
-        pytest.fail("it started")
 
 
 # --- what is said -------------------------------------------------------------------------------------------------

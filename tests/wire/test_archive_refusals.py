@@ -14,7 +14,6 @@ from pydicom import dcmread
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 
-from firmware_app.appliance.checks import archives
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.peer_sections import ArchiveSection
 from firmware_app.core.records import Reason
@@ -128,16 +127,6 @@ def sending(tmp_path: Path, state: StateDir, clinical: ClinicalDatabase, archive
     return Sending(tmp_path, state, clinical, archive)
 
 
-def test_an_archive_without_storage_commitment_has_accepted_and_committed_nothing(
-    sending: Sending, archive: Archive
-) -> None:
-    with archive.listening() as port:
-        assert sending.turn(port) is None
-    assert archive.stored == sending.uids
-    assert set(sending.stages()) == {SendingStage.ACCEPTED}
-    assert sending.queue.list_archives()[0].commits is False
-
-
 def test_an_archive_that_takes_everything_and_then_keeps_one_less_is_sent_that_one_again(
     sending: Sending, archive: Archive
 ) -> None:
@@ -163,41 +152,6 @@ def test_a_full_archive_is_left_alone_with_what_it_has(sending: Sending, archive
         archive.status = lambda _number: 0x0000
         assert sending.turn(port) is None
     assert archive.stored == sending.uids
-
-
-def test_an_archive_that_does_not_know_a_kind_gets_the_others(sending: Sending, archive: Archive) -> None:
-    archive.classes = archive.classes[:1]
-    with archive.listening() as port:
-        told = sending.turn(port)
-    assert told is not None
-    assert told.code == "pacs.kind_refused"
-    assert told.details["kind"] == "seg"
-    assert sending.stages() == [SendingStage.ACCEPTED, *[SendingStage.WAITING] * 3]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom leaves its socket open
-@pytest.mark.parametrize(
-    ("calling", "title", "code"),
-    [
-        ("OTHER", "ARCHIVE", "pacs.calling_unknown"),
-        ("LANTERN", "OTHER", "pacs.called_unknown"),
-        ("", "", "pacs.unreachable"),
-    ],
-)
-def test_queue_and_doctor_say_why_no_association_is_had(
-    sending: Sending, archive: Archive, calling: str, title: str, code: str
-) -> None:
-    archive.calling = [calling]
-    if not title:
-        port = free_port()
-        told, said = sending.turn(port), archives.echo(sending.peer(port))
-    else:
-        with archive.listening(title) as port:
-            told, said = sending.turn(port), archives.echo(sending.peer(port))
-    assert told is not None
-    assert said is not None
-    assert told.code == said.code == code
-    assert set(sending.stages()) == {SendingStage.WAITING}
 
 
 def test_tls_reaches_only_an_archive_that_the_clinics_authority_vouches_for(

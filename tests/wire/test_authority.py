@@ -15,12 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmware_app.appliance import certificate_authority, tls_front
+from firmware_app.appliance import certificate_authority
 from firmware_app.appliance.certificate_authority import AuthorityFiles, PageNames
-from firmware_app.appliance.errors import AUTHORITY_UNUSABLE, FRONT_NEEDS_PORT
-from firmware_app.core.settings import Config
+from firmware_app.appliance.errors import AUTHORITY_UNUSABLE
 from firmware_app.core.state_dir import StateDir
-from tests.peers import REPOSITORY, peer
+from tests.peers import peer
 from tests.refusals import raises_refusal
 
 NAMES = PageNames(("lantern-clinic-7.local",), (ip_address("192.168.1.50"), ip_address("fd00::7")))
@@ -78,14 +77,6 @@ def test_whatever_the_boxs_clock_shows_a_phone_with_the_right_time_believes_the_
     assert openssl(files, files.server, NOW, "-verify_hostname", "other.local") != "OK"
 
 
-def test_done_again_nothing_is_changed(state: StateDir) -> None:
-    assert certificate_authority.prepare_certificates(state, NAMES, NOW)
-    before = contents(state)
-    for shown in CLOCKS[:3]:
-        assert not certificate_authority.prepare_certificates(state, NAMES, shown)
-    assert contents(state) == before
-
-
 def test_a_new_address_gets_a_new_certificate_of_the_same_authority(state: StateDir) -> None:
     certificate_authority.prepare_certificates(state, NAMES, NOW)
     trusted, known = (
@@ -136,25 +127,6 @@ def test_a_stolen_authority_vouches_for_no_bank(state: StateDir, tmp_path: Path)
     assert "permitted subtree violation" in openssl(files, forged, NOW)
 
 
-def test_a_name_it_may_not_vouch_for_is_left_out_and_spoils_no_other(state: StateDir) -> None:
-    certificate_authority.prepare_certificates(state, NAMES, NOW)
-    certificate_authority.prepare_certificates(state, PageNames((*NAMES.dns, "www.bank.example"), NAMES.addresses), NOW)
-    files = AuthorityFiles(state.root)
-    assert certificate_authority.read_names(x509.load_pem_x509_certificate(files.server.read_bytes())).dns == NAMES.dns
-    assert openssl(files, files.server, NOW, "-verify_hostname", "lantern-clinic-7.local") == "OK"
-
-
-@pytest.mark.parametrize("written", range(4))
-def test_a_power_cut_between_any_two_files_heals(state: StateDir, written: int) -> None:
-    """The authority's key, its certificate, the page's file: in this order, and any number of them is there."""
-    certificate_authority.prepare_certificates(state, NAMES, NOW)
-    files = AuthorityFiles(state.root)
-    for path in (files.key, files.public, files.server)[written:]:
-        path.unlink()
-    certificate_authority.prepare_certificates(state, NAMES, NOW)
-    assert openssl(files, files.server, NOW) == "OK"
-
-
 def test_a_lost_key_is_said_and_nothing_is_made_that_devices_do_not_trust(state: StateDir) -> None:
     certificate_authority.prepare_certificates(state, NAMES, NOW)
     AuthorityFiles(state.root).key.unlink()
@@ -175,21 +147,3 @@ def test_nobody_but_root_may_read_a_private_key(state: StateDir) -> None:
     assert stat.S_IMODE(files.key.parent.stat().st_mode) == 0o700
     assert not files.server.stat().st_mode & stat.S_IRWXO
     assert stat.S_IMODE(files.public.stat().st_mode) == 0o644
-
-
-def test_the_front_names_the_box_by_what_browsers_may_ask_for() -> None:
-    config = Config.model_validate(
-        {"box": {"id": "clinic-7"}, "viewer": {"allowed_hosts": ["films.clinic.lan", "10.0.0.3"]}}
-    )
-    answer = tls_front.collect_page_names(config)
-    assert {"lantern-clinic-7.local", "films.clinic.lan"} <= set(answer.dns)
-    assert "10.0.0.3" not in answer.dns
-    assert not any(address.is_loopback for address in answer.addresses)
-
-
-def test_a_viewer_on_any_port_cannot_be_found_and_it_says_so(tmp_path: Path) -> None:
-    template = (REPOSITORY / "systemd/nginx.conf.in").read_text("utf-8")
-    with raises_refusal(FRONT_NEEDS_PORT):
-        tls_front.fill_template(template, viewer=0, state=tmp_path, run=tmp_path, share=tmp_path)
-    written = tls_front.fill_template(template, viewer=8080, state=tmp_path, run=tmp_path, share=tmp_path)
-    assert "@" not in written.replace("fills in the @NAMES@", "")

@@ -74,43 +74,6 @@ def test_what_was_finished_before_a_ctrl_c_is_kept_and_the_next_run_reads_the_re
     assert len(again) == len(lines(tmp_path / "out")) == 4
 
 
-def test_other_settings_read_everything_again_and_replace_what_was_said(
-    stick: Path, config: Config, tmp_path: Path
-) -> None:
-    first, _ = read_stick(stick, config, tmp_path / "out")
-    other = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": "children"})})
-    second, skipped = read_stick(stick, other, tmp_path / "out")
-    assert skipped == SkippedFiles(0, 5)
-    folders = {path.name for path in (tmp_path / "out").iterdir() if path.name.startswith("c-")}
-    assert folders == {case.reference for case in second} - {None}
-    assert folders.isdisjoint({case.reference for case in first})
-
-
-def test_a_study_with_a_new_film_is_read_again_whole(stick: Path, config: Config, tmp_path: Path) -> None:
-    late = stick / "2.dcm"
-    late.rename(tmp_path / "2.dcm")
-    read_stick(stick, config, tmp_path / "out")
-    (tmp_path / "2.dcm").rename(late)
-    cases, skipped = read_stick(stick, config, tmp_path / "out")
-    assert skipped.files == 3
-    (grown,) = [case for case in cases if case.reference and len(case.readings) == 2]
-    assert {Path(file.path).name for file in grown.files} == {"1.dcm", "2.dcm"}
-    assert len(lines(tmp_path / "out")) == len(cases) == 4
-
-
-def test_files_are_known_by_their_content_wherever_they_lie(stick: Path, config: Config, tmp_path: Path) -> None:
-    read_stick(stick, config, tmp_path / "out")
-    stick.rename(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere" / "4.dcm").unlink()
-    cases, skipped = read_stick(tmp_path / "elsewhere", config, tmp_path / "out")
-    assert skipped.files == 4
-    given = {str(path) for path in (tmp_path / "elsewhere").iterdir()}
-    assert {file.path for case in cases for file in case.files} == given
-    assert entries(cases)[("4 again.dcm", "read")] == 1
-    told = [file["path"] for line in lines(tmp_path / "out") for file in line["files"]]  # type: ignore[attr-defined]
-    assert set(told) == given
-
-
 def test_the_table_has_a_row_for_each_finding_and_each_refused_file_under_headings_in_chinese(
     stick: Path, config: Config, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from firmware_app.core.errors import LanternError
 from firmware_app.imaging.errors import SOURCE_LOST
 from firmware_app.packs.pack_folder import find_pack
 from firmware_app.reading import live_session
-from firmware_app.reading.errors import SOURCE_STALLED
 from firmware_app.reading.frame_grabber import FrameRefused, FrameSource
 from firmware_app.reading.live_session import LiveReading, LiveSession, SessionEvent
 from tests import clips, films, peers, reading_rig, toy_pack
@@ -77,14 +75,6 @@ def test_a_clip_is_read_to_its_end_and_every_frame_is_read_or_counted_as_dropped
     assert readings[-1].sequence == 2 * RATE_HZ - 1, "the newest frame is never the one that is dropped"
 
 
-def test_a_looped_clip_goes_on_behind_its_end(tmp_path: Path, packs: Path, clip: Path) -> None:
-    with Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True)) as events:
-        readings = (event for event in events if isinstance(event, LiveReading))
-        beyond = next(reading for reading in readings if reading.sequence > 2 * RATE_HZ)
-    assert beyond.counts.came > 2 * RATE_HZ
-    assert (beyond.rows, beyond.columns) == (clips.ROWS, clips.COLUMNS)
-
-
 def test_a_frame_has_findings_lesions_and_the_pack_that_says_so(tmp_path: Path, packs: Path, clip: Path) -> None:
     with Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True)) as events:
         (one,) = take_readings(events, 1)
@@ -104,18 +94,6 @@ def test_a_frame_that_is_not_fit_has_a_reason_and_no_number(tmp_path: Path, pack
     assert one.reason.code == "quality.blank"
     assert one.findings == ()
     assert len(one.jpeg) > 0, "people see it all the same"
-
-
-def test_a_frame_below_the_packs_least_size_has_a_reason_and_no_number(tmp_path: Path) -> None:
-    pack = toy_pack.write(tmp_path / "packs", PACK, "adult", 18, None)
-    toy_pack.make_segmenter(pack, "US", "BREAST")
-    toy_pack.set_least_size(pack, 97)
-    small = films.save(tmp_path, "small.dcm", films.film(films.shapes(1, 128, 96), Modality="US"))
-    with Examination(tmp_path, tmp_path / "packs", FrameSource("file", str(small), loop=True)) as events:
-        (one,) = take_readings(events, 1)
-    assert one.reason is not None
-    assert one.reason.code == "reading.too_small"
-    assert one.findings == ()
 
 
 @pytest.mark.parametrize("broken", ["cut", "no video"])
@@ -141,36 +119,6 @@ def test_a_source_that_stalls_is_told_and_one_that_hangs_is_lost(
         with pytest.raises(FrameRefused) as refused:
             list(events)
     assert refused.value.reason.code == SOURCE_LOST.code
-
-
-def test_a_stream_that_breaks_off_is_opened_again_and_its_numbers_go_on(
-    tmp_path: Path, packs: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The child is killed under a source that may be opened again; a clip stands for it."""
-    monkeypatch.setattr(live_session, "_PAUSES_S", (0.05,))
-    monkeypatch.setattr(live_session, "_AGAIN", ("file", "device", "stream"))
-    made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
-    with made as events:
-        before = take_readings(events, 3)[-1]
-        psutil.Process(made.watching.pid).kill()
-        told = [next(events), next(events)]
-        after = take_readings(events, 1)[0]
-    assert [one.event for one in told if isinstance(one, SessionEvent)] == ["lost", "opened"]
-    assert after.sequence >= before.counts.came
-    assert after.counts.read == before.counts.read + 1
-
-
-def test_silence_is_told_once(tmp_path: Path, packs: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_session, "STALLED_S", 0.2)
-    monkeypatch.setattr(live_session, "_WAIT_S", 0.05)
-    made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
-    with made as events:
-        take_readings(events, 1)
-        monkeypatch.setattr(made.watching._grabber, "next", lambda after, wait_s: None)
-        told = next(events)
-    assert isinstance(told, SessionEvent)
-    assert told.reason is not None
-    assert told.reason.code == SOURCE_STALLED.code
 
 
 @pytest.fixture
@@ -250,37 +198,6 @@ def command(packs: Path, tmp_path: Path, *arguments: str) -> subprocess.Complete
     }
     called = [sys.executable, "-m", "firmware_app", "watch", *arguments]
     return subprocess.run(called, env=environment, capture_output=True, text=True, check=False, timeout=120)
-
-
-def test_each_line_is_one_object_and_nothing_is_left_in_memory(tmp_path: Path, packs: Path, clip: Path) -> None:
-    memory = Path("/dev/shm")
-    before = set(memory.glob("lantern-live-*")) if memory.is_dir() else set()
-    done = command(packs, tmp_path, str(clip), "--json")
-    assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [told[0]["event"], told[-1]["event"]] == ["opened", "ended"]
-    frame = next(one for one in told if one["event"] == "frame")
-    assert frame["findings"][0]["label"] == "Bright"
-    assert frame["pack"]["name"] == PACK
-    assert not (tmp_path / "no-state").exists()
-    assert set(memory.glob("lantern-live-*")) <= before
-
-
-@pytest.mark.parametrize(
-    ("source", "code"),
-    [
-        ("nowhere.mp4", "watch.source"),
-        ("http://u:secret@x/", "watch.source"),
-        ("rtsp://u:secret@127.0.0.1:9/", "watch.unreachable"),
-    ],
-)
-def test_a_source_that_cannot_be_is_a_sentence_without_its_password(
-    tmp_path: Path, packs: Path, source: str, code: str
-) -> None:
-    done = command(packs, tmp_path, source)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{code}: ")
-    assert "secret" not in done.stderr
 
 
 def test_nobody_else_sees_the_address(tmp_path: Path, packs: Path) -> None:

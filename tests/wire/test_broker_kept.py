@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from hospital import broker, supervisor
 from hospital.hospital_site import HospitalSite
 from tests.peers import peer
-from tests.wire.line_rig import HospitalRig, ManagedProcess, free_port, run_hospital, wait_for
+from tests.wire.line_rig import ManagedProcess, free_port, wait_for
 
 
 @pytest.fixture
@@ -87,28 +86,3 @@ def test_a_keeper_that_is_killed_takes_its_broker_along(house: HospitalSite, kee
     wait_for(lambda: running(house) is not None, because="mosquitto")
     keeper.kill()
     wait_for(lambda: broker.find_broker_process(house.broker) is None, because="it ends with its keeper")
-
-
-def test_a_second_keeper_says_that_the_broker_runs(house: HospitalSite, keeper: ManagedProcess) -> None:
-    wait_for(lambda: running(house) is not None, because="mosquitto")
-    done = subprocess.run(keeper.command, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr.partition(":")[0]) == (1, "hospital.broker_running")
-    assert keeper.process is not None
-    assert f"process {keeper.process.pid}." in done.stderr, "that one, since it would start its mosquitto again"
-
-
-def test_enrolling_a_box_reloads_nothing_and_revoking_one_reloads_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with run_hospital(tmp_path, with_receiver=False) as site:
-        site.box("clinic-7")
-        reloads = _reloads(site)
-        site.box("clinic-8")
-        assert _reloads(site) == reloads
-        revoke = [sys.executable, "-m", "hospital.cli", "revoke", "clinic-7", "--dir", str(site.house.root)]
-        subprocess.run(revoke, check=True, timeout=60)
-        assert _reloads(site) == reloads + 1
-
-
-def _reloads(site: HospitalRig) -> int:
-    return site.broker.log.read_text().count("Reloading config")

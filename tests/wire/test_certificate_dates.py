@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,18 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from firmware_app.appliance.processes import gateway
-from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.quarantine import Quarantine
 from firmware_app.core import clock
 from firmware_app.core.certificates import PeerOutOfDate, check_dates_by_box_time
 from firmware_app.core.clock import Clock, TimeSource
-from firmware_app.core.settings import Config, DicomSection
-from firmware_app.core.state_dir import StateDir
+from firmware_app.core.settings import DicomSection
 from firmware_app.dicom.scp import association_server, tls_dates
-from firmware_app.ingest.intake import ImageIntake
 from tests.machine import IN_1970, FakeClock
-from tests.wire.line_rig import wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -157,28 +149,6 @@ def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_
     assert "10.0.0.5" in error.text("en")
 
 
-def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused(tmp_path: Path, box: Clock) -> None:
-    box.learn(time.time(), TimeSource.HOSPITAL, dated=time.time() - 60)
-    _, client = port(tmp_path, OVER)
-    files = {"tls_cert": tmp_path / "box.crt", "tls_key": tmp_path / "box.key", "tls_ca": tmp_path / "authority.crt"}
-    config = Config.model_validate({"dicom": {"host": "127.0.0.1", "port": 0, **files}})
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    clinical = ClinicalDatabase(state.clinical_db)
-    clinical.create()
-    listening = gateway.make_dicom_server(config, ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8))
-    number = listening.start()
-    try:
-        plain = socket.create_connection(("127.0.0.1", number))
-        with plain, client.wrap_socket(plain) as speaking, suppress(OSError):
-            speaking.recv(1)
-        wait_for(lambda: len(Quarantine(clinical.database)) > 0, because="the refusal is written down")
-    finally:
-        listening.stop()
-    assert [entry.reason.code for entry in Quarantine(clinical.database).list_entries(9)] == ["clock.certificate_ended"]
-    clinical.database.close()
-
-
 def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: Path, box: Clock) -> None:
     box.learn(time.time(), TimeSource.HOSPITAL, dated=time.time() - 60)
     server, client = port(tmp_path, VALID)
@@ -187,18 +157,6 @@ def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: 
     refused, _ = shake_hands(server, client)
     assert isinstance(refused, ssl.SSLCertVerificationError)
     assert tls_dates.explain_refusal(refused, "10.0.0.5") is None
-
-
-def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
-    tmp_path: Path, box: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    box.learn(time.time(), TimeSource.HOSPITAL, dated=time.time() - 60)
-    path = certificate(tmp_path, "box", OVER)
-    with caplog.at_level(logging.WARNING):
-        settings = DicomSection(tls_cert=path, tls_key=tmp_path / "box.key")
-        assert association_server.create_tls_context(settings) is not None
-    assert "clock.certificate_ended" in caplog.text
-    assert "box.crt" in caplog.text
 
 
 @pytest.mark.parametrize(

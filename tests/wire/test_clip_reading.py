@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import FileDataset
 from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
 from firmware_app.core.records import Reading, ReadingStatus
@@ -103,55 +103,3 @@ def test_the_line_of_a_clip_keeps_the_contracts_form_and_a_still_says_nothing_of
         jsonschema.validate(line, SCHEMA)
         assert ("frames" in line["readings"][0]) == has
         assert line["files"][0]["status"] == "read"
-
-
-@pytest.mark.parametrize(
-    ("letters", "threshold", "said"),
-    [(True, 0.5, True), (False, 0.5, False), (True, 0.95, False)],
-    ids=["letters", "no letters", "a negative finding"],
-)
-def test_a_model_that_goes_by_letters_around_the_sector_is_told_of_in_the_line_of_the_case(
-    boxes: Any, letters: bool, threshold: float, said: bool
-) -> None:
-    drawn = screens.draw_screen("curved", 3, **SIZE)
-    pixels = drawn.pixels if letters else np.where(drawn.drawn, 0, drawn.pixels).astype(np.uint8)
-    attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
-    box = boxes(None, finding={"threshold": threshold})
-    instance = box.admit(films.film(pixels, **attributes, ViewPosition=None, PatientAge=None))
-    box.read(instance)
-    line = json.loads(json.dumps(case_json.case_to_json(box.case(instance), "en")))
-    jsonschema.validate(line, SCHEMA)
-    assert line["readings"][0]["status"] == "read"  # it never costs the number
-    assert line["readings"][0]["findings"][0]["positive"] is (threshold == 0.5)
-    hints = line["readings"][0]["quality"]["hints"]
-    assert [hint["code"] for hint in hints] == [BESIDE] * said
-    assert all("per cent of what the machine went by is not the body" in hint["text"] for hint in hints)
-
-
-def test_colour_doppler_is_said_where_a_grey_picture_is_asked_for(boxes: Any) -> None:
-    grey = screens.draw_screen("linear", 5, **SIZE).pixels
-    rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-    rgb[120:200, 160:240] = (220, 40, 20)
-    attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
-    reading, _ = read_clip(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
-    assert [hint.code for hint in reading.quality.hints] == [BESIDE, "hint.colour_doppler"]
-
-
-def region(kind: int) -> Dataset:
-    """A region of *kind* (PS3.3 C.8.5.5.1.2) over the whole of a screen."""
-    made = Dataset()
-    made.RegionSpatialFormat, made.RegionDataType, made.RegionFlags = 1, kind, 0
-    made.RegionLocationMinX0, made.RegionLocationMinY0 = 0, 0
-    made.RegionLocationMaxX1, made.RegionLocationMaxY1 = SIZE["columns"] - 1, SIZE["rows"] - 1
-    return made
-
-
-@pytest.mark.parametrize(("kinds", "said"), [((1,), []), ((1, 2), ["hint.colour_flow"])], ids=["tissue", "flow"])
-def test_colour_flow_that_the_header_tells_of_is_said_where_no_flow_is_drawn(
-    boxes: Any, kinds: tuple[int, ...], said: list[str]
-) -> None:
-    rgb = np.repeat(screens.draw_screen("linear", 5, **SIZE).pixels[:, :, np.newaxis], 3, axis=2)
-    attributes: dict[str, Any] = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BodyPartExamined": "BREAST"}
-    attributes |= {"SequenceOfUltrasoundRegions": [region(kind) for kind in kinds]}
-    reading, _ = read_clip(boxes(None), films.film(rgb, **attributes, ViewPosition=None, PatientAge=None))
-    assert [hint.code for hint in reading.quality.hints] == said

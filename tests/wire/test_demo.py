@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import IO
@@ -88,30 +87,6 @@ def test_it_stays_until_it_is_stopped_and_leaves_nothing(
     finally:
         process.kill()
         process.stdout.close()
-    assert left_behind(tmp_path) == []
-
-
-def test_stopped_while_it_is_being_built_it_leaves_nothing(alone: dict[str, str], tmp_path: Path) -> None:
-    process = subprocess.Popen([*DEMO, "--once"], env=alone, text=True, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        _until(process.stdout, "$ lantern serve")
-        time.sleep(0.3)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 128 + signal.SIGTERM
-    finally:
-        process.kill()
-        process.stdout.close()
-    assert left_behind(tmp_path) == []
-
-
-def test_a_box_that_cannot_start_ends_it_with_a_sentence(alone: dict[str, str], tmp_path: Path) -> None:
-    alone["LANTERN_BOX__LANGUAGE"] = "tlhIngan"
-    done = subprocess.run([*DEMO, "--once"], env=alone, text=True, capture_output=True, check=False, timeout=80)
-    assert done.returncode == 1
-    assert "The demo failed:" in done.stderr
-    assert "box.language" in done.stderr
-    assert "Traceback" not in done.stderr
     assert left_behind(tmp_path) == []
 
 

@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_lists import CaseLists
-from firmware_app.cases.earlier_studies import EarlierStudies, FetchState, find_search_subject
-from firmware_app.cases.errors import EARLIER_NO_NUMBER
+from firmware_app.cases.earlier_studies import EarlierStudies, FetchState
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.archive_search import ArchiveSearch
@@ -21,7 +18,6 @@ from firmware_app.uplink.outbox import Outbox
 from tests import films, orthanc
 from tests.archive_rig import read_all
 from tests.finished import open_state
-from tests.refusals import raises_refusal
 
 PATIENT = {"PatientID": "QH-7", "IssuerOfPatientID": "QINGHE", "PatientBirthDate": "19580731", "PatientSex": "M"}
 OPEN = {"DicomAlwaysAllowFind": True, "DicomAlwaysAllowGet": True}
@@ -146,28 +142,3 @@ def test_what_the_archive_sends_under_another_patient_stays_out(tmp_path: Path) 
             row[0] for row in box.clinical.database.connection.execute("SELECT code FROM arrivals WHERE code > ''")
         ]
         assert codes == ["intake.identity_mismatch"]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom leaves its socket open
-@pytest.mark.parametrize(
-    ("settings", "archive", "code"),
-    [
-        ({"DicomAlwaysAllowFind": False}, {}, "earlier.unanswered"),
-        ({}, {"port": 1}, "earlier.unanswered"),
-        ({}, {"query": False}, "earlier.none"),
-    ],
-)
-def test_a_search_that_cannot_be_done_says_why(
-    tmp_path: Path, settings: dict[str, Any], archive: dict[str, Any], code: str
-) -> None:
-    with orthanc.running(tmp_path / "orthanc", **settings) as server:
-        box = Clinic(tmp_path, server, **archive)
-        assert box.search() == {}
-        search = box.earlier.find_search(box.case)
-        assert search is not None
-        assert search.reason is not None
-        assert (search.asked, search.reason.code) == (False, code)
-        nameless = box.door.accept_file(film(box.folder, "nameless", PatientID="")).case
-        with raises_refusal(EARLIER_NO_NUMBER):
-            find_search_subject(box.clinical, box.state, nameless)
-        box.clinical.database.close()

@@ -22,14 +22,13 @@ from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_answers import Answers
 from firmware_app.appliance.provisioning_file import HospitalProof
 from firmware_app.core import run_status
-from firmware_app.core.errors import LanternError
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.errors import ENROLMENT_PROOF_WRONG
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.enrolment import ENROLMENT_TOPIC, EnrolCall, EnrolRequest
-from hospital import box_enrolment, broker, certificate_authority, enrolment_front, new_boxes
+from hospital import box_enrolment, broker, certificate_authority, new_boxes
 from hospital.box_enrolment import Actor
 from hospital.errors import ENROLMENT_AWAITED, LABEL_CODE_USED, LABEL_CODE_WRONG, LABEL_CODES_TRIED
 from hospital.hospital_site import HospitalSite
@@ -322,33 +321,6 @@ def test_idle_clients_shut_no_box_out_whether_from_its_own_address_or_from_many(
         wait_for(box.state.enrol_answer.exists, 60)
 
 
-def test_a_connection_that_says_nothing_is_ended() -> None:
-    now = enrolment_front.FIRST_S
-    silent = enrolment_front.FrontConnection("a", [], 0.0, 0.0)
-    assert [silent.is_over(now), silent.is_over(now + 1)] == [False, True]
-    spoke = enrolment_front.FrontConnection("a", [], 0.0, 0.0, spoke=True)
-    assert [spoke.is_over(enrolment_front.SILENT_S), spoke.is_over(enrolment_front.SILENT_S + 1)] == [False, True]
-    assert enrolment_front.FrontConnection("a", [], 0.0, 900.0, spoke=True).is_over(901.0), "nobody stays for ever"
-
-
-def test_where_there_is_no_room_the_most_silent_of_the_most_crowded_address_gives_way() -> None:
-    def visits(**of: int) -> list[enrolment_front.FrontConnection]:
-        return [
-            enrolment_front.FrontConnection(name, [], 0.0, float(number))
-            for name, many in of.items()
-            for number in range(many)
-        ]
-
-    assert enrolment_front.choose_connection_to_end(visits(a=15), "a") is None
-    assert enrolment_front.choose_connection_to_end(visits(a=16), "b") is None
-    crowd = visits(a=16)
-    assert enrolment_front.choose_connection_to_end(crowd, "a") is crowd[0]
-    full = visits(**{f"x{number}": 14 for number in range(10)}, b=10)
-    gone = enrolment_front.choose_connection_to_end(full, "c")
-    assert gone is not None
-    assert (gone.address[0], gone.heard) == ("x", 0.0)
-
-
 def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_count(tmp_path: Path) -> None:
     house = HospitalSite(tmp_path / "hospital")
     house.set_up("127.0.0.1", 8883)
@@ -370,16 +342,3 @@ def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_cou
             box_enrolment.enrol_by_label_code(house, "5" * 12, Actor.CONSOLE)
     with raises_refusal(ENROLMENT_AWAITED):
         box_enrolment.enrol_by_label_code(house, one.code, Actor.CONSOLE)
-
-
-def test_an_expired_code_is_refused_with_its_date(tmp_path: Path) -> None:
-    house = HospitalSite(tmp_path / "hospital")
-    house.set_up("127.0.0.1", 8883)
-    one = new_boxes.write_provisioning_files(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[
-        0
-    ]
-    with house.open_inbox().transaction() as connection:
-        connection.execute("UPDATE label_codes SET expires = 1700000000")
-    with pytest.raises(LanternError, match="2023-11-14") as refused:
-        box_enrolment.enrol_by_label_code(house, one.code, Actor.PAGE)
-    assert refused.value.code == "hospital.code_expired"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
-import jsonschema
 import pytest
 from pydicom import config as pydicom_config
 from pydicom import dcmread
 
-from firmware_app.cli.offline_reading import read_paths
-from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig
 from tests.exporting_rig import Box
 from tests.exporting_rig import box as box
@@ -20,7 +16,6 @@ from tests.objects import EXPLICIT, film
 from tests.peers import peer
 from tests.wire.gateways import Running
 from tests.wire.raw import RawClient
-from tests.wire.test_offline import SCHEMA
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 LONG = "1.2." + "3" * 75
@@ -48,32 +43,6 @@ def test_an_association_brings_it_in_and_dcmtk_does_which_announces_64_character
     kept = gateway.clinical.database.connection.execute("SELECT sop_uid FROM instances ORDER BY sequence").fetchall()
     assert [row[0] for row in kept] == [LONG, LONG + "5"]
     assert len(gateway.files()) == 2
-
-
-def test_it_is_read_and_the_reading_says_what_is_wrong(long_film: Path, tmp_path: Path) -> None:
-    (case,) = read_paths([long_film], reading_rig.config(tmp_path))
-    (reading,) = case.readings
-    assert reading.status.value == "read"
-    (hint,) = [one for one in reading.quality.hints if one.code == "hint.uid_faulty"]
-    assert "StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID" in hint.text("en")
-    assert LONG not in hint.text("en")
-    jsonschema.validate(json.loads(json.dumps(case_to_json(case, "zh_CN"))), SCHEMA)
-
-
-@pytest.mark.parametrize(("left", "noted"), [(b"MEDVIEW CR-85\r\n", ["hint.bytes_follow"]), (bytes(300), [])])
-def test_bytes_behind_an_image_are_noted_with_its_reading_unless_they_are_padding(
-    tmp_path: Path, left: bytes, noted: list[str]
-) -> None:
-    folder = tmp_path / "film"
-    folder.mkdir()
-    path = films.save(folder, "film.dcm", reading_rig.tiny_film(1))
-    path.write_bytes(path.read_bytes() + left)
-    (case,) = read_paths([path], reading_rig.config(tmp_path))
-    (reading,) = case.readings
-    assert reading.status.value == "read"
-    told = [hint for hint in reading.quality.hints if hint.code == "hint.bytes_follow"]
-    assert [one.code for one in told] == noted
-    assert all(f" {len(left)} bytes" in one.text("en") for one in told)
 
 
 def test_it_leaves_de_identified_under_valid_uids(box: Box, long_film: Path) -> None:

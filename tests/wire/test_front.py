@@ -16,10 +16,8 @@ import pytest
 
 from firmware_app.appliance import certificate_authority
 from firmware_app.appliance.certificate_authority import PageNames
-from firmware_app.appliance.checks import viewer_page
 from firmware_app.cases.accounts import Accounts, Role
-from firmware_app.core.state_dir import StateDir
-from tests.wire.front_rig import NAME, Front, free_port, running
+from tests.wire.front_rig import NAME, Front, running
 
 pytestmark = pytest.mark.alone
 
@@ -80,21 +78,6 @@ def test_forty_half_open_handshakes_leave_the_page_answering_within_a_second(fro
             connection.close()
 
 
-def test_forty_browsers_that_never_end_their_header_leave_the_page_answering_within_a_second(front: Front) -> None:
-    slow = [front.browser().connect() for _ in range(STALLED)]
-    try:
-        for connection in slow:
-            connection.sendall(b"GET /login HTTP/1.1\r\nHost: " + NAME.encode() + b"\r\nX-Slow: ")
-        for letter in range(3):
-            for connection in slow:
-                connection.sendall(b"%d" % letter)
-            assert seconds_to_answer(front) < ANSWERS_WITHIN_S
-        _await_hang_up(slow)
-    finally:
-        for connection in slow:
-            connection.close()
-
-
 def _await_hang_up(connections: list[socket.socket] | list[ssl.SSLSocket]) -> None:
     """Each is closed by the front, and none is kept for good."""
     deadline = time.monotonic() + HANGS_UP_WITHIN_S
@@ -118,17 +101,6 @@ def test_a_device_that_trusts_the_authority_needs_no_exception(front: Front) -> 
     assert shown == hashlib.sha256(ssl.PEM_cert_to_DER_cert(given.decode())).digest().hex(":").upper()
     for name in (NAME, "127.0.0.1"):
         assert front.browser(name=name).ask("GET", "/login")[0] == 200
-
-
-def test_without_tls_only_the_way_to_it_is_shown(front: Front) -> None:
-    plain = http.client.HTTPConnection("127.0.0.1", front.http, timeout=10)
-    for path in ("/", "/login", "/case/c-0", "/lantern-ca.crt/../login"):
-        plain.request("GET", path, headers={"Host": NAME})
-        answer = plain.getresponse()
-        answer.read()
-        assert answer.status == 307
-        assert (answer.headers["Location"] or "").startswith(f"https://{NAME}/")
-    plain.close()
 
 
 def test_cookies_given_over_tls_never_travel_without_it(front: Front) -> None:
@@ -171,30 +143,6 @@ def test_who_goes_round_the_front_is_not_believed(front: Front) -> None:
     assert entry.details["address"] == "127.0.0.9"
 
 
-def test_wrong_passwords_from_one_pc_do_not_lock_the_next(front: Front) -> None:
-    front.browser("127.0.0.2").log_in(code(front, "li"))
-    thief, doctor = front.browser("127.0.0.3"), front.browser("127.0.0.2")
-    statuses = {thief.post("/login", name="li", password=f"wrong {number}")[0] for number in range(8)}
-    assert statuses == {401, 429}
-    assert doctor.post("/login", name="li", password="a lamp in the village")[0] == 302
-
-
-def test_a_change_of_the_list_comes_through_the_front_while_the_stream_is_open(front: Front) -> None:
-    browser = front.browser()
-    browser.log_in(code(front, "li"))
-    connection = browser.connect()
-    cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    connection.sendall(f"GET /events?seen=-1 HTTP/1.1\r\nHost: {NAME}\r\nCookie: {cookies}\r\n\r\n".encode())
-    received = b""
-    while b"event: changed" not in received:
-        part = connection.recv(4096)  # a buffering proxy would give nothing until the stream ends, after five minutes
-        assert part, received
-        received += part
-    assert b"text/event-stream" in received
-    assert b"retry: 2000" in received
-    connection.close()
-
-
 def test_a_renewed_certificate_is_used_at_the_next_handshake(front: Front) -> None:
     more = PageNames((NAME, "lantern-new.local"), (ip_address("127.0.0.1"),))
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -211,16 +159,3 @@ def test_a_doctor_who_comes_before_the_viewer_is_asked_to_wait_in_both_languages
     assert "The box is starting" in page
     assert "照常" not in page, "nobody here knows whether the gateway takes images just now"
     assert "all the while" not in page
-
-
-def test_the_doctor_says_whether_the_page_answers_and_is_this_boxs_own(front: Front, tmp_path: Path) -> None:
-    def told(state: StateDir, port: int) -> list[str]:
-        return [check.reason.code for check in viewer_page.examine(front.config, state, port)]
-
-    assert told(front.state, front.https) == ["front.ok"]
-    other = StateDir(tmp_path / "other")
-    assert told(other, front.https) == ["front.none"]
-    certificate_authority.prepare_certificates(other, PageNames((NAME,)), datetime.now(UTC))
-    assert told(other, front.https) == ["front.stranger"]
-    assert told(front.state, front.http) == ["front.silent"]
-    assert told(front.state, free_port()) == ["front.silent"]

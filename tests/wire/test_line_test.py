@@ -6,7 +6,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,12 @@ import pytest
 from pynetdicom import AE, evt
 
 from firmware_app.cases.audit import Audit
-from firmware_app.cases.errors import MACHINE_HOST_UNUSABLE, MACHINE_TITLE_UNUSABLE
 from firmware_app.cases.imaging_devices import Modalities, ModalityAddress
 from firmware_app.core.settings import Config
 from firmware_app.ingest.connection_test import ConnectionTests
 from tests.archive_rig import await_true
 from tests.finished import open_state
 from tests.peers import peer
-from tests.refusals import raises_refusal
 
 # pynetdicom leaves the socket of a failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -89,21 +86,3 @@ def test_a_machine_that_refuses_is_told_with_its_reason(
         assert run_test(lines, server.server_address[1]) == code
     finally:
         server.shutdown()
-
-
-def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[ConnectionTests, Modalities]) -> None:
-    assert run_test(lines, free_port()) == "modality.closed"
-    assert run_test(lines, 104, host="no-such-machine.invalid") == "modality.name_unknown"
-    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        assert run_test(lines, silent.getsockname()[1]) == "modality.no_dicom"
-
-
-def test_what_cannot_be_a_machine_is_not_kept() -> None:
-    for title in ("", "A" * 17, "CT\\1", "机房", " CT"):
-        with raises_refusal(MACHINE_TITLE_UNUSABLE):
-            ModalityAddress(title, "192.168.1.20", 104)
-    for host in ("", "a b", "192.168.1", "http://x", "-a", "192.168.1.20:104"):
-        with raises_refusal(MACHINE_HOST_UNUSABLE):
-            ModalityAddress("CT1", host, 104)
-    ModalityAddress("CT 1", "fe80::1", 104)
-    ModalityAddress("CT1", "ct-room.clinic.lan", 104)

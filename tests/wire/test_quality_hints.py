@@ -75,35 +75,3 @@ def test_a_model_that_goes_by_a_mark_in_the_border_of_a_film_is_told_of(tmp_path
         sentence.endswith("Do not rely on its number; look at the picture yourself.") for sentence in sentences
     ] == [True] * marked
     assert ("is not the body" in text) is marked
-
-
-def test_a_film_that_lies_upside_down_gets_a_reason_and_no_number(box: Rig) -> None:
-    reading, line, _ = read_film(box, films.film(np.ascontiguousarray(phantom()[::-1, ::-1])))
-    assert (reading.status, reading_rig.read_reason_code(reading), reading.findings) == (
-        ReadingStatus.CANNOT_JUDGE,
-        "quality.turned",
-        (),
-    )
-    assert line["quality"]["acceptable"] is False
-
-
-def test_a_confounder_is_told_only_of_a_film_that_shows_it_to_a_pack_that_declares_it(box: Rig) -> None:
-    hints_of = {}
-    for age, view in (("045Y", "AP"), ("044Y", "PA"), ("003Y", "AP")):
-        reading, _, _ = read_film(box, films.film(phantom(), PatientAge=age, ViewPosition=view))
-        assert reading.pack is not None
-        hints_of[reading.pack.name, view] = {hint.code for hint in reading.quality.hints}
-    assert "hint.confounder_view_ap" in hints_of["toy-adult", "AP"]
-    assert "hint.confounder_view_ap" not in hints_of["toy-adult", "PA"] | hints_of["toy-child", "AP"]
-
-
-@pytest.mark.parametrize(("rows", "columns", "coarse"), [(64, 64, False), (90, 60, True)])
-def test_a_film_below_the_resolution_that_the_model_learnt_at_is_marked(
-    tmp_path: Path, rows: int, columns: int, coarse: bool
-) -> None:
-    with reading_rig.rig(reading_rig.config(tmp_path)) as box:
-        reading, line, _ = read_film(box, films.film(films.shapes(7, rows, columns)))
-    assert reading.status is ReadingStatus.READ
-    sentences = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.coarse"]
-    sentence = "Only 60 × 90 pixels of this image reach the model, which learnt from pictures of 64 × 64. "
-    assert [one.startswith(sentence) for one in sentences] == [True] * coarse

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
-from firmware_app.appliance.processes import reader as reader_process
 from firmware_app.core.child_messages import Arrays, ChildMessage
-from firmware_app.core.child_process import Child
-from firmware_app.core.errors import ChildWillNotStart
 from firmware_app.core.records import PackIdentity, Priority, ReadingStatus
 from firmware_app.reading.reader import Reader
 from tests import films, reading_rig, toy_pack
@@ -50,16 +45,6 @@ def test_a_film_is_read_shown_and_marked(box: Rig) -> None:
     with Image.open(shown / "bright.png") as heat:
         assert (heat.mode, heat.size) == ("L", (213, 256))
     assert json.loads((shown / "frame-000.json").read_text())["rows"] == 96
-
-
-def test_the_same_film_gives_the_same_number_whatever_its_polarity(box: Rig) -> None:
-    pixels = films.shapes(2, 90, 70)
-    plain = box.admit(films.film(pixels))
-    turned = box.admit(films.film((4095 - pixels).astype(np.uint16), PhotometricInterpretation="MONOCHROME1"))
-    with reading_rig.reader(box) as reader:
-        reading_rig.read_all(reader)
-    one, other = (box.case(film).findings[0].probability for film in (plain, turned))
-    assert one == pytest.approx(other, abs=1e-6)
 
 
 def test_what_no_pack_reads_is_shown_to_people_with_the_reason(box: Rig) -> None:
@@ -111,51 +96,6 @@ def test_a_picture_is_read_by_the_pack_that_a_person_named_and_says_so(box: Rig,
     assert [hint.code for hint in reading.quality.hints] == ["hint.pack_forced"]
 
 
-def test_a_model_file_that_cannot_be_loaded_falls_back_and_the_reading_names_what_spoke(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    packs = tmp_path / "broken"
-    toy_pack.write(packs, "toy-adult", "adult", 18, None, int8=b"not a model")
-    with (
-        reading_rig.rig(reading_rig.config(tmp_path, packs, precision="int8")) as box,
-        reading_rig.reader(box) as reader,
-    ):
-        film = box.admit(reading_rig.tiny_film(6))
-        with caplog.at_level(logging.ERROR):
-            reading_rig.read_all(reader)
-        reading = box.reading(film)
-    assert reading.pack == PackIdentity("toy-adult", "0.0.1", "onnxruntime", "fp32")
-    assert "falling back to onnxruntime fp32" in caplog.text
-
-
-def test_a_runtime_that_begins_to_fail_is_replaced_by_the_next_and_the_image_is_not_burned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packs = tmp_path / "two"
-    toy_pack.write(packs, "toy-adult", "adult", 18, None, int8=toy_pack.onnx())
-    with (
-        reading_rig.rig(reading_rig.config(tmp_path, packs, precision="int8")) as box,
-        reading_rig.reader(box) as reader,
-    ):
-        reader.warm()
-        assert reader.inference.identities["toy-adult"].precision == "int8"
-        really, failed = (
-            reader.inference._ask,
-            ChildMessage({"refusal": {"code": "runtime.inference_failed"}, "sound": False}),
-        )
-
-        def ask(job: Mapping[str, Any], arrays: Arrays, seconds: float) -> ChildMessage:
-            if job["job"] == "infer" and reader.inference.identities["toy-adult"].precision == "int8":
-                return failed
-            return really(job, arrays, seconds)
-
-        monkeypatch.setattr(reader.inference, "_ask", ask)
-        film = box.admit(reading_rig.tiny_film(11))
-        assert reading_rig.read_all(reader) == 1
-        reading = box.reading(film)
-    assert reading.pack == PackIdentity("toy-adult", "0.0.1", "onnxruntime", "fp32")
-
-
 def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     with reading_rig.reader(box) as reader:
         reader.warm()
@@ -177,22 +117,6 @@ def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monk
     assert read.status is ReadingStatus.READ
 
 
-def test_a_child_that_will_not_start_costs_no_image_a_claim(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.core.child_process._PAUSE_S", 0.0)
-    film = box.admit(reading_rig.tiny_film(1))
-    with reading_rig.reader(box) as reader:
-        reader.warm()
-        monkeypatch.setattr(reader.decoder, "_spawn", lambda: Child("firmware_app.no_such_module", (), silent=True))
-        psutil.Process(reader.decoder.pid).kill()
-        # Waits for its death without reaping it, which is the reader's to do.
-        os.waitid(os.P_PID, reader.decoder.pid, os.WEXITED | os.WNOWAIT)
-        with pytest.raises(ChildWillNotStart):
-            reader.step()
-    claim = box.clinical.claim()
-    assert claim is not None
-    assert (claim.instance.reference, claim.claims) == (film.reference, 1)
-
-
 def test_the_reader_logs_nothing_of_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = reading_rig.tiny_film(1, PatientName="LI^Hua", PatientID="P-7731", PatientBirthDate="19520304")
     with (
@@ -205,16 +129,6 @@ def test_the_reader_logs_nothing_of_an_image(tmp_path: Path, caplog: pytest.LogC
     assert "was lost over an image" in caplog.text, "it does log"
     for canary in ("Hua", "P-7731", "19520304", str(kept.SOPInstanceUID), str(kept.StudyInstanceUID)):
         assert canary not in caplog.text
-
-
-def test_a_picture_for_the_screen_that_cannot_be_written_costs_no_number(box: Rig) -> None:
-    film = box.admit(reading_rig.tiny_film(12))
-    (box.state.display / film.reference).write_text("in the way")
-    with reading_rig.reader(box) as reader:
-        reading_rig.read_all(reader)
-    reading = box.reading(film)
-    assert reading.status is ReadingStatus.READ
-    assert [hint.code for hint in reading.quality.hints] == ["hint.display_missing"]
 
 
 def test_a_damaged_pack_gives_no_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -236,44 +150,6 @@ def test_an_image_that_always_takes_too_long_is_set_aside_after_two_tries(
 ) -> None:
     with reading_rig.rig(reading_rig.config(tmp_path, None, **{limit: 1e-6})) as box:
         assert reading_rig.read_reason_code(box.read(reading_rig.tiny_film(8, Modality=modality), tries=2)) == code
-
-
-@pytest.mark.parametrize(
-    ("claims", "failures", "set_aside"), [(5, 0, False), (5, 1, True), (99, 0, False), (100, 0, True)]
-)
-def test_only_an_image_that_cost_a_child_is_set_aside_for_being_begun_often(
-    box: Rig, claims: int, failures: int, set_aside: bool
-) -> None:
-    film = box.admit(reading_rig.tiny_film(10))
-    for _ in range(claims):
-        assert box.clinical.claim() is not None
-    for _ in range(failures):
-        box.clinical.record_failure(film.reference)
-    with reading_rig.reader(box) as reader:
-        assert reading_rig.read_all(reader) == 1
-    reading = box.reading(film)
-    reason = None if reading.reason is None else (reading.reason.code, reading.reason.details)
-    assert reason == (("reading.gave_up", {"claims": claims}) if set_aside else None)
-
-
-def empty() -> dict[str, np.ndarray[Any, Any]]:
-    """Pixels that nobody took of anyone."""
-    chance = np.random.default_rng(3)
-    return {
-        "quality.blank": np.full((96, 80), 1000, np.uint16),
-        "quality.not_a_film": chance.integers(0, 4096, (96, 80), dtype=np.uint16),
-        "quality.too_small": np.full((1, 1), 9, np.uint16),
-        "quality.shape": films.shapes(1, 60, 300),
-    }
-
-
-@pytest.mark.parametrize("code", empty())
-def test_pixels_that_can_be_no_film_give_no_number_and_are_shown_to_people(box: Rig, code: str) -> None:
-    film = box.admit(films.film(empty()[code]))
-    reading = box.read(film)
-    assert reading.reason is not None
-    assert (reading.reason.code, reading.quality.acceptable, reading.findings) == (code, False, ())
-    assert (box.state.display / film.reference / "frame-000.png").exists()
 
 
 @pytest.mark.parametrize("fault", ["damaged"])
@@ -314,31 +190,6 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
         assert claim.claims == 1  # the box's fault had cost none
         assert reader.step()
         reading = box.reading(film)
-    assert reading.status is ReadingStatus.READ
-
-
-def test_the_process_itself_looks_again_reads_and_says_anew_who_speaks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("firmware_app.reading.reader.RETRY_SECONDS", 0.1)
-    packs, stop = tmp_path / "packs", Event()
-    sound = toy_pack.write(tmp_path / "aside", "toy-adult", "adult", 18, None)
-    settings = reading_rig.config(tmp_path, packs)
-    announced: list[Mapping[str, Any]] = []
-
-    def ready(facts: Mapping[str, Any]) -> None:
-        announced.append(facts)
-        if len(announced) == 1:
-            shutil.copytree(sound, packs / "toy-adult")  # a technician puts the pack where it belongs
-        else:
-            Timer(1.0, stop.set).start()
-
-    with reading_rig.rig(settings) as box:
-        film = box.admit(reading_rig.tiny_film(1))
-        reader_process.run(settings, ready, stop)
-    with reading_rig.rig(settings) as box:
-        reading = box.reading(film)
-    assert [facts["packs"] for facts in announced] == ["", "toy-adult 0.0.1 (onnxruntime fp32)"]
     assert reading.status is ReadingStatus.READ
 
 

@@ -21,7 +21,7 @@ from struct import pack
 import psutil
 import pytest
 
-from tests.objects import EXPLICIT, IMPLICIT, file_of, film, new_uid
+from tests.objects import EXPLICIT, file_of, film, new_uid
 from tests.peers import peer
 from tests.small_disk import small_disk
 from tests.wire.gateways import Running, process
@@ -137,15 +137,6 @@ def begin_object(client: RawClient, count: int = 100_000) -> None:
 
 
 # --- slow ---------------------------------------------------------------------------------------------------------
-
-
-def test_requests_that_drip_byte_by_byte_keep_nobody_out(tmp_path: Path) -> None:
-    with under_attack(tmp_path) as attacked, ExitStack() as stack:
-        dripping = [stack.enter_context(attacked.connect()) for _ in range(150)]
-        for connection in dripping:
-            connection.sendall(association_request(STORE)[:6])
-        with meanwhile(drip(dripping)):
-            attacked.store()
 
 
 @pytest.mark.parametrize("where", ["in the middle of an object", "between two messages"])
@@ -306,22 +297,6 @@ def large_request(contexts: int, syntaxes: int, user_bytes: int = 0) -> bytes:
     content += b"".join(item(0x20, bytes(((2 * number + 1) % 256, 0, 0, 0)) + offered) for number in range(contexts))
     content += item(0x50, item(0x51, pack(">L", 16384)) + (item(0x58, bytes(user_bytes)) if user_bytes else b""))
     return pack(">BxL", 1, len(content)) + content
-
-
-def test_values_of_one_message_on_two_contexts_are_aborted(gateway: Running) -> None:
-    contexts = [(CT, [EXPLICIT]), (CT, [IMPLICIT])]
-    with RawClient(gateway.port, contexts) as client:
-        command = client.command(1, CT, new_uid(), data=True)
-        client.send_fragments(1, command[:40], command=True, size=40, last=False)
-        client.send_fragments(3, command[40:], command=True, size=16000)
-        assert client.read()[0] == 7
-    with RawClient(gateway.port, contexts) as client:
-        client.begin_store(CT, new_uid())
-        values = b"".join(pack(">LBB", 12, context, 0) + bytes(10) for context in (1, 3) * 4000)
-        with suppress(ConnectionError):
-            client.socket.sendall(pack(">BxL", 4, len(values)) + values)
-        assert client.read()[0] == 7
-    eventually(lambda: gateway.incoming() == [])
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------------

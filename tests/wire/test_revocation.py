@@ -88,38 +88,7 @@ def test_a_broker_that_has_not_read_the_list_is_told_of(site: HospitalRig) -> No
     assert hospital(site, "revoke", "clinic-s") == (1, {"box": "clinic-s", "certificates": 1, "broker": "not read"})
 
 
-def test_a_broker_that_its_public_name_does_not_reach_is_tried_on_this_machine_or_told_of(site: HospitalRig) -> None:
-    uplink = site.uplink(site.box("clinic-s")).start()
-    wait_for(lambda: is_open(uplink), because="the box is connected")
-    site.house.publish("broker.invalid", site.port)
-    assert hospital(site, "revoke", "clinic-s", "--broker", "broker.invalid") == (
-        1,
-        {"box": "clinic-s", "certificates": 1, "broker": "not reached"},
-    )
-    assert is_open(uplink), "as the command says"
-    assert hospital(site, "revoke", "clinic-s")[1]["broker"] == "in force"
-    wait_for(lambda: not is_open(uplink), because="its line is ended")
-
-
 def test_a_second_receiver_on_one_folder_says_so_and_ends(site: HospitalRig) -> None:
     second = [*site.receiver.command, "--no-page"]
     done = subprocess.run(second, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, "works in" in done.stderr) == (1, True), done.stderr
-
-
-def test_a_configuration_of_the_last_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    with run_hospital(tmp_path, with_receiver=False) as site:
-        config, acl = site.house.broker / "mosquitto.conf", site.house.broker / "acl"
-        config.write_text(f"# For mosquitto 2.0 or later.\nlistener {site.port} 127.0.0.1\nlog_type all\n")
-        acl.write_text("pattern write lantern/v1/up/%u/+\n")
-        (site.house.tls / "revoked.pem").unlink()
-        site.receiver.start()
-        wait_for(lambda: "lantern-hospital broker --update" in site.receiver.log.read_text(), because="it is told of")
-        assert hospital(site, "broker")[0] == 1
-        assert hospital(site, "broker", "--update")[1]["updated"] is True
-        site.broker.stop()
-        site.broker.command[2] = str(config)
-        site.start_broker()
-        assert f"listener {site.port} 127.0.0.1\n" in config.read_text()
-        assert "log_type all" in (site.house.broker / "mosquitto.conf.before").read_text()
-        assert hospital(site, "broker")[0] == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,10 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import toy_pack
 from tests.box import LANTERN, RunningBox, make_environment, run_box, run_lantern
-from tests.peers import need_root
-from tests.small_disk import small_disk
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +65,6 @@ def test_processes_that_hang_are_replaced_within_half_a_minute(box: RunningBox) 
     assert all(box.ready[name]["pid"] != pid for name, pid in stopped.items())
 
 
-def test_people_see_the_box_though_its_dicom_port_is_taken(tmp_path: Path) -> None:
-    """The viewer starts after the gateway, but does not depend on it."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = str(other.getsockname()[1])
-        with run_box(tmp_path, LANTERN_DICOM__PORT=taken) as box:
-            assert box.wait_event("ended", "gateway")["status"] == 1
-            assert box.wait_event("ready", "viewer")["port"]
-
-
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     with run_box(tmp_path) as box:
         box.wait_ready()
@@ -94,21 +81,6 @@ def test_sigterm_ends_it_cleanly(box: RunningBox, folder: Path) -> None:
     assert box.process.wait(timeout=30) == 0
     assert [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     assert json.loads(run_lantern(folder, "status", "--json").stdout)["running"] is False
-
-
-def test_doctor_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
-    done = run_lantern(tmp_path, "doctor")
-    assert done.returncode == 1
-    assert "lantern serve" in done.stdout
-
-
-def test_doctor_names_the_broken_pack_and_still_answers_everything_else(tmp_path: Path) -> None:
-    packs = toy_pack.write_both(tmp_path / "packs")
-    (packs / "toy-child" / "manifest.json").write_text("{")
-    done = run_lantern(tmp_path / "state", "doctor", "--json", LANTERN_PACKS__DIR=str(packs))
-    checks = [json.loads(line) for line in done.stdout.splitlines()]
-    assert ("packs", "pack.manifest") in {(check["check"], check["code"]) for check in checks}
-    assert {"state", "runtimes", "gateway"} <= {check["check"] for check in checks}
 
 
 def test_ctrl_c_at_the_terminal_stops_the_box_at_once(tmp_path: Path) -> None:
@@ -130,19 +102,3 @@ def test_ctrl_c_at_the_terminal_stops_the_box_at_once(tmp_path: Path) -> None:
         assert process.returncode == 0
         assert "was killed" not in said, f"run {number}"
         assert time.monotonic() - begun < 5
-
-
-def test_a_disk_that_became_read_only_is_a_sentence_and_no_alarm(tmp_path: Path) -> None:
-    need_root()
-    with small_disk(tmp_path / "state", "size=600m") as state:
-        with run_box(state) as box:
-            box.wait_ready()
-        subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
-        for command in (["serve"], ["case", "list"], ["status"], ["doctor"]):
-            done = run_lantern(state, *command)
-            # Where the last process left its shared memory behind, cases can still be read, and then they are listed.
-            if done.returncode != 1:
-                assert (command, done.returncode, done.stderr) == (["case", "list"], 0, "")
-                assert done.stdout.startswith("There is no case yet.")
-            assert "Traceback" not in done.stderr
-            assert "damaged" not in done.stdout

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pynetdicom import AE, build_context
 from pynetdicom.sop_class import CTImageStorage
 
 from firmware_app.dicom import sop_classes, transfer_syntax
 from firmware_app.dicom.negotiation import STORAGE
-from firmware_app.dicom.scp.dimse import short_comment
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.peers import peer, pydicom_file
 from tests.wire.gateways import Running
@@ -103,55 +101,9 @@ def test_every_transfer_syntax_but_the_refused_ones_is_negotiated(gateway: Runni
         client.release()
 
 
-def test_of_several_transfer_syntaxes_the_senders_first_is_chosen(gateway: Running) -> None:
-    jpeg = "1.2.840.10008.1.2.4.70"
-    with RawClient(
-        gateway.port,
-        [(CT, [jpeg, EXPLICIT, IMPLICIT]), (CT, ["1.2.840.10008.1.2.1.99", EXPLICIT]), ("1.2.3.4", [IMPLICIT])],
-    ) as client:
-        assert client.chosen[1] == jpeg
-        assert client.chosen[3] == EXPLICIT
-        assert client.results[5] == 3
-        client.release()
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 1001, 16378, 131066])
-def test_fragments_of_any_size_make_the_same_object(gateway: Running, size: int) -> None:
-    instance = new_uid()
-    data_set = film(sop_instance=instance, sop_class=CT)
-    with RawClient(gateway.port, [(CT, [EXPLICIT])]) as client:
-        assert client.store(CT, instance, data_set, size=size).status == 0
-        client.release()
-    [kept] = gateway.files()
-    assert kept.read_bytes().endswith(data_set)
-
-
 @pytest.mark.parametrize("max_pdu", [7, 10, 100, 0])
 def test_an_answer_fits_the_pdu_length_that_the_sender_can_take(gateway: Running, max_pdu: int) -> None:
     with RawClient(gateway.port, [(CT, [EXPLICIT])], max_pdu=max_pdu) as client:
         answer = client.store(CT, new_uid(), film(sop_class=CT))
         assert answer.status == 0xA900
         assert "differs" in answer.comment or answer.comment.endswith("...")
-
-
-@pytest.mark.parametrize("max_pdu", [4097, 16384, 65535, 0])
-def test_a_pynetdicom_client_with_odd_pdu_sizes_is_served(gateway: Running, max_pdu: int) -> None:
-    sender = AE("ODD")
-    sender.add_requested_context(CTImageStorage, EXPLICIT)
-    sender.maximum_pdu_size = max_pdu
-    association = sender.associate("127.0.0.1", gateway.port, max_pdu=max_pdu)
-    assert association.is_established
-    image = dcmread(pydicom_file("CT_small.dcm"))
-    assert association.send_c_store(image).Status == 0
-    assert association.send_c_store(image).Status == 0
-    association.release()
-    assert gateway.outcomes() == [("accepted", None), ("duplicate", None)]
-    assert build_context(CT).abstract_syntax == CT
-
-
-def test_an_error_comment_is_a_valid_lo() -> None:
-    comment = short_comment("The box does not take images in the transfer syntax “Deflated Explicit”. Send “it” again.")
-    assert len(comment) <= 64
-    assert comment.isascii()
-    assert comment.endswith("...")
-    assert short_comment("It is “short”.") == 'It is "short".'

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
 
-from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
+from tests.objects import EXPLICIT, element, film, new_uid
 from tests.small_disk import small_disk
 from tests.wire.gateways import Running, process, running
 from tests.wire.raw import Closed, RawClient
@@ -40,18 +39,6 @@ def test_an_identical_resend_is_a_success_and_kept_once(gateway: Running, client
     client.release()
     assert len(gateway.files()) == 1
     assert gateway.outcomes() == [("accepted", None), ("duplicate", None)]
-
-
-def test_an_object_with_bytes_that_its_machine_left_behind_it_is_kept_with_them(
-    gateway: Running, client: RawClient
-) -> None:
-    left = b"MEDVIEW CR-85\r\n"
-    instance = new_uid()
-    assert client.store(CT, instance, ct(instance) + left).status == 0
-    client.release()
-    [kept] = gateway.files()
-    assert kept.read_bytes().endswith(left)
-    assert gateway.outcomes() == [("accepted", None)]
 
 
 @pytest.mark.parametrize(
@@ -240,15 +227,6 @@ def test_a_full_disk_is_answered_and_loses_nothing(disk: Path) -> None:
 
 
 # --- everything we have -------------------------------------------------------------------------------------------
-
-
-def test_a_compressed_film_is_kept_as_it_was_sent(gateway: Running) -> None:
-    instance = new_uid()
-    with RawClient(gateway.port, [(CT, [JPEG]), (CT, [IMPLICIT])]) as client:
-        data_set = ct(instance, pixel_element=fragments(b"\xff\xd8" + os.urandom(98)))
-        assert client.store(CT, instance, data_set).status == 0
-    [kept] = gateway.files()
-    assert dcmread(kept).file_meta.TransferSyntaxUID == JPEG
 
 
 def test_the_process_that_faces_the_network_holds_no_decoder(tmp_path: Path) -> None:

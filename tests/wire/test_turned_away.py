@@ -18,7 +18,6 @@ from firmware_app.dicom.association_log import MOST_CALLERS, AssociationLog, Rej
 from tests.peers import peer
 from tests.reading_rig import wait_until
 from tests.wire.gateways import Running, configuration, running
-from tests.wire.raw import RawClient
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 CLOSED = {"allowed_calling": ["XRAY1"]}
@@ -81,29 +80,6 @@ def test_what_is_refused_at_negotiation_is_told_of_by_its_name(
     wait_until(lambda: bool(read_rejected(gateway.state)))
     assert said in run_doctor(gateway.state.root)[0]
     assert read_only_rejected(gateway.state.root).calling == "US1"
-
-
-def test_a_machine_that_was_set_right_is_told_of_no_more(gateway: Running) -> None:
-    wrong = {CT: str(DeflatedExplicitVRLittleEndian)}, {"1.2.840.10008.5.1.4.31": "1.2.840.10008.1.2"}
-    for number, contexts in enumerate((*wrong, {CT: "1.2.840.10008.1.2"})):
-        if number == len(wrong):
-            wait_until(lambda: len(read_rejected(gateway.state)) == len(wrong))
-        machine = AE("US1")
-        for abstract, syntax in contexts.items():
-            machine.add_requested_context(abstract, syntax)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            association = machine.associate("127.0.0.1", gateway.port)
-        if association.is_established:
-            association.release()
-    wait_until(lambda: read_rejected(gateway.state) == [])
-
-
-def test_a_worklist_refused_beside_images_that_are_taken_is_no_trouble(tmp_path: Path) -> None:
-    contexts = [(CT, ["1.2.840.10008.1.2"]), ("1.2.840.10008.5.1.4.31", ["1.2.840.10008.1.2"])]
-    with running(tmp_path) as gateway, RawClient(gateway.port, contexts) as client:
-        client.release()
-    assert read_rejected(gateway.state) == []  # the gateway has stopped, and writes all that it knows when it does
 
 
 def test_a_stranger_without_end_crowds_out_no_machine_of_the_clinic(tmp_path: Path) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import ssl
 import threading
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +22,8 @@ from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.envelope import seal
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Kind, Summary
-from hospital import receiver
-from hospital.inbox.receiver_status import ReceiverStatus
-from hospital.inbox.receiver_status import read_receiver_status as read_standing
 from tests import line
-from tests.wire.line_rig import Box, HospitalRig, ManagedProcess, events, run_hospital, wait_for
+from tests.wire.line_rig import Box, HospitalRig, ManagedProcess, run_hospital, wait_for
 
 ALERT = "lantern/v1/up/{}/alert"
 
@@ -229,22 +223,6 @@ def test_a_box_that_takes_the_name_of_another_silences_nobody(stage: Stage, clie
     assert stage.site.receiver.log.read_text().count("ended the connection") == lost
 
 
-def test_a_second_receiver_is_named_as_what_it_is(stage: Stage) -> None:
-    context = ssl.create_default_context(cafile=stage.site.house.tls / "ca.crt")
-    context.load_cert_chain(stage.site.house.tls / "hospital.crt", stage.site.house.tls / "hospital.key")
-    second = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False)
-    second.tls_set_context(context)
-    log = stage.site.receiver.log
-    listening = log.read_text().count('"listening"')
-    second.connect("127.0.0.1", stage.site.port)
-    second.loop_start()
-    wait_for(lambda: "another client came with this hospital's certificate" in log.read_text(), because="the reason")
-    assert "cannot be reached: Success" not in log.read_text()
-    wait_for(lambda: log.read_text().count('"listening"') > listening, because="the receiver is there again")
-    second.loop_stop()
-    stage.good()
-
-
 def test_the_old_key_of_the_hospital(stage: Stage) -> None:
     payload = stage.sealed(12)
     stage.site.house.rotate()
@@ -288,56 +266,3 @@ def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tm
 
 
 # --- the broker is gone ---------------------------------------------------------------------------------------------
-
-
-def test_a_dead_broker_is_seen_on_the_hospitals_page_and_by_whoever_watches_it(tmp_path: Path) -> None:
-    def ask(path: str) -> str:
-        with urllib.request.urlopen(address + path, timeout=10) as answer:
-            answered: str = answer.read().decode()
-        return answered
-
-    def codes() -> list[str]:
-        listed: list[str] = json.loads(ask("healthz"))["codes"]
-        return listed
-
-    with run_hospital(tmp_path) as site:
-        address = events(site.receiver.log)[0]["page"]
-        assert address.startswith("http://127.0.0.1:"), "on this machine only"
-        wait_for(lambda: codes() == [], because="a hospital that hears its broker")
-        assert "The receiver does not hear the broker" not in ask("")
-        site.broker.kill()
-        wait_for(lambda: codes() == ["hospital.broker_silent"], because="a dead broker")
-        wait_for(lambda: "The receiver does not hear the broker" in ask(""), 5)
-        assert "Every box has been heard lately" not in ask("")
-        site.start_broker()
-        wait_for(lambda: codes() == [], because="the broker is back")
-
-
-def test_a_broker_that_says_nothing_but_that_it_is_there_is_heard_and_one_that_hangs_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(receiver, "KEEP_ALIVE_S", 1)
-    with run_hospital(tmp_path, with_receiver=False) as site:
-        broker, stop = site.broker.process, threading.Event()
-        assert broker is not None
-        hospital = receiver.Receiver(site.house, host="127.0.0.1", port=site.port)
-        serving = threading.Thread(target=hospital.serve, args=(stop, lambda: None))
-        serving.start()
-
-        def standing() -> ReceiverStatus:
-            return read_standing(site.inbox.connection)
-
-        def heard_for(seconds: float) -> bool:
-            now = standing()
-            return now.since is not None and (now.heard_at or now.since) - now.since > timedelta(seconds=seconds)
-
-        try:
-            wait_for(lambda: heard_for(2), because="answers to keep-alives")
-            broker.send_signal(signal.SIGSTOP)
-            wait_for(lambda: standing().list_codes(datetime.now(UTC)) == ["hospital.broker_silent"], because="it hangs")
-            broker.send_signal(signal.SIGCONT)
-            wait_for(lambda: heard_for(0), because="it goes on")
-        finally:
-            broker.send_signal(signal.SIGCONT)
-            stop.set()
-            serving.join(20)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from firmware_app.core import clock
-from firmware_app.core.clock import Clock, ClockFile, TimeSource
 from firmware_app.core.records import LocalState, Priority
 from firmware_app.uplink.exchange.exchange_db import BoxHealth
 from firmware_app.uplink.messages.box_reports import (
@@ -30,8 +26,7 @@ from firmware_app.uplink.messages.box_reports import (
 from firmware_app.uplink.messages.summary import PackBrief
 from firmware_app.uplink.outbox import Outbox
 from hospital.inbox import inbox_tables
-from tests.faults.shifted_clock import EPOCH, TEN_YEARS_AHEAD, ShiftedClock
-from tests.wire.line_rig import Box, HospitalRig, free_port, run_hospital, wait_for
+from tests.wire.line_rig import Box, HospitalRig, run_hospital, wait_for
 
 
 @pytest.fixture
@@ -81,25 +76,6 @@ def test_a_box_that_is_cut_off_is_declared_dead_by_its_last_will(site: HospitalR
     uplink.start()
     wait_for(lambda: site.inbox.list_boxes()[0].state in ("birth", "health"), because="the next birth")
     assert set(site.list_quarantine_codes()) <= {"hospital.outdated"}
-
-
-def test_a_box_is_declared_dead_also_in_a_stream_that_began_after_it_had_connected(site: HospitalRig) -> None:
-    box = site.box("clinic-7")
-    uplink = site.uplink(box).start()
-    wait_for(lambda: [one.state for one in site.inbox.list_boxes()] == ["birth"])
-    box.exchange.begin_stream()
-    stream = box.exchange.read_status().stream
-
-    def said(state: str) -> bool:
-        (row,) = site.inbox.list_boxes()
-        answer = row.presence or {"origin": {}}
-        return (row.state, answer["origin"].get("stream")) == (state, stream)
-
-    wait_for(lambda: said("birth"), because="the new stream")
-    uplink.kill()
-    wait_for(lambda: said("death"), because="the last will")
-    assert site.inbox.list_boxes()[0].gone
-    assert uplink.log.read_text().count("the line is open,") <= 2, "once, and for the stream"
 
 
 def test_without_a_broker_the_clinic_works_on_and_then_the_urgent_go_first(site: HospitalRig) -> None:
@@ -168,45 +144,6 @@ def test_a_rotated_key_reaches_the_box_and_the_old_one_is_never_used_again(site:
     assert len(list(site.house.keys.glob("seal-*.pem"))) == 1
 
 
-def test_a_box_that_slept_through_a_rotation_sends_again_with_the_new_key(site: HospitalRig) -> None:
-    box = site.box("clinic-7")
-    site.house.rotate()
-    box.add_image(1, Priority.URGENT)
-    box.relay().step()
-    site.uplink(box).start()
-    wait_for(lambda: "uplink.key_retired" in site.list_quarantine_codes(), because="sealed before the box could know")
-    settle(box)
-    assert len(site.list_revisions()) == 1
-
-
-@pytest.mark.parametrize("shown", [EPOCH, TEN_YEARS_AHEAD])
-def test_a_wrong_clock_of_the_machine_keeps_no_summary_back(site: HospitalRig, tmp_path: Path, shown: str) -> None:
-    box = site.box("clinic-7")
-    box.add_image(1, Priority.URGENT)
-    box.relay().step()
-    site.uplink(box, **ShiftedClock(tmp_path, shown).environment).start()
-    settle(box)
-
-
-@pytest.mark.parametrize(
-    ("days", "expected"), [(-5, "uplink.certificate_not_yet"), (3000, "uplink.certificate_expired")]
-)
-def test_a_certificate_out_of_date_by_the_boxs_clock_is_named(
-    site: HospitalRig, tmp_path: Path, days: int, expected: str
-) -> None:
-    box = site.box("clinic-7")
-    box.add_image(1, Priority.URGENT)
-    box.relay().step()
-    kept = ClockFile(box.exchange.database.path.parent / clock.CLOCK_FILE)
-    Clock(kept).learn(time.time() + days * 86_400, TimeSource.PERSON)
-    uplink = site.uplink(box, **ShiftedClock(tmp_path, "-1h").environment).start()  # no network time vouches for that
-    wait_for(lambda: code(box) == expected, because=expected)
-    uplink.stop()
-    kept.path.unlink()
-    uplink.start()
-    settle(box)
-
-
 def test_a_broker_that_the_hospital_does_not_vouch_for_gets_nothing(tmp_path: Path) -> None:
     with (
         run_hospital(tmp_path / "a", with_receiver=False) as ours,
@@ -219,47 +156,6 @@ def test_a_broker_that_the_hospital_does_not_vouch_for_gets_nothing(tmp_path: Pa
         wait_for(lambda: code(box) == "uplink.broker_untrusted")
         uplink.stop()
         assert box.exchange.read_status().outgoing == 1, "the row still waits"
-
-
-def test_a_certificate_of_another_authority_is_closed_out_with_a_sentence(tmp_path: Path) -> None:
-    with (
-        run_hospital(tmp_path / "a", with_receiver=False) as ours,
-        run_hospital(tmp_path / "b", with_receiver=False) as other,
-    ):
-        stranger = other.box("clinic-7").config.uplink
-        box = ours.box("clinic-7", tls_cert=str(stranger.tls_cert), tls_key=str(stranger.tls_key))
-        ours.uplink(box).start()
-        wait_for(lambda: code(box) in ("uplink.broker_closed", "uplink.no_broker"))
-        assert code(box) == "uplink.broker_closed"
-
-
-def test_a_line_that_is_not_set_up_says_what_is_missing(tmp_path: Path) -> None:
-    with run_hospital(tmp_path, with_receiver=False) as site:
-        box = site.box("clinic-7", identity=None)
-        uplink = site.uplink(box).start()
-        wait_for(lambda: not uplink.alive())
-        assert "uplink.not_set_up" in uplink.log.read_text()
-        assert code(box) == "uplink.not_set_up"
-
-
-def test_a_broker_that_speaks_only_3_1_1_is_good_enough(tmp_path: Path) -> None:
-    port = free_port()
-    with run_hospital(tmp_path, with_receiver=False) as site:
-        site.start_process([sys.executable, "-m", "tests.wire.old_broker", str(port)], tmp_path / "amqtt.log").start()
-        box = site.box("clinic-7", port=port, tls_ca=None)
-        command = [sys.executable, "-m", "hospital.cli", "serve", "--dir", str(site.house.root), "--no-page", "--json"]
-        receiver = site.start_process(
-            [*command, "--plain", "--broker-port", str(port)], tmp_path / "receiver.log"
-        ).start()
-        uplink = site.uplink(box).start()
-        wait_for(lambda: '"listening"' in receiver.log.read_text(), because="the hospital fell back to 3.1.1")
-        wait_for(lambda: "MQTT 3.1.1" in uplink.log.read_text(), because="the box fell back to 3.1.1")
-        for number in range(20):
-            box.add_image(number, Priority.URGENT)
-        settle(box)
-        assert len(site.list_revisions()) == 20
-        uplink.stop()
-        receiver.stop()
 
 
 def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: HospitalRig) -> None:

@@ -16,7 +16,6 @@ from firmware_app.uplink.errors import Contradicted
 from firmware_app.uplink.messages.envelope import open_signed, seal
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Kind, Receipt, RefusedMessage, TakenMessage, decode, hash_body
-from hospital.inbox.receiver_status import ReceiverClock
 from hospital.receiver import BATCH_MESSAGES, Receiver
 from tests.line import brief, summary
 from tests.wire.line_rig import Box, HospitalRig, run_hospital, wait_for
@@ -110,20 +109,6 @@ def test_a_number_that_means_something_else_already_is_refused_and_never_taken(s
         receipt = speaker.await_receipts(2)[1]
     assert (receipt.taken, receipt.refused) == ((), (RefusedMessage(1, hash_body(body(1, case=2)), Contradicted.code),))
     assert speaker.site.list_revisions() == [(brief(1).case, 1)]
-
-
-def test_while_its_clock_is_doubtful_it_counts_and_signs_no_time(
-    speaker: Speaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with counting(speaker.site):
-        speaker.send(speaker.sealed(1, case=1))
-        speaker.await_receipts(1)
-        monkeypatch.setattr(ReceiverClock, "is_doubtful", lambda _clock: True)
-        speaker.send(speaker.sealed(2, case=2))
-        first, second = speaker.await_receipts(2)
-    assert first.at
-    assert second.at is None
-    assert len(speaker.site.list_revisions()) == 2
 
 
 def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker: Speaker) -> None:

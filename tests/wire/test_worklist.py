@@ -10,7 +10,6 @@ from struct import pack
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.datadict import tag_for_keyword
-from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
@@ -182,14 +181,6 @@ def test_a_key_that_cannot_be_matched_is_answered_with_its_tag_and_never_with_no
             answer = client.answer()
         assert (answer.status, answer.offending) == (0xA900, tag)  # PS3.4 Table K.4-1, PS3.7 C.4.2
         assert 0 < len(answer.comment) <= 64
-
-
-def test_a_list_of_many_uids_is_read_to_its_end(tmp_path: Path) -> None:
-    with running(tmp_path / "state", worklist={"stations": STATIONS}) as gateway:
-        uids = [*(generate_uid(prefix=None) for _ in range(60)), *(register(gateway, n).study_uid for n in range(2))]
-        query = Dataset()
-        query.StudyInstanceUID, query.PatientID = uids, ""
-        assert [status for status, _ in answers(gateway, query)] == [0xFF00, 0xFF00, 0x0000]
 
 
 @pytest.mark.parametrize("keyword", ["AdmissionID", "PatientWeight", "ReferringPhysicianName", "StationName"])

@@ -1,16 +1,12 @@
 """Recipes: ours and the examples are whole, and one that cannot be followed says so before anything is done."""
 
-import json
-import re
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 from converters.failures import RecipeInvalid
 from converters.packing.words import load_words
-from converters.recipe import Recipe, load_recipe
-from converters.recipe_tables import Abstain, Cost, Data, Gate, Input, OperatingPoint, Quantize, Train
+from converters.recipe import load_recipe
 
 CONVERTERS = Path(__file__).parents[3] / "converters"
 RECIPES = sorted(
@@ -19,16 +15,6 @@ RECIPES = sorted(
     for path in (CONVERTERS / folder).glob("*.toml")
     if not path.name.endswith(".words.toml")
 )
-TABLES: dict[str, type[BaseModel]] = {
-    "data": Data,
-    "input": Input,
-    "cost": Cost,
-    "operating_point": OperatingPoint,
-    "train": Train,
-    "quantize": Quantize,
-    "gate": Gate,
-    "abstain": Abstain,
-}
 LEAST = """
 pack = "own"
 version = "0.0.1"
@@ -73,13 +59,3 @@ def test_what_does_not_belong_together_is_one_sentence(tmp_path: Path, more: str
     with pytest.raises(RecipeInvalid) as refused:
         load_recipe(tmp_path / "own.toml")
     assert why in str(refused.value)
-
-
-def test_the_page_on_own_models_tells_the_defaults_that_hold() -> None:
-    page = (CONVERTERS.parent / "docs" / "your-own-model.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (?:`\[(\w+)\]`|–) \| `(\w+)` \| (?:`(.+?)`|–) \|", page, re.MULTILINE)
-    assert len(rows) > 15
-    for table, key, default in rows:
-        described: type[BaseModel] = TABLES[table] if table else Recipe
-        fields = described.model_fields
-        assert (json.loads(default) if default else None) == fields[key].default, (table, key)

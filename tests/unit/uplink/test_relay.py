@@ -10,7 +10,7 @@ import logging
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,13 @@ from firmware_app.core.records import Priority, Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.errors import BROKER_REFUSED, Contradicted
 from firmware_app.uplink.exchange import exchange_db as exchange_module
-from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange
-from firmware_app.uplink.messages.box_reports import DiskSlot, RunningSoftware, SoftwareState
+from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages.envelope import sign
 from firmware_app.uplink.messages.summary import (
     MOST_SEQ,
     Brief,
     Keys,
     Kind,
-    PackBrief,
     Receipt,
     RefusedMessage,
     TakenMessage,
@@ -38,7 +36,7 @@ from firmware_app.uplink.messages.summary import (
 )
 from firmware_app.uplink.outbox import KnownStream, Outbox
 from firmware_app.uplink.relay import Relay
-from tests.line import BUNDLE, SIGNER, brief, origin, public
+from tests.line import BUNDLE, SIGNER, brief
 from tests.wire.line_rig import make_case
 
 
@@ -155,36 +153,6 @@ def test_a_flood_from_outside_fills_nothing(sides: Sides, monkeypatch: pytest.Mo
     assert len(sides.exchange.list_incoming()) == 5
 
 
-def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
-    sides.exchange.take_in([brief(1, Priority.URGENT), brief(2)])
-    sides.exchange.write_status(BROKER_REFUSED(reason="Not authorized"))
-    sides.exchange.write_facts(unread=4, audit_head="a" * 64)
-    line = sides.exchange.read_status()
-    assert (line.outgoing, line.urgent, line.quarantined, line.unread) == (2, 1, 0, 4)
-    assert line.reason is not None
-    assert "Not authorized" in line.reason.text("en")
-    assert json.dumps(dict(line.reason.details)) == '{"reason": "Not authorized"}'
-
-
-def test_summaries_that_the_version_before_had_merged_go_out_whole(sides: Sides) -> None:
-    sides.wait([brief(1), brief(2)])
-    sides.relay().step()
-    sides.exchange.database.connection.execute("DELETE FROM outgoing")
-    sides.exchange.database.connection.execute(
-        "INSERT INTO outgoing (seq, urgent, boot, form, body) VALUES (3, 0, 'b', 'marks', '[]')"
-    )
-    sides.exchange.create()
-    sides.relay().step()
-    assert [row.brief for row in sides.exchange.list_due(9)] == [brief(1), brief(2)]
-
-
-def test_a_month_of_a_busy_clinic_fits_the_default_budget(sides: Sides) -> None:
-    """Three of its thirty days, of 300 cases each, in a tenth of the budget."""
-    sides.wait([brief(number, Priority.SOON) for number in range(3 * 300)])
-    sides.relay().step()
-    assert sides.exchange.count_used_bytes() < 3_200_000
-
-
 def test_over_budget_digests_wait_in_the_outbox_and_alerts_go_on(sides: Sides) -> None:
     sides.wait([brief(1), brief(2, Priority.URGENT)])
     sides.relay(budget_bytes=1).step()
@@ -244,49 +212,6 @@ def test_a_receipt_for_one_revision_settles_no_other_of_the_case(sides: Sides) -
     left = [row.brief for row in sides.exchange.list_due(9)]
     assert [(one.case, one.revision) for one in left] == [(case, 2)]
     assert sides.waiting() == 1
-
-
-def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides) -> None:
-    for serial, key, box in ((2, public(b"2"), "clinic-7"), (9, public(b"2"), "clinic-8"), (9, "00" * 32, "clinic-7")):
-        sides.offer_keys(serial, key, box)
-        assert sides.exchange.read_keys(BUNDLE.verify) is None
-    newest = sides.offer_keys(5, public(b"5"))
-    sides.offer_keys(4, public(b"4"))
-    assert sides.exchange.read_keys(BUNDLE.verify) == newest
-    sides.lose_exchange()
-    sides.relay().step()
-    assert sides.exchange.read_keys(BUNDLE.verify) == newest, "a new file has it from clinical.db"
-    sides.exchange.keep_keys("another hospital", 1, b"its own")  # which counts from 1 again
-    assert sides.exchange.read_keys(BUNDLE.verify) is None
-
-
-@pytest.mark.parametrize("kept", [b"ZZZZ", b"LND1 in the form of an earlier version"])
-def test_keys_that_cannot_be_read_keep_no_key_out(sides: Sides, kept: bytes) -> None:
-    sides.exchange.keep_keys(BUNDLE.verify, 10**6, kept)
-    KnownStream(sides.clinical.database).keep_keys(BUNDLE.verify, kept)
-    sides.relay().step()
-    assert sides.offer_keys(4, public(b"4")) == sides.exchange.read_keys(BUNDLE.verify)
-
-
-def test_a_bundle_newer_than_the_last_keys_message_stops_no_relay(sides: Sides) -> None:
-    sides.offer_keys(4, public(b"4"))
-    sides.wait([brief(1)])
-    Relay(sides.clinical, sides.exchange, "clinic-7", replace(BUNDLE, serial=6), 10**9).step()
-    assert sides.seqs() == [1]
-
-
-@pytest.mark.parametrize("at", [0, None])
-def test_a_receipt_of_a_hospital_that_withholds_its_time_contradicts_no_clock(
-    sides: Sides, caplog: pytest.LogCaptureFixture, at: int | None
-) -> None:
-    relay = sides.relay()
-    sides.wait([brief(1)])
-    relay.step()
-    taken = (TakenMessage(1, sides.hashes()[1]),)
-    sides.bring(Receipt("clinic-7", sides.exchange.read_status().stream, taken, (), at).encode())
-    relay.step()
-    assert sides.waiting() == 0
-    assert "contradict" not in caplog.text
 
 
 def test_what_the_hospital_refuses_is_set_aside(sides: Sides) -> None:
@@ -368,17 +293,6 @@ def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(side
     assert sides.waiting() == 4
 
 
-@pytest.mark.parametrize("session", [0, MOST_SEQ], ids=["as an older copy has it", "none left"])
-def test_a_connection_that_cannot_be_counted_on_begins_a_new_stream(sides: Sides, session: int) -> None:
-    relay, before = sides.relay(), sides.exchange.read_status().stream
-    sides.exchange.begin_session()
-    relay.step()
-    sides.exchange.database.connection.execute("UPDATE line SET session = ?", (session,))
-    relay.step()
-    assert sides.exchange.read_status().stream != before
-    assert sides.exchange.begin_session() == 1
-
-
 @pytest.mark.parametrize("highest", [MOST_SEQ, MOST_SEQ - 1, "a text"], ids=["none left", "one left", "a text"])
 def test_numbers_that_the_uplinks_user_has_used_up_or_broken_begin_a_new_stream(
     sides: Sides, highest: int | str
@@ -419,25 +333,6 @@ def test_a_row_that_could_not_be_written_goes_out_once(
     assert set(sides.seqs()) == Outbox(sides.clinical.database).list_numbers()
 
 
-@pytest.mark.parametrize(
-    "write", [(Outbox, "settle"), (Exchange, "delete"), (Exchange, "delete_incoming")], ids=lambda write: write[1]
-)
-def test_a_receipt_is_forgotten_only_after_all_that_it_settles(
-    sides: Sides, monkeypatch: pytest.MonkeyPatch, write: tuple[type, str]
-) -> None:
-    relay = sides.relay()
-    sides.wait([brief(1), brief(2)])
-    relay.step()
-    sides.say(1)
-    with monkeypatch.context() as short:
-        short.setattr(*write, full)
-        relay.step()
-    assert len(sides.exchange.list_incoming()) == 1
-    relay.step()
-    assert sides.exchange.list_incoming() == []
-    assert (sides.waiting(), sides.seqs()) == (1, [2])
-
-
 # --- what goes in and what is told ------------------------------------------------------------------------------------
 
 
@@ -456,30 +351,6 @@ def test_a_revision_and_its_outbox_row_are_one_step(sides: Sides, monkeypatch: p
     monkeypatch.undo()
     sides.clinical.close_revisions(-1, report=Outbox(sides.clinical.database).put)
     assert [one.revision for one in Outbox(sides.clinical.database).list_waiting(9)] == [1]
-
-
-def test_a_box_without_a_line_fills_no_outbox(sides: Sides) -> None:
-    make_case(sides.clinical, 1, Priority.URGENT)
-    before = sides.waiting()
-    sides.clinical.close_revisions(-1)
-    assert sides.waiting() == before == 1
-
-
-def test_faults_packs_and_reports_travel_in_their_closed_form_only(sides: Sides) -> None:
-    packs = [("chest-xray-child", "1.2.0"), ("Wang's pack", "1.0.0"), ("chest-xray-adult", "beta")]
-    report = SoftwareState.draft(RunningSoftware("lantern-x86_64", "0.3.0", DiskSlot.A, None))
-    health = BoxHealth.from_facts(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs, (report,))
-    sides.relay().step(health)
-    for _ in range(2):
-        kept = sides.exchange.read_status().health
-        assert (kept.faults, kept.packs) == (
-            ("backup.failed", "selftest.disk"),
-            (PackBrief("chest-xray-child", "1.2.0"),),
-        )
-        assert kept.reports == (report,)
-        sides.relay().step()
-    (draft,) = kept.reports
-    assert draft.complete(origin(), 3, None).content == {"software": report.content["software"]}
 
 
 def test_the_head_of_the_audit_travels_with_the_health(sides: Sides) -> None:

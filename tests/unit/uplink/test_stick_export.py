@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import tarfile
 import tracemalloc
@@ -13,8 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from firmware_app.results.errors import EXPORT_CASE_TOO_LARGE, EXPORT_NO_HOSPITAL, EXPORT_NO_SIGNER
-from firmware_app.results.export_session import convert_target_errors
+from firmware_app.results.errors import EXPORT_NO_HOSPITAL
 from firmware_app.uplink.errors import (
     BOX_UNKNOWN,
     CARRIED_CUT,
@@ -37,24 +35,12 @@ from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import BOX, Box, open_export, write_sealed, write_sealed_case
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
-from tests.refusals import raises_refusal
 
 
 def test_a_box_without_a_hospital_is_told_to_be_provisioned(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
     assert box.run(way="--stick") == 1
     assert EXPORT_NO_HOSPITAL.code in capsys.readouterr().err
     assert box.read_export_audit() == []
-
-
-def test_an_opened_case_is_not_written_over(
-    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = write_sealed_case(box, house)
-    assert open_export(house, file, tmp_path / "out") == 0
-    (tmp_path / "out" / f"{BOX}-{box.case}" / "00001.dcm").write_text("mine")
-    assert open_export(house, file, tmp_path / "out") == 1
-    assert "hospital.carried_there" in capsys.readouterr().err
-    assert (tmp_path / "out" / f"{BOX}-{box.case}" / "00001.dcm").read_text() == "mine"
 
 
 CHANGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -82,25 +68,6 @@ def test_a_changed_file_is_refused_and_leaves_nothing(
     assert open_export(house, file, tmp_path / "out") == 1
     assert code in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
-    box: Box, house: HospitalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sync, out = keyring.sync, tmp_path / "out"
-
-    def failing(folder: Path) -> None:
-        if folder == out:
-            raise OSError(5, "Input/output error")
-        sync(folder)
-
-    file = write_sealed_case(box, house)
-    monkeypatch.setattr(keyring, "sync", failing)
-    assert open_export(house, file, out) == 1
-    assert "Input/output error" in capsys.readouterr().err
-    assert list(out.iterdir()) == []
-    monkeypatch.undo()
-    assert open_export(house, file, out) == 0
 
 
 def test_another_hospital_cannot_open_it_and_says_so(
@@ -147,22 +114,6 @@ def test_a_word_on_keys_that_is_forged_or_older_changes_nothing(house: HospitalS
         credentials.choose_seal_key(bundle, BOX, word).public_bytes_raw().hex() for word in (None, forged, older, newer)
     ]
     assert taken == [bundle.seal, bundle.seal, bundle.seal, fresh]
-
-
-def test_a_signing_key_that_cannot_be_read_is_said_and_nothing_is_written(
-    box: Box, house: HospitalSite, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (box.state.line_keys / "identity.pem").unlink()
-    assert box.run(way="--stick") == 1
-    assert EXPORT_NO_SIGNER.code in capsys.readouterr().err
-    assert list(box.stick.iterdir()) == []
-    assert box.read_export_audit() == []
-
-
-def test_a_stick_that_takes_no_file_so_large_says_what_would(tmp_path: Path) -> None:
-    """FAT32 ends a write at 4 GB with EFBIG."""
-    with raises_refusal(EXPORT_CASE_TOO_LARGE), convert_target_errors(tmp_path):
-        raise OSError(errno.EFBIG, "File too large")
 
 
 # --- the file itself ------------------------------------------------------------------------------------------------
