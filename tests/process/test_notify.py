@@ -63,7 +63,7 @@ def watchdog_environment() -> dict[str, str]:
 
 def test_systemd_hears_that_a_process_is_ready_and_how_it_is(tmp_path: Path) -> None:
     with systemd(tmp_path) as listening:
-        run(tmp_path, "notify.say('starting'); notify.ready('at work')")
+        run(tmp_path, "notify.set_status('starting'); notify.ready('at work')")
         assert read_messages(listening) == ["STATUS=starting", "READY=1\nSTATUS=at work"]
 
 
@@ -71,7 +71,7 @@ def test_a_loop_that_goes_round_gives_three_signs_in_the_time_of_the_watchdog(tm
     with systemd(tmp_path) as listening:
         run(
             tmp_path,
-            "until = time.monotonic() + 0.65\nwhile time.monotonic() < until: notify.alive()",
+            "until = time.monotonic() + 0.65\nwhile time.monotonic() < until: notify.ping_watchdog()",
             **watchdog_environment(),
         )
         signs = read_messages(listening)
@@ -80,15 +80,15 @@ def test_a_loop_that_goes_round_gives_three_signs_in_the_time_of_the_watchdog(tm
 
 
 def test_a_side_thread_gives_no_sign_for_a_main_loop_that_hangs(tmp_path: Path) -> None:
-    code = "side = threading.Thread(target=notify.alive)\nside.start(); side.join()"
+    code = "side = threading.Thread(target=notify.ping_watchdog)\nside.start(); side.join()"
     with systemd(tmp_path) as listening:
         run(tmp_path, code, **watchdog_environment())
         assert read_messages(listening) == []
 
 
 def test_there_is_no_sign_while_a_part_that_does_the_work_hangs(tmp_path: Path) -> None:
-    code = "works = []\nnotify.depend_on(lambda: bool(works))\nnotify.alive()\nnotify.say('it comes back')\n"
-    code += "works.append(1)\nnotify.alive()"
+    code = "works = []\nnotify.depend_on(lambda: bool(works))\nnotify.ping_watchdog()\nnotify.set_status('it comes back')\n"
+    code += "works.append(1)\nnotify.ping_watchdog()"
     with systemd(tmp_path) as listening:
         run(tmp_path, code, **watchdog_environment())
         assert read_messages(listening) == ["STATUS=it comes back", "WATCHDOG=1"]

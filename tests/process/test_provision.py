@@ -269,20 +269,3 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: HospitalSit
         given.made.check_proof()
         assert load_config(places.config, {}).box.id == "clinic-7"
     assert steps > 8
-
-
-# --- what the machine's own programs do not do is said, and the rest is done -----------------------------------------
-
-HANGS, REFUSES = "exec sleep 60", "echo 'Failed: read-only' >&2; exit 1"
-SOON_S = 1.5  # in which a shell begins and ends on a loaded machine
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
-    """A box that is the machine."""
-    made = Box(tmp_path / "box")
-    made.state.provision.mkdir()
-    monkeypatch.setattr(first_start, "DEFAULT_PATH", tmp_path / "box" / "etc" / "lantern.toml")
-    monkeypatch.setattr(first_start, "_ZONE_S", SOON_S)
-    assert made.places.machine == made.root, "nothing of the machine that runs the tests is touched"
-    return made

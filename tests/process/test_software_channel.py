@@ -259,7 +259,7 @@ def test_expired_signatures_are_refused_unless_the_clock_cannot_be_right(
     assert fetch_refused(old) == "software.expired"
     standing = clock.current_clock().status()
     behind = replace(standing, condition=clock.Condition.BEHIND)
-    monkeypatch.setattr(type(clock.current_clock()), "standing", lambda _self: behind)
-    monkeypatch.setattr(type(clock.current_clock().memory()), "certain", lambda _self: 0.0)
+    monkeypatch.setattr(type(clock.current_clock()), "status", lambda _self: behind)
+    monkeypatch.setattr(type(clock.current_clock().memory()), "find_earliest", lambda _self: 0.0)
     answer = old.fetch()
     assert (answer.path is not None, answer.age_judged) == (True, False)

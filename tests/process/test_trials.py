@@ -8,8 +8,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
-from typing import ClassVar
 
 import psutil
 import pytest
@@ -25,7 +23,6 @@ from firmware_app.packs.execution_variants import ExecutionVariant, TrialResult,
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry
 from firmware_app.reading import benchmark, variant_trial
-from firmware_app.reading.faults import FaultLog
 from firmware_app.reading.reader import Reader
 from tests import made_runtime, reading_rig
 
@@ -215,70 +212,6 @@ LITE, ONNX = (
     ExecutionVariant("litert", "fp32"),
     ExecutionVariant("onnxruntime", "fp32"),
 )  # of the toy pack, which stands for it
-
-
-class Taken:
-    """A trial of which the outcome is in a table: what each way takes now."""
-
-    now: ClassVar[dict[ExecutionVariant, float | None]] = {}
-    turns: ClassVar[int] = 0
-
-    def __init__(self, pack: Pack, way: ExecutionVariant, settings: RuntimeSettings, tries: int = 1) -> None:
-        self.pack, self.way = pack, way
-
-    def poll(self) -> TrialResult:
-        type(self).turns += 1
-        return make_result(self.way.runtime, self.way.precision, self.now[self.way])[1]
-
-    def stop(self) -> None: ...
-
-
-class Speaker:
-    """What `Measuring` asks of the reader's inference, of one pack, without a child."""
-
-    def __init__(self, pack: Pack) -> None:
-        self.packs, self.order = {pack.name: pack}, [LITE, ONNX]
-
-    def list_variants(self, name: str) -> list[ExecutionVariant]:
-        return self.order
-
-    def take_failures(self) -> list[object]:
-        return []
-
-    def drop_variant(self, name: str, way: ExecutionVariant, why: str) -> None:
-        self.order = [one for one in self.order if one != way]
-
-    def start_successor(self, orders: dict[str, list[ExecutionVariant]], seconds: float) -> SimpleNamespace:
-        loaded = [SimpleNamespace(header={"loaded": True})]
-        return SimpleNamespace(is_done=lambda: True, stop=lambda: None, answers=loaded, child=None)
-
-    def swap_child(self, child: object, orders: dict[str, list[ExecutionVariant]]) -> None:
-        (self.order,) = orders.values()
-
-
-@pytest.fixture
-def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ExecutionVariant]:
-    """A start of the box with what was measured that day, if anything was; what the pack is run on in the end."""
-    monkeypatch.setattr(benchmark, "IDLE_SECONDS", 0.0)
-    monkeypatch.setattr(benchmark, "VariantTrial", Taken)
-    pack = Pack.load(made_runtime.pack(tmp_path / "packs", ("litert", "onnxruntime")))
-    config = reading_rig.config(tmp_path, tmp_path / "packs", precision="any")
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-
-    def one(measured: tuple[float, float] | None, now: tuple[float, float | None]) -> ExecutionVariant:
-        Taken.now, Taken.turns = dict(zip((LITE, ONNX), now, strict=True)), 0
-        for way, milliseconds in zip((LITE, ONNX), measured or (), strict=False):
-            TrialResults(state.trials).keep(
-                pack, make_result(way.runtime, way.precision, milliseconds)[1], config.runtime_settings
-            )
-        speaker = Speaker(pack)
-        tending = benchmark.VariantBenchmark(speaker, config, state, FaultLog())  # type: ignore[arg-type]
-        while not tending.is_at_rest:
-            tending.advance()
-        return speaker.order[0]
-
-    return one
 
 
 # --- the command --------------------------------------------------------------------------------------------------
