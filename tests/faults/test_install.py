@@ -24,8 +24,6 @@ from tests.peers import REPOSITORY, need_root, peer, read_debian_release, skip_m
 pytestmark = pytest.mark.appliance
 
 PYTHON = Path("/usr/bin/python3")
-USERS = ("gateway", "reader", "viewer", "uplink", "sender", "usb", "web", "care")
-GROUPS = ("clinical", "exchange")
 
 
 def make(
@@ -93,11 +91,6 @@ def box(pristine: Path, tmp_path: Path) -> Path:
     """A machine of its own, to be changed; with its owners, which `shutil.copytree` would make root."""
     subprocess.run(["cp", "--archive", str(pristine), str(tmp_path / "root")], check=True)
     return tmp_path / "root"
-
-
-def test_an_installed_box_has_its_users_and_groups(pristine: Path) -> None:
-    assert {f"lantern-{user}" for user in USERS} <= names(pristine, "passwd")
-    assert {f"lantern-{group}" for group in GROUPS} <= names(pristine, "group")
 
 
 def test_every_unit_and_rule_of_the_repository_is_installed_and_starts_with_the_machine(pristine: Path) -> None:

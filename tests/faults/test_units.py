@@ -224,19 +224,6 @@ def test_the_sender_speaks_to_private_addresses_and_opens_images_but_no_account(
     assert looked.split() == ["opened", "PermissionError", "PermissionError"]
 
 
-def test_the_results_of_a_film_are_made_by_a_process_that_may_do_so_little(
-    box: SystemdContainer, tmp_path: Path
-) -> None:
-    path = save(tmp_path, "film.dcm", film())
-    box.copy(path, Path("/var/house/for-the-pacs.dcm"))
-    box.run(f"{peer('storescu')} -aec LANTERN 127.0.0.1 11112 /var/house/for-the-pacs.dcm")
-    made = f"stat -c '%U %G %a' {STATE.outgoing}/*/sr-01.dcm"
-    box.wait("the report to be made", lambda: "660" in box.run(made, check=False), 90)
-    assert box.run(made).splitlines()[0] == "lantern-sender lantern-clinical 660"
-    said = box.run("LANTERN_BOX__LANGUAGE=en lantern doctor", check=False, timeout=100)
-    assert f"The PACS PACS at {PRIVATE}:104 cannot be reached (Connection refused)" in said
-
-
 def test_the_uplink_opens_no_image_and_no_database_of_the_clinic(box: SystemdContainer) -> None:
     box.run(f"echo x > {STATE.images}/an-image; chmod 666 {STATE.images}/an-image; ls {STATE.clinical_db}")
     paths = [STATE.images / "an-image", STATE.clinical_db, STATE.accounts_db, STATE.run / "gateway.json"]

@@ -11,13 +11,12 @@ import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from firmware_app.appliance import box_identity
 from hospital import backup, certificate_authority, cli, keyring
-from hospital.errors import COPY_UNUSABLE, INBOX_NEEDS_ROOM, RestoreOccupied
+from hospital.errors import COPY_UNUSABLE, RestoreOccupied
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import copies, inbox_tables, rescue
 from hospital.inbox.inbox_db import Inbox
@@ -99,11 +98,6 @@ def test_a_hospital_that_is_there_is_not_overwritten(house: HospitalSite, tmp_pa
         backup.restore_backup(house, file)
 
 
-def test_a_folder_put_back_from_a_plain_copy_gets_a_key_that_boxes_take(house: HospitalSite) -> None:
-    assert backup.restore_in_place(house).serial > 10_000 - 1
-    assert keyring.load_keys(house.keys).serial == house.load_bundle().serial
-
-
 EVERY = pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
 """Of how many steps one is the last of a process that is killed."""
 
@@ -153,19 +147,6 @@ def test_what_was_revoked_or_enrolled_after_the_copy_is_known(house: HospitalSit
         keys = inbox.load_verify_keys()
     assert keys["clinic-later"] is not None
     assert [box for box, key in keys.items() if key is None] == ["clinic-1"]
-
-
-def test_a_damaged_inbox_without_the_room_to_make_it_again_is_refused_with_a_sentence(
-    house: HospitalSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torn = b"\xa5" * 40_000
-    house.inbox_db.write_bytes(torn)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1_000_000))
-    with raises_refusal(INBOX_NEEDS_ROOM) as refused:
-        rescue.rescue_inbox(house)
-    assert refused.value.missing_mb == 4
-    assert house.inbox_db.read_bytes() == torn
-    assert not list(house.root.glob("inbox.db.new*"))
 
 
 def killed_before(call: int, work: Callable[[], object]) -> bool:

@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 
 from firmware_app.core.records import Priority
-from hospital.hospital_site import HospitalSite
-from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 from tests.hospital.test_full_disk import Publisher, fill
 from tests.small_disk import small_disk
@@ -82,11 +80,6 @@ def test_a_start_without_the_inbox_alarms_until_somebody_has_seen_it(site: Hospi
     seen = [sys.executable, "-m", "hospital.cli", "inbox", "--seen", "--dir", str(site.house.root)]
     subprocess.run(seen, check=True, timeout=60)
     wait_for(lambda: health(site) == {"status": "ok", "codes": []}, because="somebody has seen it")
-
-
-def test_a_new_hospital_has_lost_nothing(house: HospitalSite) -> None:
-    with closing(house.open_inbox()) as inbox:
-        assert inbox_tables.list_unseen_losses(inbox.connection) == []
 
 
 def test_a_full_disk_is_named_at_once(tmp_path: Path) -> None:

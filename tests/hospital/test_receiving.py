@@ -19,7 +19,7 @@ from firmware_app.uplink.messages.envelope import BoxBundle, seal
 from firmware_app.uplink.messages.summary import Kind, Summary
 from hospital import keyring, receiver
 from hospital.broker import format_box_acl
-from hospital.errors import BOX_ENROLLED, KEYS_EXIST, KEYS_MISSING, MISADDRESSED, OUTDATED, TOPIC_UNKNOWN, Replayed
+from hospital.errors import BOX_ENROLLED, MISADDRESSED, OUTDATED, TOPIC_UNKNOWN, Replayed
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_db as inbox_module
 from hospital.inbox.inbox_db import CountResult, Inbox
@@ -45,13 +45,6 @@ def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: HospitalSi
     assert len(list(house.keys.glob("seal-*.pem"))) == 1
     for path in [*house.keys.iterdir(), *house.tls.glob("*.key")]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
-
-
-def test_keys_are_made_once_and_missed_with_a_sentence(house: HospitalSite, tmp_path: Path) -> None:
-    with raises_refusal(KEYS_EXIST):
-        house.set_up("127.0.0.1", 8883)
-    with raises_refusal(KEYS_MISSING, match="keys new"):
-        HospitalSite(tmp_path / "none").rotate()
 
 
 def test_a_box_is_enrolled_under_its_own_name_only(house: HospitalSite, tmp_path: Path) -> None:

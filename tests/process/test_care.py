@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
@@ -10,7 +9,6 @@ import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -114,34 +112,6 @@ def test_a_damaged_database_fails_and_is_noted_so_that_the_box_mends_it(tmp_path
     assert "selftest.databases" in maintenance.list_troubles(state)
 
 
-def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
-    tmp_path: Path, packs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    state.prepare_ballast(1)
-    really = run_status.write_check_result
-
-    def keep_while_full(*arguments: Any) -> None:
-        if state.ballast.exists():
-            raise OSError(errno.ENOSPC, "No space left on device")
-        really(*arguments)
-
-    monkeypatch.setattr(run_status, "write_check_result", keep_while_full)
-    checks = selftest.run_selftest(config(state, packs))
-    assert len(run_status.read_check_result(state, selftest.NAME)["checks"]) == len(checks)
-    assert not state.ballast.exists()
-
-
-def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:
-    state, clinical, _, cases = make_finished_cases(tmp_path / "state", [1])
-    clinical.database.close()
-    selftest.run_selftest(config(state, packs))
-    kept = (state.run / "selftest.json").read_text("utf-8")
-    assert cases[0] not in kept
-    assert "answers" not in kept
-
-
 # --- the machine -----------------------------------------------------------------------------------------------------
 
 
@@ -195,19 +165,6 @@ def test_memory_is_what_is_free_and_how_long_programs_waited(
 
 
 # --- doctor and /healthz ---------------------------------------------------------------------------------------------
-
-
-def test_the_doctor_tells_of_a_box_that_never_cared_for_itself(tmp_path: Path, packs: Path) -> None:
-    state, clinical, _, _ = make_finished_cases(tmp_path / "state", [1])
-    clinical.database.close()
-    codes = {check.reason.code: check.result for check in health.run_checks(config(state, packs))}
-    assert codes["doctor.selftest_none"] == "warn"
-    assert codes["doctor.backup_none"] == "warn"
-    backup.run(config(state))
-    run_status.write_check_result(state, selftest.NAME, {**selftest.as_object([]), "at": clock.stamp_text("seconds")})
-    codes = {check.reason.code: check.result for check in health.run_checks(config(state, packs))}
-    assert codes["doctor.selftest_ok"] == "ok"
-    assert codes["doctor.backup_ok"] == "ok"
 
 
 def test_healthz_says_codes_only(tmp_path: Path) -> None:

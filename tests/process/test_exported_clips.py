@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate
 from pydicom.pixels import convert_color_space
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 
 from firmware_app.imaging import deidentification, dicom_image
 from tests import films, peers
@@ -100,24 +100,3 @@ def test_a_clip_of_colour_jpeg_leaves_as_it_is_decoded(tmp_path: Path) -> None:
     assert (exported.file_meta.TransferSyntaxUID, exported.PhotometricInterpretation) == (JPEGLSLossless, "YBR_FULL")
     assert (exported.LossyImageCompression, exported.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert np.array_equal(decode_with_dcmtk(out)[:, mask], np.stack(samples)[:, mask])
-
-
-@pytest.mark.parametrize(
-    ("size", "syntax"),
-    [
-        ((1, 1), ExplicitVRLittleEndian),  # smaller than any stream, and than the room that the encoder takes for one
-        ((11, 13), JPEGLSLossless),
-        ((401, 1), JPEGLSLossless),
-    ],
-)
-def test_frames_of_any_shape_leave_with_their_words(tmp_path: Path, size: tuple[int, int], syntax: UID) -> None:
-    clip = np.full((3, *size), 7, np.uint8) + np.arange(3, dtype=np.uint8)[:, np.newaxis, np.newaxis]
-    data = clip.tobytes() + bytes(clip.size % 2)
-    out = left(tmp_path, films.film(clip[0], NumberOfFrames=3, pixel_data=data))
-    exported = dcmread(out)
-    assert exported.file_meta.TransferSyntaxUID == syntax
-    if syntax == JPEGLSLossless:
-        streams = list(generate_frames(exported.PixelData, number_of_frames=3))
-        assert [len(stream) % 2 for stream in streams] == [0, 0, 0]
-    with dicom_image.open_dicom_image(out) as after:
-        assert np.array_equal(np.stack([after.reader.frame(index) for index in range(3)]), clip)

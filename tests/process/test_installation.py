@@ -240,21 +240,6 @@ def test_where_there_is_no_python_yet_the_shell_refuses_them(place: Place) -> No
         assert (place.root / "usr/bin/ntfs-3g").exists() is (status == 0)
 
 
-def test_each_flipped_bit_of_a_wheel_is_a_sentence_or_does_no_harm(place: Place) -> None:
-    whole = place.wheel.read_bytes()
-    refused = 0
-    for position in range(len(whole)):
-        for bit in range(8):
-            data = bytearray(whole)
-            data[position] ^= 1 << bit
-            place.wheel.write_bytes(data)
-            try:
-                place.source.check()
-            except (InstallWheelDamaged, InstallWheelStale):
-                refused += 1
-    assert refused > 4 * len(whole)
-
-
 # --- on record before it comes ---------------------------------------------------------------------------------------
 
 

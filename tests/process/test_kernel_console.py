@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import first_code_screen
-from firmware_app.core.settings import load_config
 from tests.process.test_provision import console as provisioning
 
 Screen = Callable[..., str]
@@ -70,11 +68,6 @@ def test_a_command_is_readable_where_it_is_typed(
     assert is_chinese(said) is chinese, said
 
 
-def test_a_program_on_that_console_gets_the_language_of_the_box(screen: Screen, tmp_path: Path) -> None:
-    assert not is_chinese(screen("case show c-0 --json", TERM="linux"))
-    assert is_chinese((tmp_path / "out.json").read_text("utf-8"))
-
-
 def test_a_box_that_shall_speak_chinese_is_provisioned_in_english_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,10 +76,3 @@ def test_a_box_that_shall_speak_chinese_is_provisioned_in_english_there(
         person.answer(("Language", ""))
         person.until("Name of the clinic")
         assert not is_chinese(person.seen)
-
-
-def test_the_first_code_above_the_log_in_is_in_english(tmp_path: Path) -> None:
-    (tmp_path / "state/provision").mkdir(parents=True)  # as `make install` leaves it
-    shown = first_code_screen.make_screen_text(load_config(None, {"LANTERN_STATE__DIR": str(tmp_path / "state")}))
-    assert "give this code:" in shown
-    assert not is_chinese(shown)

@@ -75,11 +75,6 @@ def test_a_picture_of_16_megapixels_in_colour_is_read_whole(
     assert (decoded.rows, decoded.columns, decoded.hints) == (4096, 4096, ())
 
 
-def test_an_object_of_16_megapixels_in_colour_is_read(tmp_path: Path, decoder: Decoder, square: Image.Image) -> None:
-    path = films.save(tmp_path, "film.dcm", films.film(np.asarray(square)))
-    assert read_picture(decoder, path, tmp_path / "shown").rows == 4096
-
-
 @pytest.mark.parametrize(
     ("name", "rows", "columns", "shown"),
     [

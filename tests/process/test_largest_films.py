@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.imaging import display
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
@@ -58,12 +57,3 @@ def test_the_largest_film_is_shown_by_the_child_that_read_it(
     assert (facts["rows"], facts["columns"], facts["shown_rows"], facts["shown_columns"]) == (SIDE, SIDE, 2048, 2048)
     with Image.open(shown / "frame-000.png") as image:
         assert image.size == (2048, 2048)
-
-
-@pytest.mark.parametrize(("rows", "columns", "longest"), [(700, 500, 300), (431, 997, 100), (640, 640, 320)])
-def test_a_film_made_smaller_in_strips_is_as_one_made_smaller_at_once(rows: int, columns: int, longest: int) -> None:
-    greys = films.shapes(3, rows, columns, 65535)
-    smaller = display.reduce_pixels(greys, longest)
-    once = Image.fromarray(greys.astype(np.float32)).resize(smaller.size, Image.Resampling.BOX)
-    assert max(smaller.size) == longest
-    assert np.array_equal(np.asarray(smaller), np.rint(np.asarray(once)).astype(np.uint16))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.confirmations import Confirmations
-from firmware_app.cases.model_scores import _write as _write_scores
 from firmware_app.cases.suspensions import Suspensions, _write
 from firmware_app.core.drift_tests import NUMBERS
-from firmware_app.core.operating_point import LogOdds, log_odds
 from firmware_app.core.records import LocalState, Priority, Reading, ReadingStatus
 from firmware_app.imaging.image_limits import DRIFT_MEASURES, QUALITY_LIMITS
 from firmware_app.monitoring.operating_points import OperatingPoints
 from firmware_app.results import case_json
-from tests import films, reading_rig, toy_pack
-from tests.process.test_unsure import ABSTAIN
+from tests import films, reading_rig
 
 
 def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_path: Path) -> None:
@@ -67,37 +62,3 @@ def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_pat
 
         Suspensions(rig.clinical.database).resume(place, "li")
         assert read_one().status is ReadingStatus.READ
-
-
-def test_a_film_is_judged_by_the_scores_of_its_machine_and_so_is_whether_a_number_is_given(tmp_path: Path) -> None:
-    packs = toy_pack.write_both(tmp_path / "packs")
-    abstain = {**ABSTAIN, "low": 0.499, "high": 0.5}
-    toy_pack.set_usual_scores(packs / "toy-adult", abstain=abstain)
-    with reading_rig.rig(reading_rig.config(tmp_path, packs)) as rig, reading_rig.reader(rig) as reader:
-
-        def read_one() -> Reading:
-            instance = rig.admit(films.film())
-            assert reading_rig.read_all(reader) == 1
-            return rig.reading(instance)
-
-        def scores_lie_at(mean: float) -> None:
-            with rig.clinical.database.transaction() as connection:
-                _write_scores(connection, place, code, "set", 50, LogOdds(mean, 1.0), "box")
-
-        (own,) = read_one().findings
-        ((place, code),) = Confirmations(rig.clinical.database).list_sites()
-        film = log_odds(own.probability)
-        assert 0.01 < abs(film) < 0.9
-        scores_lie_at(film + (0.1 if own.positive else -0.1))
-        moved = read_one()
-        (finding,) = moved.findings
-        assert (finding.probability, moved.local) == (own.probability, LocalState.PROVISIONAL)
-        assert log_odds(finding.threshold) == pytest.approx(film + (0.1 if own.positive else -0.1))
-        assert finding.positive is not own.positive
-        scores_lie_at(film + 0.002)  # now the film lies between the limits, which have moved as far
-        unsure = read_one()
-        assert unsure.reason is not None
-        assert unsure.reason.code == "pack.unsure"
-        rows = rig.clinical.database.connection.execute("SELECT refused, score FROM watched ORDER BY sequence")
-        *_, last = rows
-        assert (last["refused"], last["score"]) == (1, pytest.approx(own.probability))

@@ -87,7 +87,8 @@ def test_a_side_thread_gives_no_sign_for_a_main_loop_that_hangs(tmp_path: Path) 
 
 
 def test_there_is_no_sign_while_a_part_that_does_the_work_hangs(tmp_path: Path) -> None:
-    code = "works = []\nnotify.depend_on(lambda: bool(works))\nnotify.ping_watchdog()\nnotify.set_status('it comes back')\n"
+    code = "works = []\nnotify.depend_on(lambda: bool(works))\nnotify.ping_watchdog()\n"
+    code += "notify.set_status('it comes back')\n"
     code += "works.append(1)\nnotify.ping_watchdog()"
     with systemd(tmp_path) as listening:
         run(tmp_path, code, **watchdog_environment())

@@ -12,21 +12,19 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import first_start, provisioning_service
+from firmware_app.appliance import first_start
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_answers import Answers
-from firmware_app.appliance.provisioning_request import FirstRequest, submit_request
 from firmware_app.cases.accounts import Accounts
-from firmware_app.cli.command_line import main
-from firmware_app.core.settings import Config, load_config
+from firmware_app.core.settings import load_config
 from hospital.hospital_site import HospitalSite
-from tests.shelf import CLINIC, Box, prepare_box
+from tests.shelf import Box, prepare_box
 
 WAIT_S = 60.0
 ANSWERS = Answers("clinic-7", "Clear River", "en", "Asia/Shanghai", "LANTERN", ("DX1",))
@@ -197,38 +195,6 @@ def test_without_a_terminal_a_folder_needs_the_code(house: HospitalSite, tmp_pat
     assert json.loads(done.stdout)["box"] == "clinic-8", done.stderr
     again = provision("--file", folder)  # from now on its own id decides
     assert json.loads(again.stdout) == {**json.loads(done.stdout), "code": None, "changed": False}
-
-
-def by_file(box: Box, house: HospitalSite) -> None:
-    made = prepare_box(house, box.root / "out")
-    asked = ["--file", str(made.file), "--code", made.code, "--no-tpm", "--config", str(box.file)]
-    assert main(["provision", *asked]) == 0
-
-
-def step_by_step(box: Box, house: HospitalSite) -> None:
-    common = ["--no-tpm", "--write", str(box.file)]
-    assert main(["provision", "--id", CLINIC["box"], "--hospital", str(house.bundle_file), *common]) == 0
-    _, answer = house.enrol(box.places.keys / "box.json")
-    assert main(["provision", "--enrolment", str(answer), *common]) == 0
-
-
-def by_the_first_page(box: Box, house: HospitalSite) -> None:
-    submit_request(box.state, FirstRequest(answers=ANSWERS.as_text()))
-    assert provisioning_service.main(["--config", str(box.file)]) == 0
-
-
-@pytest.mark.parametrize("way", [by_file, step_by_step, by_the_first_page])
-def test_settings_of_the_environment_are_not_written(
-    house: HospitalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[Box, HospitalSite], None]
-) -> None:
-    box = Box(tmp_path / "box", "[viewer]\nport = 8443\n")
-    box.state.provision.mkdir()
-    monkeypatch.setenv("LANTERN_VIEWER__PORT", "9999")
-    monkeypatch.setenv("LANTERN_RETENTION__DAYS", "700")
-    way(box, house)
-    assert box.config.box.id == "clinic-7"
-    assert box.config.viewer.port == 8443, "the file's own setting stays"
-    assert box.config.retention == Config().retention
 
 
 def apply_killed(house: HospitalSite, places: IdentityPaths, last: int) -> bool:

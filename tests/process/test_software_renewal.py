@@ -206,28 +206,6 @@ def test_a_channel_that_the_page_names_is_kept_when_it_has_proved_to_be_signed(
     assert box.list_spool() == ["chosen.json"]
 
 
-def test_the_channel_installs_by_itself_only_by_night_where_it_may(
-    box: FlashedBox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    offer(box, "0.4.0")
-    config = box.config(repository=str(box.repository), automatic=True)
-    monkeypatch.setattr(software_service, "_is_night", lambda: False)
-    assert not software_service.carry_out_requests(config, box.state, BOX)
-    monkeypatch.setattr(software_service, "_is_night", lambda: True)
-    assert software_service.carry_out_requests(config, box.state, BOX)
-
-
-def test_a_file_whose_own_signature_is_wrong_is_refused_although_the_index_is_signed(
-    box: FlashedBox, tmp_path: Path
-) -> None:
-    offer(box, "0.4.0")
-    software.publish(box.bundle("0.5.0", signing.load_keys(tmp_path / "other")), "", ALL, box.repository, box.keys)
-    software_requests.submit_request(box.state, SoftwareRequest("channel"))
-    assert not software_service.carry_out_requests(box.config(repository=str(box.repository)), box.state, BOX)
-    assert box.read_outcome_code() == "software.not_signed"
-    assert box.list_spool() == []
-
-
 def test_a_version_that_was_left_is_not_installed_again_by_itself_by_no_way(box: FlashedBox) -> None:
     file, config = offer(box, "0.4.0"), box.config(repository=str(box.repository))
     box.record_unfit_slot("0.4.0")

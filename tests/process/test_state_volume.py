@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from firmware_app.appliance import state_volume
-from firmware_app.appliance.state_volume import MARK, NAME, LuksHeader, VolumePaths, choose_step
+from firmware_app.appliance.state_volume import NAME, LuksHeader, VolumePaths, choose_step
 from tests.peers import peer
 
 
@@ -36,14 +36,6 @@ def test_a_factory_reset_ends_every_key_and_the_next_start_makes_a_new_disk(tmp_
     assert not after.keys
     assert choose_step(after, made=places.made.exists()) == "format"
     assert sorted(path.name for path in places.config.iterdir()) == ["reset"]
-
-
-def test_flashing_a_used_disk_ends_its_key(tmp_path: Path) -> None:
-    """Also the second copy of the header, which cryptsetup would look for."""
-    places = _make_volume(tmp_path)
-    with places.device.open("r+b") as device:
-        device.write(MARK * (state_volume.HEADER_BYTES // len(MARK)))
-    assert state_volume._read_header(places) is None
 
 
 def test_a_key_file_that_a_power_cut_left_behind_goes_without_a_word_from_the_disk(tmp_path: Path) -> None:

@@ -13,11 +13,9 @@ import psutil
 import pytest
 
 from firmware_app.appliance.checks import runtimes
-from firmware_app.cli.command_line import main
 from firmware_app.core.records import ReadingStatus, Reason
 from firmware_app.core.runtimes import RuntimeSettings
 from firmware_app.core.settings import Config, ReaderSection
-from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import execution_variants
 from firmware_app.packs.execution_variants import ExecutionVariant, TrialResult, TrialResults
 from firmware_app.packs.pack_folder import Pack
@@ -215,37 +213,3 @@ LITE, ONNX = (
 
 
 # --- the command --------------------------------------------------------------------------------------------------
-
-
-def test_the_command_prints_the_table_and_what_is_used(
-    made: Callable[..., Pack], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    made(aslow=made_runtime.SLOW, bfast=made_runtime.RIGHT, clies=made_runtime.LIES)
-    monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LANTERN_PACKS__DIR", str(tmp_path / "packs"))
-    monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
-    assert main(["pack", "measure", "--json"]) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(row["runtime"], row["right"], row["chosen"]) for row in rows] == [
-        ("bfast", True, True),
-        ("aslow", True, False),
-        ("clies", False, False),
-    ]
-    assert rows[2]["reason"]["code"] == "runtime.wrong"
-    before = (tmp_path / "state" / "run" / "trials.json").read_bytes()
-    assert main(["pack", "measure", "toy-adult"]) == 0
-    output = capsys.readouterr().out
-    assert "right, used" in output
-    assert "answers wrongly" in output
-    assert (tmp_path / "state" / "run" / "trials.json").read_bytes() == before  # nothing was tried again
-    monkeypatch.setenv("LANTERN_READER__RUNTIMES", "clies")
-    assert main(["pack", "measure"]) == 3
-    assert [
-        check.result for check in runtimes.check_execution_variants(_config(tmp_path), StateDir(tmp_path / "state"))
-    ] == ["warn", "fail"]
-
-
-def _config(folder: Path) -> Config:
-    return Config.model_validate(
-        {"state": {"dir": folder / "state"}, "packs": {"dir": folder / "packs"}, "reader": {"runtimes": ["clies"]}}
-    )

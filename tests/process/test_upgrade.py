@@ -36,9 +36,7 @@ from firmware_app.ingest.intake import ImageIntake
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
-from hospital.errors import INBOX_TOO_OLD
 from hospital.inbox.inbox_db import Inbox
-from tests.refusals import raises_refusal
 from tests.upgrades import additive, rows
 
 TREE = Path(__file__).parents[2]
@@ -215,12 +213,3 @@ def test_the_hospitals_inbox_keeps_every_row(old_tree: Path, tmp_path: Path) -> 
     }
     assert after == before
     assert _describe(path) == _describe(tmp_path / "new.db")
-
-
-def test_an_inbox_that_is_too_old_is_refused_with_the_version_to_install_first(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "inbox.db")) as old:
-        old.execute("PRAGMA user_version=10")
-    inbox = Inbox(tmp_path / "inbox.db")
-    with raises_refusal(INBOX_TOO_OLD, match=r"Install version 0\.2\.0\+gc59301e3d first"):
-        inbox.create()
-    inbox.close()

@@ -145,21 +145,6 @@ def test_a_pdu_longer_than_agreed_is_aborted_before_it_is_read(gateway: Running)
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
-        pack(">BxL4x", 5, 4),  # a release before any association
-        pack(">BxL", 1, 0xFFFFFFF0) + bytes(1000),  # a request of four gigabytes
-    ],
-)
-def test_whoever_speaks_something_else_is_aborted(gateway: Running, words: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), 10) as connection:
-        connection.sendall(words)
-        assert closed_within(connection, 5)
-    assert store_one(gateway.port) < 5
-
-
-@pytest.mark.parametrize(
     "pdu",
     [
         pack(">BxLLBB", 4, 6, 100, 1, 3),  # a fragment longer than its PDU

@@ -77,19 +77,6 @@ def test_whatever_the_boxs_clock_shows_a_phone_with_the_right_time_believes_the_
     assert openssl(files, files.server, NOW, "-verify_hostname", "other.local") != "OK"
 
 
-def test_a_new_address_gets_a_new_certificate_of_the_same_authority(state: StateDir) -> None:
-    certificate_authority.prepare_certificates(state, NAMES, NOW)
-    trusted, known = (
-        certificate_authority.read_authority_fingerprint(state),
-        AuthorityFiles(state.root).server.read_bytes(),
-    )
-    moved = PageNames(NAMES.dns, (ip_address("10.0.0.9"),))
-    assert certificate_authority.prepare_certificates(state, moved, NOW)
-    assert certificate_authority.read_authority_fingerprint(state) == trusted
-    assert AuthorityFiles(state.root).server.read_bytes() != known
-    assert openssl(AuthorityFiles(state.root), AuthorityFiles(state.root).server, NOW, "-verify_ip", "10.0.0.9") == "OK"
-
-
 def test_it_is_renewed_two_years_before_its_end_and_the_authority_never(state: StateDir) -> None:
     certificate_authority.prepare_certificates(state, NAMES, NOW)
     trusted = certificate_authority.read_authority_fingerprint(state)

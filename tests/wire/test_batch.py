@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -72,15 +71,3 @@ def test_what_was_finished_before_a_ctrl_c_is_kept_and_the_next_run_reads_the_re
     again, skipped = read_stick(stick, config, tmp_path / "out")
     assert skipped.files == len(done.files)
     assert len(again) == len(lines(tmp_path / "out")) == 4
-
-
-def test_the_table_has_a_row_for_each_finding_and_each_refused_file_under_headings_in_chinese(
-    stick: Path, config: Config, tmp_path: Path
-) -> None:
-    chinese = config.model_copy(update={"box": config.box.model_copy(update={"language": "zh_CN"})})
-    cases, _ = read_stick(stick, chinese, tmp_path / "out")
-    assert (tmp_path / "out" / "results.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    with (tmp_path / "out" / "results.csv").open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert Counter(row["行类型"] for row in rows) == {"征象": sum(len(case.findings) for case in cases), "无结果": 1}
-    assert [Path(row["文件"]).name for row in rows if row["行类型"] == "无结果"] == ["notes.txt"]

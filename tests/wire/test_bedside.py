@@ -17,7 +17,6 @@ import pytest
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli.live_examination import ArrivingImages
 from firmware_app.core.errors import LanternError
-from firmware_app.imaging.errors import SOURCE_LOST
 from firmware_app.packs.pack_folder import find_pack
 from firmware_app.reading import live_session
 from firmware_app.reading.frame_grabber import FrameRefused, FrameSource
@@ -105,20 +104,6 @@ def test_a_hostile_video_is_refused_with_its_code(tmp_path: Path, packs: Path, c
         list(events)
     assert refused.value.reason.code == "imaging.undecodable"
     assert isinstance(refused.value.to_error(), LanternError)
-
-
-def test_a_source_that_stalls_is_told_and_one_that_hangs_is_lost(
-    tmp_path: Path, packs: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The grab child is stopped (SIGSTOP), as a driver that never answers would stop it."""
-    monkeypatch.setattr("firmware_app.reading.frame_grabber._ANSWER_S", 1.0)
-    made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
-    with made as events:
-        take_readings(events, 1)
-        psutil.Process(made.watching.pid).suspend()
-        with pytest.raises(FrameRefused) as refused:
-            list(events)
-    assert refused.value.reason.code == SOURCE_LOST.code
 
 
 @pytest.fixture

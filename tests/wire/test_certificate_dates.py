@@ -121,13 +121,6 @@ def test_a_machine_in_1970_takes_what_is_valid_by_the_boxs_time(tmp_path: Path, 
     assert shake_hands(*port(tmp_path, VALID)) == (None, None)
 
 
-@pytest.mark.parametrize("days", [VALID, TO_COME])
-def test_a_box_that_does_not_know_the_time_believes_the_authority_that_the_day_has_come(
-    tmp_path: Path, box: Clock, days: tuple[int, int]
-) -> None:
-    assert shake_hands(*port(tmp_path, days)) == (None, None)
-
-
 @pytest.mark.parametrize(
     ("days", "source", "expected"),
     [

@@ -7,21 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
-from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from firmware_app.core.records import Reading, ReadingStatus
-from firmware_app.results import case_json
 from tests import films, reading_rig, screens, toy_pack
-from tests.peers import REPOSITORY
 from tests.reading_rig import Rig
 
 SIZE = {"rows": 300, "columns": 400}
 BESIDE = "hint.beside"  # the toy pack goes by brightness, and letters are the brightest that is on a screen
-SCHEMA = json.loads((REPOSITORY / "docs" / "case.schema.json").read_text("utf-8"))
 
 
 def pack(folder: Path, frames: dict[str, Any] | None, finding: dict[str, Any] | None = None, **entry: Any) -> Path:
@@ -92,14 +88,3 @@ def test_the_best_frames_are_read_and_an_empty_one_is_not(boxes: Any) -> None:
     assert reading.status is ReadingStatus.READ
     assert reading.frames is not None
     assert not {1, 3} & set(reading.frames.read)
-
-
-def test_the_line_of_a_clip_keeps_the_contracts_form_and_a_still_says_nothing_of_frames(boxes: Any) -> None:
-    box = boxes({"rule": "score", "budget": 4})
-    moving, still = box.admit(clip([1.0] * 6)), box.admit(clip([1.0], SOPClassUID=UltrasoundImageStorage))
-    box.read(moving, still)
-    for instance, has in ((moving, True), (still, False)):
-        line = json.loads(json.dumps(case_json.case_to_json(box.case(instance), "en")))
-        jsonschema.validate(line, SCHEMA)
-        assert ("frames" in line["readings"][0]) == has
-        assert line["files"][0]["status"] == "read"

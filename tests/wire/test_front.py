@@ -111,17 +111,6 @@ def test_cookies_given_over_tls_never_travel_without_it(front: Front) -> None:
     assert browser.ask("GET", "/")[0] == 200
 
 
-def test_the_audit_knows_the_browsers_own_address_whatever_it_claims(front: Front) -> None:
-    lies = {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Real-IP": "6.6.6.6"}
-    browser = front.browser("127.0.0.7")
-    page = browser.ask("GET", "/claim", None, **lies)[1]
-    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
-    assert browser.ask("POST", "/login", {"csrf_token": token, "name": "li", "password": "x"}, **lies)[0] == 401
-    [entry] = front.audit.latest(1)
-    assert entry.action == "login.failed"
-    assert entry.details["address"] == "127.0.0.7"
-
-
 def test_who_goes_round_the_front_is_not_believed(front: Front) -> None:
     """Only 127.0.0.1 is the front; another address of this machine stands for another machine."""
     direct = http.client.HTTPConnection("127.0.0.1", front.viewer, timeout=10, source_address=("127.0.0.9", 0))
@@ -149,13 +138,3 @@ def test_a_renewed_certificate_is_used_at_the_next_handshake(front: Front) -> No
         front.browser(name="lantern-new.local").connect()
     assert certificate_authority.prepare_certificates(front.state, more, datetime.now(UTC))
     front.browser(name="lantern-new.local").connect().close()
-
-
-def test_a_doctor_who_comes_before_the_viewer_is_asked_to_wait_in_both_languages(tmp_path: Path) -> None:
-    with running(tmp_path, viewer=False) as front:
-        status, page = front.browser().ask("GET", "/")
-    assert status == 503
-    assert "系统正在启动" in page
-    assert "The box is starting" in page
-    assert "照常" not in page, "nobody here knows whether the gateway takes images just now"
-    assert "all the while" not in page

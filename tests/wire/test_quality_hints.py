@@ -58,20 +58,3 @@ def test_a_blurred_film_is_read_and_its_doctor_told(box: Rig) -> None:
     assert "Please repeat it." in text
     blur = next(hint for hint in reading.quality.hints if hint.code == "hint.blur")
     assert isinstance(blur.details["number"], float)
-
-
-@pytest.mark.parametrize("marked", [True, False], ids=["a mark", "no mark"])
-def test_a_model_that_goes_by_a_mark_in_the_border_of_a_film_is_told_of(tmp_path: Path, marked: bool) -> None:
-    pixels = np.zeros((512, 512), np.uint16)
-    pixels[112:464, 80:432] = np.asarray(Image.fromarray(phantom()).resize((352, 352))) // 4
-    if marked:
-        pixels[30:90, 120:320] = 4095  # less than half of what the model goes by: more, and there is no number
-    with reading_rig.rig(reading_rig.config(tmp_path)) as box:
-        reading, line, text = read_film(box, films.film(pixels))
-    assert reading.status is ReadingStatus.READ
-    assert reading.findings[0].positive
-    sentences = [hint["text"] for hint in line["quality"]["hints"] if hint["code"] == "hint.beside"]
-    assert [
-        sentence.endswith("Do not rely on its number; look at the picture yourself.") for sentence in sentences
-    ] == [True] * marked
-    assert ("is not the body" in text) is marked

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.core.child_messages import Arrays, ChildMessage
 from firmware_app.core.records import PackIdentity, Priority, ReadingStatus
 from firmware_app.reading.reader import Reader
 from tests import films, reading_rig, toy_pack
@@ -96,27 +93,6 @@ def test_a_picture_is_read_by_the_pack_that_a_person_named_and_says_so(box: Rig,
     assert [hint.code for hint in reading.quality.hints] == ["hint.pack_forced"]
 
 
-def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    with reading_rig.reader(box) as reader:
-        reader.warm()
-        speaking, child = reader.inference.identities, reader.inference.pid
-        really, left = reader.inference._ask, [1]
-
-        def ask(job: Mapping[str, Any], arrays: Arrays, seconds: float) -> ChildMessage:
-            if job["job"] == "infer" and left[0]:
-                left[0] -= 1
-                return ChildMessage({"refusal": {"code": "runtime.inference_failed"}, "sound": True})
-            return really(job, arrays, seconds)
-
-        monkeypatch.setattr(reader.inference, "_ask", ask)
-        first, second = box.admit(reading_rig.tiny_film(1)), box.admit(reading_rig.tiny_film(2))
-        assert reading_rig.read_all(reader) == 2
-        assert (reader.inference.identities, reader.inference.pid) == (speaking, child)
-    failed, read = box.reading(first), box.reading(second)
-    assert reading_rig.read_reason_code(failed) == "runtime.inference_failed"
-    assert read.status is ReadingStatus.READ
-
-
 def test_the_reader_logs_nothing_of_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = reading_rig.tiny_film(1, PatientName="LI^Hua", PatientID="P-7731", PatientBirthDate="19520304")
     with (
@@ -191,29 +167,3 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
         assert reader.step()
         reading = box.reading(film)
     assert reading.status is ReadingStatus.READ
-
-
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY])
-def test_a_reading_that_cannot_be_stored_is_stored_later_and_costs_no_second_try(
-    box: Rig, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    monkeypatch.setattr("firmware_app.reading.faults.PAUSE_SECONDS", 0.01)
-    really, left = box.clinical.finish, [3]
-    box.state.ballast.write_bytes(b"ballast")
-
-    def finish(*what: Any) -> None:
-        if left[0]:
-            left[0] -= 1
-            box.clinical.database.connection.execute("BEGIN IMMEDIATE")  # as a COMMIT that failed leaves it
-            error = sqlite3.OperationalError("no")
-            error.sqlite_errorcode, error.sqlite_errorname = code, "SQLITE_NO"
-            raise error
-        really(*what)
-
-    monkeypatch.setattr(box.clinical, "finish", finish)
-    with closing(Reader(box.config, box.state, box.clinical, stop=Event())) as reader:
-        film = box.admit(reading_rig.tiny_film(1))
-        assert reading_rig.read_all(reader) == 1
-    reading = box.reading(film)
-    assert reading.status is ReadingStatus.READ
-    assert box.state.ballast.exists() == (code == sqlite3.SQLITE_BUSY)

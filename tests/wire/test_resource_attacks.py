@@ -25,7 +25,7 @@ from tests.objects import EXPLICIT, file_of, film, new_uid
 from tests.peers import peer
 from tests.small_disk import small_disk
 from tests.wire.gateways import Running, process
-from tests.wire.raw import APPLICATION, VERIFICATION, Closed, RawClient, association_request, connect_from
+from tests.wire.raw import VERIFICATION, Closed, RawClient, association_request, connect_from
 from tests.wire.test_store import eventually, open_associations
 
 pytestmark = pytest.mark.alone
@@ -254,49 +254,6 @@ def test_thousands_of_associations_opened_and_dropped_at_once_keep_nobody_out(tm
             stack.enter_context(meanwhile(attack))
         while opened[0] < 200:
             attacked.store()
-
-
-def test_requests_of_the_largest_size_keep_nobody_out(tmp_path: Path) -> None:
-    request = large_request(128, 58, user_bytes=50_000)
-    assert 240_000 < len(request) < 262_144
-
-    def attack(over: threading.Event) -> None:
-        with attacked.connect() as connection:
-            connection.sendall(request)
-            assert connection.recv(1) == b"\2"
-            accepted.set()
-
-    accepted = threading.Event()
-    with under_attack(tmp_path) as attacked, ExitStack() as stack:
-        for _ in range(24):
-            stack.enter_context(meanwhile(attack))
-        assert accepted.wait(30)
-        for _ in range(3):
-            attacked.store()
-
-
-def test_a_request_beyond_all_measure_is_aborted(gateway: Running) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), 10) as connection:
-        with suppress(ConnectionError):
-            connection.sendall(large_request(128, 400))
-        with suppress(ConnectionResetError):
-            assert connection.recv(100)[:1] in (b"\7", b"")
-
-
-def large_request(contexts: int, syntaxes: int, user_bytes: int = 0) -> bytes:
-    """An A-ASSOCIATE-RQ with so many contexts, transfer syntaxes for each, and bytes of user identity."""
-
-    def item(kind: int, value: bytes) -> bytes:
-        return pack(">BxH", kind, len(value)) + value
-
-    offered = item(0x30, CT.encode()) + b"".join(
-        item(0x40, f"1.2.840.10008.1.2.4.{number}".encode()) for number in range(syntaxes - 1)
-    )
-    offered += item(0x40, EXPLICIT.encode())
-    content = association_request(STORE)[6:74] + item(0x10, APPLICATION.encode())
-    content += b"".join(item(0x20, bytes(((2 * number + 1) % 256, 0, 0, 0)) + offered) for number in range(contexts))
-    content += item(0x50, item(0x51, pack(">L", 16384)) + (item(0x58, bytes(user_bytes)) if user_bytes else b""))
-    return pack(">BxL", 1, len(content)) + content
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from pynetdicom.sop_class import CTImageStorage
 
 from firmware_app.dicom import sop_classes, transfer_syntax
 from firmware_app.dicom.negotiation import STORAGE
-from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
+from tests.objects import IMPLICIT
 from tests.peers import peer, pydicom_file
 from tests.wire.gateways import Running
-from tests.wire.raw import VERIFICATION, RawClient
+from tests.wire.raw import RawClient
 
 CT = str(CTImageStorage)
 
@@ -66,21 +66,6 @@ def test_storescu_is_taken_with_every_proposal_of_transfer_syntaxes(gateway: Run
     assert gateway.outcomes() == [("accepted", None)]
 
 
-def test_findscu_is_refused_and_hears_so(gateway: Running) -> None:
-    refused = dcmtk("findscu", gateway, "-S", "-k", "0008,0052=STUDY")
-    assert refused.returncode != 0
-    assert "No Acceptable Presentation Contexts" in refused.stdout + refused.stderr
-
-
-def test_another_service_on_an_accepted_context_is_refused_with_a_status(gateway: Running) -> None:
-    with RawClient(gateway.port) as client:
-        answer = client.request(0x0020, VERIFICATION)  # a C-FIND
-        assert answer.status == 0x0211
-        assert "C-STORE" in answer.comment
-        assert client.request(0x0030, VERIFICATION).status == 0  # and the association goes on
-        client.release()
-
-
 def test_every_storage_class_is_accepted_also_the_retired_ones(gateway: Running) -> None:
     assert len(STORAGE) > 170
     assert set(sop_classes.RETIRED.values()) <= STORAGE
@@ -99,11 +84,3 @@ def test_every_transfer_syntax_but_the_refused_ones_is_negotiated(gateway: Runni
         results = [client.results[2 * number + 1] for number in range(len(syntaxes))]
         assert results == [0] * len(transfer_syntax.ACCEPTED_SYNTAXES) + [4] * len(refused)
         client.release()
-
-
-@pytest.mark.parametrize("max_pdu", [7, 10, 100, 0])
-def test_an_answer_fits_the_pdu_length_that_the_sender_can_take(gateway: Running, max_pdu: int) -> None:
-    with RawClient(gateway.port, [(CT, [EXPLICIT])], max_pdu=max_pdu) as client:
-        answer = client.store(CT, new_uid(), film(sop_class=CT))
-        assert answer.status == 0xA900
-        assert "differs" in answer.comment or answer.comment.endswith("...")

@@ -90,14 +90,6 @@ def test_one_instance_sent_by_many_at_once_is_kept_once(gateway: Running) -> Non
 # --- refused ------------------------------------------------------------------------------------------------------
 
 
-def test_an_object_other_than_announced_is_refused(gateway: Running, client: RawClient) -> None:
-    assert client.store(CT, new_uid(), ct(new_uid())).status == 0xA900
-    instance = new_uid()
-    assert client.store(CT, instance, film(sop_instance=instance)).status == 0xA900  # a DX announced as CT
-    assert gateway.outcomes() == [("refused", "intake.identity_mismatch")] * 2
-    assert gateway.files() == gateway.incoming() == []
-
-
 @pytest.mark.parametrize(
     ("break_it", "status", "code"),
     [
@@ -121,12 +113,6 @@ def test_a_broken_object_is_refused_and_the_association_goes_on(
     assert answer.comment
     assert client.store(CT, instance, ct(instance)).status == 0
     assert gateway.incoming() == []
-
-
-def test_a_store_without_a_data_set_is_refused(gateway: Running, client: RawClient) -> None:
-    client.send_fragments(1, client.command(1, CT, new_uid()), command=True, size=16000)
-    assert client.answer().status == 0xC001
-    assert gateway.outcomes() == [("refused", "intake.truncated")]
 
 
 def test_an_object_above_the_limit_is_refused_and_an_endless_one_aborted(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 import threading
 from collections.abc import Iterator
@@ -155,23 +154,9 @@ def test_a_flipped_bit_anywhere(stage: Stage, at: int) -> None:
     stage.expect(code, bytes(payload))
 
 
-@pytest.mark.parametrize("length", [40, -1])
-def test_a_message_that_was_cut_off(stage: Stage, length: int) -> None:
-    stage.expect("uplink.malformed", stage.sealed(5)[:length])
-
-
 def test_a_message_for_another_hospital(stage: Stage) -> None:
     body, other = stage.summary(6).encode(), X25519PrivateKey.generate().public_key()
     stage.expect("uplink.key_unknown", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, other))
-
-
-@pytest.mark.parametrize("hour", ["1970-01-01T00", "a name"])
-def test_an_hour_that_no_clock_of_this_version_says(stage: Stage, hour: str) -> None:
-    raw = {"message": "summary", **stage.summary(8).to_object()}
-    assert isinstance(raw["brief"], dict)
-    raw["brief"]["hour"] = hour
-    body = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
-    stage.expect("uplink.invalid", seal(body, Kind.ALERT, "clinic-a", stage.a.identity, stage.hospital))
 
 
 def test_a_packet_longer_than_the_broker_takes(stage: Stage) -> None:

@@ -5,27 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 from packaging.requirements import Requirement
-from pydantic import TypeAdapter
 
 from converters.packing.sbom import normal
 from converters.publishing import distribution_sbom
 from demo import samples
-from firmware_app import __version__
 from firmware_app.appliance.installation.programs import PACKAGES
-from firmware_app.core.version import version
-from firmware_app.uplink.messages.summary import Presence
-from tests.peers import needed
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,20 +66,6 @@ def test_the_wheel_carries_no_tests_no_builders_and_no_images_of_patients(unpack
     assert top.isdisjoint({"tests", "systemd"})
     pictures = [path for path in unpacked.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".dcm", ".png"}]
     assert all("golden" in path.parts for path in pictures)
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this tree is no checkout, so it has no commit")
-def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: Path, tmp_path: Path) -> None:
-    needed("git")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=9", "HEAD"], cwd=ROOT, text=True, capture_output=True, check=True
-    ).stdout.strip()
-    named = re.compile(rf"lantern {re.escape(__version__)}\+g{commit}(\.dirty)?\n")
-    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.cli.command_line import main; main(['--version'])"
-    assert named.fullmatch(run_outside(unpacked, tmp_path, "-c", ask).stdout)
-    assert named.fullmatch(run_outside(ROOT, tmp_path, "-m", "firmware_app", "--version").stdout)
-    annotation = get_type_hints(Presence, include_extras=True)["version"]
-    assert TypeAdapter(annotation).validate_python(version()) == version()
 
 
 def test_two_builds_give_the_same_bytes_and_the_bill_names_what_constraints_say(tmp_path: Path) -> None:

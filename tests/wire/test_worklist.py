@@ -183,22 +183,6 @@ def test_a_key_that_cannot_be_matched_is_answered_with_its_tag_and_never_with_no
         assert 0 < len(answer.comment) <= 64
 
 
-@pytest.mark.parametrize("keyword", ["AdmissionID", "PatientWeight", "ReferringPhysicianName", "StationName"])
-def test_a_key_that_is_not_matched_is_said_with_every_answer(tmp_path: Path, keyword: str) -> None:
-    with running(tmp_path / "state", worklist={"stations": STATIONS}) as gateway:
-        register(gateway)
-        query = Dataset()
-        setattr(query, keyword, "7")
-        assert [status for status, _ in answers(gateway, query)] == [0xFF01, 0x0000]  # PS3.4 K.4.1.1.4
-        query = Dataset()
-        code = Dataset()
-        code.CodeValue = "7"
-        query.RequestedProcedureCodeSequence = [code]
-        assert [status for status, _ in answers(gateway, query)] == [0xFF01, 0x0000]
-        query.RequestedProcedureCodeSequence = [Dataset()]
-        assert [status for status, _ in answers(gateway, query)] == [0xFF00, 0x0000]
-
-
 def answers(gateway: Running, query: Dataset) -> list[tuple[int, Dataset | None]]:
     """The statuses of the answers to XRAY1, and their data sets."""
     machine = AE("XRAY1")

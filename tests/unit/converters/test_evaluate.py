@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from PIL import Image
 
@@ -100,17 +99,6 @@ def test_a_medmnist_file_is_read_by_split(pack: Path, tmp_path: Path, capsys: py
     assert (result["split"], result["n"], result["positives"], result["auc"]) == ("val", 8, 4, 1.0)
     assert cli.main(["evaluate", str(pack), "--data", str(tmp_path / "toy.npz"), "--split", "test"]) == 1
     assert "there is no split test (it holds: val)" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["absent", "films/NORMAL"])
-def test_data_in_no_known_form_is_refused_with_one_sentence(
-    pack: Path, folder: Path, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["evaluate", str(pack), "--data", str(folder.parent / name)]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 1
-    assert name in said.err
 
 
 def test_three_classes_need_the_positive_one_named(folder: Path) -> None:
@@ -215,31 +203,6 @@ def test_dicom_files_in_class_folders_are_read_and_their_patients_only_counted(
     (tmp_path / "dicom" / "dark" / "9.dcm").write_bytes(b"no DICOM")
     assert cli.main(["evaluate", str(pack), "--data", str(tmp_path / "dicom")]) == 1
     assert "9.dcm" in capsys.readouterr().err
-
-
-def test_a_dicom_film_that_no_model_may_see_is_counted_and_not_scored(
-    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, bright in (("bright", True), ("dark", False)):
-        (tmp_path / "dicom" / name).mkdir(parents=True)
-        for index in range(3):
-            dicom(tmp_path / "dicom" / name / f"{index}.dcm", bright, index, f"{name}{index}")
-    blank = pydicom.dcmread(tmp_path / "dicom" / "dark" / "2.dcm")
-    blank.PixelData = bytes(64 * 64)
-    blank.save_as(tmp_path / "dicom" / "dark" / "2.dcm")
-    result = read_result(capsys, str(pack), "--data", str(tmp_path / "dicom"))
-    assert (result["n"], result["unfit"], result["auc"]) == (5, 1, 1.0)
-    assert cli.main(["evaluate", str(pack), "--data", str(tmp_path / "dicom")]) == 0
-    assert "not fit for a model, and not counted: 1 films" in capsys.readouterr().out
-
-
-def test_the_test_part_is_the_committed_list_where_the_data_holds_it(
-    pack: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(splits, "LISTS", tmp_path / "lists")
-    splits.freeze_test("toy", ["NORMAL/0.png", "Bright/3.png", "Bright/5.png"], "a note", tmp_path / "lists")
-    result = read_result(capsys, str(pack), "--data", str(folder), "--split", "test")
-    assert (result["n"], result["positives"], result["split"]) == (3, 2, "test")
 
 
 def test_every_look_at_the_test_part_is_noted_once_for_the_same_files(

@@ -53,15 +53,6 @@ def test_the_doctor_says_why_a_slot_was_left(state: StateDir, code: str, said: s
     assert "版本 0.4.0" in check.reason.text("zh_CN")
 
 
-def test_a_slot_that_was_left_is_told_no_more_when_a_later_version_is_good(state: StateDir) -> None:
-    leave(state, software_record.UNFIT, "packs")
-    leave(state, "")
-    assert [check.result for check in installed_software.check_software(state, BOX)] == ["ok"]
-    assert software_record.report_software(state, BOX) == RunningSoftware(
-        "lantern-x86_64", BOX.version, DiskSlot.A, None
-    )
-
-
 def test_the_hospital_is_told_slot_version_code_and_parts(state: StateDir) -> None:
     leave(state, software_record.UNFIT, "gateway, packs")
     left = LeftSlot(DiskSlot.B, "0.4.0", SlotLeftReason.UNFIT, ("gateway", "packs"))
@@ -76,16 +67,3 @@ def test_what_has_not_the_closed_form_stays_on_the_box(state: StateDir) -> None:
     assert said is not None
     assert said.left == LeftSlot(DiskSlot.B, None, SlotLeftReason.UNFIT, ("packs",))
     assert software_record.report_software(state, InstalledSystem("", "a laptop of Wang Xiaoming")) is None
-
-
-def test_a_torn_record_says_nothing(state: StateDir) -> None:
-    for content in ("{", '{"left": 3}', '{"left": {"code": "rm -rf"}}'):
-        (state.run / "slot.json").write_text(content, "utf-8")
-        assert software_record.read_abandoned_slot(state) is None
-        assert software_record.list_abandoned_versions(state) == frozenset()
-    (state.run / "software.json").write_text('{"doing": 1, "outcome": [], "offered": "x", "left": "y"}', "utf-8")
-    assert [
-        software_record.read_progress(state),
-        software_record.read_outcome(state),
-        software_record.read_offered(state),
-    ] == [None] * 3

@@ -173,20 +173,6 @@ def test_a_head_speaks_for_one_box_only(tmp_path: Path) -> None:
         pair.open(tmp_path / "renamed", "clinic-8")
 
 
-def test_a_large_case_needs_no_large_memory(tmp_path: Path) -> None:
-    pair, piece, count = Pair(), bytes(1 << 20), 48
-    tracemalloc.start()
-    try:
-        pair.seal(tmp_path / "file", *(piece for _ in range(count)))
-        with (tmp_path / "file").open("rb") as handle:
-            keys = {compute_key_id(pair.private.public_key()): pair.private}
-            content = SealedExportReader(handle, {BOX: pair.signer.public_key()}, keys)
-            content.finish()
-        assert tracemalloc.get_traced_memory()[1] < 6 << 20
-    finally:
-        tracemalloc.stop()
-
-
 def head(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
     entry = tarfile.TarInfo(name)
     entry.type, entry.size = kind, size

@@ -97,18 +97,6 @@ def test_a_receipt_ends_the_complaint(box: Box) -> None:
     assert box.passes(1) == UPLINK_OPEN
 
 
-def test_a_busy_line_on_which_receipts_come_is_well(box: Box) -> None:
-    seqs = [box.summary(number) for number in range(10)]
-    for seq in seqs[:-1]:
-        assert box.passes(60) == UPLINK_OPEN
-        box.exchange.delete([seq])
-
-
-def test_a_broker_that_takes_nothing_is_no_hospital_that_confirms_nothing(box: Box) -> None:
-    box.summary(1)
-    assert box.passes(THREE_MINUTES, broker_answers=False) == UPLINK_OPEN
-
-
 def test_receipts_that_wait_for_the_reader_are_not_the_hospitals_fault(box: Box) -> None:
     box.summary(1)
     box.exchange.receive(Kind.ACK, b"not looked at yet")

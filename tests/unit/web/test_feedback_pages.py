@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from converters.data import feedback as reading
 from firmware_app.cases.audit import Audit
 from firmware_app.imaging import picture_encoding
-from tests.cases import read_case
 from tests.viewer import HTML, SCRIPT, Desk, post
 
 OWN = X25519PrivateKey.generate()
@@ -82,16 +81,6 @@ def test_a_film_on_which_doctors_differ_or_are_unsure_stays_here(giving: Desk, s
         post(doctor, f"{page}/verdict", finding="pneumonia", verdict=verdict)
     assert post(li, "/feedback", sure="on").status_code == 409
     assert "1 film stays here" in li.get("/feedback", headers=HTML).text
-
-
-def test_of_a_case_of_two_images_a_found_finding_needs_the_word_on_one(giving: Desk) -> None:
-    read_case(giving.clinical, 2)
-    li, page = giving.person("li"), f"/case/{giving.case}"
-    post(li, f"{page}/consent", given="on", looked="on")
-    post(li, f"{page}/verdict", finding="pneumonia", verdict="agree")
-    assert post(li, "/feedback", sure="on").status_code == 409
-    post(li, f"{page}/verdict", finding="pneumonia", verdict="agree", instance=giving.instance.reference)
-    assert '<dd id="due">1</dd>' in li.get("/feedback", headers=HTML).text
 
 
 def test_without_the_engineers_key_there_is_nothing_to_press(desk: Desk) -> None:

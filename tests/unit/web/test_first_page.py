@@ -162,18 +162,6 @@ def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: HospitalSit
     assert claim.user is None
 
 
-def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:
-    client = open_questions(new)
-    assert post(client, "/setup/questions", "/setup/questions", **ANSWERS).location == "/setup/outcome"
-    (new.state.line_keys).mkdir()
-    (new.state.line_keys / "box.json").write_text("{}")
-    assert provisioning_service.answer_request(new.config, new.places) is not None
-    answer = client.get("/setup/outcome", headers=HTML)
-    assert answer.status_code == 409
-    assert "box.json" in answer.text
-    assert new.config.box.id == "unprovisioned"
-
-
 def test_the_page_is_gone_for_good(new: New) -> None:
     """With an identity, with the first account, and wherever the software was only started, not installed."""
     password = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaA"

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.cases import follow_up
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cli import command_line
 from firmware_app.core.records import (
     Feature,
     Finding,
@@ -142,28 +140,3 @@ def test_the_film_gets_outline_and_axes_to_draw(desk: Desk) -> None:
     (reading,) = desk.clinical.load_case(desk.case).readings
     (drawn,) = Image(reading.instances[0], (0,), 1, reading).list_lesions("en")
     assert (drawn["outline"], drawn["axes"]) == (OUTLINE, MASS.axes)
-
-
-def test_the_command_prints_the_same_of_the_newest_revision_or_of_an_earlier_one(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "box.toml").write_text(f'[state]\ndir = "{tmp_path / "state"}"\n[box]\nlanguage = "en"\n')
-
-    def printed(*more: str) -> str:
-        assert command_line.main(["case", "report", desk.case, "--config", str(tmp_path / "box.toml"), *more]) == 0
-        return capsys.readouterr().out
-
-    first = printed()
-    assert first.splitlines()[1:-1] == case_text.describe_case(desk.clinical.load_case(desk.case), "en")
-    assert first.startswith(f"Case {desk.case}, revision 1")
-    assert first.endswith("Not for diagnostic use without a doctor.\n")
-    follow_up.enter_facts(desk.clinical.database, desk.case, {"family": True}, "li")
-    desk.close()
-    assert "because of" in printed()
-    assert printed("--revision", "1") == first
-    told = json.loads(printed("--revision", "1", "--json"))
-    assert (told["revision"], told["text"]) == (1, first.splitlines()[1:])
-    assert (
-        command_line.main(["case", "report", desk.case, "--config", str(tmp_path / "box.toml"), "--revision", "9"]) == 1
-    )
-    assert "store.revision_unknown" in capsys.readouterr().err

@@ -89,11 +89,3 @@ def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: PackPub
     assert trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
     assert world.store.find_linked_version(NAME) == "1.1.0"
     assert changes.list_requested() == []
-
-
-def test_what_cannot_be_rolled_back_says_why(desk: Desk, world: PackPublisher) -> None:
-    world.store.folder_of(NAME, "1.1.0").joinpath("manifest.json").unlink()
-    PackChanges(desk.clinical.database).request_change(NAME, "1.2.0", "zhou")
-    assert not trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
-    assert PackChanges(desk.clinical.database).all()[NAME].reason is not None
-    assert desk.person("wang", Role.AUDITOR).get("/models", headers=HTML).status_code == 403

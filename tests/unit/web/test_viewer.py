@@ -11,23 +11,12 @@ from flask.testing import FlaskClient
 
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.audit import Audit
-from firmware_app.core.records import Priority
-from firmware_app.core.settings import Config, RetentionSection
-from firmware_app.reading.errors import IMAGE_UNFAMILIAR
+from firmware_app.core.settings import Config
 from tests import toy_pack
-from tests.cases import admit, make_header, make_reading
+from tests.cases import admit
 from tests.viewer import HTML, PASSWORD, SCRIPT, Desk, Silent, post, token
 from web import devices, guard
 from web.app import create_app
-
-
-def test_every_page_says_that_no_image_is_taken_for_want_of_room(desk: Desk) -> None:
-    desk.config = desk.config.model_copy(update={"retention": RetentionSection(high_water_free_mb=10**9)})
-    desk.app = desk.restarted()
-    doctor = desk.person("li")
-    for path in ("/", "/box", f"/case/{desk.case}"):
-        assert "so no new image is taken. Nothing is broken" in doctor.get(path, headers=HTML).text, path
-    assert "disk.full" in doctor.get("/healthz").json["codes"]  # type: ignore[index]
 
 
 def test_nothing_is_seen_without_a_log_in(desk: Desk) -> None:
@@ -289,23 +278,6 @@ def test_nobody_is_done_with_a_case_of_which_an_image_waits_to_be_read(desk: Des
     assert desk.clinical.database.connection.execute("SELECT * FROM reviews").fetchall() == []
 
 
-def test_the_banner_says_that_no_result_is_not_normal(desk: Desk) -> None:
-    admit(desk.clinical, 2, make_header(1, "1.2.9"))
-    shown = desk.person("li").get("/", headers=HTML).text
-    assert re.search(r"Reading has stopped since \d\d:\d\d; 1 unread", shown)
-    assert "No result does not mean normal" in shown
-
-
-def test_an_image_unlike_what_the_model_learnt_from_is_shown_with_the_reason_and_no_number(desk: Desk) -> None:
-    strange = admit(desk.clinical, 2, make_header(1, "1.2.9"))
-    why = IMAGE_UNFAMILIAR(pack="p", distance=3.2, limit=1.6)
-    desk.clinical.finish(strange, make_reading(strange, refusal=why), Priority.CANNOT_JUDGE)
-    desk.clinical.close_revisions(0)
-    shown = desk.person("li").get(f"/case/{strange.case}", headers=HTML).text
-    assert "looks unlike those that the model “p” learnt from (distance 3.2, at most 1.6)" in shown
-    assert "Pneumonia" not in shown
-
-
 AT_HOME = {
     "runtime": "onnxruntime",
     "precision": "int8",
@@ -384,13 +356,3 @@ def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: D
     bare = open_with_pack(desk, tmp_path / "bare", {}).get(f"/case/{desk.case}", headers=HTML).text
     assert "Nobody has tried this model on films of another place" in bare
     assert "elsewhere AUC" not in bare
-
-
-def test_the_report_of_a_clip_shows_the_frame_that_its_page_opens_with_and_says_which(desk: Desk) -> None:
-    facts = desk.state.display / desk.instance.reference / "frame-000.json"
-    facts.write_text(json.dumps({"frames": 9, "frames_shown": 9}))
-    report = desk.person("wang").get(f"/case/{desk.case}/report", headers=HTML).text
-    assert f"/film/{desk.instance.reference}/4.png" in report
-    assert "Frame 5 of 9" in report
-    facts.write_text(json.dumps({"frames": 1, "frames_shown": 1}))
-    assert "Frame" not in desk.person("li").get(f"/case/{desk.case}/report", headers=HTML).text
