@@ -309,7 +309,7 @@ class _Log:
 
 
 class _Both:
-    """What is written goes to the terminal, and, line by line with the time, to a log; progress in place does not."""
+    """Write to the terminal and, line by line with the time, to a log; progress lines stay out of the log."""
 
     def __init__(self, terminal: TextIO, log: _Log) -> None:
         self.terminal, self.log, self.line = terminal, log, ""
@@ -329,7 +329,7 @@ class _Both:
 
 @contextmanager
 def _log(path: Path) -> Iterator[None]:
-    """Keep in ``path`` what is said on stderr, and the refusal that ends it."""
+    """Log stderr, and the refusal that ends the command, to ``path``."""
     log = _Log(path)
     try:
         with redirect_stderr(_Both(sys.stderr, log)):  # type: ignore[type-var]
@@ -345,7 +345,7 @@ def _log(path: Path) -> Iterator[None]:
 
 @contextmanager
 def libraries_apart(path: Path) -> Iterator[None]:
-    """Keep in ``path`` what libraries log, warn of and print, which would stand between the lines of the steps.
+    """Redirect what libraries log, warn of and print to ``path``, so that it does not mix with the steps' own lines.
 
     Loggers without a handler of their own print to stderr only as long as the root logger has none.  C++ prints to
     descriptor 2 itself, so that leads to the file, and our own lines go where it led.

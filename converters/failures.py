@@ -58,7 +58,7 @@ class NoOtherPlace(DataUnreadable):
 
 
 class SplitLeaks(ConverterError):
-    """Films of one group stand on both sides of a split."""
+    """Films of one group are on both sides of a split."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         self.pairs = tuple(pairs)

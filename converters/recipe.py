@@ -36,7 +36,7 @@ OneTable = TypeVar("OneTable", bound=Table)
 
 
 class Recipe(Table):
-    """One pack. ``describe`` names the TOML with the pack's words (title, route, intended use …)."""
+    """The recipe of one pack. ``describe`` names the TOML with the pack's texts (title, route, intended use …)."""
 
     pack: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: str

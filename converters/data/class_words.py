@@ -13,7 +13,7 @@ BETWEEN_LABELS = "|"
 
 
 def label(films: FilmSet, positive: ClassWords, negative: ClassWords | None) -> FilmSet:
-    """``films`` labelled by what each of them says: 1 where one of its words is ``positive``.
+    """Label ``films`` by their class words: 1 where one of them is ``positive``.
 
     It is 0 where one is ``negative``, or, without such words, wherever none is positive. Other films are left out, and
     a line says how many. Case does not matter. Raises :class:`DataUnreadable` for a word that no film has.

@@ -48,7 +48,7 @@ def record_digests(work: Path, words: Mapping[str, str]) -> None:
 
 
 def read_digests(work: Path) -> dict[str, str] | None:
-    """Film name → word of what the networks of ``work`` learnt from, without words where it did not keep them.
+    """Film name → class word of the training films of ``work``; empty words where it kept none.
 
     ``None`` where nothing there says it.
     """

@@ -13,7 +13,7 @@ TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe"
 
 
 def read_rows(table: Path) -> list[dict[str, str]]:
-    """Every row, of which there is one at least. Raises :class:`DataUnreadable`."""
+    """Read the rows, at least one. Raises :class:`DataUnreadable`."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))

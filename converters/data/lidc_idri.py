@@ -69,7 +69,7 @@ def mask(table: Path) -> NDArray[np.bool_]:
 
 
 def sessions(table: Path) -> Iterator[list[tuple[str, bool, Outline]]]:
-    """Of each reader: (SOP Instance UID, whether it adds or cuts out, points). Raises :class:`DataUnreadable`."""
+    """The outlines of each reader: (SOP Instance UID, included or excluded, points). Raises :class:`DataUnreadable`."""
     try:
         root = ElementTree.parse(table).getroot()
     except (ElementTree.ParseError, OSError) as error:

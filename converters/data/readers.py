@@ -189,7 +189,7 @@ def _refuse_absent(table: Path, films: Sequence[Path]) -> None:
 
 
 def _patients(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[str]:
-    """The patient of each film; an empty cell is an unknown patient, of whom the file itself may say more."""
+    """The patient of each film; for an empty cell the file's own header may name one."""
     said = [next((row[name] for name in PATIENT_COLUMNS if row.get(name)), "") for row in rows]
     unsaid = [path for path, patient in zip(paths, said, strict=True) if not patient]
     found = iter(datasets.patients_of(unsaid))

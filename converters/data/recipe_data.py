@@ -131,7 +131,7 @@ def open_reader(recipe: Recipe, data: Path) -> FilmSet:
 
 
 def read_by(reader: Reader, data: Path, positive: ClassWords | None, negative: ClassWords | None = None) -> FilmSet:
-    """The films of ``data`` by the reader that a recipe names, labelled by the words for the two classes."""
+    """Read the films of ``data`` with the recipe's reader, and label them by the words of the two classes."""
     if negative is None and (positive is None or isinstance(positive, str)):
         return _read(reader, data, positive)
     return class_words.label(_read(reader, data, None), positive or (), negative)

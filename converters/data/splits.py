@@ -179,7 +179,7 @@ def by_source(labels: Mapping[str, int], group_of: Mapping[str, str], source_of:
 
 
 def refuse_leaks(parts: Mapping[str, Sequence[str]], group_of: Mapping[str, str]) -> None:
-    """Raise :class:`~converters.failures.SplitLeaks`, naming the films, when a group stands in two parts."""
+    """Raise :class:`~converters.failures.SplitLeaks`, naming the films, when a group is in two parts."""
     seen: dict[str, tuple[str, str]] = {}
     leaks: list[tuple[str, str]] = []
     for part, names in parts.items():

@@ -40,7 +40,7 @@ class BoxAnswer:
 
 
 def run_session(session: Session, film: Film, manifest: Manifest, familiar: FamiliarityCheck | None) -> BoxAnswer:
-    """What the box says of a film, and what the network says of it even where the box refuses.
+    """Read a film as the box does, and with the network alone where the box refuses it.
 
     Raises :class:`DataUnreadable` for a file that a data set should not hold.
     """
@@ -67,7 +67,7 @@ def _find_refusal(film: Film, manifest: Manifest) -> str | None:
 
 
 def _header(film: Film) -> Header:
-    """The film's own header, or what its set says of it."""
+    """The film's own header, or one made from its data set's table."""
     if film.is_dicom:
         return header.examine_file(film.path).header
     view = dict(film.traits).get("view")

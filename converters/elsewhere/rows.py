@@ -51,7 +51,7 @@ def write(manifest: Manifest, rows: Iterable[ExternalValidation]) -> Manifest:
 
 
 def drop_external_rows(manifest: Manifest) -> dict[str, tuple[ExternalValidation, ...]]:
-    """What a pack with other files or limits than before says of other places: nothing; a line tells it."""
+    """Drop the external results of a pack whose files or limits have changed, and print that."""
     if manifest.measured_elsewhere:
         names = ", ".join(row.source for row in manifest.measured_elsewhere)
         line = f"{manifest.name}: what it did elsewhere ({names}) must be measured again: lantern-convert elsewhere"

@@ -19,7 +19,7 @@ HOW_NAMED = "DIR[:PART][=NAME]"
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """Where a set lies, what it is called, and which of its own parts is meant (``under-18``).
+    """The path of a set, its name, and one of its parts (``under-18``).
 
     Without ``reader`` its form is recognised, as that of ``--data`` is. ``positive`` and
     ``negative`` are its words for films with and without the finding.
@@ -92,7 +92,7 @@ def _patient(film: Film) -> str:
 
 
 def refuse_named_twice(sets: Sequence[External]) -> None:
-    """Raise :class:`DataUnreadable` where two sets have one name: rows are told apart by it."""
+    """Raise :class:`DataUnreadable` where two sets share a name, which identifies their rows."""
     names = [external.name for external in sets]
     for name in names:
         if names.count(name) > 1:

@@ -233,7 +233,7 @@ def table(result: Evaluation) -> str:
 
 
 def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
-    """The pack, its own films, and which of its files is asked."""
+    """Add the options for the pack, its own films, and the model file to evaluate."""
     parser.add_argument("pack", type=Path, help="the pack's folder")
     parser.add_argument("--data", type=Path, required=True, help=f"the films: {readers.FORMS}")
     parser.add_argument("--positive", help="the positive class (or label number); else the finding's code")
@@ -336,7 +336,7 @@ def measure_external(pack: Pack, options: argparse.Namespace, precision: str) ->
 
 
 def _read_external_sets(pack: Pack, options: argparse.Namespace) -> list[External]:
-    """The sets of ``--external``; one that the recipe's [[elsewhere]] names is read with its reader and words."""
+    """Read the sets of ``--external``; those of the recipe's [[elsewhere]] with its reader and class words."""
     path = options.recipe or splits.RECIPES / f"{pack.name}.toml"
     said = (
         {elsewhere.name: elsewhere for elsewhere in load_recipe(path).elsewhere if elsewhere.reader is not None}

@@ -67,7 +67,7 @@ def _list_accepted(run: RecipeRun) -> list[Key]:
 
 
 def explanations(run: RecipeRun) -> dict[Key, list[GateResult]]:
-    """What the gate of the maps says of every file that was compared with Grad-CAM."""
+    """The verdicts of the map gate on every file that was compared with Grad-CAM."""
     entries = run.ledger.read("maps")["artefacts"]
     return {
         (entry["runtime"], entry["precision"]): [gates.explanation(entry["every_cell"]["mean"], run.recipe.gate)]
@@ -76,7 +76,7 @@ def explanations(run: RecipeRun) -> dict[Key, list[GateResult]]:
 
 
 def _without_choice(key: Key, account: dict[str, Any]) -> dict[str, Any]:
-    """An INT8 file of which no candidate passed: what the nearest one was refused for."""
+    """The verdict on an INT8 file without a passing candidate: why the nearest one was refused."""
     if not account["tried"]:
         return _entry(key, [], str(account["refused"]))
     nearest = min(account["tried"], key=lambda one: float(one["moved"]))

@@ -54,12 +54,12 @@ class GateResult:
     said: str
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {**asdict(self), "measured": round(self.measured, 5), "outcome": self.outcome.value}
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Self:
-        """From :meth:`as_dict`."""
+        """Parse what :meth:`as_dict` returns."""
         outcome = GateOutcome(kept["outcome"])
         return cls(kept["gate"], outcome, float(kept["measured"]), float(kept["margin"]), kept["said"])
 

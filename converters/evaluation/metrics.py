@@ -347,7 +347,7 @@ def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: 
 
 
 def in_order(groups: Sequence[Subgroup]) -> tuple[Subgroup, ...]:
-    """As a table shows them: the weakest first, then time slices from the oldest to the newest."""
+    """Sort for a table: the weakest first, then time slices from the oldest to the newest."""
     return tuple(sorted(groups, key=lambda one: (one.trait == SLICE, one.value if one.trait == SLICE else "")))
 
 

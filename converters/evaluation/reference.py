@@ -98,7 +98,7 @@ def score(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.fl
 
 
 def _read_scores(path: Path, films: Sequence[Film]) -> NDArray[np.float64]:
-    """By the films' names as the data set has them (``CLASS/one.png``), or by their files' own names."""
+    """Read scores by the films' names in the data set (``CLASS/one.png``), or by their file names."""
     rows = rows_by_file(path)
     found = [rows.get(film.name, rows.get(film.path.name)) for film in films]
     absent = [film.name for film, row in zip(films, found, strict=True) if row is None]

@@ -35,7 +35,7 @@ MOST_VOLUMES = 24
 
 @dataclass(frozen=True)
 class ShippedNetwork:
-    """The network that ships with what it says of some films, and how a file of it is judged beside that."""
+    """The shipped network with its outputs on some films, against which its files are judged."""
 
     task: Task
     net: CamNet
@@ -67,7 +67,8 @@ class ShippedNetwork:
         )
 
     def verdicts(self, path: Path, key: Key) -> list[GateResult]:
-        """Of a model file: its outputs cell by cell, or, of INT8, its logits and layers; and whom it calls positive."""
+        """Judge a model file: its outputs cell by cell, or for INT8 its logits and layers; and which films it calls
+        positive."""
         runtime = artefacts.choose_runtime(key[0])
         outputs = artefacts.outputs(path, runtime, self.spec, self.films, self.task.outputs)
         answers = self._answers(outputs)

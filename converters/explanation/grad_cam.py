@@ -201,7 +201,7 @@ def choose_file(keys: Sequence[Key]) -> Key:
 
 
 def draw(run: RecipeRun, model: occlusion.Model) -> NDArray[np.float32]:
-    """Of a few films drawn by code, (H, W) greys, the one with the highest score; it shows no patient."""
+    """Draw a few synthetic films, (H, W) greys, and return the one with the highest score."""
     body = operating_point.load_pack_words(run).drawn_as
     frames = [phantom.film(body, OPACITIES, run.recipe.seed + index).astype(np.float32) for index in range(PHANTOMS)]
     return max(frames, key=lambda frame: model.logit(to_model_input(frame, run.spec)))
@@ -233,7 +233,8 @@ def pointing(run: RecipeRun) -> dict[str, Any] | None:
 
 
 def point(run: RecipeRun, fold: Fold) -> Iterator[tuple[bool, float, str]]:
-    """Of every positive held-back film of a fold with an outline: whether it is hit, the outline's share, and whose."""
+    """For every positive held-back film with an outline: whether it is hit, the outline's share of the image, its
+    patient."""
     outlined = [film.name for film in run.films(fold.held).films if film.label and film.mask is not None]
     if not outlined:
         return

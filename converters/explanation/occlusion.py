@@ -90,7 +90,7 @@ def spearman(one: NDArray[Any], other: NDArray[Any]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded model file, what goes in, the finding it is asked for, and the name of its map output."""
+    """A loaded model file, its input, the finding to explain, and the name of its map output."""
 
     session: Session
     spec: InputSpec

@@ -73,7 +73,7 @@ def name_of(key: Key) -> str:
 
 
 def choose_runtime(runtime: str) -> str:
-    """The runtime in which a file is asked here."""
+    """The runtime that runs a file on this machine."""
     known = register.list_formats().get(runtime)
     return runtime if known is None else known.asked_in
 
@@ -130,7 +130,7 @@ class NamedOutputsOnly(torch.nn.Module):  # type: ignore[misc]
 
 
 def files_of(path: Path) -> list[Path]:
-    """A model file and what must stand beside it."""
+    """A model file and its companion files."""
     return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
 
 

@@ -207,7 +207,7 @@ def _refuse_other_input(source: Path, given: onnx.ValueInfoProto, size: Size, sp
 
 
 def _before(target: str, spec: InputSpec, recipe: Recipe) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """From our input to the graph's own."""
+    """Convert our input to the graph's own."""
     nodes, values, now, wanted, shown = [], [], spec.name, recipe.net, recipe.input
     if wanted.colours == 3 and shown.colour == "grey":
         nodes.append(helper.make_node("Concat", [now] * 3, ["colours"], "colours", axis=1))
@@ -236,7 +236,7 @@ def _before(target: str, spec: InputSpec, recipe: Recipe) -> tuple[list[onnx.Nod
 def _after(
     source: str, rank: int, axes: int, wanted: Net, keep: Sequence[int], others: Sequence[int], opset: int
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """From the graph's own output to our map of the channels ``keep``; ``others`` share a softmax with the first."""
+    """Convert the graph's output to our map of the channels ``keep``; ``others`` share a softmax with the first."""
     values = [numpy_helper.from_array(np.array(keep, np.int64), "channel")]
     nodes = [helper.make_node("Gather", [source, "channel"], ["finding"], "finding", axis=1)]
     now = "finding"

@@ -53,7 +53,7 @@ class Format(Protocol):
 
     @property
     def asked_in(self) -> str:
-        """The runtime in which its files are asked here: another one where the machine that they are for is not."""
+        """The runtime that runs its files here; a substitute where their own hardware is absent."""
         ...
 
     @property

@@ -50,7 +50,7 @@ def not_made(run: RecipeRun) -> dict[Key, str]:
 
 
 def floats(run: RecipeRun, fold: Fold) -> Path:
-    """The folder of a fold's float files; the shipped network's INT8 files stand there too."""
+    """The folder of a fold's float files, and of the shipped network's INT8 files."""
     return run.work / "artefacts" / fold.name
 
 
@@ -81,6 +81,6 @@ def calibration_names(run: RecipeRun, fold: Fold) -> list[str]:
 
 
 def draw(names: Sequence[str], recipe: Recipe) -> list[str]:
-    """As many of the names as the recipe has calibration films, always the same."""
+    """Draw the recipe's number of calibration films from the names, always the same ones."""
     order = np.random.default_rng(recipe.seed).permutation(len(names))[: recipe.quantize.films]
     return [names[int(index)] for index in order]

@@ -114,7 +114,7 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
 
 
 def _recentre(source: Path, path: Path, films: Films) -> Path:
-    """With :mod:`converters.formats.recentring` behind the maps of ``path``."""
+    """Add :mod:`converters.formats.recentring` after the maps of ``path``."""
     model = onnx.load(str(path))
     try:
         found = recentring.corrections(_open_file(onnx.load(str(source))), _open_file(model), films)
@@ -142,7 +142,7 @@ def _recentre(source: Path, path: Path, films: Films) -> Path:
 
 
 def quantize_static_qdq(source: Path, path: Path, films: Films, method: str, *, signed: bool = False) -> Path:
-    """By ONNX Runtime; ``signed``: activations too, symmetric, with pairs on the weights and float biases."""
+    """Quantize with ONNX Runtime; ``signed``: symmetric signed activations, QDQ pairs on the weights, float biases."""
     logging.getLogger().setLevel(logging.ERROR)
     at_once = max(count for count in range(1, FILMS_AT_ONCE + 1) if len(films) % count == 0)
     for_tensorrt = {"ActivationSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False} if signed else {}
@@ -189,7 +189,7 @@ def end_layers(model: onnx.ModelProto) -> list[str]:
 
 
 def _control_accuracy(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
-    """By NNCF, with one range an activation."""
+    """Quantize with NNCF, with one range per activation."""
     openvino_ir.library()  # without its telemetry, which NNCF shares
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters

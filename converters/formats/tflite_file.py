@@ -160,7 +160,7 @@ def _recipe(quantizer: Any, method: str) -> None:
 
 
 def _recentre(source: Path, path: Path, films: Films) -> Path:
-    """With :mod:`converters.formats.recentring` in the last layers of ``path``, which are in float."""
+    """Add :mod:`converters.formats.recentring` to the last layers of ``path``, which are in float."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 
@@ -238,7 +238,7 @@ def int8_layers(path: Path) -> tuple[int, int]:
 
 
 def end_layers(path: Path) -> list[str]:
-    """What is computed by the layers that the input reaches first, by those that give an output, and what moves it."""
+    """The tensors of the first layers, of the output layers, and of the layers that only move data."""
     every, graph, _ = _operators(path)
     ahead, behind, found = set(graph.inputs), set(graph.outputs), []
     for kind, one in every:  # in the order in which they are computed

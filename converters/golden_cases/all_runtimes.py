@@ -23,7 +23,7 @@ AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
 
 
 class AllRuntimes:
-    """A pack loaded in every runtime that works here, all precisions, to be asked about one frame at a time."""
+    """A pack loaded in every working runtime and precision; it reads one frame at a time."""
 
     def __init__(self, pack: Pack) -> None:
         self.pack, self.task, self.box = pack, tasks.get(pack.manifest.task), pack.manifest.task_module
@@ -49,13 +49,13 @@ class AllRuntimes:
         return [name for name, file in own.items() if name == "fp32" or file.golden_tolerance is None]
 
     def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> Answer:
-        """What the box says of a frame (H, W)."""
+        """Read a frame (H, W) as the box does."""
         rows, columns = frame.shape[:2]
         outputs, box = self.outputs(frame, runtime, precision), find_view(rows, columns, self.pack.manifest.input)
         return self.task.answer(self.pack.manifest.section, outputs, Frame(rows, columns, box=box))
 
     def probability(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> float:
-        """That of the first finding."""
+        """The probability of the first finding."""
         return self.ask(frame, runtime, precision).findings[0].probability
 
     def outputs(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> Outputs:

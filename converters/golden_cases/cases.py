@@ -40,7 +40,7 @@ def tolerance(precision: Precision, apart: float) -> float:
 
 
 def frames(pack: Pack) -> list[NDArray[np.float32]]:
-    """The frame of every golden case that can be asked here."""
+    """The frame of every golden case that is available here."""
     known = (case for case in pack.manifest.golden if case.reference is None or locate(case.reference) is not None)
     return [frame_of(pack, case) for case in known]
 
@@ -124,7 +124,7 @@ def frame_of(pack: Pack, golden: GoldenCase) -> NDArray[np.float32]:
 
 
 def locate(reference: ReferenceImage) -> Path | None:
-    """Where the referred file is installed; ``None`` without its package."""
+    """The path of the referenced file; ``None`` where its package is not installed."""
     try:
         path = Path(str(distribution(reference.package).locate_file(reference.file)))
     except PackageNotFoundError:

@@ -43,7 +43,7 @@ class GoldenResults:
     verdicts: dict[str, list[GateResult]] = field(default_factory=dict)
 
     def refusals(self, files: Iterable[Artefact]) -> dict[Key, list[GateResult]]:
-        """Of every file that is refused, by its runtime and precision: the verdicts that refuse it."""
+        """The refusing verdicts of every refused file, by runtime and precision."""
         refused: dict[Key, list[GateResult]] = {}
         for file in files:  # a file for another machine, of the same kind, is asked in none and has no verdict
             against = [
@@ -57,7 +57,7 @@ class GoldenResults:
 
 
 def judge(pack: Pack, original: Original) -> GoldenResults:
-    """Ask every file about every golden case that can be asked here."""
+    """Run every file on every golden case that is available here."""
     judge = AllRuntimes(pack)
     seen: dict[str, Differences] = {}
     for frame in cases.frames(pack):
@@ -85,7 +85,7 @@ def _verdicts(file: Artefact, seen: Differences, parity_of: str) -> list[GateRes
 
 
 def drop_refused(pack: Pack, results: GoldenResults) -> Manifest:
-    """The manifest with measured tolerances; refused files, and what stands beside them, are taken out of the folder.
+    """Return the manifest with measured tolerances, and delete refused files with their companions from the folder.
 
     Raises :class:`GateFailed` when the float ONNX file itself is refused.
     """

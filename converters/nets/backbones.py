@@ -75,7 +75,7 @@ class ResNet(nn.Module):  # type: ignore[misc]
 
 
 class DenseLayer(nn.Module):  # type: ignore[misc]
-    """Norm, ReLU, 1 x 1; norm, ReLU, 3 x 3; its output stands behind its input (Huang et al. 2017)."""
+    """Norm, ReLU, 1 x 1; norm, ReLU, 3 x 3; concatenated to its input (Huang et al. 2017)."""
 
     def __init__(self, inputs: int, growth: int) -> None:
         super().__init__()

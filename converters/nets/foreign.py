@@ -253,7 +253,7 @@ def digest_foreign(recipe: Recipe, near: Path) -> str:
 
 
 def import_module(near: Path, named: str, key: str) -> Any:
-    """What ``named``, ``package.module:function``, stands for; ``key`` of the recipe names it.
+    """Import ``named``, a ``package.module:function``, which ``key`` of the recipe gives.
 
     Raises :class:`~converters.failures.RecipeInvalid`.
     """

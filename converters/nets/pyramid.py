@@ -80,7 +80,7 @@ class Head(nn.Sequential):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What is learnt from: the outputs, and the outlines at strides 8 and 16."""
+    """What the loss sees: the outputs, and the outlines at strides 8 and 16."""
 
     map: Tensor
     outline: Tensor

@@ -34,7 +34,7 @@ def write(folder: Path) -> Path:
 
 
 def rewrite(folder: Path) -> Path:
-    """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
+    """Write the card, and its weak points into the report, and update the digests of both."""
     manifest, path = Manifest.load(folder), write(folder)
     weak_section.rewrite(folder, manifest.title, weak_points.points(manifest), elsewhere_section.section(manifest))
     if (folder / pack_folder.SUMS_FILE).is_file():  # without it the pack was never finished
@@ -122,7 +122,7 @@ def text(manifest: Manifest) -> str:
 
 
 def _licence(of_weights: str | None) -> Iterable[str]:
-    """Nothing for a pack from before it was asked for."""
+    """The licence; empty for a pack older than this field."""
     if of_weights is not None:
         yield "## Licence of the weights"
         note = card_notes.NON_COMMERCIAL if manifest_types.is_non_commercial(of_weights) else card_notes.LICENSED
@@ -130,7 +130,7 @@ def _licence(of_weights: str | None) -> Iterable[str]:
 
 
 def _describe_external(manifest: Manifest) -> Iterable[str]:
-    """Other places before home, or one sentence that nobody tried it there."""
+    """The results of other hospitals, or one sentence that it was not tried there."""
     yield "## Elsewhere"
     yield "\n\n".join(pair("elsewhere_how" if manifest.measured_elsewhere else "elsewhere_nobody"))
     if elsewhere_section.unseen(manifest):
@@ -235,7 +235,7 @@ def _reference(agreement: ReferenceAgreement | None) -> Iterable[str]:
 
 
 def _statistics(rows: Sequence[Measurement]) -> Iterable[str]:
-    """What is measured beside the first finding: the others, all together, grades, a number."""
+    """Further measures: the other findings, all findings together, grades, a number."""
     shown = [(row, statistic) for row in rows for statistic in row.statistics]
     if shown:
         yield "## Every finding, and all together"
@@ -389,7 +389,7 @@ def _measure(row: Measurement) -> tuple[str, ...]:
 
 
 def _undrawn(manifest: Manifest, finding: FindingPart) -> Iterable[str]:
-    """A line for each answer, positive or negative, of which no golden film could be drawn."""
+    """A line for each class, positive or negative, without a synthetic golden film."""
     if manifest.input.depth is not None:
         return
     asked = tasks.get(manifest.task).golden_probability

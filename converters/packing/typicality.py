@@ -68,6 +68,6 @@ def unseen(run: RecipeRun) -> float:
 
 
 def features(run: RecipeRun, fold: Fold, key: Key, films: NDArray[np.uint8]) -> Features:
-    """(N, H, W) uint8 → (N, F): what a file of a fold's network says of each film."""
+    """The features (N, F) of films (N, H, W) uint8 by a file of a fold's network."""
     session = registry.get_runtime(key[0]).load(model_files.floats(run, fold) / NAMES[key])
     return typicality_model.features(session, run.spec, FEATURES, films)

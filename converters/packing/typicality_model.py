@@ -65,7 +65,7 @@ def vary(pixels: NDArray[np.uint8], names: Sequence[str], spec: InputSpec, seed:
 
 
 def features(session: Session, spec: InputSpec, output: str, films: NDArray[np.uint8]) -> Features:
-    """(N, H, W) uint8 → (N, F): what a model file says of each film, through the box's own runtime module."""
+    """The features (N, F) of films (N, H, W) uint8 by a model file, in the box's own runtime module."""
     given = (session.infer({spec.name: inputs(film[np.newaxis])}) for film in films)
     return np.concatenate([one[output].reshape(1, -1) for one in given])
 

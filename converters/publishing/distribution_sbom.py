@@ -42,7 +42,7 @@ class Package:
         return str(self.component()["purl"])
 
     def component(self) -> dict[str, Any]:
-        """As CycloneDX writes it."""
+        """Return it as a CycloneDX component."""
         component = sbom.library(sbom.normal(self.about.name), self.about.version)
         component["bom-ref"] = component["purl"]
         if licences := _licences(self.about):

@@ -44,7 +44,7 @@ class State(Generic[IndexModel]):
 
 @dataclass(frozen=True, slots=True)
 class Publication(Generic[IndexModel]):
-    """One publication under way, which nobody else makes at the same time."""
+    """One publication, under an exclusive lock."""
 
     folder: Path
     state: State[IndexModel]
@@ -141,7 +141,7 @@ def _sign(signed: Targets | Snapshot | Timestamp, signer: CryptoSigner) -> bytes
 
 
 def _hash_file(target: str, digest: str) -> str:
-    """Where a target lies (TUF 7.2, consistent snapshots): its digest stands before its file name."""
+    """The path of a target (TUF 7.2, consistent snapshots): its digest precedes the file name."""
     folder, slash, name = target.rpartition("/")
     return f"{folder}{slash}{digest}.{name}"
 

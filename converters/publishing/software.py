@@ -156,7 +156,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Publish, and say what is offered to whom now."""
+    """Publish, and print what is now offered to which boxes."""
     passphrase = tuf_keys.passphrase_of(options.passphrase_file)
     version = describe(options.file).version if options.file else options.version
     boxes = tuple(hide_box_id(version, box) if options.hide else box for box in options.box)

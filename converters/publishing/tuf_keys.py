@@ -111,7 +111,7 @@ def passphrase_of(path: Path | None) -> bytes | None:
 
 
 def path_of(role: str) -> Path:
-    """Where a role's key lies in the folder."""
+    """The path of a role's key in the folder."""
     return ROOT_KEY if role == "root" else Path(f"{role}.pem")
 
 

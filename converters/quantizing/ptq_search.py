@@ -86,18 +86,18 @@ class Candidate:
 
     @property
     def why_not(self) -> str:
-        """The refusal in words; empty when it passed."""
+        """The refusal as a sentence; empty when it passed."""
         said = [verdict.said for verdict in self.verdicts if verdict.outcome is GateOutcome.REFUSED]
         if not self.moved <= MOST_MOVED:
             said.insert(0, f"logits move by {self.moved:.3f} of their spread, allowed {MOST_MOVED}")
         return "; ".join(said)
 
     def measure_time(self, ratio: float, at_least: float) -> "Candidate":
-        """With its speed, and the gate of it."""
+        """Measure its speed, and apply the speed gate."""
         return replace(self, times_as_fast=ratio, verdicts=(*self.verdicts, gates.gate_speed(ratio, at_least)))
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {
             "method": self.method,
             "moved": round(self.moved, 4),
@@ -116,7 +116,7 @@ class Search:
     tried: tuple[Candidate, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         chosen = self.chosen.as_dict() if self.chosen else None
         return {"chosen": chosen, "tried": [candidate.as_dict() for candidate in self.tried]}
 

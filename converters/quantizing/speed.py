@@ -39,7 +39,7 @@ def speed_step(run: RecipeRun) -> dict[str, Any]:
 
 
 def measure_time(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
-    """A row for each of ``asked``: its key, name and bytes, and the milliseconds of one film."""
+    """A row for each of ``asked``: its key, name, bytes, and the milliseconds for one film."""
     times: list[list[float]] = [[] for _ in asked]
     with console.show_progress(said) as advance:
         for _ in range(ROUNDS):

@@ -78,7 +78,7 @@ def _check_words(positive: ClassWords | None, negative: ClassWords | None) -> No
 
 
 class Data(Table):
-    """Which reader opens ``--data``, the word for the positive class, and how films are divided.
+    """The reader of ``--data``, the word for the positive class, and how films are split.
 
     ``test`` is the share that is frozen; every look at it is noted. The rest is divided into ``folds`` parts; each film
     is predicted by a model that has not seen it. With one fold, ``val`` is the share held back.

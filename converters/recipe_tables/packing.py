@@ -8,7 +8,7 @@ from converters.recipe_tables.table import RuntimeName, Table
 
 
 class Export(Table):
-    """What is written; no runtimes: all. ``static`` adds the batch-1 files for an NPU and TensorRT."""
+    """The files to write; without runtimes all. ``static`` adds the batch-1 files for an NPU and TensorRT."""
 
     runtimes: tuple[RuntimeName, ...] = ()
     precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32", "fp16", "int8")
@@ -28,7 +28,7 @@ class Quantize(Table):
 
 
 class Typicality(Table):
-    """Which films are like those that the network learnt from (:mod:`converters.packing.typicality_model`)."""
+    """Which films resemble the training films (:mod:`converters.packing.typicality_model`)."""
 
     other_clinics: bool = False
     """Each film counts twice, as it is and mildly varied as another clinic's machine might give it
@@ -94,7 +94,7 @@ class Gate(Table):
 
 
 class Reference(Table):
-    """What your own script says of the films at home (:mod:`converters.evaluation.reference`): one of the two.
+    """The results of your own script on the home films (:mod:`converters.evaluation.reference`): one of the two.
 
     ``function`` = ``"package.module:function"`` gets a film's path, opens it as the network's own code does, and gives
     a number, higher for the finding. ``scores`` is a CSV beside the recipe with the columns ``file`` and ``score``.

@@ -125,7 +125,7 @@ def roc(main: Predictions, row: Evaluation, original: Predictions | None) -> str
 
 @_style
 def reliability(row: Evaluation) -> str:
-    """What was said of each bin and what was seen, with Wilson's interval."""
+    """The predicted and observed share of each bin, with Wilson's interval."""
     if not row.reliability:
         return ""
     drawn, axes = _axes(pair("said"), pair("seen"))

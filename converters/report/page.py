@@ -147,7 +147,7 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterator[Ma
 
 
 def _refusals(accounts: Accounts) -> Iterator[tuple[str, Markup, str]]:
-    """(file, why in words, what the gates noted) of each file that was refused."""
+    """(file, reason as a sentence, the gates' figures) of each refused file."""
     refused = [file_gates for file_gates in accounts.judged if file_gates.outcome is GateOutcome.REFUSED]
     for file_gates in refused:
         against = [gate for gate in file_gates.gates if gate.outcome is GateOutcome.REFUSED]

@@ -33,7 +33,7 @@ class Trained:
 
     @classmethod
     def from_dict(cls, stage: str, fold: str, entry: Mapping[str, Any]) -> Self:
-        """From a step's account of one fold."""
+        """Parse a step's record of one fold."""
         return cls(stage, fold, entry.get("auc"), entry.get("parameters"), entry.get("multiplications"))
 
 
@@ -46,7 +46,7 @@ class Pruning:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """From ``Pruned.as_dict``."""
+        """Parse ``Pruned.as_dict``."""
         layers = tuple((one["name"], one["before"], one["after"]) for one in entry.get("layers", ()))
         return cls(float(entry.get("kept", 1.0)), layers)
 
@@ -67,7 +67,7 @@ class Attempt:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """From ``Candidate.as_dict``."""
+        """Parse ``Candidate.as_dict``."""
         layers = entry.get("layers")
         return cls(
             method=entry.get("method", ""),
@@ -89,7 +89,7 @@ class Quantized:
 
     @classmethod
     def from_dict(cls, runtime: str, entry: Mapping[str, Any]) -> Self:
-        """From ``Search.as_dict``."""
+        """Parse ``Search.as_dict``."""
         tried = tuple(Attempt.from_dict(one) for one in entry.get("tried", ()))
         return cls(runtime, tried, entry.get("chosen") is not None)
 
@@ -106,7 +106,7 @@ class FileGates:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """From an entry of ``gates.json``."""
+        """Parse an entry of ``gates.json``."""
         gates = tuple(GateResult.from_dict(one) for one in entry.get("gates", ()))
         return cls(entry["runtime"], entry["precision"], GateOutcome(entry["outcome"]), gates, entry.get("why", ""))
 
@@ -125,7 +125,7 @@ class Timed:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """From a row of ``speed.json``."""
+        """Parse a row of ``speed.json``."""
         middle = float(entry["milliseconds"])
         return cls(
             runtime=entry["runtime"],
@@ -154,7 +154,7 @@ class Mapped:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """From an entry of ``maps.json`` of which some film counts."""
+        """Parse an entry of ``maps.json`` with at least one counted film."""
         every, evidence = entry["every_cell"], entry["evidence"]
         return cls(
             runtime=entry["runtime"],
@@ -188,7 +188,7 @@ class Unseen:
 
     @classmethod
     def from_dict(cls, trait: str, entry: Mapping[str, Any]) -> Self:
-        """From an entry of ``leave_out.json``."""
+        """Parse an entry of ``leave_out.json``."""
 
         def ends(name: str) -> tuple[float, float] | None:
             interval = entry.get(f"{name}_ci")
@@ -229,7 +229,7 @@ class Accounts:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Mapping[str, Any]]) -> Self:
-        """From step → its results."""
+        """Parse a mapping from steps to their results."""
         left = entry.get("leave_out", {})
         trained = tuple(
             Trained.from_dict(stage, fold, one)
@@ -258,7 +258,7 @@ class Accounts:
         )
 
     def refusing(self, later: Mapping[tuple[str, str], Sequence[GateResult]]) -> Self:
-        """With files that are refused, by (runtime, precision), after the step ``gate`` had let them through."""
+        """Return a copy with refused files, by (runtime, precision), that the step ``gate`` had passed."""
 
         def judge(one: FileGates) -> FileGates:
             against = later.get((one.runtime, one.precision))
@@ -270,7 +270,7 @@ class Accounts:
 
     @classmethod
     def read(cls, work: Path) -> Self:
-        """From the files in a work folder, in the ledger's envelope or bare; what is absent stays empty."""
+        """Read the files of a work folder, in the ledger's envelope or bare; what is absent stays empty."""
         entries: dict[str, Any] = {}
         for step in ("train", "distill", "prune", "calibrate", "quantize", "gates", "speed", "maps", "leave_out"):
             path = work / f"{step}.json"

@@ -66,7 +66,7 @@ def add(folder: Path, content: str) -> None:
 
 
 def _rewrite(path: Path, changes: Iterable[tuple[re.Pattern[str], str]]) -> None:
-    """Put each text where its pattern stands, which must be exactly once."""
+    """Replace each pattern, which must occur exactly once, by its text."""
     if not path.is_file():
         return
     page = path.read_text(encoding="utf-8")

@@ -108,7 +108,7 @@ class Refit:
 
     @cached_property
     def plain(self) -> dict[Key, Features]:
-        """What every model file with a limit says of the films as they are."""
+        """The outputs of every model file with a limit on the unchanged films."""
         return self._extract_features(self._pixels)
 
     @cached_property
@@ -192,7 +192,7 @@ class Refit:
 
 
 def factor(old: Sequence[DistanceLimit], bare: Sequence[DistanceLimit], source: str) -> float:
-    """By how much the limits ``old`` are wider than ``bare`` ones, never less than 1.
+    """The factor by which the limits ``old`` are wider than ``bare`` ones, at least 1.
 
     Raises :class:`DataUnreadable` where that is not the same for every file: then these are other films.
     """
@@ -211,7 +211,7 @@ def factor(old: Sequence[DistanceLimit], bare: Sequence[DistanceLimit], source: 
 
 
 def refit_pack(refit: Refit, out: Path) -> Path:
-    """Make ``out/<pack>``, which may be where the pack stands; returns its folder. Raises :class:`OutputUnwritable`."""
+    """Make ``out/<pack>``, which may be the pack's own folder, and return it. Raises :class:`OutputUnwritable`."""
     name = refit.pack.name
     try:
         out.mkdir(parents=True, exist_ok=True)

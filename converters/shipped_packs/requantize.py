@@ -64,7 +64,7 @@ WHERE = "beside the pack's own float file, on films that its network has learnt 
 
 @dataclass(frozen=True)
 class Made:
-    """What was found for one runtime: the search, or why there is none; the files stand in the pack's new folder."""
+    """The result for one runtime: the search, or why there is none; the files are in the pack's new folder."""
 
     runtime: str
     search: Search | None
@@ -83,7 +83,7 @@ class Made:
 
     @property
     def refusal(self) -> str:
-        """Why there is no file, in words; empty where there is one."""
+        """Why there is no file, as a sentence; empty where there is one."""
         if self.search is None:
             return self.why_not
         if self.search.chosen is None:
@@ -202,7 +202,7 @@ class Requantizing:
 
 
 def requantize(work: Requantizing, out: Path) -> Path:
-    """Make ``out/<pack>``, which may be where the pack stands; returns its folder. Raises :class:`OutputUnwritable`."""
+    """Make ``out/<pack>``, which may be the pack's own folder, and return it. Raises :class:`OutputUnwritable`."""
     name = work.pack.name
     try:
         out.mkdir(parents=True, exist_ok=True)

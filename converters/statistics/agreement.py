@@ -26,7 +26,7 @@ class Statistic:
     interval: Interval | None
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON, and as a manifest has it."""
+        """Return it as JSON, as in a manifest."""
         return {"name": self.name, "of": self.of, "value": self.value, "interval": self.interval}
 
 

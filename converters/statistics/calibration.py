@@ -26,7 +26,7 @@ class Bin:
     seen: Rate
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         interval = self.seen.interval or (0.0, 1.0)
         return {
             "said": round(self.said, 4),

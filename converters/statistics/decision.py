@@ -33,7 +33,7 @@ class Curve:
     prevalence: float
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         rows = ("thresholds", "model", "low", "high", "treat_all")
         numbers = {name: [round(value, 4) for value in getattr(self, name)] for name in rows}
         return {**numbers, "prevalence": round(self.prevalence, 4)}

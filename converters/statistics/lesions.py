@@ -77,7 +77,7 @@ class LesionResults:
     organ_ci: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return {
             "dice": self.dice,
             "dice_ci": self.dice_ci,

@@ -20,7 +20,8 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Of the films with a number, ``given`` of all (a share), ``n`` in number, the share ``wrong`` is wrong."""
+    """One point of the curve: ``given`` is the share of films with a number, ``n`` their count, ``wrong`` the share of
+    errors."""
 
     given: float
     n: int
@@ -39,19 +40,19 @@ class Curve:
     points: tuple[Point, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """From :meth:`as_dict`."""
+        """Parse what :meth:`as_dict` returns."""
         return cls(tuple(Point(**{**one, "wrong_ci": tuple(one["wrong_ci"])}) for one in entry["points"]))
 
 
 def point(
     labels: NDArray[np.int64], called: NDArray[np.bool_], patients: Sequence[str], shown: NDArray[np.bool_]
 ) -> Point | None:
-    """Of the films ``shown`` a number, (N,), which are ``called`` positive or not; ``None`` where there are none."""
+    """The point of the films with a number (``shown``, (N,)); ``None`` where there are none."""
     if not shown.any():
         return None
     people = [patient for patient, inside in zip(patients, shown, strict=True) if inside]

@@ -121,7 +121,7 @@ def add_edge(film: Grey, amount: float) -> Grey:
 
 
 def add_noise(film: Grey, sigma: float, rng: np.random.Generator) -> Grey:
-    """With white noise of this standard deviation."""
+    """Add white noise of this standard deviation."""
     return _within(film + sigma * rng.standard_normal(film.shape))
 
 
@@ -138,7 +138,7 @@ def frame(film: Grey, sides: Sequence[float], grey: float) -> Grey:
 
 
 def compress_jpeg(film: Grey, quality: int) -> Grey:
-    """As a JPEG of this quality gives it back."""
+    """Compress to a JPEG of this quality and decode it."""
     kept = io.BytesIO()
     Image.fromarray(np.rint(255.0 * _within(film)).astype(np.uint8)).save(kept, "JPEG", quality=quality)
     with Image.open(kept) as again:
@@ -146,7 +146,7 @@ def compress_jpeg(film: Grey, quality: int) -> Grey:
 
 
 def _sides(rng: np.random.Generator) -> list[float]:
-    """Of a digitised film the rim is as wide on all sides, of a collimator each shutter stands where it was put."""
+    """The widths of the rim: equal on all sides for a digitised film, independent for a collimator's shutters."""
     return [rng.uniform(0.0, FRAME)] * 4 if rng.random() < 0.5 else rng.uniform(0.0, FRAME, 4).tolist()
 
 

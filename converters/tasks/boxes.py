@@ -90,7 +90,7 @@ class Boxes(Task):
         return cells
 
     def scores(self, answers: Answers) -> NDArray[np.float64]:
-        """That of each film's strongest cell."""
+        """The score of each film's strongest cell."""
         return np.asarray(answers[:, 0].reshape(len(answers), -1).max(axis=1), dtype=np.float64)
 
     def truth(self, films: FilmSet, answers: Answers) -> NDArray[Any]:
@@ -130,7 +130,7 @@ class Boxes(Task):
         return boxes.Output(map=MAP, features=features)
 
     def finding(self, point: Mapping[str, Any], words: FindingWords) -> boxes.Finding:
-        """With the network's own probabilities."""
+        """Build the finding with the network's own probabilities."""
         return boxes.Finding(
             code=words.code,
             label=words.label,
@@ -142,7 +142,7 @@ class Boxes(Task):
         )
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
-        """That of the strongest cell."""
+        """The logit of the strongest cell."""
         return float(outputs[section.output.map][0, 0].max()) + float(section.findings[0].bias)
 
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
@@ -154,7 +154,7 @@ class Boxes(Task):
         return match_marks(found, fractions(film))
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
-        """Beside the boxes."""
+        """The probability that golden cases record besides the boxes."""
         return super().golden_probability(recorded.get("findings") if isinstance(recorded, Mapping) else None, code)
 
 

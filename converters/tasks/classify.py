@@ -84,12 +84,12 @@ class Classify(Task):
         self.kind = kind
 
     def configure(self, recipe: Recipe) -> Task:
-        """With the recipe's kind of target; raises :class:`ValueError` for settings that contradict each other."""
+        """Configure for the recipe's kind of target; raises :class:`ValueError` for contradictory settings."""
         settings = recipe.settings
         return Classify(kinds.parse_settings(settings, recipe.net.channel)) if isinstance(settings, Settings) else self
 
     def configure_for_pack(self, section: Section) -> Task:
-        """With the manifest's kind of target."""
+        """Configure for the manifest's kind of target."""
         return Classify(kinds.parse_section(section))
 
     def check(self, recipe: Recipe) -> None:
@@ -131,7 +131,7 @@ class Classify(Task):
 
     @property
     def reads_labels(self) -> bool:
-        """Whether the data set's own words are read."""
+        """Whether the data set's own class words are read."""
         return self.kind is not None
 
     def aim(self, films: FilmSet) -> FilmSet:
@@ -258,7 +258,7 @@ class Classify(Task):
         return _finding(point, words, 0, point["bias"], None)
 
     def findings(self, point: Mapping[str, Any], words: Sequence[FindingWords]) -> tuple[FindingPart, ...]:
-        """One for each of the kind's findings, in their order; words belong to a label by their code."""
+        """One finding per target, in their order, each with the texts of its code."""
         kind = self.kind
         if kind is None:
             return super().findings(point, words)
@@ -311,7 +311,7 @@ class Classify(Task):
     parity_of = "logit"
 
     def parity(self, section: Section, wanted: Outputs, given: Outputs) -> float:
-        """That of the logits, which calibration has not flattened: of the finding that is farthest off."""
+        """The parity of the logits, before calibration flattens them, for the finding that is farthest off."""
         frame, count = Frame(1, 1), len(section.findings)
         first, second = (self.box_scores(section, mapping, frame)[:count] for mapping in (wanted, given))
         return float(np.abs(first - second).max())
@@ -346,7 +346,7 @@ class Classify(Task):
         return f"The heat map is drawn at full strength from {section.output.full_scale:g} logits a cell."
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
-        """Beside the places, where some are marked."""
+        """The probability that golden cases record besides marked lesions."""
         with_places = isinstance(recorded, Mapping) and isinstance(recorded.get("findings"), Mapping)
         return super().golden_probability(recorded["findings"] if with_places else recorded, code)
 
@@ -397,7 +397,8 @@ def _finding(
 
 
 def draw(cells: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:
-    """From which cell value, in logits, a map (N, C, …) is drawn at full strength; and whether it is a single cell."""
+    """The cell value, in logits, at which a map (N, C, …) is drawn at full strength; and whether it is a single
+    cell."""
     peaks = cells[labels == 1, 0].reshape(-1, cells[0, 0].size).max(axis=1)
     scale = {"full_scale": round(max(float(np.percentile(peaks, FULL_SCALE_PERCENTILE)), 1e-3), 3)}
     return {**scale, "one_cell": True} if cells[0, 0].size == 1 else scale

@@ -100,7 +100,7 @@ class Task(ABC):
         return self
 
     def aim(self, films: FilmSet) -> FilmSet:
-        """``films`` with ``target`` and ``label`` made of what the data set says of each (:attr:`Film.said`).
+        """Set ``target`` and ``label`` of ``films`` from the data set's entries (:attr:`Film.said`).
 
         Raises :class:`~converters.failures.DataUnreadable` for a label that the task does not know.
         """
@@ -213,7 +213,7 @@ class Task(ABC):
         """The manifest's finding, of a pack that has one."""
 
     def findings(self, point: Mapping[str, Any], words: Sequence[FindingWords]) -> tuple[FindingPart, ...]:
-        """The manifest's findings, with the words that people wrote for each.
+        """The manifest's findings, each with the texts that people wrote.
 
         Raises :class:`ValueError` where the words are not of this task's findings.
         """
@@ -228,7 +228,7 @@ class Task(ABC):
     # --- evaluation, golden cases and the card --------------------------------------------------------------------
 
     def answer(self, section: Section, outputs: Outputs, frame: Frame) -> Answer:
-        """What the box says of one film, by its own module of this key."""
+        """Read one film with the box's own task module."""
         return registry.get_task(self.key).answer(section, outputs, frame)
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
@@ -257,7 +257,7 @@ class Task(ABC):
         return abs(first - second)
 
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
-        """What is marked on one film, against its outline; ``None`` where it has none, or the task marks nothing."""
+        """The marks on one film against its outline; ``None`` where it has none, or the task marks nothing."""
         return None
 
     def decision(self, section: Section) -> str:
@@ -266,7 +266,7 @@ class Task(ABC):
         return f"Positive from **{finding.threshold:g}**: {finding.threshold_rule}."
 
     def picture(self, section: Section) -> str:
-        """What is drawn over the film, for the card: a sentence, or nothing."""
+        """A sentence for the card on what is drawn over the film; may be empty."""
         return ""
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:

@@ -61,7 +61,7 @@ class Settings(Table):
 
 @dataclass(frozen=True, slots=True)
 class Kind(ABC):
-    """``names`` are the words of the channels, the findings' first; ``order`` is where the network has each of them."""
+    """``names`` are the channels' class words, the findings' first; ``order`` their positions in the network."""
 
     names: tuple[str, ...]
     findings: int
@@ -99,7 +99,7 @@ class Kind(ABC):
 
 
 class Labels(Kind):
-    """Any of several findings, or none: words with ``|`` or ``;`` between them."""
+    """Any of several findings, or none: class words separated by ``|`` or ``;``."""
 
     name = "labels"
     loss = "bce"
@@ -171,7 +171,7 @@ class Grades(Kind):
         return np.asarray(targets > np.arange(self.channels), dtype=np.float32)
 
     def logits(self, answers: NDArray[Any]) -> NDArray[np.float64]:
-        """Of the channel that says "at least": a film at the grade ``at_least`` is above the one below it."""
+        """The logits of the channel "at least": a film at the grade ``at_least`` is above the grade below it."""
         return np.asarray(answers[:, [self.channel]], dtype=np.float64)
 
     @property
@@ -241,7 +241,7 @@ def parse_settings(wanted: Settings, channel: int) -> Kind | None:
 
 
 def parse_section(section: Section) -> Kind | None:
-    """The kind of a finished pack; ``None`` for one finding, or for labels whose words in the data nobody noted."""
+    """The kind of a finished pack; ``None`` for one finding, or for labels without recorded class words."""
     output, findings = section.output, section.findings
     measure = findings[0].measure
     if output.kind == "classes":

@@ -100,11 +100,11 @@ class Lesions(Task):
         self.organ = organ
 
     def configure(self, recipe: Recipe) -> Task:
-        """With the recipe's organ."""
+        """Configure for the recipe's organ."""
         return Lesions(recipe.settings.organ) if isinstance(recipe.settings, Settings) else self
 
     def configure_for_pack(self, section: Section) -> Task:
-        """With the manifest's organ."""
+        """Configure for the manifest's organ."""
         return Lesions(section.output.organ or None)
 
     def check(self, recipe: Recipe) -> None:
@@ -278,7 +278,7 @@ class Lesions(Task):
         )
 
     def finding(self, point: Mapping[str, Any], words: FindingWords) -> lesions.Finding:
-        """That of the film."""
+        """The finding of the whole film."""
         each = point["each"]
         return lesions.Finding(
             code=words.code,
@@ -293,7 +293,7 @@ class Lesions(Task):
         )
 
     def findings(self, point: Mapping[str, Any], words: Sequence[FindingWords]) -> tuple[FindingPart, ...]:
-        """That of the film, then the lesions'."""
+        """The finding of the whole film, then those of the lesions."""
         if len(words) != 2:
             raise ValueError("the words tell two findings: that of the film, then the lesion")
         lesion = lesions.Finding(
@@ -362,7 +362,7 @@ class Lesions(Task):
         )
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
-        """Beside the lesions."""
+        """The probability that golden cases record besides the lesions."""
         return super().golden_probability(recorded.get("findings") if isinstance(recorded, Mapping) else None, code)
 
 

@@ -107,7 +107,7 @@ class Segment(Classify):
         }
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
-        """That of the strongest cell."""
+        """The logit of the strongest cell."""
         return segment.strongest_logit(outputs[section.output.map][0], section.findings[0])
 
     def box_scores(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ def disagreement(
 
 
 def describe(two: NetworkPair) -> str:
-    """The pool in words, for the card."""
+    """Describe the pool in a sentence for the card."""
     shares = " and ".join(f"{name} {weight:g}" for name, weight in zip(two.networks, two.weights, strict=True))
     return (
         f"The map is pooled of two networks with the weights {shares}, fitted to {two.films} held-back films. Where "

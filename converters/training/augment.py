@@ -72,7 +72,7 @@ class Affine:
         return self._move(films, self.grey)
 
     def planes(self, planes: Tensor) -> Tensor:
-        """(N, C, H, W) of what is told of each pixel, moved; a border tells nothing (0)."""
+        """Move the per-pixel targets, (N, C, H, W); the border gets 0."""
         return self._move(planes, None)
 
     def _move(self, films: Tensor, grey: Tensor | None) -> Tensor:
@@ -96,7 +96,7 @@ class Affine:
         return (self.planes(masks[:, None].float())[:, 0] >= 0.5).to(masks.dtype)
 
     def boxes(self, boxes: Sequence[Sequence[Corners]]) -> list[tuple[Corners, ...]]:
-        """The boxes of each film, moved: what stands upright around their four corners, as far as it lies in the film.
+        """Move the boxes of each film: the upright boxes around their moved corners, clipped to the film.
 
         Corners are fractions of the film's width and height.
         """
@@ -171,7 +171,8 @@ def restretch(films: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def blur(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
-    """With ``chance`` the whole batch loses resolution: down to 35 to 90 % and back, as small old detectors do."""
+    """With probability ``chance`` reduce the whole batch's resolution to 35 to 90 % and back, like small old
+    detectors."""
     if float(torch.rand(1, generator=rng)) >= chance:
         return films
     factor = 0.35 + 0.55 * float(torch.rand(1, generator=rng))

@@ -55,7 +55,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def foreign_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of anybody's ``.pt``, ``.pth`` or ``.safetensors``: a state dict, or one under a usual key."""
+    """The tensors of a foreign ``.pt``, ``.pth`` or ``.safetensors``: a state dict, or one under a usual key."""
     content = _content(path)
     for key in ("state_dict", "model_state_dict", "model", "state", "net"):
         inner = content.get(key)

@@ -80,7 +80,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Where a fit is kept and what it is called; a fit of the same identity and content goes on where it stopped.
+    """The path and name of a fit; a fit of the same identity and content resumes where it stopped.
 
     ``content`` is one word for what the identity does not hold: the films' pictures, costs, the network it began from,
     the code and the libraries.
@@ -170,7 +170,7 @@ class _State:
         self.resumable = run.path.with_suffix(".resume.pt")
 
     def resume(self, plan: Fit) -> _Progress:
-        """Where the fit goes on; at the beginning where nothing of the same identity and content is kept."""
+        """Load the state to resume from; a fresh one where nothing of the same identity and content is stored."""
         none = np.full(self.films, np.inf)
         if not self.resumable.exists():
             return _Progress(none, none.copy())
@@ -294,7 +294,7 @@ def _epoch(
     place: _Progress,
     stopped: Callable[[], bool],
 ) -> float:
-    """What is left of one pass over the films; returns the mean loss and remembers each film's in ``place``.
+    """Finish one pass over the films; return the mean loss and record each film's in ``place``.
 
     When it was ``stopped``, ``place.batch`` is the next one; else 0.
     """

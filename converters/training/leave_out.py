@@ -96,7 +96,7 @@ def leave_out(run: RecipeRun, trait: str) -> Mapping[str, LeftOut]:
 
 
 def judge(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
-    """Fit without a source, and judge on it; ``why`` says of each number that is missing why it is."""
+    """Fit without one source, and evaluate on it; ``why`` gives the reason for each missing number."""
     net = steps.train_network(run, one.fold, STAGE, list(one.fold.train))
     films, kept = run.films(one.fold.held), run.films(one.kept)
     labels, logits = labels_of(films), np.asarray(run.scores(net, run.array(films)))

@@ -40,7 +40,7 @@ class Pruned:
     """What the pruned network takes in the plan's runtime, where the target is a latency; it may lie above it."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON, without the network."""
+        """Return it as JSON, without the network."""
         return {
             "multiplications": self.multiplications,
             "kept": round(self.kept, 4),

@@ -144,7 +144,7 @@ def load_own(run: RecipeRun) -> CamNet:
 
 
 def find_final_path(run: RecipeRun, fold: Fold) -> Path:
-    """Where the weights of :func:`load_final` are kept."""
+    """The path of the weights of :func:`load_final`."""
     return run.path("pruned" if run.recipe.prune else "student", fold)
 
 
@@ -212,7 +212,7 @@ def _teachers(run: RecipeRun, fold: Fold) -> list[Path]:
 
 
 def _account(net: CamNet, run: RecipeRun, fold: Fold) -> dict[str, Any]:
-    """What is noted of a trained network: size, work, and its AUC on the films held back from it."""
+    """The record of a trained network: size, operations, and its AUC on held-back films."""
     held = run.films(fold.held)
     judged = not set(fold.held) & set(fold.train)
     area = intervals.auc(labels_of(held), run.scores(net, run.array(held))) if judged else None

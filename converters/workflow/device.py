@@ -50,12 +50,12 @@ def use_device(choice: str, workers: int = 0) -> Iterator[TrainingDevice]:
 
 
 def current_device() -> TrainingDevice:
-    """What :func:`use_device` was told; ``auto`` without workers outside of it."""
+    """The device that :func:`use_device` has set; outside of it ``auto`` without workers."""
     return _MACHINE.get(None) or TrainingDevice(_find("auto"))
 
 
 def device() -> torch.device:
-    """Where networks learn."""
+    """The device on which networks train."""
     return current_device().device
 
 

@@ -67,7 +67,7 @@ class MadeOf:
     """Step before it → the digest of its results and files."""
 
     def differences(self, entry: Mapping[str, Any], step: str) -> list[str]:
-        """Why the step of this name must be done again, in words; empty when *entry* was made of the same."""
+        """Why the step of this name must run again, as sentences; empty when *entry* has the same inputs."""
         was = entry.get("made_of")
         if not isinstance(was, dict):
             return ["an older converter did it"]
@@ -125,7 +125,7 @@ class Ledger:
         return _sha256(json.dumps([entry["results"], entry["files"]], sort_keys=True)) if entry else ""
 
     def _find_damage(self, entry: Mapping[str, Any]) -> list[str]:
-        """The step's files that are gone or not as it left them, in words."""
+        """The step's missing or changed files, as sentences."""
         return [
             f"{name} is not as it was"
             for name, digest in entry["files"].items()

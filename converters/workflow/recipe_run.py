@@ -153,7 +153,7 @@ class RecipeRun:
         return np.asarray(self.task.scores(self.task.answers(outputs, net.biases)), dtype=np.float64)
 
     def path(self, stage: str, fold: Fold) -> Path:
-        """Where the network of a stage and fold is kept."""
+        """The path of the network of a stage and fold."""
         return self.work / f"{stage}.{fold.name}.pt"
 
     def fit_run(
