@@ -41,7 +41,7 @@ config = load_config()
 state = StateDir(config.state.dir)
 clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
 accounts.create()
-case = next(iter(clinical.cases())).reference
+case = next(iter(clinical.load_cases())).reference
 client = create_app(config, state, clinical, accounts, Checkup(None)).test_client()
 token = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/claim").text)[1]
 code, word = accounts.add("li", Role.DOCTOR), "a lamp in the village"

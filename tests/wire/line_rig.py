@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def find_hospital_port() -> int:
+    """A port of the line's broker with two free ones behind it, for the enrolment's front and its broker.
+
+    They lie below those that the kernel gives to clients, any of which could hold one of the two.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with ExitStack() as listeners, suppress(OSError):
+            for neighbour in range(port, port + 3):
+                listeners.enter_context(socket.create_server(("127.0.0.1", neighbour)))
+            return port
 
 
 @dataclass
@@ -211,7 +225,7 @@ def run_hospital(
 ) -> Iterator[HospitalRig]:
     """A hospital with a running broker and, *with_receiver*, its running receiver."""
     mosquitto = peer("mosquitto")
-    port = free_port()
+    port = find_hospital_port()
     house = HospitalSite(folder / "hospital")
     house.set_up("127.0.0.1", port)
     config = (house.broker / "mosquitto.conf").read_text("utf-8")
