@@ -96,11 +96,12 @@ def check_consistent(state: StateDir) -> set[str]:
 
 
 def test_on_a_disk_without_a_free_byte_finished_work_makes_room(tmp_path: Path) -> None:
-    with loop_file_system(tmp_path, megabytes=128) as disk:
+    with loop_file_system(tmp_path, megabytes=144) as disk:
         state, old = box(disk.mount / "state", tmp_path / "films", old=20, new=4)
         for folder in state.display.iterdir():
             (folder / "1.png").write_bytes(os.urandom(4 * _MEGABYTE))
         state.prepare_ballast(4)
+        assert state.ballast.exists()
         disk.fill()
         assert free_bytes(state.root) == 0
         done = care("retention", state, **KEEP, LANTERN_RETENTION__ROOM_MB="40")

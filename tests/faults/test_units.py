@@ -290,7 +290,7 @@ print(json.dumps(wrote))
 """
 MAY_WRITE = {
     "lantern-gateway.service": ["clinical", "display", "images", "incoming", "run", "set_aside"],
-    "lantern-reader.service": ["clinical", "display", "exchange", "run"],
+    "lantern-reader.service": ["clinical", "display", "exchange", "packs", "run"],  # it ends trials of packs
     "lantern-viewer.service": ["accounts", "clinical", "exchange", "provision", "run", "software"],
     "lantern-uplink.service": ["exchange"],
     "lantern-sender.service": ["clinical", "outgoing", "results", "run"],
