@@ -31,6 +31,7 @@ from firmware_app.core.errors import LanternError, StateUnusable, StoreVersionEr
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.packs.pack_store import KEPT_FOLDER, PUBLISHER_FOLDER
 from firmware_app.results import export_session
 
 log = logging.getLogger("lantern.setup")
@@ -66,6 +67,8 @@ def list_folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
         state.clinical_db.parent,
     ):
         yield folder, CLINICAL, _SHARED
+    for name in (KEPT_FOLDER, PUBLISHER_FOLDER):  # made here, because the reader's unit makes read-only what is there
+        yield state.packs / name, CLINICAL, _SHARED
     yield state.exchange_db.parent, EXCHANGE, _SHARED
     for folder in (state.accounts_db.parent, state.provision):
         yield folder, VIEWER, _SHARED

@@ -312,6 +312,8 @@ def test_a_unit_writes_to_its_part_of_the_state_and_nowhere_else(box: SystemdCon
         "line",
         "outgoing",
         "packs",
+        "packs/.kept",
+        "packs/.publisher",
         "provision",
         "results",
         "run",
