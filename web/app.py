@@ -16,13 +16,12 @@ from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.case_lists import CaseListRow
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.registration_entry import ACCESSION_PATTERN
-from firmware_app.cases.verdicts import DoctorVerdict
+from firmware_app.cases.verdicts import DoctorVerdict, may_see_statements
 from firmware_app.core import clock, run_status
 from firmware_app.core.language import N_, html_tag, translate, translate_plural
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.core.version import version
-from firmware_app.results.case_view import may_see_statements
 from firmware_app.results.terms import format_percent
 from web import compression, guard, labels, notices, reading_status, viewer_context
 from web.blueprints import calibration, descriptions, list_blueprints, live, software, sticks

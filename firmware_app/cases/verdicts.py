@@ -9,9 +9,9 @@ verdict is also the doctor's reading after the result (`monitoring`).
 A verdict on an image says whether the box is right about a finding on it, where a case has several images.  It stands
 beside the verdict on the case, which alone decides whether the case is done.
 
-Two doctors may read a case without knowing each other's verdicts.  A doctor has read it once they have a verdict on
-every finding of the current reading.  Until two have, nobody sees another's verdicts.  Then the verdicts of these two
-are final, and where they differ a third doctor, who sees both, decides.
+Two doctors may read a case blind.  A doctor has read it when they have a verdict on every finding of the current
+reading.  Until two have, each sees only their own verdicts.  Then these two are final, and where they differ a third
+doctor, who sees both, decides.  Verdicts leave the box when all needed are in.  A finished case is open to all.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class CaseChanged(Exception):
 
 
 class VerdictsLocked(CaseChanged):
-    """Both readers have spoken, and their words can no longer be changed; nothing was written."""
+    """Both readers' verdicts are final; nothing was written."""
 
 
 class VerdictMissing(Exception):
@@ -75,8 +75,8 @@ class CaseCompletion:
 
 @dataclass(frozen=True, slots=True)
 class DoubleReading:
-    """How far the readers of one case are: the first two who have `spoken`, the findings on which these `differ`, and
-    the third doctor who has `settled` them, empty as long as nobody has."""
+    """How far the readers of a case are: the first two who have read it (`spoken`), the findings where they `differ`,
+    and the third doctor, who has `settled` these; empty until then."""
 
     spoken: tuple[str, ...]
     differ: tuple[str, ...] = ()
@@ -84,20 +84,20 @@ class DoubleReading:
 
     @property
     def is_blind(self) -> bool:
-        """Whether nobody may see another's words yet."""
+        """Whether fewer than two doctors have read the case."""
         return len(self.spoken) < 2
 
     @property
     def is_complete(self) -> bool:
-        """Whether no doctor's word is wanted any more."""
+        """Whether no further verdict is needed."""
         return not self.is_blind and (not self.differ or bool(self.settled))
 
     def locks(self, actor: str) -> bool:
-        """Whether the words of *actor* stand and can no longer be changed."""
+        """Whether the verdicts of *actor* are final."""
         return not self.is_blind and (actor in self.spoken or actor == self.settled)
 
     def needs(self, actor: str) -> bool:
-        """Whether the case still needs a word of *actor*."""
+        """Whether the case still needs verdicts of *actor*."""
         return not self.is_complete and actor not in self.spoken
 
 
@@ -391,3 +391,10 @@ def _reopen(connection: sqlite3.Connection, case: str, actor: str) -> None:
     """Remove all "Done" marks of *case*; does nothing if there are none."""
     if connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,)).rowcount:
         audit.append(connection, actor, "case.reopened", case)
+
+
+def may_see_statements(reader: str, actor: str, readers: DoubleReading | None, done: CaseCompletion | None) -> bool:
+    """Whether *reader* may see what *actor* has entered for a case; an empty *reader* is the world outside the box."""
+    if readers is None or done is not None or (reader and actor == reader):
+        return True
+    return not readers.is_blind if reader else readers.is_complete

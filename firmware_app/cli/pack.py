@@ -195,7 +195,7 @@ def _install(options: argparse.Namespace) -> int:
 
 def _make_checks(config: Config, store: PackStore) -> Callable[[Pack], None]:
     """The checks before a pack is used: its precedence is settled, and its golden cases give the right results here."""
-    right_here = _make_golden_check(config)
+    right_here = pack_measure.make_golden_check(config)
 
     def judge(pack: Pack) -> None:
         _refuse_unordered(pack, config, store)
@@ -216,20 +216,6 @@ def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
     for overlap in routing.find_overlaps([*others, pack], config, store):
         if pack.name in overlap.names and not overlap.is_chosen and frozenset(overlap.names) not in known:
             raise PACK_OVERLAPS(pack=pack.name, other=next(name for name in overlap.names if name != pack.name))
-
-
-def _make_golden_check(config: Config) -> Callable[[Pack], None]:
-    """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
-    from firmware_app.cli.errors import PACK_NOT_RIGHT_HERE
-    from firmware_app.reading import variant_trial
-
-    def judge(pack: Pack) -> None:
-        results = variant_trial.check_pack(pack, config) or []
-        if not results or not results[-1].is_right:
-            detail = variant_trial.describe_failures(results)
-            raise PACK_NOT_RIGHT_HERE(pack=pack.name, version=pack.manifest.version, detail=detail)
-
-    return judge
 
 
 def _rollback(options: argparse.Namespace) -> int:

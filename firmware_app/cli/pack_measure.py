@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.cli.terminal import Commands, add_command
@@ -113,3 +114,17 @@ def _format_row(pack: str, way: ExecutionVariant, result: TrialResult, chosen: b
     right = translate(N_("right, used") if chosen else N_("right"), language)
     said = right if result.reason is None else result.reason.text(language)
     return f"{pack:<24}{way.runtime:<14}{way.precision:<11}{taken:>8}  {result.cases:>5}  {said}"
+
+
+def make_golden_check(config: Config) -> Callable[[Pack], None]:
+    """A check that runs a pack's golden cases in a child on this box, before the pack replaces one that works."""
+    from firmware_app.cli.errors import PACK_NOT_RIGHT_HERE
+    from firmware_app.reading import variant_trial
+
+    def judge(pack: Pack) -> None:
+        results = variant_trial.check_pack(pack, config) or []
+        if not results or not results[-1].is_right:
+            detail = variant_trial.describe_failures(results)
+            raise PACK_NOT_RIGHT_HERE(pack=pack.name, version=pack.manifest.version, detail=detail)
+
+    return judge

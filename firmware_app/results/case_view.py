@@ -22,7 +22,7 @@ from firmware_app.cases.errors import NotReadYet, RegistrationUnknown
 from firmware_app.cases.patients import DisplayedPatient, Patient, Patients
 from firmware_app.cases.registrations import Registrations
 from firmware_app.cases.remarks import Remark, RemarkKind, Remarks
-from firmware_app.cases.verdicts import CaseCompletion, DoctorVerdict, DoubleReading, Verdicts
+from firmware_app.cases.verdicts import CaseCompletion, DoctorVerdict, DoubleReading, Verdicts, may_see_statements
 from firmware_app.core.clock import Stamp
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Case, Finding, Header, Reading, Reason
@@ -195,7 +195,7 @@ class CaseView:
         return any(opinion.finding == finding and opinion.verdict == "disagree" for opinion in self.opinions)
 
     def shows_statements_of(self, actor: str) -> bool:
-        """Whether the reader of this view may see the words of *actor* (`may_see_statements`)."""
+        """Whether the reader of this view may see what *actor* has entered."""
         return may_see_statements(self.reader, actor, self.readers, self.done)
 
     # --- its version -----------------------------------------------------------------------------------------------
@@ -289,17 +289,6 @@ def gather_numbered_view(config: Config, clinical: ClinicalDatabase, reference: 
         language=first["language"],
         software=first["software"],
     )
-
-
-def may_see_statements(reader: str, actor: str, readers: DoubleReading | None, done: CaseCompletion | None) -> bool:
-    """Whether *reader* may see what *actor* says of a case; an empty *reader* is everybody outside the box.
-
-    Where two doctors read each case, a doctor sees only their own words until both have spoken.  Nothing of it leaves
-    the box before no word is wanted any more.  A case that is done is open to all.
-    """
-    if readers is None or done is not None or (reader and actor == reader):
-        return True
-    return not readers.is_blind if reader else readers.is_complete
 
 
 def withhold_answer(case: Case, withheld: tuple[str, ...]) -> Case:

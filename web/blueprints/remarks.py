@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.errors import CaseUnknown
 from firmware_app.cases.remarks import RemarkKind
-from firmware_app.results.case_view import may_see_statements
+from firmware_app.cases.verdicts import may_see_statements
 from web import drawing_form, guard, labels
 from web.viewer_context import Box, current_box
 
