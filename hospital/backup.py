@@ -103,7 +103,7 @@ def _make_member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def restore_backup(site: HospitalSite, file: Path) -> RestoreResult:
-    """Put the backup *file* into the folder of *house*, which holds no hospital, and make it usable.
+    """Put the backup *file* into the folder of *site*, which holds no hospital, and make it usable.
 
     `hospital.json` is written last, so a restore that was killed can be repeated. Raises `COPY_UNUSABLE`,
     `RestoreOccupied`, `CLOCK_BEHIND_BACKUP` or `HOSPITAL_SERVING`.

@@ -288,7 +288,7 @@ def read_receiver_password(tls: Path) -> str:
 
 
 def _hash_password(plain: str) -> str:
-    """As `mosquitto_passwd` writes it: PBKDF2 with SHA-512."""
+    """As mosquitto_passwd(1) writes it: PBKDF2 with SHA-512."""
     salt = secrets.token_bytes(12)
     digest = hashlib.pbkdf2_hmac("sha512", plain.encode("ascii"), salt, _ROUNDS)
     return f"$7${_ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"

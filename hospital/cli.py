@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import socket
 import sqlite3
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import __version__
-from firmware_app.core import console, notify
+from firmware_app.core import console, notify, programs
 from firmware_app.core.errors import PORT_TAKEN, LanternError
 from firmware_app.uplink.messages.enrolment import enrolment_port
 from firmware_app.uplink.messages.envelope import HospitalBundle
@@ -147,20 +148,10 @@ def _prepare(options: argparse.Namespace, site: HospitalSite) -> int:
     out: Path = options.out or Path("boxes-to-be")
     made = new_boxes.write_provisioning_files(site, name, wanted, out, options.days)
     sheet = out / new_boxes.LABEL_SHEET
-    for prepared_box in made if options.json else ():
-        _print_json(
-            {
-                "box": prepared_box.box,
-                "file": str(prepared_box.file),
-                "code": prepared_box.code,
-                "kept": prepared_box.kept,
-                "labels": str(sheet),
-            }
-        )
+    for box in made if options.json else ():
+        _print_json({"box": box.box, "file": str(box.file), "code": box.code, "kept": box.kept, "labels": str(sheet)})
     if not options.json:
-        print(
-            f"{len(made)} files are in {out}, {sum(prepared_box.kept for prepared_box in made)} of them as they were."
-        )
+        print(f"{len(made)} files are in {out}, {sum(box.kept for box in made)} of them as they were.")
         print(f"Print {sheet} and keep it like a key: it holds the code of every box. Put it on no stick.")
         print(
             f"Put the files *{new_boxes.SUFFIX} on a stick. The first page of each box asks for the code of its label;"
@@ -198,8 +189,9 @@ def _parse_pair(text: str) -> tuple[str, str]:
 def _serve(options: argparse.Namespace) -> int:
     site = _site(options)
     bundle = site.load_bundle()
-    if options.words is not None and not supervisor.is_supervised():  # typed, not called by a program of its own
+    if options.words is not None and not supervisor.is_watched():  # typed, not called by a program of its own
         return supervisor.supervise_serve(options.words)
+    programs.end_with_supervisor(signal.SIGKILL)
     with site.hold_serving_lock():
         return _serve_alone(options, site, bundle)
 

@@ -247,9 +247,9 @@ def _inbox(options: argparse.Namespace, site: HospitalSite) -> int:
     return 1 if happened and not options.seen else 0
 
 
-def _clock_is_right(options: argparse.Namespace, house: HospitalSite) -> int:
-    house.clock_word.unlink(missing_ok=True)  # another user may have made it
-    house.clock_word.touch(mode=0o644)
+def _clock_is_right(options: argparse.Namespace, site: HospitalSite) -> int:
+    site.clock_word.unlink(missing_ok=True)  # another user may have made it
+    site.clock_word.touch(mode=0o644)
     if options.json:
         print(json.dumps({"clock_is_right": True}))
     else:

@@ -45,8 +45,9 @@ from hospital.errors import BOX_REVOKED, MISADDRESSED, TOPIC_UNKNOWN, InboxGone,
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import ORDINARY_CODES, Inbox
-from hospital.inbox.receiver_status import KEEP_ALIVE_S, InboxProblem, ReceiverClock, ReceiverStatusRecorder
+from hospital.inbox.receiver_status import KEEP_ALIVE_S, InboxProblem, ReceiverStatusRecorder
 from hospital.keyring import Keyring
+from hospital.receiver_clock import ReceiverClock
 
 log = logging.getLogger("lantern.hospital")
 
@@ -267,7 +268,7 @@ class Receiver:
                 self._count_batch(client)
             if not alive:
                 return
-            self._standing.refresh("boxes" if self._clock.is_doubtful() else None)
+            self._standing.refresh(is_clock_doubtful=self._clock.is_doubtful())
             self._publish_keys(client)
 
     def _wait_for_data(self, client: mqtt.Client, seconds: float) -> bool:

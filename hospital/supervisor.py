@@ -65,9 +65,8 @@ class StopSignal(threading.Event):
         return self.is_set()
 
 
-def is_supervised() -> bool:
+def is_watched() -> bool:
     """Whether systemd or `supervise_serve` starts this process again when it ends or hangs."""
-    programs.end_with_supervisor()
     return programs.is_supervised() or bool(os.environ.get("NOTIFY_SOCKET") and os.environ.get("WATCHDOG_USEC"))
 
 
@@ -85,27 +84,20 @@ def keep_running(
     it has ever begun, because of what it was asked; None otherwise."""
     try:
         while not stop.is_set():
-            for supervised_process in kept:
-                if supervised_process.process is None:
-                    if time.monotonic() >= supervised_process.due:
+            for process in kept:
+                if process.process is None:
+                    if time.monotonic() >= process.due:
                         before_start()
-                        supervised_process.start()
-                elif (status := supervised_process.poll_exit()) is not None:
-                    if supervised_process is kept[0] and not supervised_process.proven and status >= 0:
+                        process.start()
+                elif (status := process.poll_exit()) is not None:
+                    if process is kept[0] and not process.proven and status >= 0:
                         return status
                     log.warning(
-                        "%s ended with status %d; it is started again in %.1f s",
-                        supervised_process.name,
-                        status,
-                        supervised_process.delay,
+                        "%s ended with status %d; it is started again in %.1f s", process.name, status, process.delay
                     )
-                elif supervised_process.is_hung(time.monotonic()):
-                    log.error(
-                        "%s hangs: no sign of life for %.0f s; it is killed",
-                        supervised_process.name,
-                        supervised_process.patience_s,
-                    )
-                    supervised_process.process.kill()
+                elif process.is_hung(time.monotonic()):
+                    log.error("%s hangs: no sign of life for %.0f s; it is killed", process.name, process.patience_s)
+                    process.process.kill()
             stop.wait(_LOOK_S)
     finally:
         _stop_all(kept)
@@ -113,14 +105,14 @@ def keep_running(
 
 
 def _stop_all(kept: Sequence[SupervisedProcess]) -> None:
-    for supervised_process in kept:
-        if supervised_process.process is not None:
-            supervised_process.process.terminate()
-            supervised_process.process.send_signal(signal.SIGCONT)  # one that was stopped ends, too
+    for process in kept:
+        if process.process is not None:
+            process.process.terminate()
+            process.process.send_signal(signal.SIGCONT)  # one that was stopped ends, too
     deadline = time.monotonic() + _STOP_S
-    for supervised_process in kept:
-        if not supervised_process.wait_for_exit(deadline):
-            log.warning("%s did not stop in %.0f s and was killed", supervised_process.name, _STOP_S)
+    for process in kept:
+        if not process.wait_for_exit(deadline):
+            log.warning("%s did not stop in %.0f s and was killed", process.name, _STOP_S)
 
 
 BROKER_CONFIGS: Final = {"line": "mosquitto.conf", "enrolment": broker.ENROLMENT_CONFIG}
@@ -237,9 +229,9 @@ def _forward_reload(kept: Sequence[SupervisedProcess]) -> Iterator[None]:
     """Hand SIGHUP (`systemctl reload`) on: mosquitto then reads its list and its ACL again."""
 
     def forward(_number: int, _frame: object) -> None:
-        for supervised_process in kept:
-            if supervised_process.process is not None:
-                supervised_process.process.send_signal(signal.SIGHUP)
+        for process in kept:
+            if process.process is not None:
+                process.process.send_signal(signal.SIGHUP)
 
     before = signal.signal(signal.SIGHUP, forward)
     try:

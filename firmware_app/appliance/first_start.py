@@ -95,7 +95,6 @@ def has_answers(answers: Answers, hospital: HospitalBundle | None, config: Confi
         config.box.id == answers.box
         and hospital in (None, box_identity.load_hospital(places.keys))
         and _make_settings(answers, config, places) == config
-        and (places.machine is None or answers.zone == read_time_zone(places.machine / "localtime"))
     )
 
 

@@ -7,6 +7,7 @@ the question again; Ctrl-C or the end of input leaves the box as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -89,11 +90,11 @@ def ask_answers(
             continue
         hint = ", ".join(LANGUAGES) if question.key == "language" else question.help
 
-        def check(text: str, check: Callable[[str], object] = question.check) -> str:
+        def accept(text: str, check: Callable[[str], object] = question.check) -> str:
             check(text)
             return text
 
-        given[question.key] = console.ask_checked(question.title, hint, given[question.key], check)
+        given[question.key] = console.ask_checked(question.title, hint, given[question.key], accept)
         if question.key == "language":
             console.language = printable_language(given["language"])
     answers = Answers.from_text(given)
@@ -110,17 +111,23 @@ def _ask_hospital(console: _Console, known: HospitalBundle | None) -> HospitalBu
     """The hospital of the file that is named, once its fingerprint was compared; by default the known one."""
     hint = f"{console.say(_BUNDLE_HELP)}; {known.fingerprint}" if known else _BUNDLE_HELP
     while True:
-        hospital = console.ask_checked(
-            _BUNDLE, hint, "", lambda text: box_identity.read_hospital(Path(text).expanduser()) if text else None
-        )
+        hospital = console.ask_checked(_BUNDLE, hint, "", lambda text: _read_bundle(text) if text else None)
         if hospital is None or hospital == known:
             return known
         # With a new sealing key and the same signing key it is the same hospital.
-        moves = known is not None and known.verify != hospital.verify
-        if moves and not console.confirm(_ANOTHER, fingerprint=known.fingerprint if known else ""):
+        trusted = known.fingerprint if known is not None and known.verify != hospital.verify else None
+        if trusted is not None and not console.confirm(_ANOTHER, fingerprint=trusted):
             continue
         if console.confirm(_COMPARE, fingerprint=hospital.fingerprint):
             return hospital
+
+
+def _read_bundle(text: str) -> HospitalBundle:
+    """Read the bundle in the file that a person named; ``~`` of an unknown user stays as it was typed."""
+    path = Path(text)
+    with suppress(RuntimeError):
+        path = path.expanduser()
+    return box_identity.read_hospital(path)
 
 
 def _show_summary(console: _Console, answers: Answers, hospital: HospitalBundle | None) -> None:

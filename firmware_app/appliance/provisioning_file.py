@@ -26,6 +26,7 @@ from firmware_app.appliance.errors import (
     FINGERPRINT_DIFFERS,
     PROVISIONING_ELSEWHERE,
     PROVISIONING_EXPIRED,
+    PROVISIONING_MANY,
     PROVISIONING_NONE,
     PROVISIONING_REPLAYED,
     PROVISIONING_STRANGER,
@@ -265,9 +266,10 @@ def _keep_offer(file: ProvisioningFile, folder: Path, config: Config, places: Id
         check_file(file, config, places, HospitalProof(fingerprint=content.hospital.fingerprint))
     except LanternError as error:
         return Reason.from_error(error)
-    if path.exists() or len(list(folder.iterdir())) < MOST_OFFERS:
-        data, _ = read_plain_file(file.path, 2 * MOST_MESSAGE_BYTES)
-        write_atomically(path, data, 0o640)
+    if not path.exists() and sum(1 for _ in folder.iterdir()) >= MOST_OFFERS:
+        return Reason.from_error(PROVISIONING_MANY(limit=MOST_OFFERS))
+    data, _ = read_plain_file(file.path, 2 * MOST_MESSAGE_BYTES)
+    write_atomically(path, data, 0o640)
     return Reason(OFFERED, {"box": content.box})
 
 

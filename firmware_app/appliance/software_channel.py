@@ -141,7 +141,7 @@ def _find_refusal(
 def check_repository(
     state: StateDir, machine: InstalledSystem, box: str, left: Collection[str], request: UpdateRequest
 ) -> UpdateOffer:
-    """What *wish*'s repository offers; raises the `LanternError` that says why it cannot be told."""
+    """What the repository of *request* offers; raises the `LanternError` that explains why it cannot be read."""
     with _open_repository(state, request) as (repository, _):
         offer, refusal = choose_offer(repository.index, machine, box, left, request)
         return UpdateOffer(offer, refusal, repository.age_judged)

@@ -2,8 +2,8 @@
 
 Each entry's hash covers its own fields and the previous hash, so a changed, removed or inserted entry breaks the chain
 at an entry that `verify` names.  Someone with access to the disk could still write a whole new chain or cut off its
-end.  Therefore the `read_head` is sent to the hospital in the health summaries, and the chain can be checked against
-it.
+end.  Therefore the head of the chain is sent to the hospital in the health summaries, and the chain can be checked
+against it.
 
 The table is in clinical.db, so a change and its entry are one transaction: there is never one without the other.
 Entries name accounts, actions and case references, which identify nobody, and never a patient.

@@ -151,7 +151,8 @@ class Casebook:
         )
 
     def list_other_objects(self, reference: str) -> dict[str, str]:
-        """The objects of a case that are not images: instance -> kind (`other_objects.KINDS`), in order of arrival."""
+        """The objects of a case that are not images: instance -> kind (`sop_classes.OBJECT_KINDS`), in order of
+        arrival."""
         rows = self.database.connection.execute(
             "SELECT reference, kind FROM instances WHERE case_reference = ? AND kind IS NOT NULL ORDER BY sequence",
             (reference,),
@@ -201,7 +202,7 @@ class Casebook:
         return follow_up.list_known_facts(self.database.connection, case)
 
     def _build_case(self, row: sqlite3.Row) -> Case:
-        """The case of a row of `load_cases`.  Advice is of a finished revision: while images come, there is none."""
+        """The case of a row of `cases`.  Advice is of a finished revision: while images come, there is none."""
         reference, priority = row["reference"], row["priority"]
         said = None if row["fresh"] else follow_up.load_conclusion(self.database.connection, reference, row["revision"])
         incomplete = usb_import.explain_incompleteness(self.database.connection, reference)

@@ -142,7 +142,7 @@ class EarlierStudies:
             audit.append(connection, actor, SEARCHED, case)
 
     def confirm(self, case: str, sequence: int, actor: str) -> None:
-        """A person says that the study is of the case's patient: have it fetched; raises `EarlierUnknown`."""
+        """A person says that the study is of the case's patient: have it fetched; raises `EarlierStudyUnknown`."""
         with self._database.transaction() as connection:
             changed = connection.execute(
                 "UPDATE earlier_studies SET state = 'wanted', reason = NULL"

@@ -79,7 +79,7 @@ _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ModalityAddress:
-    """Where a machine answers: its AE title, host and port.  Raises a `MachineError` for what cannot be one."""
+    """Where a machine answers: its AE title, host and port.  Raises a `DeviceError` for what cannot be one."""
 
     title: str
     host: str
@@ -128,12 +128,12 @@ class Modalities:
         return number
 
     def request_test(self, number: int, actor: str) -> None:
-        """Have the line tested again; raises `MachineUnknown`."""
+        """Have the line tested again; raises `DeviceUnknown`."""
         with self._database.transaction() as connection:
             _request_test(connection, number, actor)
 
     def remove(self, number: int, actor: str) -> None:
-        """Forget a machine; raises `MachineUnknown`."""
+        """Forget a machine; raises `DeviceUnknown`."""
         with self._database.transaction() as connection:
             row = connection.execute("DELETE FROM modalities WHERE sequence = ? RETURNING title", (number,)).fetchone()
             if row is None:

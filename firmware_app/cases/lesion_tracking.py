@@ -16,7 +16,8 @@ alike pair is taken first (as the trackers by overlap do, Bochinski et al. 2017,
 no library for assignments is needed for a handful of marks.
 
 A lesion has means weighted by the quality of its frames, and medians and ranges of sizes.  Disagreement between frames
-stays visible: the score is the mean and not the largest, and `Seen.votes` counts the frames that state each finding.
+stays visible: the score is the mean and not the largest, and `LesionSightings.votes` counts the frames that state each
+finding.
 """
 
 from __future__ import annotations
@@ -107,9 +108,9 @@ def summarise_marks(
 ) -> Lesion:
     """The lesion of these *marks*; *weights* are above 0, one for each mark's frame.
 
-    *of* is how many frames were read where they are.  *thresholds*, by a finding's code, are those of `Seen.votes`.
-    Its finding is the one with the largest weighted sum of scores.  Its best frame is the one where weight times the
-    probability of that finding is largest.  A single mark of a single frame stays as it is.
+    *of* is how many frames were read where they are.  *thresholds*, by a finding's code, are those of
+    `LesionSightings.votes`. Its finding is the one with the largest weighted sum of scores.  Its best frame is the one
+    where weight times the probability of that finding is largest.  A single mark of a single frame stays as it is.
     """
     if len(marks) == 1 and of == 1:
         return marks[0]

@@ -115,12 +115,6 @@ def count_refused(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def count_removed_lines(connection: sqlite3.Connection) -> int:
-    """How many lines have been removed from the journal."""
-    row = connection.execute("SELECT COALESCE(SUM(count), 0) FROM forgotten").fetchone()
-    return int(row[0])
-
-
 def limit_journal(connection: sqlite3.Connection, outcome: str) -> None:
     """Replace the oldest journal lines of *outcome* by counts once there are clearly more than `MOST_LINES`.
 

@@ -54,7 +54,7 @@ class Registrations:
     def add(self, new: WorklistEntry, actor: str, *, same_person: bool = False) -> Registration:
         """Keep *new*, durable on return; a second time with its accession number it is the same entry.
 
-        Raises `NumberOfAnother` when the patient's number was registered with another name, birth date or sex, unless
+        Raises `PatientIdTaken` when the patient's number was registered with another name, birth date or sex, unless
         a person has said that it is the *same_person*.
         """
         with self._database.transaction() as connection:

@@ -100,7 +100,7 @@ class OutputFolder:
         self._notes[note.reference] = note
 
     def finish(self, unassigned: Case | None) -> None:
-        """Write the lines, the table and the page over all cases of the folder; *homeless* come last in them."""
+        """Write the lines, the table and the page over all cases of the folder, *unassigned* last."""
         cases = [note.case for note in self._notes.values()]
         every = [*cases, *([unassigned] if unassigned is not None else [])]
         sheet = overview.render_overview(every, self._link_pictures, self._language)

@@ -174,9 +174,9 @@ def _install(options: argparse.Namespace) -> int:
     elif change.on_trial not in (None, was):
         _record(config, "pack.installed", pack=options.pack, version=str(change.on_trial), before=change.before)
     shared = [
-        pack_overlap
-        for pack_overlap in routing.find_overlaps(store.survey().packs, config, store)
-        if options.pack in pack_overlap.names
+        overlap
+        for overlap in routing.find_overlaps(store.survey().packs, config, store)
+        if options.pack in overlap.names
     ]
     _print_change(
         options,
@@ -211,7 +211,7 @@ def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
 
     packs = store.survey().packs
     shared = routing.find_overlaps(packs, config, store)
-    known = {frozenset(pack_overlap.names) for pack_overlap in shared}
+    known = {frozenset(overlap.names) for overlap in shared}
     others = [other for other in packs if other.name != pack.name]
     for overlap in routing.find_overlaps([*others, pack], config, store):
         if pack.name in overlap.names and not overlap.is_chosen and frozenset(overlap.names) not in known:
@@ -335,8 +335,8 @@ def _print_trial(name: str, store: PackStore, trials: dict[str, PackTrial], conf
 def _describe_precedence(name: str, shared: Sequence[PackOverlap]) -> dict[str, object]:
     """Which packs come before *name* for images that fit both, and which come after it."""
     return {
-        "yields_to": [pack_overlap.asked for pack_overlap in shared if pack_overlap.passed_over == name],
-        "goes_before": [pack_overlap.passed_over for pack_overlap in shared if pack_overlap.asked == name],
+        "yields_to": [overlap.asked for overlap in shared if overlap.passed_over == name],
+        "goes_before": [overlap.passed_over for overlap in shared if overlap.asked == name],
     }
 
 

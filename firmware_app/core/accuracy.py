@@ -78,10 +78,6 @@ class Auc:
         """95 %."""
         return _auc_bound(self, -1.0, Z95), _auc_bound(self, 1.0, Z95)
 
-    def compute_upper_bound(self, z: float) -> float:
-        """The upper end of the one-sided interval of *z* standard deviations."""
-        return _auc_bound(self, 1.0, z)
-
     def deviation(self, area: float) -> float:
         """The standard deviation of an estimate from as many films where the true area is *area*."""
         m, n = self.positives, self.negatives
@@ -91,8 +87,8 @@ class Auc:
 
 
 def compute_weighted_auc(images: Sequence[WeightedImage]) -> Auc | None:
-    """The AUC (Mann-Whitney, ties count half) of *films*; ``None`` when a class is absent."""
-    with_it, without = (sum(film.weight for film in images if film.positive is kind) for kind in (True, False))
+    """The AUC (Mann-Whitney, ties count half) of *images*; ``None`` when a class is absent."""
+    with_it, without = (sum(image.weight for image in images if image.positive is kind) for kind in (True, False))
     if not with_it or not without:
         return None
     placed = _rank_images(images, with_it, without)
@@ -107,20 +103,20 @@ def compute_weighted_auc(images: Sequence[WeightedImage]) -> Auc | None:
 
 def _rank_images(images: Sequence[WeightedImage], with_it: float, without: float) -> list[tuple[bool, float, float]]:
     """(positive, weight, share of the other class that the film is on the right side of) for each film, ties half."""
-    ordered = sorted(images, key=lambda film: film.score)
+    ordered = sorted(images, key=lambda image: image.score)
     placed: list[tuple[bool, float, float]] = []
     positives = negatives = 0.0  # weight met so far
-    for _, tied in groupby(ordered, key=lambda film: film.score):
+    for _, tied in groupby(ordered, key=lambda image: image.score):
         group = list(tied)
-        more, fewer = (sum(film.weight for film in group if film.positive is kind) for kind in (True, False))
+        more, fewer = (sum(image.weight for image in group if image.positive is kind) for kind in (True, False))
         above, below = 1.0 - (positives + more / 2.0) / with_it, (negatives + fewer / 2.0) / without
-        placed += [(film.positive, film.weight, below if film.positive else above) for film in group]
+        placed += [(image.positive, image.weight, below if image.positive else above) for image in group]
         positives, negatives = positives + more, negatives + fewer
     return placed
 
 
 def _count_effective(images: Sequence[WeightedImage], positive: bool) -> float:
-    weights = [film.weight for film in images if film.positive is positive]
+    weights = [image.weight for image in images if image.positive is positive]
     return sum(weights) ** 2 / sum(weight * weight for weight in weights)
 
 

@@ -120,27 +120,27 @@ class Cell:
 
 
 def group_cells(images: Sequence[ScoredImage], threshold: float) -> list[Cell]:
-    """The cells of *films*; one without any confirmed film is taken together with its other side, or left out."""
+    """The cells of *images*; one without any confirmed film is taken together with its other side, or left out."""
     found: dict[tuple[tuple[float, int], bool], Cell] = {}
-    for film in images:
-        above = film.score >= threshold
-        cell = found.setdefault((film.sample, above), Cell(above))
+    for image in images:
+        above = image.score >= threshold
+        cell = found.setdefault((image.sample, above), Cell(above))
         cell.read += 1
-        if film.truth is not None:
-            cell.positives += film.truth
-            cell.negatives += not film.truth
-            cell.by_eye += film.by_eye
+        if image.truth is not None:
+            cell.positives += image.truth
+            cell.negatives += not image.truth
+            cell.by_eye += image.by_eye
     return list(found.values())
 
 
 def estimate_figures(
     images: Sequence[ScoredImage], threshold: float, wrong: float = 0.0, draws: int = DRAWS
 ) -> ClinicFigures:
-    """The figures of *films* when a score of *threshold* or more is called positive.
+    """The figures of *images* when a score of *threshold* or more is called positive.
 
     *wrong*: of a doctor's own readings at most this share is wrong (below 0.5); their intervals allow for that.
     """
-    known = [film for film in images if film.truth is not None]
+    known = [image for image in images if image.truth is not None]
     kinds = group_cells(images, threshold)
     told = _compute_observed_shares(kinds)
     drawn = _draw_posterior(kinds, wrong, draws) if known else []
@@ -152,10 +152,10 @@ def estimate_figures(
     return ClinicFigures(
         threshold=threshold,
         read=len(images),
-        called=sum(film.score >= threshold for film in images),
+        called=sum(image.score >= threshold for image in images),
         confirmed=len(known),
-        positives=sum(film.truth is True for film in known),
-        by_eye=sum(film.by_eye for film in known),
+        positives=sum(image.truth is True for image in known),
+        by_eye=sum(image.by_eye for image in known),
         prevalence=estimate(_prevalence),
         auc=_auc(images, wrong),
         sensitivity=estimate(_sensitivity),
@@ -255,13 +255,13 @@ def _estimate(value: float, drawn: Sequence[float]) -> Estimate:
 
 
 def weight_confirmed(images: Sequence[ScoredImage]) -> list[WeightedImage]:
-    """The confirmed of *films*, each standing for as many as were asked for with its probability."""
-    read, confirmed = Counter(film.sample for film in images), Counter[tuple[float, int]]()
-    confirmed.update(film.sample for film in images if film.truth is not None)
+    """The confirmed of *images*, each standing for as many as were asked for with its probability."""
+    read, confirmed = Counter(image.sample for image in images), Counter[tuple[float, int]]()
+    confirmed.update(image.sample for image in images if image.truth is not None)
     return [
-        WeightedImage(film.score, film.truth, read[film.sample] / confirmed[film.sample])
-        for film in images
-        if film.truth is not None
+        WeightedImage(image.score, image.truth, read[image.sample] / confirmed[image.sample])
+        for image in images
+        if image.truth is not None
     ]
 
 
@@ -276,9 +276,9 @@ def compute_cautious_auc(images: Sequence[ScoredImage]) -> Auc | None:
     Of 50 films of low score perhaps none shows the finding, and yet some of the 500 do for which these stand.
     """
     known = weight_confirmed(images)
-    for sample in sorted({film.sample for film in images if film.asked < 1.0}):
-        scores = sorted(film.score for film in images if film.sample == sample)
-        confirmed = sum(film.sample == sample and film.truth is not None for film in images)
+    for sample in sorted({image.sample for image in images if image.asked < 1.0}):
+        scores = sorted(image.score for image in images if image.sample == sample)
+        confirmed = sum(image.sample == sample and image.truth is not None for image in images)
         if confirmed:
             known.append(WeightedImage(scores[len(scores) // 2], True, 0.5 * len(scores) / confirmed))
     return compute_weighted_auc(known)
@@ -287,15 +287,15 @@ def compute_cautious_auc(images: Sequence[ScoredImage]) -> Auc | None:
 def compute_blur_factor(images: Sequence[ScoredImage], wrong: float) -> float:
     """The factor by which wrong readings bring an AUC nearer to 1/2 (Menon et al. 2015, corollary 3), at least 0.05.
 
-    Each film that is known by a doctor's eye alone is wrong with probability *wrong*.
+    Each image that is known by a doctor's eye alone is wrong with probability *wrong*.
     """
     stood = weight_confirmed(images)
-    whole = sum(film.weight for film in stood)
+    whole = sum(image.weight for image in stood)
     if not wrong or not whole:
         return 1.0
-    known = [film for film in images if film.truth is not None]
-    error = wrong * sum(film.by_eye for film in known) / len(known)
-    seen = sum(film.weight for film in stood if film.positive) / whole
+    known = [image for image in images if image.truth is not None]
+    error = wrong * sum(image.by_eye for image in known) / len(known)
+    seen = sum(image.weight for image in stood if image.positive) / whole
     true = correct_share(seen, error)
     if not 0.0 < seen < 1.0:
         return 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -20,7 +20,7 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 Modality = Literal["CR", "DX", "RF", "XA", "MG", "US", "CT", "MR"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 ResultKind = Literal["sr", "sc", "seg", "pr", "pdf", "picture"]
-RESULT_KINDS: Final[tuple[ResultKind, ...]] = ("sr", "sc", "seg", "pr", "pdf", "picture")
+RESULT_KINDS: Final[tuple[ResultKind, ...]] = get_args(ResultKind)
 ArchiveName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 FindingCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 

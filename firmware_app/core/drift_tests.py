@@ -134,10 +134,10 @@ class FallTest:
 
 
 def find_alarm(promise: CardAccuracy, images: Iterable[ConfirmedCall]) -> tuple[Measure, int] | None:
-    """The measure that has fallen and after how many of *films* that was seen first; None while nothing has."""
+    """The measure that has fallen and after how many of *images* that was seen first; None while nothing has."""
     test = FallTest(promise)
-    for number, film in enumerate(images, 1):
-        test.update(film)
+    for number, image in enumerate(images, 1):
+        test.update(image)
         if (measure := test.alarm) is not None:
             return measure, number
     return None

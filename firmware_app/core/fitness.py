@@ -54,13 +54,15 @@ class Slope:
 
 
 def fit_slope(images: Sequence[ScoredImage], wrong: float = 0.0, slope: float | None = None) -> Slope | None:
-    """The regression of the confirmed of *films*; with *slope* only its intercept is free.
+    """The regression of the confirmed of *images*; with *slope* only its intercept is free.
 
     Of the truths by a doctor's eye the share *wrong* is not right.  ``None`` while a class is absent.
     """
-    quantiles = _quantiles([film.score for film in images])
+    quantiles = _quantiles([image.score for image in images])
     known = [
-        (quantiles[film.score], film.truth, wrong if film.by_eye else 0.0) for film in images if film.truth is not None
+        (quantiles[image.score], image.truth, wrong if image.by_eye else 0.0)
+        for image in images
+        if image.truth is not None
     ]
     if len({truth for _, truth, _ in known}) < 2:
         return None
@@ -108,7 +110,7 @@ class AucBounds:
 
 
 def estimate_auc_bounds(images: Sequence[ScoredImage], z: float, wrong: float = 0.0) -> AucBounds | None:
-    """The AUC of *films* with its bounds, the slope *z* standard errors away; ``None`` while a class is absent."""
+    """The AUC of *images* with its bounds, the slope *z* standard errors away; ``None`` while a class is absent."""
     best = fit_slope(images, wrong)
     if best is None:
         return None
@@ -153,12 +155,12 @@ def count_looks(confirmed: int) -> int:
 
 
 def check_fitness(images: Sequence[ScoredImage], before: int) -> UnfitModel | None:
-    """Why the model is unfit after the confirmed of *films*; ``None`` while it may go on.
+    """Why the model is unfit after the confirmed of *images*; ``None`` while it may go on.
 
     *before*: how many were confirmed when this was asked last.  The early rule looks at certain numbers of confirmed
     films only, each once; where several were passed together it looks once.
     """
-    confirmed = sum(film.truth is not None for film in images)
+    confirmed = sum(image.truth is not None for image in images)
     if count_looks(confirmed) > count_looks(before):
         found = estimate_auc_bounds(images, EARLY_Z if before < LOOKS[-1] else LATE_Z, WRONG)
         if found is not None and found.high < FIT:

@@ -94,13 +94,13 @@ def suggest_threshold(
     if miss_costs <= 0.0 or not (prevalence is None or 0.0 < prevalence < 1.0):
         raise ValueError("a cost is above 0, a prevalence between 0 and 1")
     known = weight_confirmed(images)
-    if min(sum(film.positive is kind for film in known) for kind in (True, False)) < LEAST_CONFIRMED:
+    if min(sum(image.positive is kind for image in known) for kind in (True, False)) < LEAST_CONFIRMED:
         return None
     best, now = _find_cheapest(known, miss_costs, prevalence), _point_at(known, threshold, prevalence)
     rng = random.Random(_SEED)
     thresholds, savings = [], []
     for _ in range(min(_DRAWS, _MOST_WEIGHTS // len(known))):
-        drawn = [WeightedImage(film.score, film.positive, film.weight * rng.expovariate(1.0)) for film in known]
+        drawn = [WeightedImage(image.score, image.positive, image.weight * rng.expovariate(1.0)) for image in known]
         thresholds.append(_find_cheapest(drawn, miss_costs, prevalence).threshold)
         before, after = _point_at(drawn, threshold, prevalence), _point_at(drawn, best.threshold, prevalence)
         savings.append(_cost(before, miss_costs) - _cost(after, miss_costs) if before and after else 0.0)
@@ -133,10 +133,10 @@ def _curve_points(images: Sequence[WeightedImage], prevalence: float | None) -> 
     if not with_it or not without:
         return
     missed = spared = before = 0.0  # weight of the films below the threshold, and their highest score
-    for score, tied in groupby(sorted(images, key=lambda film: film.score), key=lambda film: film.score):
+    for score, tied in groupby(sorted(images, key=lambda image: image.score), key=lambda image: image.score):
         yield _point((before + score) / 2.0, missed, spared, (with_it, without), prevalence)
-        for film in tied:
-            missed, spared = missed + film.weight * film.positive, spared + film.weight * (not film.positive)
+        for image in tied:
+            missed, spared = missed + image.weight * image.positive, spared + image.weight * (not image.positive)
         before = score
     yield _point((before + 1.0) / 2.0, missed, spared, (with_it, without), prevalence)
 
@@ -145,14 +145,14 @@ def _point_at(images: Sequence[WeightedImage], threshold: float, prevalence: flo
     classes = _sum_class_weights(images)
     if not classes[0] or not classes[1]:
         return None
-    below = [film for film in images if film.score < threshold]
+    below = [image for image in images if image.score < threshold]
     return _point(threshold, *_sum_class_weights(below), classes, prevalence)
 
 
 def _sum_class_weights(images: Sequence[WeightedImage]) -> tuple[float, float]:
     """The weight of the films with the finding, and of those without."""
-    positive = sum(film.weight for film in images if film.positive)
-    return positive, sum(film.weight for film in images if not film.positive)
+    positive = sum(image.weight for image in images if image.positive)
+    return positive, sum(image.weight for image in images if not image.positive)
 
 
 def _point(
@@ -220,7 +220,7 @@ def standardise_probability(limit: float, home: LogOdds, here: LogOdds) -> float
 
 
 def usable_count(images: int) -> int:
-    """How many of the first *films* of a machine its limits rest on: one of `COUNTS`, or 0."""
+    """How many of the first *images* of a machine its limits rest on: one of `COUNTS`, or 0."""
     return max((count for count in COUNTS if count <= images), default=0)
 
 

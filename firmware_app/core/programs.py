@@ -56,10 +56,13 @@ def is_supervised() -> bool:
     return "LANTERN_SUPERVISOR" in os.environ
 
 
-def end_with_supervisor() -> None:
-    """Have the kernel send SIGTERM to this program when its supervisor ends; exit where that has ended already."""
+def end_with_supervisor(number: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send signal *number* when the supervisor of this program ends; exit where it has ended already.
+
+    A program that hangs does not obey SIGTERM; one whose database survives it asks for SIGKILL.
+    """
     if is_supervised():
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.environ["LANTERN_SUPERVISOR"] != str(os.getppid()):
             sys.exit(0)
 

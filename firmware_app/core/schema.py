@@ -64,6 +64,9 @@ def read_schema(package: str, *, first: int = 1, first_written_by: str = "", lea
     folder = resources.files(package)
     script = folder.joinpath("schema.sql").read_text("utf-8")
     steps = _list_steps(folder.joinpath("upgrades"))
+    for number, step in enumerate(steps, first + 1):
+        if not step.name.startswith(f"{number}-"):  # two steps of one number would shift all that follow
+            raise ValueError(f"{package}: step {step.name} stands where {number} belongs")
     return Schema(script, steps, first, first_written_by, first + len(steps) if least is None else least)
 
 

@@ -166,7 +166,7 @@ class StoredObject:
 
 
 class StowRequest:
-    """The objects of one request on their way through the door: a `parts.Taker`.  Use as a context."""
+    """The objects of one request on their way through the intake.  Use as a context."""
 
     def __init__(self, door: ImageDoor, source: str, study: str | None) -> None:
         self.stored: list[StoredObject] = []

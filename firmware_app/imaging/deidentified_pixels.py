@@ -67,7 +67,7 @@ def plan_pixels(film: DicomImage) -> PixelPlan:
 
 
 def choose_photometric(film: DicomImage, index: int) -> str:
-    """The photometric interpretation, judged from the frames up to *index*; colours come from `DicomFilm.samples`."""
+    """The photometric interpretation, judged from the frames up to *index*; colours come from `DicomImage.samples`."""
     if film.source.samples == 1:
         return film.source.photometric
     return "RGB" if _is_partial(film.source) else film.samples(index)[1]

@@ -110,7 +110,7 @@ class ConnectionTests:
 
 
 def send_echo(peer: Peer) -> None:
-    """Send a C-ECHO (PS3.4 A); on return it was answered.  Raises the `MachineError` that says why not."""
+    """Send a C-ECHO (PS3.4 A); on return it was answered.  Raises the `DeviceError` that says why not."""
     from firmware_app.dicom import storage_scu  # with all of pynetdicom: most gateways never need it
 
     at = peer.settings

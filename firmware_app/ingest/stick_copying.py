@@ -1,7 +1,7 @@
 """Copy one stick from the first file to the last: images go through the intake and are counted once they are safe.
 
-Cases of a stick are marked incomplete until `Media.met_to_the_end` removes the mark, at the end of a complete pass.
-So nothing needs to be written when the stick is pulled, the power fails or the process is killed.
+Cases of a stick are marked incomplete until `UsbImports.record_whole_stick` removes the mark, at the end of a complete
+pass. So nothing needs to be written when the stick is pulled, the power fails or the process is killed.
 
 A stick that comes again is not read in full: each copied file is recognised by a mark, a hash over its name, size,
 time, and its first and last 64 kB.  Name, size and time alone are not enough: a device without a clock writes

@@ -45,7 +45,7 @@ class FileKind(Enum):
 
 
 def classify_file(name: str, head: bytes) -> FileKind:
-    """The kind by the door's own rules (`accept.Door.accept_file`); only images are passed on to the door."""
+    """The kind by the door's own rules (`intake.ImageIntake.accept_file`); only images are passed on to the door."""
     if not head.strip(b"\0"):
         return FileKind.EMPTY
     is_dicom = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC

@@ -54,7 +54,7 @@ class ReceivedStick:
         return Path(f"/proc/self/fd/{self.root}")
 
     def require_safe(self) -> None:
-        """Raise `STICK_UNSAFE` unless the folder's mount has every option of `mount_table.NEEDED`.
+        """Raise `STICK_UNSAFE` unless the folder's mount has every option of `stick_mounting.NEEDED`.
 
         The mounter has checked its own mount table, which the importer cannot see, so the importer asks the kernel too.
         """

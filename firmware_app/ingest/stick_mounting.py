@@ -155,7 +155,7 @@ _FUSE: Final = Path("/dev/fuse")
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """Both ways to mount one file system; `options` come in addition to `mount_table.NEEDED`."""
+    """Both ways to mount one file system; `options` come in addition to `NEEDED`."""
 
     name: str
     """The usual name of the file system."""

@@ -117,7 +117,7 @@ class PerformanceOverview:
     ) -> LocalPerformance:
         """One of `all`: the latest version, and the first finding, where these are not named.
 
-        Raises `PlaceUnknown`.
+        Raises `ModelSiteUnknown`.
         """
         manifests = self._manifests()
         for place, code in self._confirmations.list_sites():
@@ -154,7 +154,7 @@ class PerformanceOverview:
     ) -> ThresholdSuggestion:
         """The threshold that costs least where a miss is as bad as *miss_costs* needless referrals.
 
-        *prevalence*: ``None`` for that of the clinic's confirmed films.  Raises `PointUnfounded` with too few of them,
+        *prevalence*: ``None`` for that of the clinic's confirmed films.  Raises `TooFewConfirmed` with too few of them,
         and `ValueError` for a cost that is not positive or a prevalence outside (0, 1).
         """
         films = self._confirmations.load_images(here.place, here.finding).films
@@ -176,7 +176,7 @@ class PerformanceOverview:
     ) -> Proposal:
         """Propose *threshold* with the figures it has here; the first of the two agreements.
 
-        Raises `PlaceUnknown` for a version that the box has no more, `POINT_ROLE_MISSING`, and `ValueError` for a
+        Raises `ModelSiteUnknown` for a version that the box has no more, `POINT_ROLE_MISSING`, and `ValueError` for a
         threshold outside (0, 1).
         """
         if here.manifest is None:
@@ -193,7 +193,7 @@ class PerformanceOverview:
     def agree(self, here: LocalPerformance, digest: str, actor: str, role: Role) -> OperatingPoint | None:
         """Agree to the proposal that was seen as *digest*; the second agreement puts it in force, and returns it.
 
-        Raises `PointOutdated`, `PointSamePerson` and `POINT_ROLE_MISSING`.
+        Raises `ProposalOutdated`, `SamePersonAgreed` and `POINT_ROLE_MISSING`.
         """
         return self._points.agree(here.place, here.finding, digest, actor, role)
 
@@ -201,7 +201,7 @@ class PerformanceOverview:
         """Back to the pack's own threshold, or, where the pack is suspended, let it go on.
 
         A threshold that rests on confirmed films does not give way to one that rests on unlabelled ones.  Raises
-        `NoPoint` where neither is the case.
+        `NoOperatingPoint` where neither is the case.
         """
         if here.suspension is not None:
             self._standings.resume(here.place, actor)

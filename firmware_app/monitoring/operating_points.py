@@ -141,7 +141,7 @@ class OperatingPoints:
     def agree(self, place: ModelSite, finding: str, digest: str, actor: str, role: Role) -> OperatingPoint | None:
         """Agree to the proposal that was seen as *digest*; the operating point that is in force now, if that did it.
 
-        Raises `PointOutdated` where it is not the latest proposal, `PointSamePerson`, and `POINT_ROLE_MISSING`.
+        Raises `ProposalOutdated` where it is not the latest proposal, `SamePersonAgreed`, and `POINT_ROLE_MISSING`.
         """
         _require_role(role, actor)
         with self._database.transaction() as connection:
@@ -165,7 +165,7 @@ class OperatingPoints:
         return self.find_in_force(place, finding)
 
     def undo(self, place: ModelSite, finding: str, actor: str) -> None:
-        """Back to the pack's own threshold, from the next film on; raises `NoPoint` where that is in force."""
+        """Back to the pack's own threshold, from the next film on; raises `NoOperatingPoint` where that is in force."""
         path = self._path(place, finding)
         with self._database.transaction() as connection:
             if not path.is_file():

@@ -117,11 +117,6 @@ class VariantBenchmark:
             self._successor[0].stop()
         self._trial = self._successor = None
 
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether nothing is being tried, and nothing is about to be."""
-        return self._trial is None and self._successor is None and self._due > time.monotonic()
-
     def advance(self) -> bool:
         """Go on as far as is possible without waiting; True when a pack is now run in another way."""
         for name, way, reason in self._inference.take_failures():

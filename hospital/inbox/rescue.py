@@ -22,13 +22,17 @@ _SPARE_BYTES: Final = 4_000_000
 
 
 def rescue_inbox(site: HospitalSite) -> Path | None:
-    """Replace a damaged inbox; returns where the damaged file is kept, None when the inbox is sound.
+    """Replace a damaged inbox, or one that was deleted beside its copies; returns where the damaged file is kept, None
+    when the inbox is sound or was never there.
 
     No other process may have it open.  May be killed at any time: the next call goes on.  The damaged file stays where
     it is until the new one is whole.  The loss is noted in the new inbox.  Raises `INBOX_NEEDS_ROOM`.
     """
     fresh = site.inbox_db.with_name(f"{site.inbox_db.name}.new")
     defect = find_damage(site.inbox_db)
+    if not site.inbox_db.exists() and not fresh.exists() and copies.list_copies(site):
+        defect = f"{site.inbox_db.name} is missing"
+        _remove(site.inbox_db)  # a log without its file holds nothing that can be read
     if defect is None and (site.inbox_db.exists() or not fresh.exists() or find_damage(fresh)):
         _remove(fresh)
         return None

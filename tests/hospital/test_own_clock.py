@@ -10,7 +10,7 @@ import pytest
 from firmware_app.uplink.messages.summary import Presence, PresenceKind
 from hospital import cli
 from hospital.hospital_site import HospitalSite
-from hospital.inbox.receiver_status import ReceiverClock
+from hospital.receiver_clock import ReceiverClock
 from tests.line import presence
 
 

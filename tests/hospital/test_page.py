@@ -103,14 +103,14 @@ def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: HospitalSite, inb
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
     word = receiver_status.ReceiverStatusRecorder(inbox)
-    word.refresh("boxes")
+    word.refresh(is_clock_doubtful=True)
     word.record_connected()
     doubtful = desk(house)
     assert "This machine's clock is doubtful" in doubtful.text()
     assert "The receiver does not hear the broker" not in doubtful.text()
     answer = doubtful.client.get("/healthz", base_url="http://127.0.0.1").json
     assert answer == {"status": "degraded", "codes": ["hospital.clock_doubtful"]}
-    word.refresh(None)
+    word.refresh(is_clock_doubtful=False)
     word.record_connected()
     assert "clock is doubtful" not in desk(house).text()
 

@@ -32,6 +32,7 @@ from firmware_app.appliance.errors.provision import HOSPITAL_NEEDED as HOSPITAL_
 from firmware_app.appliance.errors.provision import LANGUAGE_UNKNOWN as LANGUAGE_UNKNOWN
 from firmware_app.appliance.errors.provision import PROVISIONING_ELSEWHERE as PROVISIONING_ELSEWHERE
 from firmware_app.appliance.errors.provision import PROVISIONING_EXPIRED as PROVISIONING_EXPIRED
+from firmware_app.appliance.errors.provision import PROVISIONING_MANY as PROVISIONING_MANY
 from firmware_app.appliance.errors.provision import PROVISIONING_NONE as PROVISIONING_NONE
 from firmware_app.appliance.errors.provision import PROVISIONING_REPLAYED as PROVISIONING_REPLAYED
 from firmware_app.appliance.errors.provision import PROVISIONING_STRANGER as PROVISIONING_STRANGER

@@ -72,6 +72,16 @@ class ProvisioningUndecided(ProvisionError):
     count: int
 
 
+PROVISIONING_MANY = Refusal(
+    ProvisionError,
+    "provision.many",
+    N_(
+        "There are more than {limit} provisioning files, and the box keeps no more than that; this one was not kept. "
+        "Put the file of this box alone on a stick."
+    ),
+)
+
+
 class ProvisioningForged(ProvisionError):
     code = "provision.signature"
     sentence = N_(

@@ -106,7 +106,8 @@ class ResultContext:
     def compute_scale(self, lesion: Lesion) -> float:
         """Pixels of the source as archives have it to one pixel in which lengths of *lesion* are told.
 
-        It is not 1 for a large picture without a header: `capture.plain_pictures` writes it as the viewer shows it.
+        It is not 1 for a large picture without a header: `secondary_capture.make_plain_images` writes it as the viewer
+        shows it.
         """
         return min(self._compute_scales(lesion))  # lengths are told in the shorter side of a pixel
 

@@ -62,7 +62,7 @@ def _is_alone(source: Dataset) -> bool:
 
 
 def _make_segmentation(context: ResultContext, number: int, lesions: list[CaseLesion]) -> Dataset:
-    instances = list(dict.fromkeys(lesion.lesion.instance for lesion in lesions))
+    instances = list(dict.fromkeys(marked.lesion.instance for marked in lesions))
     sources = [context.sources[instance] for instance in instances]
     frame = lesions[0].lesion.frame
     is_clip = "NumberOfFrames" in sources[0]

@@ -184,7 +184,7 @@ def _set_identity(made: Dataset, image: SourceImage, view: CaseView, uids: Resul
 
 
 def _set_picture_shape(made: Dataset, image: SourceImage) -> None:
-    """As `capture.plain_pictures` writes it."""
+    """As `secondary_capture.make_plain_images` writes it."""
     shown = key_images.read_facts(Path(image.display), 0)
     made.Rows, made.Columns = int(shown.get("shown_rows") or 0), int(shown.get("shown_columns") or 0)
     made.SamplesPerPixel, made.BitsAllocated, made.BitsStored, made.PixelRepresentation = 3, 8, 8, 0

@@ -38,7 +38,7 @@ def make_report(context: ResultContext) -> Dataset:
     view, signature = context.view, context.view.done
     groups = list(_group_answer(context))
     groups += [group for reading in view.case.readings for group in _make_groups(context, reading)]
-    groups += [_group_lesion(context, lesion) for lesion in context.lesions if context.has_source_frame(lesion.lesion)]
+    groups += [_group_lesion(context, marked) for marked in context.lesions if context.has_source_frame(marked.lesion)]
     content = sr.MeasurementReport(
         observation_context=_make_observers(context),
         procedure_reported=coded_concepts.PROCEDURE,

@@ -1,7 +1,7 @@
 """exchange.db: the only connection between the clinical processes and the uplink.
 
 The reader's relay puts summaries into `outgoing`, and deletes them on the hospital's signed receipt.  The uplink sends
-them, and puts the hospital's answers, unopened, into `list_incoming`.  Two Unix users use it, and each can work while
+them, and puts the hospital's answers, unopened, into `incoming`.  Two Unix users use it, and each can work while
 the other is down.
 """
 

@@ -19,7 +19,15 @@ from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import LocalState
 from firmware_app.uplink.errors import MessageInvalid
-from firmware_app.uplink.messages.message import Hour, Message, ascii_text, bounded_int, bounded_tuple, decode, message
+from firmware_app.uplink.messages.message import (
+    Hour,
+    Message,
+    bounded_int,
+    bounded_tuple,
+    decode,
+    matching_text,
+    message,
+)
 from firmware_app.uplink.messages.summary import Kind, Origin, Presence, Summary
 
 MOST_SITE_FIGURES: Final = 4
@@ -34,10 +42,10 @@ class SiteFigures(Message):
     """One finding of a pack on one imaging machine."""
 
     name: ClassVar = "place"
-    pack: Annotated[str, ascii_text(r"[a-z0-9][a-z0-9-]{0,39}")]
-    version: Annotated[str, ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
-    machine: Annotated[str, ascii_text(r"m-[0-9a-f]{20}")]
-    finding: Annotated[str, ascii_text(r"[a-z][a-z0-9_]{0,63}")]
+    pack: Annotated[str, matching_text(r"[a-z0-9][a-z0-9-]{0,39}")]
+    version: Annotated[str, matching_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
+    machine: Annotated[str, matching_text(r"m-[0-9a-f]{20}")]
+    finding: Annotated[str, matching_text(r"[a-z][a-z0-9_]{0,63}")]
     state: LocalState
     threshold: Annotated[int, bounded_int(0, 10_000)]  # in force, at the pack's own prevalence, in ten-thousandths
     read: Annotated[int, _COUNT]
@@ -68,7 +76,7 @@ class MeasureDrift(Message):
     """One measure of a machine's films: in its first ones and now, in ten-thousandths; `psi` in hundredths."""
 
     name: ClassVar = "measure"
-    measure: Annotated[str, ascii_text(r"[a-z][a-z_]{0,15}")]
+    measure: Annotated[str, matching_text(r"[a-z][a-z_]{0,15}")]
     first: Annotated[int, _NUMBER]
     now: Annotated[int, _NUMBER]
     psi: Annotated[int, bounded_int(0, 9999)]
@@ -85,16 +93,16 @@ class SiteDrift(Message):
     """A pack on one imaging machine; without measures until it has seen enough images there."""
 
     name: ClassVar = "watched"
-    pack: Annotated[str, ascii_text(r"[a-z0-9][a-z0-9-]{0,39}")]
-    version: Annotated[str, ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
-    machine: Annotated[str, ascii_text(r"m-[0-9a-f]{20}")]
+    pack: Annotated[str, matching_text(r"[a-z0-9][a-z0-9-]{0,39}")]
+    version: Annotated[str, matching_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")]
+    machine: Annotated[str, matching_text(r"m-[0-9a-f]{20}")]
     seen: Annotated[int, bounded_int(0, _MOST)]
     measures: Annotated[tuple[MeasureDrift, ...], bounded_tuple(MOST_MEASURES)]
 
 
 MOST_SELF_TEST_PARTS: Final = 12
-_VERSION: Final = ascii_text(r"[0-9][A-Za-z0-9.+~-]{0,63}")
-_MACHINE: Final = ascii_text(r"[a-z0-9][a-z0-9_-]{0,39}")
+_VERSION: Final = matching_text(r"[0-9][A-Za-z0-9.+~-]{0,63}")
+_MACHINE: Final = matching_text(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 class DiskSlot(StrEnum):
@@ -119,7 +127,9 @@ class LeftSlot(Message):
     slot: DiskSlot
     version: Annotated[str, _VERSION] | None
     code: SlotLeftReason
-    parts: Annotated[tuple[Annotated[str, ascii_text(r"[a-z][a-z_-]{0,23}")], ...], bounded_tuple(MOST_SELF_TEST_PARTS)]
+    parts: Annotated[
+        tuple[Annotated[str, matching_text(r"[a-z][a-z_-]{0,23}")], ...], bounded_tuple(MOST_SELF_TEST_PARTS)
+    ]
 
 
 @message

@@ -16,15 +16,15 @@ from typing import Annotated, ClassVar, Final
 
 from firmware_app.uplink.errors import ENROLMENT_PROOF_WRONG
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle, derive_enrolment_key
-from firmware_app.uplink.messages.message import Message, ascii_text, bounded_int, message
+from firmware_app.uplink.messages.message import Message, bounded_int, matching_text, message
 
 MOST_ENROLMENT_BYTES: Final = 6_144
 """The longest of the two, in bytes."""
 ENROLMENT_TOPIC: Final = "lantern/v1/enrol"
 TOKEN_PATTERN: Final = r"[0-9a-f]{32}"
 """A box draws one at each start.  It is its client id, and the end of the topics that it may write and read."""
-_RAW: Final = ascii_text(r"[0-9a-f]{64}")
-_HOST: Final = ascii_text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+_RAW: Final = matching_text(r"[0-9a-f]{64}")
+_HOST: Final = matching_text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 
 
 def enrolment_port(line: int) -> int:
@@ -38,7 +38,7 @@ class EnrolRequest(Message):
 
     name: ClassVar = "enrol"
     box: BoxBundle
-    nonce: Annotated[str, ascii_text(r"[0-9a-f]{32}")]
+    nonce: Annotated[str, matching_text(r"[0-9a-f]{32}")]
     proof: Annotated[str, _RAW]
 
     @classmethod

@@ -40,9 +40,9 @@ from firmware_app.uplink.messages.message import (
     PLAIN_BYTES,
     SIGNATURE_BYTES,
     Message,
-    ascii_text,
     bounded_int,
     bounded_tuple,
+    matching_text,
     message,
 )
 from firmware_app.uplink.messages.public_keys import SealKey, VerifyKey, parse_verify_key
@@ -147,9 +147,9 @@ def _verify(signer: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
 
 # --- files that people carry between box and hospital, once -------------------------------------------------------
 
-_RAW: Final = ascii_text(r"[0-9a-f]{64}")
-_PEM: Final = ascii_text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
-_HOST: Final = ascii_text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+_RAW: Final = matching_text(r"[0-9a-f]{64}")
+_PEM: Final = matching_text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
+_HOST: Final = matching_text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 
 
 @message
@@ -178,10 +178,10 @@ class BoxBundle(Message):
     """What the hospital needs to enrol a box: its id, its Ed25519 key and the key of its TLS certificate (P-256)."""
 
     name: ClassVar = "lantern-box"
-    box: Annotated[str, ascii_text(BOX_ID)]
+    box: Annotated[str, matching_text(BOX_ID)]
     verify: VerifyKey
-    tls: Annotated[str, ascii_text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
-    proof: Annotated[str, ascii_text(r"[0-9a-f]{128}")]
+    tls: Annotated[str, matching_text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
+    proof: Annotated[str, matching_text(r"[0-9a-f]{128}")]
 
     @classmethod
     def create(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
@@ -207,12 +207,12 @@ class Enrolment(Message):
     """The hospital's answer to a `BoxBundle`: the certificate with which the box may talk to the broker."""
 
     name: ClassVar = "lantern-enrolment"
-    box: Annotated[str, ascii_text(BOX_ID)]
+    box: Annotated[str, matching_text(BOX_ID)]
     certificate: Annotated[str, _PEM]
 
 
-_PLAIN_TEXT: Final = ascii_text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
-_AE_TITLE: Final = ascii_text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
+_PLAIN_TEXT: Final = matching_text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
+_AE_TITLE: Final = matching_text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
 
 
 @message
@@ -220,20 +220,20 @@ class Provisioning(Message):
     """Everything that a box needs at its first start.  A person carries it; it is never sent over MQTT."""
 
     name: ClassVar = "lantern-provisioning"
-    box: Annotated[str, ascii_text(BOX_ID)]
+    box: Annotated[str, matching_text(BOX_ID)]
     clinic: Annotated[str, _PLAIN_TEXT]
-    language: Annotated[str, ascii_text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
-    zone: Annotated[str, ascii_text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
+    language: Annotated[str, matching_text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
+    zone: Annotated[str, matching_text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
     ae_title: Annotated[str, _AE_TITLE]
     calling: Annotated[tuple[Annotated[str, _AE_TITLE], ...], bounded_tuple(64)]
-    pacs_host: Annotated[str, ascii_text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
+    pacs_host: Annotated[str, matching_text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
     pacs_port: Annotated[int, bounded_int(1, 65535)]
     pacs_ae_title: Annotated[str, _AE_TITLE]
-    device: Annotated[str, ascii_text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
+    device: Annotated[str, matching_text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
     hospital: HospitalBundle
     claim: Annotated[str, _RAW]  # `compute_claim_mark` of the code on the label
     nonce: Annotated[
-        str, ascii_text(r"[0-9a-f]{32}")
+        str, matching_text(r"[0-9a-f]{32}")
     ]  # `ProvisioningFinder.make_nonce`; earlier versions drew all of it
     made: Annotated[int, bounded_int(0, 2**40)]  # both in Unix seconds of the hospital's clock
     expires: Annotated[int, bounded_int(0, 2**40)]
@@ -245,7 +245,7 @@ class SignedProvisioning(Message):
 
     name: ClassVar = "lantern-provisioning-signed"
     content: Provisioning
-    signature: Annotated[str, ascii_text(r"[0-9a-f]{128}")]
+    signature: Annotated[str, matching_text(r"[0-9a-f]{128}")]
 
     @classmethod
     def create(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:

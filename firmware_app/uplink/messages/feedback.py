@@ -61,16 +61,16 @@ class FeedbackRecord:
 
 
 def pack_feedback(images: Sequence[FeedbackRecord]) -> bytes:
-    """The zip of *films*."""
+    """The zip of *images*."""
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
-        rows = ((film.file, film.label, film.patient, film.pack, film.version) for film in images)
+        rows = ((image.file, image.label, image.patient, image.pack, image.version) for image in images)
         archive.writestr(zipfile.ZipInfo(LABELS_FILE), _table(COLUMNS, rows))
-        places = [(film.file, _format_points(points)) for film in images for points in film.drawn]
+        places = [(image.file, _format_points(points)) for image in images for points in image.drawn]
         if places:
             archive.writestr(zipfile.ZipInfo(DRAWINGS_FILE), _table(DRAWING_COLUMNS, places))
-        for film in images:
-            archive.writestr(zipfile.ZipInfo(IMAGES_FOLDER + film.file), film.png)
+        for image in images:
+            archive.writestr(zipfile.ZipInfo(IMAGES_FOLDER + image.file), image.png)
     return body.getvalue()
 
 

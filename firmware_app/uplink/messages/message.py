@@ -1,9 +1,9 @@
 """What all messages have in common, and the constraints of their fields.
 
 A message is a frozen pydantic dataclass, strict, without unknown fields.  Each field is a closed set of values
-(``box: Annotated[str, text("…")]``), so that no free text can be built, sent or accepted.  A message is checked when
-it is made and written as canonical JSON.  `decode` refuses bytes that are not the canonical JSON of a message.  Errors
-name the field and never its value.
+(``box: Annotated[str, matching_text("…")]``), so that no free text can be built, sent or accepted.  A message is
+checked when it is made and written as canonical JSON.  `decode` refuses bytes that are not the canonical JSON of a
+message.  Errors name the field and never its value.
 
 This module has no cryptography.
 """
@@ -30,8 +30,8 @@ _KEYS: Final = ("missing", "unexpected_keyword_argument", "unexpected_positional
 """Errors of pydantic about the set of fields, whose names may be anything."""
 
 
-def ascii_text(pattern: str) -> AfterValidator:
-    """ASCII text of one pattern."""
+def matching_text(pattern: str) -> AfterValidator:
+    """Text that matches *pattern* whole; its ``\\d`` and ``\\w`` are ASCII."""
     whole = re.compile(pattern, re.ASCII)
 
     def check(value: str) -> str:
@@ -59,7 +59,7 @@ def _check_date(value: str) -> str:
 
 Hour = Annotated[
     str,
-    ascii_text(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])"),
+    matching_text(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])"),
     AfterValidator(_check_date),
 ]
 """An hour of an existing date, as 2026-11-21T03."""

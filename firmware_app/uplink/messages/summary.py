@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import Priority
-from firmware_app.uplink.messages.message import Hour, Message, ascii_text, bounded_int, bounded_tuple, message
+from firmware_app.uplink.messages.message import Hour, Message, bounded_int, bounded_tuple, matching_text, message
 from firmware_app.uplink.messages.message import decode as decode
 
 MOST_FAULTS: Final = 12
@@ -22,13 +22,13 @@ MOST_SEQ: Final = 2**53 - 1
 BOX_ID: Final = r"[a-z0-9][a-z0-9-]{0,39}"
 _QUALITY: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}(\.[a-z][a-z0-9_-]{0,23}){0,2}", re.ASCII)
 # Only the code of a reason leaves the box.  Its details, which may quote the image, stay.
-_REFERENCE: Final = ascii_text(r"c-[0-9a-f]{20}")
+_REFERENCE: Final = matching_text(r"c-[0-9a-f]{20}")
 _COUNT: Final = bounded_int(0, 10**9)
-_KEY: Final = ascii_text(r"[0-9a-f]{64}")
-_HASH: Final = ascii_text(r"[0-9a-f]{32}")
-_FAULT: Final = ascii_text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
-_PACK: Final = ascii_text(r"[a-z0-9][a-z0-9-]{0,39}")
-_PACK_VERSION: Final = ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
+_KEY: Final = matching_text(r"[0-9a-f]{64}")
+_HASH: Final = matching_text(r"[0-9a-f]{32}")
+_FAULT: Final = matching_text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
+_PACK: Final = matching_text(r"[a-z0-9][a-z0-9-]{0,39}")
+_PACK_VERSION: Final = matching_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
 
 
 class Kind(StrEnum):
@@ -129,10 +129,10 @@ class Origin(Message):
     """The sender: `stream` is made with the box's exchange.db, `seq` never repeats in it, `boot` is new each boot."""
 
     name: ClassVar = "origin"
-    box: Annotated[str, ascii_text(BOX_ID)]
-    stream: Annotated[str, ascii_text(r"[0-9a-f]{32}")]
+    box: Annotated[str, matching_text(BOX_ID)]
+    stream: Annotated[str, matching_text(r"[0-9a-f]{32}")]
     seq: Annotated[int, bounded_int(1, MOST_SEQ)]
-    boot: Annotated[str, ascii_text(r"[0-9a-f]{16}")]
+    boot: Annotated[str, matching_text(r"[0-9a-f]{16}")]
 
 
 @message
@@ -140,7 +140,7 @@ class FindingBrief(Message):
     """One labelled probability in hundredths (93 is 0.93)."""
 
     name: ClassVar = "finding"
-    code: Annotated[str, ascii_text(r"[a-z][a-z0-9_]{0,63}")]
+    code: Annotated[str, matching_text(r"[a-z][a-z0-9_]{0,63}")]
     hundredths: Annotated[int, bounded_int(0, 100)]
 
 
@@ -159,7 +159,7 @@ class Brief(Message):
     findings: Annotated[tuple[FindingBrief, ...], bounded_tuple(32)]
     lesions: Annotated[int, bounded_int(0, 9999)]
     size_band: SizeBand
-    quality: Annotated[str, ascii_text(_QUALITY.pattern)]
+    quality: Annotated[str, matching_text(_QUALITY.pattern)]
     latency_ms: Annotated[int, _COUNT]
     verdict: Opinion
     hour: Hour | None
@@ -203,7 +203,7 @@ class Presence(Message):
     origin: Origin
     state: PresenceKind
     beat: Annotated[int, _COUNT]
-    version: Annotated[str, ascii_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
+    version: Annotated[str, matching_text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
     outgoing: Annotated[int, _COUNT]  # summaries the hospital has not acknowledged
     quarantined: Annotated[int, _COUNT]  # of these, refused by broker or hospital
     unread: Annotated[int, _COUNT] | None  # images that wait for the reader; null while that is unknown
@@ -243,7 +243,7 @@ class RefusedMessage(Message):
     name: ClassVar = "refused"
     seq: Annotated[int, bounded_int(1, MOST_SEQ)]
     body: Annotated[str, _HASH]
-    code: Annotated[str, ascii_text(_QUALITY.pattern)]
+    code: Annotated[str, matching_text(_QUALITY.pattern)]
 
 
 @message
@@ -252,8 +252,8 @@ class Receipt(Message):
     reason to doubt that."""
 
     name: ClassVar = "receipt"
-    box: Annotated[str, ascii_text(BOX_ID)]
-    stream: Annotated[str, ascii_text(r"[0-9a-f]{32}")]
+    box: Annotated[str, matching_text(BOX_ID)]
+    stream: Annotated[str, matching_text(r"[0-9a-f]{32}")]
     taken: Annotated[tuple[TakenMessage, ...], bounded_tuple(200)]
     refused: Annotated[tuple[RefusedMessage, ...], bounded_tuple(50)]
     at: Annotated[int, bounded_int(0, MOST_SEQ)] | None
@@ -264,6 +264,6 @@ class Keys(Message):
     """The key to seal to from now on (X25519, raw, hexadecimal); a higher `serial` replaces a lower one."""
 
     name: ClassVar = "keys"
-    box: Annotated[str, ascii_text(BOX_ID)]
+    box: Annotated[str, matching_text(BOX_ID)]
     serial: Annotated[int, bounded_int(1, 10**6)]
     seal: Annotated[str, _KEY]
