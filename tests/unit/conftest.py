@@ -53,9 +53,10 @@ def _cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(passwords, "PasswordHasher", cheap)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _cheap_label_codes() -> Iterator[None]:
-    """The code of a label takes a twentieth of a second to stretch, as it must."""
+    """The code of a label takes a twentieth of a second to stretch, as it must. For a module: the worker that runs it
+    goes on with tests whose other half is a real process."""
     dear = hashlib.scrypt
 
     def cheap(password: bytes, *, n: int, **cost: Any) -> bytes:
